@@ -62,7 +62,7 @@ func openGPUBatch(b *testing.B, batch *workload.Batch) *gpu.Batch {
 	}
 	b.Cleanup(func() { require.NoError(b, g.Close()) })
 	fmt.Printf("gpu: %v\n", g.Device())
-	onGPU, err := g.NewBatch(batch.Logits, batch.Labels)
+	onGPU, err := g.NewBatch(batch.Logits, batch.Labels, nil)
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, onGPU.Release()) })
 	return onGPU

@@ -406,6 +406,41 @@ func TestCapture(t *testing.T) {
 	}
 }
 
+// TestCaptureOfGeneralPasses: so can calls with maps, voxel weights and elements.
+func TestCaptureOfGeneralPasses(t *testing.T) {
+	e := open(t)
+	shape := []int{2, 3, 9, 31}
+	logits := upload(t, e, losstest.RandomLogits(tensor.Float32, shape, 1))
+	maps := upload(t, e, losstest.Floats(tensor.Float32, shape, func(i int) float64 { return float64(i%5) / 4 }))
+	weight := upload(t, e, losstest.Floats(tensor.Float32, losstest.PerVoxel(shape), func(i int) float64 { return float64(i%3) / 2 }))
+	grad, err := e.NewTensor(tensor.Float32, shape...)
+	require.NoError(t, err)
+	for _, reduction := range []afl.Reduction{afl.ReduceMean, afl.ReduceNone} {
+		for _, name := range []string{"afl-multiclass", "ce", "dice", "dice-focal"} {
+			l, err := afl.ByName(name)
+			require.NoError(t, err)
+			l, err = afl.SetOptions(l, func(o *afl.Options) { o.Reduction = reduction })
+			require.NoError(t, err)
+			var value *tensor.Dense
+			eval := func() (err error) {
+				value, err = l.Eval(logits, maps, grad, afl.WithVoxelWeight(weight))
+				return err
+			}
+			require.NoError(t, eval())
+			want, wantGrad := download(t, e, value).Data(), download(t, e, grad).Data()
+			require.NoError(t, e.Release(value))
+			g, err := e.Capture(eval)
+			require.NoError(t, err, name)
+			require.NoError(t, e.Memset(grad, float32(7)))
+			require.NoError(t, g.Launch())
+			assert.Equal(t, want, download(t, e, value).Data(), name)
+			assert.Equal(t, wantGrad, download(t, e, grad).Data(), name)
+			require.NoError(t, g.Close())
+			require.NoError(t, e.Release(value))
+		}
+	}
+}
+
 // TestCaptureOfFirstUse: kernels can be loaded during a capture.
 func TestCaptureOfFirstUse(t *testing.T) {
 	e := open(t)

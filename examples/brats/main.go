@@ -28,8 +28,11 @@ tumor; -regions "WT=1,2,4;TC=1,4;ET=4" trains the regions of BraTS instead
 2407.09828): SGD, batch 1, 200 epochs, random crops, volumes at 1 mm.
 
 -data_dir holds TrainImage/<case>_image.nii.gz (all channels in one file) and
-TrainLabel/<case>_gt.nii.gz, and likewise ValidImage and ValidLabel. The folders
-image_Tr and label_Tr and the nnU-Net layout are also accepted.
+TrainLabel/<case>_gt.nii.gz, and likewise ValidImage and ValidLabel. A folder per
+case with <case>_flair, _t1, _t1ce, _t2 and _seg, as BraTS is published, the
+folders image_Tr and label_Tr, and the layouts of nnU-Net and of the Medical
+Segmentation Decathlon (imagesTr, labelsTr, dataset.json) are also accepted; -cases
+lists files of any names. Every file is read before training starts (-check).
 
 A -model_dir belongs to one run and to one process at a time. Ctrl-C stops after
 the current step; -resume continues to a bit-identical result, also with more

@@ -61,6 +61,9 @@ func main() {
 	}
 }
 
+// maxNamed is the number of files left out that are named.
+const maxNamed = 20
+
 // mask holds the statistics of one label image.
 type mask struct {
 	name string // path relative to the folder, without extension
@@ -78,7 +81,11 @@ func run(dir, match, out string, stdout io.Writer) error {
 	}
 	progress := report.NewProgress(stdout)
 	list, wrong := readMasks(dir, files, progress)
-	for _, err := range wrong {
+	for i, err := range wrong {
+		if i == maxNamed {
+			progress.Println(fmt.Sprintf("Left out: %d more", len(wrong)-i))
+			break
+		}
 		progress.Println("Left out: " + err.Error())
 	}
 	if len(list) == 0 {
@@ -92,7 +99,7 @@ func run(dir, match, out string, stdout io.Writer) error {
 	}
 	progress.Println(fmt.Sprintf("%d masks in %s\n\n%s\nvalues: %s\nplot: %s", len(list), dir, summary(list), table, picture))
 	if len(wrong) > 0 {
-		return fmt.Errorf("%d of %d files were left out (named above)", len(wrong), len(files))
+		return fmt.Errorf("%d of %d files were left out (see above)", len(wrong), len(files))
 	}
 	return nil
 }

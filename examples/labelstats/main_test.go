@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/csv"
+	"fmt"
 	"image/png"
 	"math"
 	"os"
@@ -79,7 +80,7 @@ func TestRunLeavesOutWhatIsNotAMask(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "._g_mask.nii"), []byte("hidden"), 0o644))
 
 	var text bytes.Buffer
-	assert.EqualError(t, run(dir, "*", out, &text), "7 of 8 files were left out (named above)")
+	assert.EqualError(t, run(dir, "*", out, &text), "7 of 8 files were left out (see above)")
 	for _, want := range []string{
 		"voxel [1 1 4] is NaN; labels must be the whole numbers 0, 1, 2, …, to within 0.001 (" + filepath.Join(dir, "a_nan.nii") + ")\n",
 		"voxel [1 1 4] is 0.5;", "voxel [1 1 4] is -1;",
@@ -93,6 +94,14 @@ func TestRunLeavesOutWhatIsNotAMask(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, rows, 2)
 	assert.Equal(t, []string{"g_mask", "96", "1"}, rows[1][:3])
+
+	many := t.TempDir()
+	for i := range 25 {
+		require.NoError(t, os.WriteFile(filepath.Join(many, fmt.Sprintf("%02d.nii", i)), []byte("not an image"), 0o644))
+	}
+	var short bytes.Buffer
+	require.Error(t, run(many, "*", t.TempDir(), &short))
+	assert.Contains(t, short.String(), "19.nii)\nLeft out: 5 more\n")
 
 	require.NoError(t, run(dir, "g_*", filepath.Join(t.TempDir(), "out"), &text), "the pattern matches only the mask")
 	require.NoError(t, os.Remove(filepath.Join(dir, "g_mask.nii")))

@@ -29,8 +29,10 @@ resized to 160x128x24.
 
 -data_dir holds TrainImage/<case>_t2w.nii.gz, <case>_adc and <case>_hbv, and
 TrainLabel/<case>_gt.nii.gz, and likewise ValidImage and ValidLabel. The folder
-TrainVolumes and the nnU-Net layout that PI-CAI's own preparation produces are
-also accepted.
+TrainVolumes, the nnU-Net layout that PI-CAI's own preparation produces, a folder
+per case and the layout of the Medical Segmentation Decathlon are also accepted;
+-cases lists files of any names. Every file is read before training starts
+(-check).
 
 A -model_dir belongs to one run and to one process at a time. Ctrl-C stops after
 the current step; -resume continues to a bit-identical result, also with more

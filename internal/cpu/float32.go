@@ -75,10 +75,10 @@ func newFloat32Pass(b *batch, k *kernels, p *plan.Plan, out *plan.Output, sums b
 	if w != nil {
 		f.variant.Exponent = exponentOf(w, b.N, b.C)
 	}
-	// Caching e^−|x| saves the second pass an exponential and costs the first a write
-	// per voxel. For a pair it also saves a read of the logits; for one channel it does
-	// not, and pays only if the gradient's memory stays in the processor's cache. Both
-	// passes must have been given that memory.
+	// Caching σ(−|x|) saves the second pass an exponential and a division and costs the
+	// first a write per voxel. For a pair it also saves a read of the logits; for one
+	// channel it does not, and pays only if the gradient's memory stays in the processor's
+	// cache. Both passes must have been given that memory.
 	f.variant.Cached = f.grad != nil && p.Overlap != nil && !f.softmax &&
 		(f.variant.Grad == out.Reduced) && (f.variant.Pair || 4*len(f.grad) < streamFrom)
 	f.sums = f.variant.Sums()

@@ -33,6 +33,10 @@ type kernels struct {
 	pack func(dst []uint64, src []uint8, class uint8)
 	// packMap is [packMapGo].
 	packMap func(dst []uint64, src []float32) (hard bool)
+	// widen is [widenGo].
+	widen func(dst []float64, src []float32, sums *[sumLanes64]float64) (ok bool)
+	// magnitudes is [magnitudesGo].
+	magnitudes func(dst, around, left, right, up, down []float64, steps *[2]float64)
 }
 
 var plain = kernels{
@@ -40,15 +44,17 @@ var plain = kernels{
 	logistic: func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, _ []float32, _ bool) {
 		logisticGo(v, x0, x1, g0, g1, y, acc, k)
 	},
-	fence:   func() {},
-	softmax: softmaxGo,
-	rows32:  plainRows[float32](),
-	rows64:  plainRows[float64](),
-	exp:     expGo,
-	log1p:   log1pGo,
-	labels:  labelsGo,
-	pack:    packGo,
-	packMap: packMapGo,
+	fence:      func() {},
+	softmax:    softmaxGo,
+	rows32:     plainRows[float32](),
+	rows64:     plainRows[float64](),
+	exp:        expGo,
+	log1p:      log1pGo,
+	labels:     labelsGo,
+	pack:       packGo,
+	packMap:    packMapGo,
+	widen:      widenGo,
+	magnitudes: magnitudesGo,
 }
 
 // expGo stores the exponential of each number, which is finite.

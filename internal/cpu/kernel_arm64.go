@@ -11,5 +11,6 @@ func tiers() []kernels {
 		rows32: rowKernelsBy[float32](&rows32NEON), rows64: rowKernelsBy[float64](&rows64NEON),
 		exp: rowsBy(expNEON), log1p: rowsBy(log1pNEON),
 		labels: labelsBy(labelsNEON), pack: packBy(packNEON), packMap: packMapBy(packMapNEON),
+		widen: widenBy(widenNEON), magnitudes: magnitudesBy(magnitudesNEON),
 	}, plain}
 }

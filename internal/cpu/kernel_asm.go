@@ -115,6 +115,33 @@ func packMapBy(routine func(dst *uint64, src *float32, words int) uint32) func(d
 	}
 }
 
+// widenBy returns the kernel that calls a routine for a multiple of sumLanes64 values
+// and the plain kernel for the rest.
+func widenBy(routine func(dst *float64, src *float32, sums *float64, n int) uint32) func(dst []float64, src []float32, sums *[sumLanes64]float64) bool {
+	return func(dst []float64, src []float32, sums *[sumLanes64]float64) bool {
+		n := len(src) / sumLanes64 * sumLanes64
+		_ = dst[:n]
+		ok := true
+		if n > 0 {
+			ok = routine(&dst[0], &src[0], &sums[0], n) == 0
+		}
+		return widenGo(dst[n:], src[n:], sums) && ok
+	}
+}
+
+// magnitudesBy returns the kernel that calls a routine for a multiple of 4 voxels and the
+// plain kernel for the rest.
+func magnitudesBy(routine func(dst, around, left, right, up, down, steps *float64, n int)) func(dst, around, left, right, up, down []float64, steps *[2]float64) {
+	return func(dst, around, left, right, up, down []float64, steps *[2]float64) {
+		n := len(dst) / 4 * 4
+		_, _, _, _, _ = around[:n+2], left[:n], right[:n], up[:n], down[:n]
+		if n > 0 {
+			routine(&dst[0], &around[0], &left[0], &right[0], &up[0], &down[0], &steps[0], n)
+		}
+		magnitudesGo(dst[n:], around[n:], left[n:], right[n:], up[n:], down[n:], steps)
+	}
+}
+
 // rowRoutine is an assembly routine; args points to a rowArgs.
 type rowRoutine func(args *byte, n int)
 

@@ -29,14 +29,10 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
-	VPCMPB           $0x04, (CX)(SI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(SI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(SI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(SI*1), X1, K4
-	VMOVUPS.Z        (AX)(SI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(SI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(SI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(SI*4), K4, Z11
+	VMOVUPS          (AX)(SI*4), Z8
+	VMOVUPS          64(AX)(SI*4), Z9
+	VMOVUPS          128(AX)(SI*4), Z10
+	VMOVUPS          192(AX)(SI*4), Z11
 	VORPS.BCST       constants<>+0(SB), Z8, Z8
 	VORPS.BCST       constants<>+0(SB), Z9, Z9
 	VORPS.BCST       constants<>+0(SB), Z10, Z10
@@ -105,6 +101,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (BX)(SI*4)
 	VMOVUPS          Z9, 64(BX)(SI*4)
 	VMOVUPS          Z10, 128(BX)(SI*4)
@@ -124,74 +124,72 @@ logarithm:
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
 	VMOVUPS          192(BX)(SI*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -200,14 +198,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(BX)(SI*4)
 	VMOVUPS          Z9, 4160(BX)(SI*4)
 	VMOVUPS          Z10, 4224(BX)(SI*4)
@@ -229,20 +223,14 @@ rest:
 	VPCMPB        $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB      (CX)(SI*1), X0, K3
 	VPCMPEQB      16(CX)(SI*1), X0, K4
-	VMOVUPS.Z     (AX)(SI*4), K1, Z8
-	VMOVUPS.Z     64(AX)(SI*4), K2, Z9
+	VMOVUPS       (AX)(SI*4), Z8
+	VMOVUPS       64(AX)(SI*4), Z9
 	VMOVUPS       (BX)(SI*4), Z10
 	VMOVUPS       64(BX)(SI*4), Z11
-	VADDPS        Z3, Z10, Z12
-	VADDPS        Z3, Z11, Z13
-	VDIVPS        Z12, Z3, Z12
-	VDIVPS        Z13, Z3, Z13
-	VMULPS        Z12, Z10, Z10
-	VMULPS        Z13, Z11, Z11
-	VXORPS        Z5, Z8, Z14
-	VXORPS        Z5, Z9, Z15
-	VBLENDMPS     Z14, Z8, K3, Z8
-	VBLENDMPS     Z15, Z9, K4, Z9
+	VSUBPS        Z10, Z3, Z12
+	VSUBPS        Z11, Z3, Z13
+	VXORPS        Z5, Z8, K3, Z8
+	VXORPS        Z5, Z9, K4, Z9
 	VPMOVD2M      Z8, K5
 	VPMOVD2M      Z9, K6
 	VBLENDMPS     Z10, Z12, K5, Z10
@@ -298,22 +286,14 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
-	VPCMPB           $0x04, (CX)(SI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(SI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(SI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(SI*1), X1, K4
-	VMOVUPS.Z        (AX)(SI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(SI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(SI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(SI*4), K4, Z11
-	VORPS.BCST       constants<>+0(SB), Z8, Z8
-	VORPS.BCST       constants<>+0(SB), Z9, Z9
-	VORPS.BCST       constants<>+0(SB), Z10, Z10
-	VORPS.BCST       constants<>+0(SB), Z11, Z11
-	VMAXPS           Z8, Z3, Z8
-	VMAXPS           Z9, Z3, Z9
-	VMAXPS           Z10, Z3, Z10
-	VMAXPS           Z11, Z3, Z11
+	VMOVUPS          (AX)(SI*4), Z8
+	VMOVUPS          64(AX)(SI*4), Z9
+	VMOVUPS          128(AX)(SI*4), Z10
+	VMOVUPS          192(AX)(SI*4), Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
 	VMOVAPS          Z5, Z12
 	VMOVAPS          Z5, Z13
 	VMOVAPS          Z5, Z14
@@ -374,6 +354,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (BX)(SI*4)
 	VMOVUPS          Z9, 64(BX)(SI*4)
 	VMOVUPS          Z10, 128(BX)(SI*4)
@@ -393,74 +377,72 @@ logarithm:
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
 	VMOVUPS          192(BX)(SI*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -469,14 +451,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(BX)(SI*4)
 	VMOVUPS          Z9, 4160(BX)(SI*4)
 	VMOVUPS          Z10, 4224(BX)(SI*4)
@@ -498,20 +476,14 @@ rest:
 	VPCMPB        $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB      (CX)(SI*1), X0, K3
 	VPCMPEQB      16(CX)(SI*1), X0, K4
-	VMOVUPS.Z     (AX)(SI*4), K1, Z8
-	VMOVUPS.Z     64(AX)(SI*4), K2, Z9
+	VMOVUPS       (AX)(SI*4), Z8
+	VMOVUPS       64(AX)(SI*4), Z9
 	VMOVUPS       (BX)(SI*4), Z10
 	VMOVUPS       64(BX)(SI*4), Z11
-	VADDPS        Z3, Z10, Z12
-	VADDPS        Z3, Z11, Z13
-	VDIVPS        Z12, Z3, Z12
-	VDIVPS        Z13, Z3, Z13
-	VMULPS        Z12, Z10, Z10
-	VMULPS        Z13, Z11, Z11
-	VXORPS        Z5, Z8, Z14
-	VXORPS        Z5, Z9, Z15
-	VBLENDMPS     Z14, Z8, K3, Z8
-	VBLENDMPS     Z15, Z9, K4, Z9
+	VSUBPS        Z10, Z3, Z12
+	VSUBPS        Z11, Z3, Z13
+	VXORPS        Z5, Z8, K3, Z8
+	VXORPS        Z5, Z9, K4, Z9
 	VPMOVD2M      Z8, K5
 	VPMOVD2M      Z9, K6
 	VBLENDMPS     Z10, Z12, K5, Z10
@@ -571,22 +543,14 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
-	VPCMPB           $0x04, (CX)(SI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(SI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(SI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(SI*1), X1, K4
-	VMOVUPS.Z        (AX)(SI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(SI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(SI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(SI*4), K4, Z11
-	VORPS.BCST       constants<>+0(SB), Z8, Z8
-	VORPS.BCST       constants<>+0(SB), Z9, Z9
-	VORPS.BCST       constants<>+0(SB), Z10, Z10
-	VORPS.BCST       constants<>+0(SB), Z11, Z11
-	VMAXPS           Z8, Z3, Z8
-	VMAXPS           Z9, Z3, Z9
-	VMAXPS           Z10, Z3, Z10
-	VMAXPS           Z11, Z3, Z11
+	VMOVUPS          (AX)(SI*4), Z8
+	VMOVUPS          64(AX)(SI*4), Z9
+	VMOVUPS          128(AX)(SI*4), Z10
+	VMOVUPS          192(AX)(SI*4), Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
 	VMOVAPS          Z5, Z12
 	VMOVAPS          Z5, Z13
 	VMOVAPS          Z5, Z14
@@ -647,6 +611,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (BX)(SI*4)
 	VMOVUPS          Z9, 64(BX)(SI*4)
 	VMOVUPS          Z10, 128(BX)(SI*4)
@@ -666,74 +634,72 @@ logarithm:
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
 	VMOVUPS          192(BX)(SI*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -742,14 +708,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(BX)(SI*4)
 	VMOVUPS          Z9, 4160(BX)(SI*4)
 	VMOVUPS          Z10, 4224(BX)(SI*4)
@@ -771,20 +733,14 @@ rest:
 	VPCMPB            $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB          (CX)(SI*1), X0, K3
 	VPCMPEQB          16(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (AX)(SI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(SI*4), K2, Z9
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
 	VMOVUPS           (BX)(SI*4), Z10
 	VMOVUPS           64(BX)(SI*4), Z11
-	VADDPS            Z3, Z10, Z12
-	VADDPS            Z3, Z11, Z13
-	VDIVPS            Z12, Z3, Z12
-	VDIVPS            Z13, Z3, Z13
-	VMULPS            Z12, Z10, Z10
-	VMULPS            Z13, Z11, Z11
-	VXORPS            Z5, Z8, Z14
-	VXORPS            Z5, Z9, Z15
-	VBLENDMPS         Z14, Z8, K3, Z8
-	VBLENDMPS         Z15, Z9, K4, Z9
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z10
@@ -804,8 +760,8 @@ rest:
 	VSUBPS            Z11, Z9, Z9
 	VMULPS            Z15, Z8, Z8
 	VMULPS            Z14, Z9, Z9
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -916,14 +872,10 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X1, K4
-	VMOVUPS.Z         (AX)(SI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(SI*4), K2, Z9
-	VMOVUPS.Z         128(AX)(SI*4), K3, Z10
-	VMOVUPS.Z         192(AX)(SI*4), K4, Z11
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
+	VMOVUPS           128(AX)(SI*4), Z10
+	VMOVUPS           192(AX)(SI*4), Z11
 	VORPS.BCST        constants<>+0(SB), Z8, Z8
 	VORPS.BCST        constants<>+0(SB), Z9, Z9
 	VORPS.BCST        constants<>+0(SB), Z10, Z10
@@ -992,6 +944,10 @@ exponential:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
 	VMOVUPS           Z8, (BX)(SI*4)
 	VMOVUPS           Z9, 64(BX)(SI*4)
 	VMOVUPS           Z10, 128(BX)(SI*4)
@@ -1011,16 +967,14 @@ rest:
 	VPCMPB        $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB      (CX)(SI*1), X0, K3
 	VPCMPEQB      16(CX)(SI*1), X0, K4
-	VMOVUPS.Z     (AX)(SI*4), K1, Z6
-	VMOVUPS.Z     64(AX)(SI*4), K2, Z7
+	VMOVUPS       (AX)(SI*4), Z6
+	VMOVUPS       64(AX)(SI*4), Z7
 	VMOVUPS       (BX)(SI*4), Z8
 	VMOVUPS       64(BX)(SI*4), Z9
-	VADDPS        Z5, Z8, Z10
-	VADDPS        Z5, Z9, Z11
-	VDIVPS        Z10, Z5, Z10
-	VDIVPS        Z11, Z5, Z11
-	VMULPS        Z10, Z8, Z8
-	VMULPS        Z11, Z9, Z9
+	VADDPS        Z5, Z9, Z10
+	VDIVPS        Z10, Z9, Z9
+	VSUBPS        Z8, Z5, Z10
+	VSUBPS        Z9, Z5, Z11
 	VPMOVD2M      Z6, K5
 	VPMOVD2M      Z7, K6
 	VBLENDMPS     Z8, Z10, K5, Z6
@@ -1090,14 +1044,10 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X1, K4
-	VMOVUPS.Z         (AX)(SI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(SI*4), K2, Z9
-	VMOVUPS.Z         128(AX)(SI*4), K3, Z10
-	VMOVUPS.Z         192(AX)(SI*4), K4, Z11
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
+	VMOVUPS           128(AX)(SI*4), Z10
+	VMOVUPS           192(AX)(SI*4), Z11
 	VORPS.BCST        constants<>+0(SB), Z8, Z8
 	VORPS.BCST        constants<>+0(SB), Z9, Z9
 	VORPS.BCST        constants<>+0(SB), Z10, Z10
@@ -1166,6 +1116,10 @@ exponential:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
 	VMOVUPS           Z8, (BX)(SI*4)
 	VMOVUPS           Z9, 64(BX)(SI*4)
 	VMOVUPS           Z10, 128(BX)(SI*4)
@@ -1182,74 +1136,72 @@ logarithm:
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
 	VMOVUPS          192(BX)(SI*4), Z11
-	VCMPPS           $0x1d, Z6, Z8, K1
-	VCMPPS           $0x1d, Z6, Z9, K2
-	VCMPPS           $0x1d, Z6, Z10, K3
-	VCMPPS           $0x1d, Z6, Z11, K4
-	VMOVAPS          Z7, Z12
-	VMOVAPS          Z7, Z13
-	VMOVAPS          Z7, Z14
-	VMOVAPS          Z7, Z15
-	VFMADD231PS      Z6, Z8, Z12
-	VFMADD231PS      Z6, Z9, Z13
-	VFMADD231PS      Z6, Z10, Z14
-	VFMADD231PS      Z6, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z7, Z16
-	VMOVAPS          Z7, Z17
-	VMOVAPS          Z7, Z18
-	VMOVAPS          Z7, Z19
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -1258,14 +1210,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
 	VMOVUPS          Z8, 4096(BX)(SI*4)
 	VMOVUPS          Z9, 4160(BX)(SI*4)
 	VMOVUPS          Z10, 4224(BX)(SI*4)
@@ -1284,16 +1232,12 @@ rest:
 	VPCMPB         $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB       (CX)(SI*1), X0, K3
 	VPCMPEQB       16(CX)(SI*1), X0, K4
-	VMOVUPS.Z      (AX)(SI*4), K1, Z8
-	VMOVUPS.Z      64(AX)(SI*4), K2, Z9
+	VMOVUPS        (AX)(SI*4), Z8
+	VMOVUPS        64(AX)(SI*4), Z9
 	VMOVUPS        (BX)(SI*4), Z10
 	VMOVUPS        64(BX)(SI*4), Z11
-	VADDPS         Z6, Z10, Z12
-	VADDPS         Z6, Z11, Z13
-	VDIVPS         Z12, Z6, Z12
-	VDIVPS         Z13, Z6, Z13
-	VMULPS         Z12, Z10, Z10
-	VMULPS         Z13, Z11, Z11
+	VSUBPS         Z10, Z6, Z12
+	VSUBPS         Z11, Z6, Z13
 	VPMOVD2M       Z8, K5
 	VPMOVD2M       Z9, K6
 	VBLENDMPS      Z10, Z12, K5, Z14
@@ -1308,10 +1252,8 @@ rest:
 	VADDPS         Z15, Z3, K4, Z3
 	VADDPS.BCST    constants<>+256(SB), Z5, K3, Z5
 	VADDPS.BCST    constants<>+256(SB), Z5, K4, Z5
-	VXORPS.BCST    constants<>+0(SB), Z8, Z14
-	VXORPS.BCST    constants<>+0(SB), Z9, Z15
-	VBLENDMPS      Z14, Z8, K3, Z8
-	VBLENDMPS      Z15, Z9, K4, Z9
+	VXORPS.BCST    constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K4, Z9
 	VPMOVD2M       Z8, K5
 	VPMOVD2M       Z9, K6
 	VBLENDMPS      Z10, Z12, K5, Z10
@@ -1389,14 +1331,10 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X1, K4
-	VMOVUPS.Z         (AX)(SI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(SI*4), K2, Z9
-	VMOVUPS.Z         128(AX)(SI*4), K3, Z10
-	VMOVUPS.Z         192(AX)(SI*4), K4, Z11
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
+	VMOVUPS           128(AX)(SI*4), Z10
+	VMOVUPS           192(AX)(SI*4), Z11
 	VORPS.BCST        constants<>+0(SB), Z8, Z8
 	VORPS.BCST        constants<>+0(SB), Z9, Z9
 	VORPS.BCST        constants<>+0(SB), Z10, Z10
@@ -1465,6 +1403,10 @@ exponential:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
 	VMOVUPS           Z8, (BX)(SI*4)
 	VMOVUPS           Z9, 64(BX)(SI*4)
 	VMOVUPS           Z10, 128(BX)(SI*4)
@@ -1481,74 +1423,72 @@ logarithm:
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
 	VMOVUPS          192(BX)(SI*4), Z11
-	VCMPPS           $0x1d, Z6, Z8, K1
-	VCMPPS           $0x1d, Z6, Z9, K2
-	VCMPPS           $0x1d, Z6, Z10, K3
-	VCMPPS           $0x1d, Z6, Z11, K4
-	VMOVAPS          Z7, Z12
-	VMOVAPS          Z7, Z13
-	VMOVAPS          Z7, Z14
-	VMOVAPS          Z7, Z15
-	VFMADD231PS      Z6, Z8, Z12
-	VFMADD231PS      Z6, Z9, Z13
-	VFMADD231PS      Z6, Z10, Z14
-	VFMADD231PS      Z6, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z7, Z16
-	VMOVAPS          Z7, Z17
-	VMOVAPS          Z7, Z18
-	VMOVAPS          Z7, Z19
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -1557,14 +1497,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
 	VMOVUPS          Z8, 4096(BX)(SI*4)
 	VMOVUPS          Z9, 4160(BX)(SI*4)
 	VMOVUPS          Z10, 4224(BX)(SI*4)
@@ -1583,16 +1519,12 @@ rest:
 	VPCMPB         $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB       (CX)(SI*1), X0, K3
 	VPCMPEQB       16(CX)(SI*1), X0, K4
-	VMOVUPS.Z      (AX)(SI*4), K1, Z8
-	VMOVUPS.Z      64(AX)(SI*4), K2, Z9
+	VMOVUPS        (AX)(SI*4), Z8
+	VMOVUPS        64(AX)(SI*4), Z9
 	VMOVUPS        (BX)(SI*4), Z10
 	VMOVUPS        64(BX)(SI*4), Z11
-	VADDPS         Z6, Z10, Z12
-	VADDPS         Z6, Z11, Z13
-	VDIVPS         Z12, Z6, Z12
-	VDIVPS         Z13, Z6, Z13
-	VMULPS         Z12, Z10, Z10
-	VMULPS         Z13, Z11, Z11
+	VSUBPS         Z10, Z6, Z12
+	VSUBPS         Z11, Z6, Z13
 	VPMOVD2M       Z8, K5
 	VPMOVD2M       Z9, K6
 	VBLENDMPS      Z10, Z12, K5, Z14
@@ -1607,10 +1539,8 @@ rest:
 	VADDPS         Z15, Z3, K4, Z3
 	VADDPS.BCST    constants<>+256(SB), Z5, K3, Z5
 	VADDPS.BCST    constants<>+256(SB), Z5, K4, Z5
-	VXORPS.BCST    constants<>+0(SB), Z8, Z14
-	VXORPS.BCST    constants<>+0(SB), Z9, Z15
-	VBLENDMPS      Z14, Z8, K3, Z8
-	VBLENDMPS      Z15, Z9, K4, Z9
+	VXORPS.BCST    constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K4, Z9
 	VPMOVD2M       Z8, K5
 	VPMOVD2M       Z9, K6
 	VBLENDMPS      Z10, Z12, K5, Z10
@@ -1692,14 +1622,10 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X1, K4
-	VMOVUPS.Z         (AX)(SI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(SI*4), K2, Z9
-	VMOVUPS.Z         128(AX)(SI*4), K3, Z10
-	VMOVUPS.Z         192(AX)(SI*4), K4, Z11
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
+	VMOVUPS           128(AX)(SI*4), Z10
+	VMOVUPS           192(AX)(SI*4), Z11
 	VORPS.BCST        constants<>+0(SB), Z8, Z8
 	VORPS.BCST        constants<>+0(SB), Z9, Z9
 	VORPS.BCST        constants<>+0(SB), Z10, Z10
@@ -1768,6 +1694,10 @@ exponential:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
 	VMOVUPS           Z8, (BX)(SI*4)
 	VMOVUPS           Z9, 64(BX)(SI*4)
 	VMOVUPS           Z10, 128(BX)(SI*4)
@@ -1784,74 +1714,72 @@ logarithm:
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
 	VMOVUPS          192(BX)(SI*4), Z11
-	VCMPPS           $0x1d, Z6, Z8, K1
-	VCMPPS           $0x1d, Z6, Z9, K2
-	VCMPPS           $0x1d, Z6, Z10, K3
-	VCMPPS           $0x1d, Z6, Z11, K4
-	VMOVAPS          Z7, Z12
-	VMOVAPS          Z7, Z13
-	VMOVAPS          Z7, Z14
-	VMOVAPS          Z7, Z15
-	VFMADD231PS      Z6, Z8, Z12
-	VFMADD231PS      Z6, Z9, Z13
-	VFMADD231PS      Z6, Z10, Z14
-	VFMADD231PS      Z6, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z7, Z16
-	VMOVAPS          Z7, Z17
-	VMOVAPS          Z7, Z18
-	VMOVAPS          Z7, Z19
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -1860,14 +1788,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
 	VMOVUPS          Z8, 4096(BX)(SI*4)
 	VMOVUPS          Z9, 4160(BX)(SI*4)
 	VMOVUPS          Z10, 4224(BX)(SI*4)
@@ -1886,16 +1810,12 @@ rest:
 	VPCMPB            $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB          (CX)(SI*1), X0, K3
 	VPCMPEQB          16(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (AX)(SI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(SI*4), K2, Z9
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
 	VMOVUPS           (BX)(SI*4), Z10
 	VMOVUPS           64(BX)(SI*4), Z11
-	VADDPS            Z6, Z10, Z12
-	VADDPS            Z6, Z11, Z13
-	VDIVPS            Z12, Z6, Z12
-	VDIVPS            Z13, Z6, Z13
-	VMULPS            Z12, Z10, Z10
-	VMULPS            Z13, Z11, Z11
+	VSUBPS            Z10, Z6, Z12
+	VSUBPS            Z11, Z6, Z13
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z14
@@ -1910,10 +1830,8 @@ rest:
 	VADDPS            Z15, Z3, K4, Z3
 	VADDPS.BCST       constants<>+256(SB), Z5, K3, Z5
 	VADDPS.BCST       constants<>+256(SB), Z5, K4, Z5
-	VXORPS.BCST       constants<>+0(SB), Z8, Z14
-	VXORPS.BCST       constants<>+0(SB), Z9, Z15
-	VBLENDMPS         Z14, Z8, K3, Z8
-	VBLENDMPS         Z15, Z9, K4, Z9
+	VXORPS.BCST       constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST       constants<>+0(SB), Z9, K4, Z9
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z10
@@ -1933,8 +1851,8 @@ rest:
 	VSUBPS            Z11, Z9, Z9
 	VMULPS            Z15, Z8, Z8
 	VMULPS            Z14, Z9, Z9
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -2068,14 +1986,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(DI*4), K4, Z11
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
 	VORPS.BCST       constants<>+0(SB), Z8, Z8
 	VORPS.BCST       constants<>+0(SB), Z9, Z9
 	VORPS.BCST       constants<>+0(SB), Z10, Z10
@@ -2144,6 +2058,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (SI)(DI*4)
 	VMOVUPS          Z9, 64(SI)(DI*4)
 	VMOVUPS          Z10, 128(SI)(DI*4)
@@ -2163,74 +2081,72 @@ logarithm:
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
 	VMOVUPS          192(SI)(DI*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -2239,14 +2155,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -2268,20 +2180,14 @@ rest:
 	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB       (CX)(DI*1), X0, K3
 	VPCMPEQB       16(CX)(DI*1), X0, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z8
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z9
+	VMOVUPS        (AX)(DI*4), Z8
+	VMOVUPS        64(AX)(DI*4), Z9
 	VMOVUPS        (SI)(DI*4), Z10
 	VMOVUPS        64(SI)(DI*4), Z11
-	VADDPS         Z3, Z10, Z12
-	VADDPS         Z3, Z11, Z13
-	VDIVPS         Z12, Z3, Z12
-	VDIVPS         Z13, Z3, Z13
-	VMULPS         Z12, Z10, Z10
-	VMULPS         Z13, Z11, Z11
-	VXORPS         Z5, Z8, Z14
-	VXORPS         Z5, Z9, Z15
-	VBLENDMPS      Z14, Z8, K3, Z8
-	VBLENDMPS      Z15, Z9, K4, Z9
+	VSUBPS         Z10, Z3, Z12
+	VSUBPS         Z11, Z3, Z13
+	VXORPS         Z5, Z8, K3, Z8
+	VXORPS         Z5, Z9, K4, Z9
 	VPMOVD2M       Z8, K5
 	VPMOVD2M       Z9, K6
 	VBLENDMPS      Z10, Z12, K5, Z10
@@ -2299,10 +2205,8 @@ rest:
 	VBROADCASTSS   16(DX), Z8
 	VBLENDMPS.BCST 12(DX), Z8, K3, Z9
 	VBLENDMPS.BCST 12(DX), Z8, K4, Z8
-	VMULPS         Z10, Z9, Z9
-	VMULPS         Z11, Z8, Z8
-	VMOVAPS.Z      Z9, K1, Z9
-	VMOVAPS.Z      Z8, K2, Z8
+	VMULPS.Z       Z10, Z9, K1, Z9
+	VMULPS.Z       Z11, Z8, K2, Z8
 	CMPB           stream+72(FP), $0x00
 	JNE            ownPast
 	VMOVUPS        Z9, (BX)(DI*4)
@@ -2356,22 +2260,14 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(DI*4), K4, Z11
-	VORPS.BCST       constants<>+0(SB), Z8, Z8
-	VORPS.BCST       constants<>+0(SB), Z9, Z9
-	VORPS.BCST       constants<>+0(SB), Z10, Z10
-	VORPS.BCST       constants<>+0(SB), Z11, Z11
-	VMAXPS           Z8, Z3, Z8
-	VMAXPS           Z9, Z3, Z9
-	VMAXPS           Z10, Z3, Z10
-	VMAXPS           Z11, Z3, Z11
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
 	VMOVAPS          Z5, Z12
 	VMOVAPS          Z5, Z13
 	VMOVAPS          Z5, Z14
@@ -2432,6 +2328,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (SI)(DI*4)
 	VMOVUPS          Z9, 64(SI)(DI*4)
 	VMOVUPS          Z10, 128(SI)(DI*4)
@@ -2451,74 +2351,72 @@ logarithm:
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
 	VMOVUPS          192(SI)(DI*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -2527,14 +2425,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -2550,64 +2444,56 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0     4096(AX)(DI*4)
-	PREFETCHT0     4160(AX)(DI*4)
-	VPCMPB         $0x04, (CX)(DI*1), X1, K1
-	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPEQB       (CX)(DI*1), X0, K3
-	VPCMPEQB       16(CX)(DI*1), X0, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z8
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z9
-	VMOVUPS        (SI)(DI*4), Z10
-	VMOVUPS        64(SI)(DI*4), Z11
-	VADDPS         Z3, Z10, Z12
-	VADDPS         Z3, Z11, Z13
-	VDIVPS         Z12, Z3, Z12
-	VDIVPS         Z13, Z3, Z13
-	VMULPS         Z12, Z10, Z10
-	VMULPS         Z13, Z11, Z11
-	VXORPS         Z5, Z8, Z14
-	VXORPS         Z5, Z9, Z15
-	VBLENDMPS      Z14, Z8, K3, Z8
-	VBLENDMPS      Z15, Z9, K4, Z9
-	VPMOVD2M       Z8, K5
-	VPMOVD2M       Z9, K6
-	VBLENDMPS      Z10, Z12, K5, Z10
-	VBLENDMPS      Z11, Z13, K6, Z11
-	VMOVUPS        4096(SI)(DI*4), Z12
-	VMOVUPS        4160(SI)(DI*4), Z13
-	VMAXPS         Z8, Z4, Z8
-	VMAXPS         Z9, Z4, Z9
-	VADDPS         Z12, Z8, Z8
-	VADDPS         Z13, Z9, Z9
-	VMULPS         Z10, Z10, Z12
-	VMULPS         Z11, Z11, Z13
-	VBLENDMPS      Z6, Z7, K3, Z14
-	VBLENDMPS      Z6, Z7, K4, Z15
-	VMULPS         Z12, Z14, Z14
-	VMULPS         Z13, Z15, Z15
-	VFMADD231PS    Z14, Z8, K1, Z2
-	VFMADD231PS    Z15, Z9, K2, Z2
-	VBROADCASTSS   16(DX), Z14
-	VBLENDMPS.BCST 12(DX), Z14, K3, Z15
-	VBLENDMPS.BCST 12(DX), Z14, K4, Z14
-	VSUBPS         Z10, Z3, Z16
-	VSUBPS         Z11, Z3, Z17
-	VADDPS         Z16, Z16, Z16
-	VADDPS         Z17, Z17, Z17
-	VMULPS         Z12, Z15, Z12
-	VMULPS         Z13, Z14, Z13
-	VFMADD231PS    Z8, Z16, Z10
-	VFMADD231PS    Z9, Z17, Z11
-	VMULPS         Z10, Z12, Z8
-	VMULPS         Z11, Z13, Z9
-	VMOVAPS.Z      Z8, K1, Z8
-	VMOVAPS.Z      Z9, K2, Z9
-	CMPB           stream+72(FP), $0x00
-	JNE            ownPast
-	VMOVUPS        Z8, (BX)(DI*4)
-	VMOVUPS        Z9, 64(BX)(DI*4)
-	JMP            ownStored
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4160(AX)(DI*4)
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           (SI)(DI*4), Z10
+	VMOVUPS           64(SI)(DI*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(SI)(DI*4), Z12
+	VMOVUPS           4160(SI)(DI*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z14
+	VBLENDMPS         Z6, Z7, K4, Z15
+	VMULPS            Z12, Z14, Z14
+	VMULPS            Z13, Z15, Z15
+	VFMADD231PS       Z14, Z8, K1, Z2
+	VFMADD231PS       Z15, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z14
+	VBLENDMPS.BCST    12(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    12(DX), Z14, K4, Z14
+	VBROADCASTSS      constants<>+448(SB), Z16
+	VBROADCASTSS      constants<>+448(SB), Z17
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z16
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z17
+	VMULPS            Z12, Z15, Z12
+	VMULPS            Z13, Z14, Z13
+	VFMADD231PS       Z8, Z16, Z10
+	VFMADD231PS       Z9, Z17, Z11
+	VMULPS.Z          Z10, Z12, K1, Z8
+	VMULPS.Z          Z11, Z13, K2, Z9
+	CMPB              stream+72(FP), $0x00
+	JNE               ownPast
+	VMOVUPS           Z8, (BX)(DI*4)
+	VMOVUPS           Z9, 64(BX)(DI*4)
+	JMP               ownStored
 
 ownPast:
 	VMOVNTPS Z8, (BX)(DI*4)
@@ -2656,22 +2542,14 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(DI*4), K4, Z11
-	VORPS.BCST       constants<>+0(SB), Z8, Z8
-	VORPS.BCST       constants<>+0(SB), Z9, Z9
-	VORPS.BCST       constants<>+0(SB), Z10, Z10
-	VORPS.BCST       constants<>+0(SB), Z11, Z11
-	VMAXPS           Z8, Z3, Z8
-	VMAXPS           Z9, Z3, Z9
-	VMAXPS           Z10, Z3, Z10
-	VMAXPS           Z11, Z3, Z11
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
 	VMOVAPS          Z5, Z12
 	VMOVAPS          Z5, Z13
 	VMOVAPS          Z5, Z14
@@ -2732,6 +2610,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (SI)(DI*4)
 	VMOVUPS          Z9, 64(SI)(DI*4)
 	VMOVUPS          Z10, 128(SI)(DI*4)
@@ -2751,74 +2633,72 @@ logarithm:
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
 	VMOVUPS          192(SI)(DI*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -2827,14 +2707,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -2856,20 +2732,14 @@ rest:
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
 	VPCMPEQB          16(CX)(DI*1), X0, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
 	VMOVUPS           (SI)(DI*4), Z10
 	VMOVUPS           64(SI)(DI*4), Z11
-	VADDPS            Z3, Z10, Z12
-	VADDPS            Z3, Z11, Z13
-	VDIVPS            Z12, Z3, Z12
-	VDIVPS            Z13, Z3, Z13
-	VMULPS            Z12, Z10, Z10
-	VMULPS            Z13, Z11, Z11
-	VXORPS            Z5, Z8, Z14
-	VXORPS            Z5, Z9, Z15
-	VBLENDMPS         Z14, Z8, K3, Z8
-	VBLENDMPS         Z15, Z9, K4, Z9
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z10
@@ -2889,8 +2759,8 @@ rest:
 	VSUBPS            Z13, Z9, Z9
 	VMULPS            Z17, Z8, Z8
 	VMULPS            Z16, Z9, Z9
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -2974,10 +2844,8 @@ power:
 	VMULPS         Z9, Z12, Z9
 	VFMADD231PS    Z14, Z16, Z10
 	VFMADD231PS    Z15, Z17, Z11
-	VMULPS         Z10, Z8, Z8
-	VMULPS         Z11, Z9, Z9
-	VMOVAPS.Z      Z8, K1, Z8
-	VMOVAPS.Z      Z9, K2, Z9
+	VMULPS.Z       Z10, Z8, K1, Z8
+	VMULPS.Z       Z11, Z9, K2, Z9
 	CMPB           stream+72(FP), $0x00
 	JNE            ownPast
 	VMOVUPS        Z8, (BX)(DI*4)
@@ -3031,14 +2899,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(DI*4), K4, Z11
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
 	VORPS.BCST       constants<>+0(SB), Z8, Z8
 	VORPS.BCST       constants<>+0(SB), Z9, Z9
 	VORPS.BCST       constants<>+0(SB), Z10, Z10
@@ -3107,6 +2971,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z7, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z7, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (SI)(DI*4)
 	VMOVUPS          Z9, 64(SI)(DI*4)
 	VMOVUPS          Z10, 128(SI)(DI*4)
@@ -3126,16 +2994,14 @@ rest:
 	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB         (CX)(DI*1), X0, K3
 	VPCMPEQB         16(CX)(DI*1), X0, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z3
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z4
+	VMOVUPS          (AX)(DI*4), Z3
+	VMOVUPS          64(AX)(DI*4), Z4
 	VMOVUPS          (SI)(DI*4), Z5
 	VMOVUPS          64(SI)(DI*4), Z6
-	VADDPS           Z2, Z5, Z7
-	VADDPS           Z2, Z6, Z8
-	VDIVPS           Z7, Z2, Z7
-	VDIVPS           Z8, Z2, Z8
-	VMULPS           Z7, Z5, Z5
-	VMULPS           Z8, Z6, Z6
+	VADDPS           Z2, Z6, Z7
+	VDIVPS           Z7, Z6, Z6
+	VSUBPS           Z5, Z2, Z7
+	VSUBPS           Z6, Z2, Z8
 	VPMOVD2M         Z3, K5
 	VPMOVD2M         Z4, K6
 	VBLENDMPS        Z5, Z7, K5, Z3
@@ -3149,10 +3015,8 @@ rest:
 	VFMADD231PS.BCST 40(DX), Z4, Z9
 	VMULPS           Z7, Z5, Z3
 	VMULPS           Z8, Z6, Z4
-	VMULPS           Z3, Z10, Z3
-	VMULPS           Z4, Z9, Z4
-	VMOVAPS.Z        Z3, K1, Z3
-	VMOVAPS.Z        Z4, K2, Z4
+	VMULPS.Z         Z3, Z10, K1, Z3
+	VMULPS.Z         Z4, Z9, K2, Z4
 	CMPB             stream+72(FP), $0x00
 	JNE              ownPast
 	VMOVUPS          Z3, (BX)(DI*4)
@@ -3199,14 +3063,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(DI*4), K4, Z11
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
 	VORPS.BCST       constants<>+0(SB), Z8, Z8
 	VORPS.BCST       constants<>+0(SB), Z9, Z9
 	VORPS.BCST       constants<>+0(SB), Z10, Z10
@@ -3275,6 +3135,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z7, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z7, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (SI)(DI*4)
 	VMOVUPS          Z9, 64(SI)(DI*4)
 	VMOVUPS          Z10, 128(SI)(DI*4)
@@ -3296,16 +3160,14 @@ rest:
 	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB         (CX)(DI*1), X0, K3
 	VPCMPEQB         16(CX)(DI*1), X0, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z6
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z7
+	VMOVUPS          (AX)(DI*4), Z6
+	VMOVUPS          64(AX)(DI*4), Z7
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
-	VADDPS           Z2, Z8, Z10
-	VADDPS           Z2, Z9, Z11
-	VDIVPS           Z10, Z2, Z10
-	VDIVPS           Z11, Z2, Z11
-	VMULPS           Z10, Z8, Z8
-	VMULPS           Z11, Z9, Z9
+	VADDPS           Z2, Z9, Z10
+	VDIVPS           Z10, Z9, Z9
+	VSUBPS           Z8, Z2, Z10
+	VSUBPS           Z9, Z2, Z11
 	VPMOVD2M         Z6, K5
 	VPMOVD2M         Z7, K6
 	VBLENDMPS        Z8, Z10, K5, Z12
@@ -3321,10 +3183,8 @@ rest:
 	VMULPS           Z11, Z9, Z13
 	VMULPS           Z12, Z15, Z12
 	VMULPS           Z13, Z14, Z13
-	VXORPS           Z3, Z6, Z14
-	VXORPS           Z3, Z7, Z15
-	VBLENDMPS        Z14, Z6, K3, Z6
-	VBLENDMPS        Z15, Z7, K4, Z7
+	VXORPS           Z3, Z6, K3, Z6
+	VXORPS           Z3, Z7, K4, Z7
 	VPMOVD2M         Z6, K5
 	VPMOVD2M         Z7, K6
 	VBLENDMPS        Z8, Z10, K5, Z6
@@ -3333,10 +3193,8 @@ rest:
 	VBLENDMPS        Z4, Z5, K4, Z9
 	VMULPS           Z6, Z8, Z6
 	VMULPS           Z7, Z9, Z7
-	VADDPS           Z6, Z12, Z6
-	VADDPS           Z7, Z13, Z7
-	VMOVAPS.Z        Z6, K1, Z6
-	VMOVAPS.Z        Z7, K2, Z7
+	VADDPS.Z         Z6, Z12, K1, Z6
+	VADDPS.Z         Z7, Z13, K2, Z7
 	CMPB             stream+72(FP), $0x00
 	JNE              ownPast
 	VMOVUPS          Z6, (BX)(DI*4)
@@ -3383,14 +3241,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(DI*4), K4, Z11
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
 	VORPS.BCST       constants<>+0(SB), Z8, Z8
 	VORPS.BCST       constants<>+0(SB), Z9, Z9
 	VORPS.BCST       constants<>+0(SB), Z10, Z10
@@ -3459,6 +3313,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (SI)(DI*4)
 	VMOVUPS          Z9, 64(SI)(DI*4)
 	VMOVUPS          Z10, 128(SI)(DI*4)
@@ -3478,74 +3336,72 @@ logarithm:
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
 	VMOVUPS          192(SI)(DI*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -3554,14 +3410,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -3577,81 +3429,73 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0       4096(AX)(DI*4)
-	PREFETCHT0       4160(AX)(DI*4)
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPEQB         (CX)(DI*1), X0, K3
-	VPCMPEQB         16(CX)(DI*1), X0, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS          (SI)(DI*4), Z10
-	VMOVUPS          64(SI)(DI*4), Z11
-	VADDPS           Z3, Z10, Z12
-	VADDPS           Z3, Z11, Z13
-	VDIVPS           Z12, Z3, Z12
-	VDIVPS           Z13, Z3, Z13
-	VMULPS           Z12, Z10, Z10
-	VMULPS           Z13, Z11, Z11
-	VPMOVD2M         Z8, K5
-	VPMOVD2M         Z9, K6
-	VBLENDMPS        Z10, Z12, K5, Z14
-	VBLENDMPS        Z11, Z13, K6, Z15
-	VBLENDMPS        Z12, Z10, K5, Z16
-	VBLENDMPS        Z13, Z11, K6, Z16
-	VBROADCASTSS     36(DX), Z16
-	VBLENDMPS.BCST   32(DX), Z16, K3, Z17
-	VBLENDMPS.BCST   32(DX), Z16, K4, Z16
-	VFMADD231PS.BCST 40(DX), Z14, Z17
-	VFMADD231PS.BCST 40(DX), Z15, Z16
-	VMULPS           Z12, Z10, Z14
-	VMULPS           Z13, Z11, Z15
-	VMULPS           Z14, Z17, Z14
-	VMULPS           Z15, Z16, Z15
-	VXORPS           Z5, Z8, Z16
-	VXORPS           Z5, Z9, Z17
-	VBLENDMPS        Z16, Z8, K3, Z8
-	VBLENDMPS        Z17, Z9, K4, Z9
-	VPMOVD2M         Z8, K5
-	VPMOVD2M         Z9, K6
-	VBLENDMPS        Z10, Z12, K5, Z10
-	VBLENDMPS        Z11, Z13, K6, Z11
-	VMOVUPS          4096(SI)(DI*4), Z12
-	VMOVUPS          4160(SI)(DI*4), Z13
-	VMAXPS           Z8, Z4, Z8
-	VMAXPS           Z9, Z4, Z9
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VMULPS           Z10, Z10, Z12
-	VMULPS           Z11, Z11, Z13
-	VBLENDMPS        Z6, Z7, K3, Z16
-	VBLENDMPS        Z6, Z7, K4, Z17
-	VMULPS           Z12, Z16, Z16
-	VMULPS           Z13, Z17, Z17
-	VFMADD231PS      Z16, Z8, K1, Z2
-	VFMADD231PS      Z17, Z9, K2, Z2
-	VBROADCASTSS     16(DX), Z16
-	VBLENDMPS.BCST   12(DX), Z16, K3, Z17
-	VBLENDMPS.BCST   12(DX), Z16, K4, Z16
-	VSUBPS           Z10, Z3, Z18
-	VSUBPS           Z11, Z3, Z19
-	VADDPS           Z18, Z18, Z18
-	VADDPS           Z19, Z19, Z19
-	VMULPS           Z12, Z17, Z12
-	VMULPS           Z13, Z16, Z13
-	VFMADD231PS      Z8, Z18, Z10
-	VFMADD231PS      Z9, Z19, Z11
-	VMULPS           Z10, Z12, Z8
-	VMULPS           Z11, Z13, Z9
-	VADDPS           Z8, Z14, Z8
-	VADDPS           Z9, Z15, Z9
-	VMOVAPS.Z        Z8, K1, Z8
-	VMOVAPS.Z        Z9, K2, Z9
-	CMPB             stream+72(FP), $0x00
-	JNE              ownPast
-	VMOVUPS          Z8, (BX)(DI*4)
-	VMOVUPS          Z9, 64(BX)(DI*4)
-	JMP              ownStored
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4160(AX)(DI*4)
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           (SI)(DI*4), Z10
+	VMOVUPS           64(SI)(DI*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z16
+	VBROADCASTSS      36(DX), Z16
+	VBLENDMPS.BCST    32(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    32(DX), Z16, K4, Z16
+	VFMADD231PS.BCST  40(DX), Z14, Z17
+	VFMADD231PS.BCST  40(DX), Z15, Z16
+	VMULPS            Z12, Z10, Z14
+	VMULPS            Z13, Z11, Z15
+	VMULPS            Z14, Z17, Z14
+	VMULPS            Z15, Z16, Z15
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(SI)(DI*4), Z12
+	VMOVUPS           4160(SI)(DI*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z16
+	VBLENDMPS         Z6, Z7, K4, Z17
+	VMULPS            Z12, Z16, Z16
+	VMULPS            Z13, Z17, Z17
+	VFMADD231PS       Z16, Z8, K1, Z2
+	VFMADD231PS       Z17, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z16
+	VBLENDMPS.BCST    12(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    12(DX), Z16, K4, Z16
+	VBROADCASTSS      constants<>+448(SB), Z18
+	VBROADCASTSS      constants<>+448(SB), Z19
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z18
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z19
+	VMULPS            Z12, Z17, Z12
+	VMULPS            Z13, Z16, Z13
+	VFMADD231PS       Z8, Z18, Z10
+	VFMADD231PS       Z9, Z19, Z11
+	VMULPS            Z10, Z12, Z8
+	VMULPS            Z11, Z13, Z9
+	VADDPS.Z          Z8, Z14, K1, Z8
+	VADDPS.Z          Z9, Z15, K2, Z9
+	CMPB              stream+72(FP), $0x00
+	JNE               ownPast
+	VMOVUPS           Z8, (BX)(DI*4)
+	VMOVUPS           Z9, 64(BX)(DI*4)
+	JMP               ownStored
 
 ownPast:
 	VMOVNTPS Z8, (BX)(DI*4)
@@ -3700,14 +3544,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(DI*4), K4, Z11
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
 	VORPS.BCST       constants<>+0(SB), Z8, Z8
 	VORPS.BCST       constants<>+0(SB), Z9, Z9
 	VORPS.BCST       constants<>+0(SB), Z10, Z10
@@ -3776,6 +3616,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (SI)(DI*4)
 	VMOVUPS          Z9, 64(SI)(DI*4)
 	VMOVUPS          Z10, 128(SI)(DI*4)
@@ -3795,74 +3639,72 @@ logarithm:
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
 	VMOVUPS          192(SI)(DI*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -3871,14 +3713,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -3900,16 +3738,12 @@ rest:
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
 	VPCMPEQB          16(CX)(DI*1), X0, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
 	VMOVUPS           (SI)(DI*4), Z10
 	VMOVUPS           64(SI)(DI*4), Z11
-	VADDPS            Z3, Z10, Z12
-	VADDPS            Z3, Z11, Z13
-	VDIVPS            Z12, Z3, Z12
-	VDIVPS            Z13, Z3, Z13
-	VMULPS            Z12, Z10, Z10
-	VMULPS            Z13, Z11, Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z14
@@ -3925,10 +3759,8 @@ rest:
 	VMULPS            Z13, Z11, Z15
 	VMULPS            Z14, Z17, Z14
 	VMULPS            Z15, Z16, Z15
-	VXORPS            Z5, Z8, Z16
-	VXORPS            Z5, Z9, Z17
-	VBLENDMPS         Z16, Z8, K3, Z8
-	VBLENDMPS         Z17, Z9, K4, Z9
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z10
@@ -3948,8 +3780,8 @@ rest:
 	VSUBPS            Z13, Z9, Z9
 	VMULPS            Z19, Z8, Z8
 	VMULPS            Z18, Z9, Z9
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -4035,10 +3867,8 @@ power:
 	VFMADD231PS    Z17, Z19, Z11
 	VMULPS         Z10, Z8, Z8
 	VMULPS         Z11, Z9, Z9
-	VADDPS         Z8, Z14, Z8
-	VADDPS         Z9, Z15, Z9
-	VMOVAPS.Z      Z8, K1, Z8
-	VMOVAPS.Z      Z9, K2, Z9
+	VADDPS.Z       Z8, Z14, K1, Z8
+	VADDPS.Z       Z9, Z15, K2, Z9
 	CMPB           stream+72(FP), $0x00
 	JNE            ownPast
 	VMOVUPS        Z8, (BX)(DI*4)
@@ -4092,18 +3922,14 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(DI*4), K4, Z11
-	VMOVUPS.Z        (BX)(DI*4), K1, Z12
-	VMOVUPS.Z        64(BX)(DI*4), K2, Z13
-	VMOVUPS.Z        128(BX)(DI*4), K3, Z14
-	VMOVUPS.Z        192(BX)(DI*4), K4, Z15
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VMOVUPS          (BX)(DI*4), Z12
+	VMOVUPS          64(BX)(DI*4), Z13
+	VMOVUPS          128(BX)(DI*4), Z14
+	VMOVUPS          192(BX)(DI*4), Z15
 	VSUBPS           Z12, Z8, Z8
 	VSUBPS           Z13, Z9, Z9
 	VSUBPS           Z14, Z10, Z10
@@ -4176,6 +4002,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (SI)(DI*4)
 	VMOVUPS          Z9, 64(SI)(DI*4)
 	VMOVUPS          Z10, 128(SI)(DI*4)
@@ -4195,74 +4025,72 @@ logarithm:
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
 	VMOVUPS          192(SI)(DI*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -4271,14 +4099,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -4302,24 +4126,18 @@ rest:
 	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB      (CX)(DI*1), X0, K3
 	VPCMPEQB      16(CX)(DI*1), X0, K4
-	VMOVUPS.Z     (AX)(DI*4), K1, Z8
-	VMOVUPS.Z     64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z     (BX)(DI*4), K1, Z10
-	VMOVUPS.Z     64(BX)(DI*4), K2, Z11
+	VMOVUPS       (AX)(DI*4), Z8
+	VMOVUPS       64(AX)(DI*4), Z9
+	VMOVUPS       (BX)(DI*4), Z10
+	VMOVUPS       64(BX)(DI*4), Z11
 	VSUBPS        Z10, Z8, Z8
 	VSUBPS        Z11, Z9, Z9
 	VMOVUPS       (SI)(DI*4), Z10
 	VMOVUPS       64(SI)(DI*4), Z11
-	VADDPS        Z3, Z10, Z12
-	VADDPS        Z3, Z11, Z13
-	VDIVPS        Z12, Z3, Z12
-	VDIVPS        Z13, Z3, Z13
-	VMULPS        Z12, Z10, Z10
-	VMULPS        Z13, Z11, Z11
-	VXORPS        Z5, Z8, Z14
-	VXORPS        Z5, Z9, Z15
-	VBLENDMPS     Z14, Z8, K3, Z8
-	VBLENDMPS     Z15, Z9, K4, Z9
+	VSUBPS        Z10, Z3, Z12
+	VSUBPS        Z11, Z3, Z13
+	VXORPS        Z5, Z8, K3, Z8
+	VXORPS        Z5, Z9, K4, Z9
 	VPMOVD2M      Z8, K5
 	VPMOVD2M      Z9, K6
 	VBLENDMPS     Z10, Z12, K5, Z10
@@ -4376,30 +4194,22 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(DI*4), K4, Z11
-	VMOVUPS.Z        (BX)(DI*4), K1, Z12
-	VMOVUPS.Z        64(BX)(DI*4), K2, Z13
-	VMOVUPS.Z        128(BX)(DI*4), K3, Z14
-	VMOVUPS.Z        192(BX)(DI*4), K4, Z15
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VMOVUPS          (BX)(DI*4), Z12
+	VMOVUPS          64(BX)(DI*4), Z13
+	VMOVUPS          128(BX)(DI*4), Z14
+	VMOVUPS          192(BX)(DI*4), Z15
 	VSUBPS           Z12, Z8, Z8
 	VSUBPS           Z13, Z9, Z9
 	VSUBPS           Z14, Z10, Z10
 	VSUBPS           Z15, Z11, Z11
-	VORPS.BCST       constants<>+0(SB), Z8, Z8
-	VORPS.BCST       constants<>+0(SB), Z9, Z9
-	VORPS.BCST       constants<>+0(SB), Z10, Z10
-	VORPS.BCST       constants<>+0(SB), Z11, Z11
-	VMAXPS           Z8, Z3, Z8
-	VMAXPS           Z9, Z3, Z9
-	VMAXPS           Z10, Z3, Z10
-	VMAXPS           Z11, Z3, Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
 	VMOVAPS          Z5, Z12
 	VMOVAPS          Z5, Z13
 	VMOVAPS          Z5, Z14
@@ -4460,6 +4270,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (SI)(DI*4)
 	VMOVUPS          Z9, 64(SI)(DI*4)
 	VMOVUPS          Z10, 128(SI)(DI*4)
@@ -4479,74 +4293,72 @@ logarithm:
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
 	VMOVUPS          192(SI)(DI*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -4555,14 +4367,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -4586,24 +4394,18 @@ rest:
 	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB      (CX)(DI*1), X0, K3
 	VPCMPEQB      16(CX)(DI*1), X0, K4
-	VMOVUPS.Z     (AX)(DI*4), K1, Z8
-	VMOVUPS.Z     64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z     (BX)(DI*4), K1, Z10
-	VMOVUPS.Z     64(BX)(DI*4), K2, Z11
+	VMOVUPS       (AX)(DI*4), Z8
+	VMOVUPS       64(AX)(DI*4), Z9
+	VMOVUPS       (BX)(DI*4), Z10
+	VMOVUPS       64(BX)(DI*4), Z11
 	VSUBPS        Z10, Z8, Z8
 	VSUBPS        Z11, Z9, Z9
 	VMOVUPS       (SI)(DI*4), Z10
 	VMOVUPS       64(SI)(DI*4), Z11
-	VADDPS        Z3, Z10, Z12
-	VADDPS        Z3, Z11, Z13
-	VDIVPS        Z12, Z3, Z12
-	VDIVPS        Z13, Z3, Z13
-	VMULPS        Z12, Z10, Z10
-	VMULPS        Z13, Z11, Z11
-	VXORPS        Z5, Z8, Z14
-	VXORPS        Z5, Z9, Z15
-	VBLENDMPS     Z14, Z8, K3, Z8
-	VBLENDMPS     Z15, Z9, K4, Z9
+	VSUBPS        Z10, Z3, Z12
+	VSUBPS        Z11, Z3, Z13
+	VXORPS        Z5, Z8, K3, Z8
+	VXORPS        Z5, Z9, K4, Z9
 	VPMOVD2M      Z8, K5
 	VPMOVD2M      Z9, K6
 	VBLENDMPS     Z10, Z12, K5, Z10
@@ -4664,30 +4466,22 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z        128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z        192(AX)(DI*4), K4, Z11
-	VMOVUPS.Z        (BX)(DI*4), K1, Z12
-	VMOVUPS.Z        64(BX)(DI*4), K2, Z13
-	VMOVUPS.Z        128(BX)(DI*4), K3, Z14
-	VMOVUPS.Z        192(BX)(DI*4), K4, Z15
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VMOVUPS          (BX)(DI*4), Z12
+	VMOVUPS          64(BX)(DI*4), Z13
+	VMOVUPS          128(BX)(DI*4), Z14
+	VMOVUPS          192(BX)(DI*4), Z15
 	VSUBPS           Z12, Z8, Z8
 	VSUBPS           Z13, Z9, Z9
 	VSUBPS           Z14, Z10, Z10
 	VSUBPS           Z15, Z11, Z11
-	VORPS.BCST       constants<>+0(SB), Z8, Z8
-	VORPS.BCST       constants<>+0(SB), Z9, Z9
-	VORPS.BCST       constants<>+0(SB), Z10, Z10
-	VORPS.BCST       constants<>+0(SB), Z11, Z11
-	VMAXPS           Z8, Z3, Z8
-	VMAXPS           Z9, Z3, Z9
-	VMAXPS           Z10, Z3, Z10
-	VMAXPS           Z11, Z3, Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
 	VMOVAPS          Z5, Z12
 	VMOVAPS          Z5, Z13
 	VMOVAPS          Z5, Z14
@@ -4748,6 +4542,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (SI)(DI*4)
 	VMOVUPS          Z9, 64(SI)(DI*4)
 	VMOVUPS          Z10, 128(SI)(DI*4)
@@ -4767,74 +4565,72 @@ logarithm:
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
 	VMOVUPS          192(SI)(DI*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -4843,14 +4639,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -4874,24 +4666,18 @@ rest:
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
 	VPCMPEQB          16(CX)(DI*1), X0, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z         (BX)(DI*4), K1, Z10
-	VMOVUPS.Z         64(BX)(DI*4), K2, Z11
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           (BX)(DI*4), Z10
+	VMOVUPS           64(BX)(DI*4), Z11
 	VSUBPS            Z10, Z8, Z8
 	VSUBPS            Z11, Z9, Z9
 	VMOVUPS           (SI)(DI*4), Z10
 	VMOVUPS           64(SI)(DI*4), Z11
-	VADDPS            Z3, Z10, Z12
-	VADDPS            Z3, Z11, Z13
-	VDIVPS            Z12, Z3, Z12
-	VDIVPS            Z13, Z3, Z13
-	VMULPS            Z12, Z10, Z10
-	VMULPS            Z13, Z11, Z11
-	VXORPS            Z5, Z8, Z14
-	VXORPS            Z5, Z9, Z15
-	VBLENDMPS         Z14, Z8, K3, Z8
-	VBLENDMPS         Z15, Z9, K4, Z9
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z10
@@ -4911,8 +4697,8 @@ rest:
 	VSUBPS            Z11, Z9, Z9
 	VMULPS            Z15, Z8, Z8
 	VMULPS            Z14, Z9, Z9
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -5024,18 +4810,14 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z11
-	VMOVUPS.Z         (BX)(DI*4), K1, Z12
-	VMOVUPS.Z         64(BX)(DI*4), K2, Z13
-	VMOVUPS.Z         128(BX)(DI*4), K3, Z14
-	VMOVUPS.Z         192(BX)(DI*4), K4, Z15
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           128(AX)(DI*4), Z10
+	VMOVUPS           192(AX)(DI*4), Z11
+	VMOVUPS           (BX)(DI*4), Z12
+	VMOVUPS           64(BX)(DI*4), Z13
+	VMOVUPS           128(BX)(DI*4), Z14
+	VMOVUPS           192(BX)(DI*4), Z15
 	VSUBPS            Z12, Z8, Z8
 	VSUBPS            Z13, Z9, Z9
 	VSUBPS            Z14, Z10, Z10
@@ -5109,6 +4891,10 @@ exponential:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
 	VMOVUPS           Z8, (SI)(DI*4)
 	VMOVUPS           Z9, 64(SI)(DI*4)
 	VMOVUPS           Z10, 128(SI)(DI*4)
@@ -5127,27 +4913,25 @@ rest:
 	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB      (CX)(DI*1), X0, K3
 	VPCMPEQB      16(CX)(DI*1), X0, K4
-	VMOVUPS.Z     (AX)(DI*4), K1, Z8
-	VMOVUPS.Z     64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z     (BX)(DI*4), K1, Z10
-	VMOVUPS.Z     64(BX)(DI*4), K2, Z11
+	VMOVUPS       (AX)(DI*4), Z8
+	VMOVUPS       64(AX)(DI*4), Z9
+	VMOVUPS       (BX)(DI*4), Z10
+	VMOVUPS       64(BX)(DI*4), Z11
 	VSUBPS        Z10, Z8, Z8
 	VSUBPS        Z11, Z9, Z9
 	VMOVUPS       (SI)(DI*4), Z10
 	VMOVUPS       64(SI)(DI*4), Z11
-	VADDPS.BCST   constants<>+256(SB), Z10, Z12
-	VADDPS.BCST   constants<>+256(SB), Z11, Z13
-	VBROADCASTSS  constants<>+256(SB), Z14
-	VDIVPS        Z12, Z14, Z12
-	VDIVPS        Z13, Z14, Z13
-	VMULPS        Z12, Z10, Z10
-	VMULPS        Z13, Z11, Z11
+	VADDPS.BCST   constants<>+256(SB), Z11, Z12
+	VDIVPS        Z12, Z11, Z11
+	VBROADCASTSS  constants<>+256(SB), Z12
+	VSUBPS        Z10, Z12, Z13
+	VSUBPS        Z11, Z12, Z12
 	VPMOVD2M      Z8, K5
 	VPMOVD2M      Z9, K6
-	VBLENDMPS     Z10, Z12, K5, Z8
-	VBLENDMPS     Z11, Z13, K6, Z9
-	VBLENDMPS     Z12, Z10, K5, Z10
-	VBLENDMPS     Z13, Z11, K6, Z11
+	VBLENDMPS     Z10, Z13, K5, Z8
+	VBLENDMPS     Z11, Z12, K6, Z9
+	VBLENDMPS     Z13, Z10, K5, Z10
+	VBLENDMPS     Z12, Z11, K6, Z11
 	VMAXPS.BCST   28(DX), Z8, Z12
 	VMAXPS.BCST   28(DX), Z9, Z13
 	VFMADD231PS   Z8, Z12, K1, Z3
@@ -5244,18 +5028,14 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z9
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z10
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z11
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z12
-	VMOVUPS.Z         (BX)(DI*4), K1, Z13
-	VMOVUPS.Z         64(BX)(DI*4), K2, Z14
-	VMOVUPS.Z         128(BX)(DI*4), K3, Z15
-	VMOVUPS.Z         192(BX)(DI*4), K4, Z16
+	VMOVUPS           (AX)(DI*4), Z9
+	VMOVUPS           64(AX)(DI*4), Z10
+	VMOVUPS           128(AX)(DI*4), Z11
+	VMOVUPS           192(AX)(DI*4), Z12
+	VMOVUPS           (BX)(DI*4), Z13
+	VMOVUPS           64(BX)(DI*4), Z14
+	VMOVUPS           128(BX)(DI*4), Z15
+	VMOVUPS           192(BX)(DI*4), Z16
 	VSUBPS            Z13, Z9, Z9
 	VSUBPS            Z14, Z10, Z10
 	VSUBPS            Z15, Z11, Z11
@@ -5329,6 +5109,10 @@ exponential:
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
 	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
 	VMOVUPS           Z9, (SI)(DI*4)
 	VMOVUPS           Z10, 64(SI)(DI*4)
 	VMOVUPS           Z11, 128(SI)(DI*4)
@@ -5343,74 +5127,73 @@ logarithm:
 	VMOVUPS          64(SI)(DI*4), Z10
 	VMOVUPS          128(SI)(DI*4), Z11
 	VMOVUPS          192(SI)(DI*4), Z12
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z9, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z10, K2
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z11, K3
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z12, K4
-	VBROADCASTSS     constants<>+480(SB), Z13
-	VBROADCASTSS     constants<>+480(SB), Z14
-	VBROADCASTSS     constants<>+480(SB), Z15
-	VBROADCASTSS     constants<>+480(SB), Z16
-	VFMADD231PS.BCST constants<>+448(SB), Z9, Z13
-	VFMADD231PS.BCST constants<>+448(SB), Z10, Z14
-	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
-	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
-	VBLENDMPS        Z13, Z9, K1, Z9
-	VBLENDMPS        Z14, Z10, K2, Z10
-	VBLENDMPS        Z15, Z11, K3, Z11
-	VBLENDMPS        Z16, Z12, K4, Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(SI)(DI*4)
+	VMOVUPS          Z12, 192(SI)(DI*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
 	VMULPS           Z12, Z12, Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VBROADCASTSS     constants<>+736(SB), Z20
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z12, Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VBROADCASTSS     constants<>+672(SB), Z24
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z12, Z24
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VBROADCASTSS     constants<>+608(SB), Z20
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z12, Z20
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
 	VFMADD231PS      Z16, Z24, Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VBROADCASTSS     constants<>+544(SB), Z24
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z12, Z24
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+480(SB), Z17
-	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VBROADCASTSS     constants<>+480(SB), Z20
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
 	VFMADD231PS      Z11, Z23, Z19
@@ -5419,14 +5202,10 @@ logarithm:
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
 	VFMADD231PS      Z16, Z20, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z15
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z16
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
-	VADDPS           Z16, Z12, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
 	VMOVUPS          Z9, 4096(SI)(DI*4)
 	VMOVUPS          Z10, 4160(SI)(DI*4)
 	VMOVUPS          Z11, 4224(SI)(DI*4)
@@ -5445,27 +5224,23 @@ rest:
 	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB       (CX)(DI*1), X0, K3
 	VPCMPEQB       16(CX)(DI*1), X0, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z9
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z10
-	VMOVUPS.Z      (BX)(DI*4), K1, Z11
-	VMOVUPS.Z      64(BX)(DI*4), K2, Z12
+	VMOVUPS        (AX)(DI*4), Z9
+	VMOVUPS        64(AX)(DI*4), Z10
+	VMOVUPS        (BX)(DI*4), Z11
+	VMOVUPS        64(BX)(DI*4), Z12
 	VSUBPS         Z11, Z9, Z9
 	VSUBPS         Z12, Z10, Z10
 	VMOVUPS        (SI)(DI*4), Z11
 	VMOVUPS        64(SI)(DI*4), Z12
-	VADDPS.BCST    constants<>+256(SB), Z11, Z13
-	VADDPS.BCST    constants<>+256(SB), Z12, Z14
-	VBROADCASTSS   constants<>+256(SB), Z15
-	VDIVPS         Z13, Z15, Z13
-	VDIVPS         Z14, Z15, Z14
-	VMULPS         Z13, Z11, Z11
-	VMULPS         Z14, Z12, Z12
+	VBROADCASTSS   constants<>+256(SB), Z13
+	VSUBPS         Z11, Z13, Z14
+	VSUBPS         Z12, Z13, Z13
 	VPMOVD2M       Z9, K5
 	VPMOVD2M       Z10, K6
-	VBLENDMPS      Z11, Z13, K5, Z15
-	VBLENDMPS      Z12, Z14, K6, Z16
-	VBLENDMPS      Z13, Z11, K5, Z17
-	VBLENDMPS      Z14, Z12, K6, Z18
+	VBLENDMPS      Z11, Z14, K5, Z15
+	VBLENDMPS      Z12, Z13, K6, Z16
+	VBLENDMPS      Z14, Z11, K5, Z17
+	VBLENDMPS      Z13, Z12, K6, Z18
 	VMAXPS.BCST    28(DX), Z15, Z19
 	VMAXPS.BCST    28(DX), Z16, Z20
 	VFMADD231PS    Z15, Z19, K1, Z4
@@ -5484,14 +5259,12 @@ rest:
 	VADDPS         Z18, Z6, K6, Z6
 	VADDPS.BCST    constants<>+256(SB), Z8, K5, Z8
 	VADDPS.BCST    constants<>+256(SB), Z8, K6, Z8
-	VXORPS.BCST    constants<>+0(SB), Z9, Z15
-	VXORPS.BCST    constants<>+0(SB), Z10, Z16
-	VBLENDMPS      Z15, Z9, K3, Z9
-	VBLENDMPS      Z16, Z10, K4, Z10
+	VXORPS.BCST    constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST    constants<>+0(SB), Z10, K4, Z10
 	VPMOVD2M       Z9, K5
 	VPMOVD2M       Z10, K6
-	VBLENDMPS      Z11, Z13, K5, Z11
-	VBLENDMPS      Z12, Z14, K6, Z11
+	VBLENDMPS      Z11, Z14, K5, Z11
+	VBLENDMPS      Z12, Z13, K6, Z11
 	VMOVUPS        4096(SI)(DI*4), Z11
 	VMOVUPS        4160(SI)(DI*4), Z12
 	VBROADCASTSS   constants<>+64(SB), Z13
@@ -5589,18 +5362,14 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z9
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z10
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z11
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z12
-	VMOVUPS.Z         (BX)(DI*4), K1, Z13
-	VMOVUPS.Z         64(BX)(DI*4), K2, Z14
-	VMOVUPS.Z         128(BX)(DI*4), K3, Z15
-	VMOVUPS.Z         192(BX)(DI*4), K4, Z16
+	VMOVUPS           (AX)(DI*4), Z9
+	VMOVUPS           64(AX)(DI*4), Z10
+	VMOVUPS           128(AX)(DI*4), Z11
+	VMOVUPS           192(AX)(DI*4), Z12
+	VMOVUPS           (BX)(DI*4), Z13
+	VMOVUPS           64(BX)(DI*4), Z14
+	VMOVUPS           128(BX)(DI*4), Z15
+	VMOVUPS           192(BX)(DI*4), Z16
 	VSUBPS            Z13, Z9, Z9
 	VSUBPS            Z14, Z10, Z10
 	VSUBPS            Z15, Z11, Z11
@@ -5674,6 +5443,10 @@ exponential:
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
 	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
 	VMOVUPS           Z9, (SI)(DI*4)
 	VMOVUPS           Z10, 64(SI)(DI*4)
 	VMOVUPS           Z11, 128(SI)(DI*4)
@@ -5688,74 +5461,73 @@ logarithm:
 	VMOVUPS          64(SI)(DI*4), Z10
 	VMOVUPS          128(SI)(DI*4), Z11
 	VMOVUPS          192(SI)(DI*4), Z12
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z9, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z10, K2
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z11, K3
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z12, K4
-	VBROADCASTSS     constants<>+480(SB), Z13
-	VBROADCASTSS     constants<>+480(SB), Z14
-	VBROADCASTSS     constants<>+480(SB), Z15
-	VBROADCASTSS     constants<>+480(SB), Z16
-	VFMADD231PS.BCST constants<>+448(SB), Z9, Z13
-	VFMADD231PS.BCST constants<>+448(SB), Z10, Z14
-	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
-	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
-	VBLENDMPS        Z13, Z9, K1, Z9
-	VBLENDMPS        Z14, Z10, K2, Z10
-	VBLENDMPS        Z15, Z11, K3, Z11
-	VBLENDMPS        Z16, Z12, K4, Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(SI)(DI*4)
+	VMOVUPS          Z12, 192(SI)(DI*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
 	VMULPS           Z12, Z12, Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VBROADCASTSS     constants<>+736(SB), Z20
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z12, Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VBROADCASTSS     constants<>+672(SB), Z24
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z12, Z24
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VBROADCASTSS     constants<>+608(SB), Z20
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z12, Z20
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
 	VFMADD231PS      Z16, Z24, Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VBROADCASTSS     constants<>+544(SB), Z24
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z12, Z24
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+480(SB), Z17
-	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VBROADCASTSS     constants<>+480(SB), Z20
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
 	VFMADD231PS      Z11, Z23, Z19
@@ -5764,14 +5536,10 @@ logarithm:
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
 	VFMADD231PS      Z16, Z20, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z15
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z16
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
-	VADDPS           Z16, Z12, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
 	VMOVUPS          Z9, 4096(SI)(DI*4)
 	VMOVUPS          Z10, 4160(SI)(DI*4)
 	VMOVUPS          Z11, 4224(SI)(DI*4)
@@ -5790,27 +5558,23 @@ rest:
 	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB       (CX)(DI*1), X0, K3
 	VPCMPEQB       16(CX)(DI*1), X0, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z9
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z10
-	VMOVUPS.Z      (BX)(DI*4), K1, Z11
-	VMOVUPS.Z      64(BX)(DI*4), K2, Z12
+	VMOVUPS        (AX)(DI*4), Z9
+	VMOVUPS        64(AX)(DI*4), Z10
+	VMOVUPS        (BX)(DI*4), Z11
+	VMOVUPS        64(BX)(DI*4), Z12
 	VSUBPS         Z11, Z9, Z9
 	VSUBPS         Z12, Z10, Z10
 	VMOVUPS        (SI)(DI*4), Z11
 	VMOVUPS        64(SI)(DI*4), Z12
-	VADDPS.BCST    constants<>+256(SB), Z11, Z13
-	VADDPS.BCST    constants<>+256(SB), Z12, Z14
-	VBROADCASTSS   constants<>+256(SB), Z15
-	VDIVPS         Z13, Z15, Z13
-	VDIVPS         Z14, Z15, Z14
-	VMULPS         Z13, Z11, Z11
-	VMULPS         Z14, Z12, Z12
+	VBROADCASTSS   constants<>+256(SB), Z13
+	VSUBPS         Z11, Z13, Z14
+	VSUBPS         Z12, Z13, Z13
 	VPMOVD2M       Z9, K5
 	VPMOVD2M       Z10, K6
-	VBLENDMPS      Z11, Z13, K5, Z15
-	VBLENDMPS      Z12, Z14, K6, Z16
-	VBLENDMPS      Z13, Z11, K5, Z17
-	VBLENDMPS      Z14, Z12, K6, Z18
+	VBLENDMPS      Z11, Z14, K5, Z15
+	VBLENDMPS      Z12, Z13, K6, Z16
+	VBLENDMPS      Z14, Z11, K5, Z17
+	VBLENDMPS      Z13, Z12, K6, Z18
 	VMAXPS.BCST    28(DX), Z15, Z19
 	VMAXPS.BCST    28(DX), Z16, Z20
 	VFMADD231PS    Z15, Z19, K1, Z4
@@ -5829,14 +5593,12 @@ rest:
 	VADDPS         Z18, Z6, K6, Z6
 	VADDPS.BCST    constants<>+256(SB), Z8, K5, Z8
 	VADDPS.BCST    constants<>+256(SB), Z8, K6, Z8
-	VXORPS.BCST    constants<>+0(SB), Z9, Z15
-	VXORPS.BCST    constants<>+0(SB), Z10, Z16
-	VBLENDMPS      Z15, Z9, K3, Z9
-	VBLENDMPS      Z16, Z10, K4, Z10
+	VXORPS.BCST    constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST    constants<>+0(SB), Z10, K4, Z10
 	VPMOVD2M       Z9, K5
 	VPMOVD2M       Z10, K6
-	VBLENDMPS      Z11, Z13, K5, Z11
-	VBLENDMPS      Z12, Z14, K6, Z12
+	VBLENDMPS      Z11, Z14, K5, Z11
+	VBLENDMPS      Z12, Z13, K6, Z12
 	VMOVUPS        4096(SI)(DI*4), Z13
 	VMOVUPS        4160(SI)(DI*4), Z14
 	VBROADCASTSS   constants<>+64(SB), Z15
@@ -5938,18 +5700,14 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z9
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z10
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z11
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z12
-	VMOVUPS.Z         (BX)(DI*4), K1, Z13
-	VMOVUPS.Z         64(BX)(DI*4), K2, Z14
-	VMOVUPS.Z         128(BX)(DI*4), K3, Z15
-	VMOVUPS.Z         192(BX)(DI*4), K4, Z16
+	VMOVUPS           (AX)(DI*4), Z9
+	VMOVUPS           64(AX)(DI*4), Z10
+	VMOVUPS           128(AX)(DI*4), Z11
+	VMOVUPS           192(AX)(DI*4), Z12
+	VMOVUPS           (BX)(DI*4), Z13
+	VMOVUPS           64(BX)(DI*4), Z14
+	VMOVUPS           128(BX)(DI*4), Z15
+	VMOVUPS           192(BX)(DI*4), Z16
 	VSUBPS            Z13, Z9, Z9
 	VSUBPS            Z14, Z10, Z10
 	VSUBPS            Z15, Z11, Z11
@@ -6023,6 +5781,10 @@ exponential:
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
 	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
 	VMOVUPS           Z9, (SI)(DI*4)
 	VMOVUPS           Z10, 64(SI)(DI*4)
 	VMOVUPS           Z11, 128(SI)(DI*4)
@@ -6037,74 +5799,73 @@ logarithm:
 	VMOVUPS          64(SI)(DI*4), Z10
 	VMOVUPS          128(SI)(DI*4), Z11
 	VMOVUPS          192(SI)(DI*4), Z12
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z9, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z10, K2
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z11, K3
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z12, K4
-	VBROADCASTSS     constants<>+480(SB), Z13
-	VBROADCASTSS     constants<>+480(SB), Z14
-	VBROADCASTSS     constants<>+480(SB), Z15
-	VBROADCASTSS     constants<>+480(SB), Z16
-	VFMADD231PS.BCST constants<>+448(SB), Z9, Z13
-	VFMADD231PS.BCST constants<>+448(SB), Z10, Z14
-	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
-	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
-	VBLENDMPS        Z13, Z9, K1, Z9
-	VBLENDMPS        Z14, Z10, K2, Z10
-	VBLENDMPS        Z15, Z11, K3, Z11
-	VBLENDMPS        Z16, Z12, K4, Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(SI)(DI*4)
+	VMOVUPS          Z12, 192(SI)(DI*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
 	VMULPS           Z12, Z12, Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VBROADCASTSS     constants<>+736(SB), Z20
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z12, Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VBROADCASTSS     constants<>+672(SB), Z24
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z12, Z24
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VBROADCASTSS     constants<>+608(SB), Z20
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z12, Z20
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
 	VFMADD231PS      Z16, Z24, Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VBROADCASTSS     constants<>+544(SB), Z24
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z12, Z24
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+480(SB), Z17
-	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VBROADCASTSS     constants<>+480(SB), Z20
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
 	VFMADD231PS      Z11, Z23, Z19
@@ -6113,14 +5874,10 @@ logarithm:
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
 	VFMADD231PS      Z16, Z20, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z15
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z16
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
-	VADDPS           Z16, Z12, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
 	VMOVUPS          Z9, 4096(SI)(DI*4)
 	VMOVUPS          Z10, 4160(SI)(DI*4)
 	VMOVUPS          Z11, 4224(SI)(DI*4)
@@ -6139,27 +5896,23 @@ rest:
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
 	VPCMPEQB          16(CX)(DI*1), X0, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z9
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z10
-	VMOVUPS.Z         (BX)(DI*4), K1, Z11
-	VMOVUPS.Z         64(BX)(DI*4), K2, Z12
+	VMOVUPS           (AX)(DI*4), Z9
+	VMOVUPS           64(AX)(DI*4), Z10
+	VMOVUPS           (BX)(DI*4), Z11
+	VMOVUPS           64(BX)(DI*4), Z12
 	VSUBPS            Z11, Z9, Z9
 	VSUBPS            Z12, Z10, Z10
 	VMOVUPS           (SI)(DI*4), Z11
 	VMOVUPS           64(SI)(DI*4), Z12
-	VADDPS.BCST       constants<>+256(SB), Z11, Z13
-	VADDPS.BCST       constants<>+256(SB), Z12, Z14
-	VBROADCASTSS      constants<>+256(SB), Z15
-	VDIVPS            Z13, Z15, Z13
-	VDIVPS            Z14, Z15, Z14
-	VMULPS            Z13, Z11, Z11
-	VMULPS            Z14, Z12, Z12
+	VBROADCASTSS      constants<>+256(SB), Z13
+	VSUBPS            Z11, Z13, Z14
+	VSUBPS            Z12, Z13, Z13
 	VPMOVD2M          Z9, K5
 	VPMOVD2M          Z10, K6
-	VBLENDMPS         Z11, Z13, K5, Z15
-	VBLENDMPS         Z12, Z14, K6, Z16
-	VBLENDMPS         Z13, Z11, K5, Z17
-	VBLENDMPS         Z14, Z12, K6, Z18
+	VBLENDMPS         Z11, Z14, K5, Z15
+	VBLENDMPS         Z12, Z13, K6, Z16
+	VBLENDMPS         Z14, Z11, K5, Z17
+	VBLENDMPS         Z13, Z12, K6, Z18
 	VMAXPS.BCST       28(DX), Z15, Z19
 	VMAXPS.BCST       28(DX), Z16, Z20
 	VFMADD231PS       Z15, Z19, K1, Z4
@@ -6178,14 +5931,12 @@ rest:
 	VADDPS            Z18, Z6, K6, Z6
 	VADDPS.BCST       constants<>+256(SB), Z8, K5, Z8
 	VADDPS.BCST       constants<>+256(SB), Z8, K6, Z8
-	VXORPS.BCST       constants<>+0(SB), Z9, Z15
-	VXORPS.BCST       constants<>+0(SB), Z10, Z16
-	VBLENDMPS         Z15, Z9, K3, Z9
-	VBLENDMPS         Z16, Z10, K4, Z10
+	VXORPS.BCST       constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST       constants<>+0(SB), Z10, K4, Z10
 	VPMOVD2M          Z9, K5
 	VPMOVD2M          Z10, K6
-	VBLENDMPS         Z11, Z13, K5, Z11
-	VBLENDMPS         Z12, Z14, K6, Z11
+	VBLENDMPS         Z11, Z14, K5, Z11
+	VBLENDMPS         Z12, Z13, K6, Z11
 	VMOVUPS           4096(SI)(DI*4), Z11
 	VMOVUPS           4160(SI)(DI*4), Z12
 	VBROADCASTSS      constants<>+64(SB), Z13
@@ -6203,8 +5954,8 @@ rest:
 	VSUBPS            Z12, Z10, Z10
 	VMULPS            Z16, Z9, Z9
 	VMULPS            Z15, Z10, Z10
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z10, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -6361,18 +6112,14 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
-	VPCMPB           $0x04, (CX)(R9*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(R9*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(R9*1), X1, K4
-	VMOVUPS.Z        (AX)(R9*4), K1, Z8
-	VMOVUPS.Z        64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z        128(AX)(R9*4), K3, Z10
-	VMOVUPS.Z        192(AX)(R9*4), K4, Z11
-	VMOVUPS.Z        (BX)(R9*4), K1, Z12
-	VMOVUPS.Z        64(BX)(R9*4), K2, Z13
-	VMOVUPS.Z        128(BX)(R9*4), K3, Z14
-	VMOVUPS.Z        192(BX)(R9*4), K4, Z15
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
 	VSUBPS           Z12, Z8, Z8
 	VSUBPS           Z13, Z9, Z9
 	VSUBPS           Z14, Z10, Z10
@@ -6445,6 +6192,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (R8)(R9*4)
 	VMOVUPS          Z9, 64(R8)(R9*4)
 	VMOVUPS          Z10, 128(R8)(R9*4)
@@ -6464,74 +6215,72 @@ logarithm:
 	VMOVUPS          64(R8)(R9*4), Z9
 	VMOVUPS          128(R8)(R9*4), Z10
 	VMOVUPS          192(R8)(R9*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -6540,14 +6289,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(R8)(R9*4)
 	VMOVUPS          Z9, 4160(R8)(R9*4)
 	VMOVUPS          Z10, 4224(R8)(R9*4)
@@ -6571,24 +6316,18 @@ rest:
 	VPCMPB         $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB       (CX)(R9*1), X0, K3
 	VPCMPEQB       16(CX)(R9*1), X0, K4
-	VMOVUPS.Z      (AX)(R9*4), K1, Z8
-	VMOVUPS.Z      64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z      (BX)(R9*4), K1, Z10
-	VMOVUPS.Z      64(BX)(R9*4), K2, Z11
+	VMOVUPS        (AX)(R9*4), Z8
+	VMOVUPS        64(AX)(R9*4), Z9
+	VMOVUPS        (BX)(R9*4), Z10
+	VMOVUPS        64(BX)(R9*4), Z11
 	VSUBPS         Z10, Z8, Z8
 	VSUBPS         Z11, Z9, Z9
 	VMOVUPS        (R8)(R9*4), Z10
 	VMOVUPS        64(R8)(R9*4), Z11
-	VADDPS         Z3, Z10, Z12
-	VADDPS         Z3, Z11, Z13
-	VDIVPS         Z12, Z3, Z12
-	VDIVPS         Z13, Z3, Z13
-	VMULPS         Z12, Z10, Z10
-	VMULPS         Z13, Z11, Z11
-	VXORPS         Z5, Z8, Z14
-	VXORPS         Z5, Z9, Z15
-	VBLENDMPS      Z14, Z8, K3, Z8
-	VBLENDMPS      Z15, Z9, K4, Z9
+	VSUBPS         Z10, Z3, Z12
+	VSUBPS         Z11, Z3, Z13
+	VXORPS         Z5, Z8, K3, Z8
+	VXORPS         Z5, Z9, K4, Z9
 	VPMOVD2M       Z8, K5
 	VPMOVD2M       Z9, K6
 	VBLENDMPS      Z10, Z12, K5, Z10
@@ -6606,14 +6345,10 @@ rest:
 	VBROADCASTSS   16(DX), Z8
 	VBLENDMPS.BCST 12(DX), Z8, K3, Z9
 	VBLENDMPS.BCST 12(DX), Z8, K4, Z8
-	VMULPS         Z10, Z9, Z9
-	VMULPS         Z11, Z8, Z8
-	VMOVAPS.Z      Z9, K1, Z9
-	VMOVAPS.Z      Z8, K2, Z8
-	VXORPS         Z5, Z9, Z10
-	VXORPS         Z5, Z8, Z11
-	VMOVAPS.Z      Z10, K1, Z10
-	VMOVAPS.Z      Z11, K2, Z11
+	VMULPS.Z       Z10, Z9, K1, Z9
+	VMULPS.Z       Z11, Z8, K2, Z8
+	VXORPS.Z       Z5, Z9, K1, Z10
+	VXORPS.Z       Z5, Z8, K2, Z11
 	CMPB           stream+72(FP), $0x00
 	JNE            ownPast
 	VMOVUPS        Z9, (SI)(R9*4)
@@ -6680,30 +6415,22 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
-	VPCMPB           $0x04, (CX)(R9*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(R9*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(R9*1), X1, K4
-	VMOVUPS.Z        (AX)(R9*4), K1, Z8
-	VMOVUPS.Z        64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z        128(AX)(R9*4), K3, Z10
-	VMOVUPS.Z        192(AX)(R9*4), K4, Z11
-	VMOVUPS.Z        (BX)(R9*4), K1, Z12
-	VMOVUPS.Z        64(BX)(R9*4), K2, Z13
-	VMOVUPS.Z        128(BX)(R9*4), K3, Z14
-	VMOVUPS.Z        192(BX)(R9*4), K4, Z15
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
 	VSUBPS           Z12, Z8, Z8
 	VSUBPS           Z13, Z9, Z9
 	VSUBPS           Z14, Z10, Z10
 	VSUBPS           Z15, Z11, Z11
-	VORPS.BCST       constants<>+0(SB), Z8, Z8
-	VORPS.BCST       constants<>+0(SB), Z9, Z9
-	VORPS.BCST       constants<>+0(SB), Z10, Z10
-	VORPS.BCST       constants<>+0(SB), Z11, Z11
-	VMAXPS           Z8, Z3, Z8
-	VMAXPS           Z9, Z3, Z9
-	VMAXPS           Z10, Z3, Z10
-	VMAXPS           Z11, Z3, Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
 	VMOVAPS          Z5, Z12
 	VMOVAPS          Z5, Z13
 	VMOVAPS          Z5, Z14
@@ -6764,6 +6491,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (R8)(R9*4)
 	VMOVUPS          Z9, 64(R8)(R9*4)
 	VMOVUPS          Z10, 128(R8)(R9*4)
@@ -6783,74 +6514,72 @@ logarithm:
 	VMOVUPS          64(R8)(R9*4), Z9
 	VMOVUPS          128(R8)(R9*4), Z10
 	VMOVUPS          192(R8)(R9*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -6859,14 +6588,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(R8)(R9*4)
 	VMOVUPS          Z9, 4160(R8)(R9*4)
 	VMOVUPS          Z10, 4224(R8)(R9*4)
@@ -6882,74 +6607,64 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0     4096(AX)(R9*4)
-	PREFETCHT0     4096(BX)(R9*4)
-	PREFETCHT0     4160(AX)(R9*4)
-	PREFETCHT0     4160(BX)(R9*4)
-	VPCMPB         $0x04, (CX)(R9*1), X1, K1
-	VPCMPB         $0x04, 16(CX)(R9*1), X1, K2
-	VPCMPEQB       (CX)(R9*1), X0, K3
-	VPCMPEQB       16(CX)(R9*1), X0, K4
-	VMOVUPS.Z      (AX)(R9*4), K1, Z8
-	VMOVUPS.Z      64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z      (BX)(R9*4), K1, Z10
-	VMOVUPS.Z      64(BX)(R9*4), K2, Z11
-	VSUBPS         Z10, Z8, Z8
-	VSUBPS         Z11, Z9, Z9
-	VMOVUPS        (R8)(R9*4), Z10
-	VMOVUPS        64(R8)(R9*4), Z11
-	VADDPS         Z3, Z10, Z12
-	VADDPS         Z3, Z11, Z13
-	VDIVPS         Z12, Z3, Z12
-	VDIVPS         Z13, Z3, Z13
-	VMULPS         Z12, Z10, Z10
-	VMULPS         Z13, Z11, Z11
-	VXORPS         Z5, Z8, Z14
-	VXORPS         Z5, Z9, Z15
-	VBLENDMPS      Z14, Z8, K3, Z8
-	VBLENDMPS      Z15, Z9, K4, Z9
-	VPMOVD2M       Z8, K5
-	VPMOVD2M       Z9, K6
-	VBLENDMPS      Z10, Z12, K5, Z10
-	VBLENDMPS      Z11, Z13, K6, Z11
-	VMOVUPS        4096(R8)(R9*4), Z12
-	VMOVUPS        4160(R8)(R9*4), Z13
-	VMAXPS         Z8, Z4, Z8
-	VMAXPS         Z9, Z4, Z9
-	VADDPS         Z12, Z8, Z8
-	VADDPS         Z13, Z9, Z9
-	VMULPS         Z10, Z10, Z12
-	VMULPS         Z11, Z11, Z13
-	VBLENDMPS      Z6, Z7, K3, Z14
-	VBLENDMPS      Z6, Z7, K4, Z15
-	VMULPS         Z12, Z14, Z14
-	VMULPS         Z13, Z15, Z15
-	VFMADD231PS    Z14, Z8, K1, Z2
-	VFMADD231PS    Z15, Z9, K2, Z2
-	VBROADCASTSS   16(DX), Z14
-	VBLENDMPS.BCST 12(DX), Z14, K3, Z15
-	VBLENDMPS.BCST 12(DX), Z14, K4, Z14
-	VSUBPS         Z10, Z3, Z16
-	VSUBPS         Z11, Z3, Z17
-	VADDPS         Z16, Z16, Z16
-	VADDPS         Z17, Z17, Z17
-	VMULPS         Z12, Z15, Z12
-	VMULPS         Z13, Z14, Z13
-	VFMADD231PS    Z8, Z16, Z10
-	VFMADD231PS    Z9, Z17, Z11
-	VMULPS         Z10, Z12, Z8
-	VMULPS         Z11, Z13, Z9
-	VMOVAPS.Z      Z8, K1, Z8
-	VMOVAPS.Z      Z9, K2, Z9
-	VXORPS         Z5, Z8, Z10
-	VXORPS         Z5, Z9, Z11
-	VMOVAPS.Z      Z10, K1, Z10
-	VMOVAPS.Z      Z11, K2, Z11
-	CMPB           stream+72(FP), $0x00
-	JNE            ownPast
-	VMOVUPS        Z8, (SI)(R9*4)
-	VMOVUPS        Z9, 64(SI)(R9*4)
-	JMP            ownStored
+	PREFETCHT0        4096(AX)(R9*4)
+	PREFETCHT0        4096(BX)(R9*4)
+	PREFETCHT0        4160(AX)(R9*4)
+	PREFETCHT0        4160(BX)(R9*4)
+	VPCMPB            $0x04, (CX)(R9*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB          (CX)(R9*1), X0, K3
+	VPCMPEQB          16(CX)(R9*1), X0, K4
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMOVUPS           (R8)(R9*4), Z10
+	VMOVUPS           64(R8)(R9*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(R8)(R9*4), Z12
+	VMOVUPS           4160(R8)(R9*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z14
+	VBLENDMPS         Z6, Z7, K4, Z15
+	VMULPS            Z12, Z14, Z14
+	VMULPS            Z13, Z15, Z15
+	VFMADD231PS       Z14, Z8, K1, Z2
+	VFMADD231PS       Z15, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z14
+	VBLENDMPS.BCST    12(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    12(DX), Z14, K4, Z14
+	VBROADCASTSS      constants<>+448(SB), Z16
+	VBROADCASTSS      constants<>+448(SB), Z17
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z16
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z17
+	VMULPS            Z12, Z15, Z12
+	VMULPS            Z13, Z14, Z13
+	VFMADD231PS       Z8, Z16, Z10
+	VFMADD231PS       Z9, Z17, Z11
+	VMULPS.Z          Z10, Z12, K1, Z8
+	VMULPS.Z          Z11, Z13, K2, Z9
+	VXORPS.Z          Z5, Z8, K1, Z10
+	VXORPS.Z          Z5, Z9, K2, Z11
+	CMPB              stream+72(FP), $0x00
+	JNE               ownPast
+	VMOVUPS           Z8, (SI)(R9*4)
+	VMOVUPS           Z9, 64(SI)(R9*4)
+	JMP               ownStored
 
 ownPast:
 	VMOVNTPS Z8, (SI)(R9*4)
@@ -7011,30 +6726,22 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
-	VPCMPB           $0x04, (CX)(R9*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(R9*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(R9*1), X1, K4
-	VMOVUPS.Z        (AX)(R9*4), K1, Z8
-	VMOVUPS.Z        64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z        128(AX)(R9*4), K3, Z10
-	VMOVUPS.Z        192(AX)(R9*4), K4, Z11
-	VMOVUPS.Z        (BX)(R9*4), K1, Z12
-	VMOVUPS.Z        64(BX)(R9*4), K2, Z13
-	VMOVUPS.Z        128(BX)(R9*4), K3, Z14
-	VMOVUPS.Z        192(BX)(R9*4), K4, Z15
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
 	VSUBPS           Z12, Z8, Z8
 	VSUBPS           Z13, Z9, Z9
 	VSUBPS           Z14, Z10, Z10
 	VSUBPS           Z15, Z11, Z11
-	VORPS.BCST       constants<>+0(SB), Z8, Z8
-	VORPS.BCST       constants<>+0(SB), Z9, Z9
-	VORPS.BCST       constants<>+0(SB), Z10, Z10
-	VORPS.BCST       constants<>+0(SB), Z11, Z11
-	VMAXPS           Z8, Z3, Z8
-	VMAXPS           Z9, Z3, Z9
-	VMAXPS           Z10, Z3, Z10
-	VMAXPS           Z11, Z3, Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
 	VMOVAPS          Z5, Z12
 	VMOVAPS          Z5, Z13
 	VMOVAPS          Z5, Z14
@@ -7095,6 +6802,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (R8)(R9*4)
 	VMOVUPS          Z9, 64(R8)(R9*4)
 	VMOVUPS          Z10, 128(R8)(R9*4)
@@ -7114,74 +6825,72 @@ logarithm:
 	VMOVUPS          64(R8)(R9*4), Z9
 	VMOVUPS          128(R8)(R9*4), Z10
 	VMOVUPS          192(R8)(R9*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -7190,14 +6899,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(R8)(R9*4)
 	VMOVUPS          Z9, 4160(R8)(R9*4)
 	VMOVUPS          Z10, 4224(R8)(R9*4)
@@ -7221,24 +6926,18 @@ rest:
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
 	VPCMPEQB          16(CX)(R9*1), X0, K4
-	VMOVUPS.Z         (AX)(R9*4), K1, Z8
-	VMOVUPS.Z         64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z         (BX)(R9*4), K1, Z10
-	VMOVUPS.Z         64(BX)(R9*4), K2, Z11
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
 	VSUBPS            Z10, Z8, Z8
 	VSUBPS            Z11, Z9, Z9
 	VMOVUPS           (R8)(R9*4), Z10
 	VMOVUPS           64(R8)(R9*4), Z11
-	VADDPS            Z3, Z10, Z12
-	VADDPS            Z3, Z11, Z13
-	VDIVPS            Z12, Z3, Z12
-	VDIVPS            Z13, Z3, Z13
-	VMULPS            Z12, Z10, Z10
-	VMULPS            Z13, Z11, Z11
-	VXORPS            Z5, Z8, Z14
-	VXORPS            Z5, Z9, Z15
-	VBLENDMPS         Z14, Z8, K3, Z8
-	VBLENDMPS         Z15, Z9, K4, Z9
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z10
@@ -7258,8 +6957,8 @@ rest:
 	VSUBPS            Z13, Z9, Z9
 	VMULPS            Z17, Z8, Z8
 	VMULPS            Z16, Z9, Z9
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -7343,14 +7042,10 @@ power:
 	VMULPS         Z9, Z12, Z9
 	VFMADD231PS    Z14, Z16, Z10
 	VFMADD231PS    Z15, Z17, Z11
-	VMULPS         Z10, Z8, Z8
-	VMULPS         Z11, Z9, Z9
-	VMOVAPS.Z      Z8, K1, Z8
-	VMOVAPS.Z      Z9, K2, Z9
-	VXORPS         Z5, Z8, Z10
-	VXORPS         Z5, Z9, Z11
-	VMOVAPS.Z      Z10, K1, Z10
-	VMOVAPS.Z      Z11, K2, Z11
+	VMULPS.Z       Z10, Z8, K1, Z8
+	VMULPS.Z       Z11, Z9, K2, Z9
+	VXORPS.Z       Z5, Z8, K1, Z10
+	VXORPS.Z       Z5, Z9, K2, Z11
 	CMPB           stream+72(FP), $0x00
 	JNE            ownPast
 	VMOVUPS        Z8, (SI)(R9*4)
@@ -7417,18 +7112,14 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
-	VPCMPB           $0x04, (CX)(R9*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(R9*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(R9*1), X1, K4
-	VMOVUPS.Z        (AX)(R9*4), K1, Z8
-	VMOVUPS.Z        64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z        128(AX)(R9*4), K3, Z10
-	VMOVUPS.Z        192(AX)(R9*4), K4, Z11
-	VMOVUPS.Z        (BX)(R9*4), K1, Z12
-	VMOVUPS.Z        64(BX)(R9*4), K2, Z13
-	VMOVUPS.Z        128(BX)(R9*4), K3, Z14
-	VMOVUPS.Z        192(BX)(R9*4), K4, Z15
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
 	VSUBPS           Z12, Z8, Z8
 	VSUBPS           Z13, Z9, Z9
 	VSUBPS           Z14, Z10, Z10
@@ -7501,6 +7192,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z7, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z7, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (R8)(R9*4)
 	VMOVUPS          Z9, 64(R8)(R9*4)
 	VMOVUPS          Z10, 128(R8)(R9*4)
@@ -7522,20 +7217,18 @@ rest:
 	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB         (CX)(R9*1), X0, K3
 	VPCMPEQB         16(CX)(R9*1), X0, K4
-	VMOVUPS.Z        (AX)(R9*4), K1, Z4
-	VMOVUPS.Z        64(AX)(R9*4), K2, Z5
-	VMOVUPS.Z        (BX)(R9*4), K1, Z6
-	VMOVUPS.Z        64(BX)(R9*4), K2, Z7
+	VMOVUPS          (AX)(R9*4), Z4
+	VMOVUPS          64(AX)(R9*4), Z5
+	VMOVUPS          (BX)(R9*4), Z6
+	VMOVUPS          64(BX)(R9*4), Z7
 	VSUBPS           Z6, Z4, Z4
 	VSUBPS           Z7, Z5, Z5
 	VMOVUPS          (R8)(R9*4), Z6
 	VMOVUPS          64(R8)(R9*4), Z7
-	VADDPS           Z2, Z6, Z8
-	VADDPS           Z2, Z7, Z9
-	VDIVPS           Z8, Z2, Z8
-	VDIVPS           Z9, Z2, Z9
-	VMULPS           Z8, Z6, Z6
-	VMULPS           Z9, Z7, Z7
+	VADDPS           Z2, Z7, Z8
+	VDIVPS           Z8, Z7, Z7
+	VSUBPS           Z6, Z2, Z8
+	VSUBPS           Z7, Z2, Z9
 	VPMOVD2M         Z4, K5
 	VPMOVD2M         Z5, K6
 	VBLENDMPS        Z6, Z8, K5, Z4
@@ -7556,14 +7249,10 @@ rest:
 	VSUBPS           Z4, Z12, Z4
 	VMULPS           Z8, Z6, Z6
 	VMULPS           Z9, Z7, Z7
-	VMULPS           Z6, Z5, Z5
-	VMULPS           Z7, Z4, Z4
-	VMOVAPS.Z        Z5, K1, Z5
-	VMOVAPS.Z        Z4, K2, Z4
-	VXORPS           Z3, Z5, Z6
-	VXORPS           Z3, Z4, Z7
-	VMOVAPS.Z        Z6, K1, Z6
-	VMOVAPS.Z        Z7, K2, Z7
+	VMULPS.Z         Z6, Z5, K1, Z5
+	VMULPS.Z         Z7, Z4, K2, Z4
+	VXORPS.Z         Z3, Z5, K1, Z6
+	VXORPS.Z         Z3, Z4, K2, Z7
 	CMPB             stream+72(FP), $0x00
 	JNE              ownPast
 	VMOVUPS          Z5, (SI)(R9*4)
@@ -7623,18 +7312,14 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
-	VPCMPB           $0x04, (CX)(R9*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(R9*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(R9*1), X1, K4
-	VMOVUPS.Z        (AX)(R9*4), K1, Z8
-	VMOVUPS.Z        64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z        128(AX)(R9*4), K3, Z10
-	VMOVUPS.Z        192(AX)(R9*4), K4, Z11
-	VMOVUPS.Z        (BX)(R9*4), K1, Z12
-	VMOVUPS.Z        64(BX)(R9*4), K2, Z13
-	VMOVUPS.Z        128(BX)(R9*4), K3, Z14
-	VMOVUPS.Z        192(BX)(R9*4), K4, Z15
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
 	VSUBPS           Z12, Z8, Z8
 	VSUBPS           Z13, Z9, Z9
 	VSUBPS           Z14, Z10, Z10
@@ -7707,6 +7392,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z7, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z7, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (R8)(R9*4)
 	VMOVUPS          Z9, 64(R8)(R9*4)
 	VMOVUPS          Z10, 128(R8)(R9*4)
@@ -7730,20 +7419,18 @@ rest:
 	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB         (CX)(R9*1), X0, K3
 	VPCMPEQB         16(CX)(R9*1), X0, K4
-	VMOVUPS.Z        (AX)(R9*4), K1, Z6
-	VMOVUPS.Z        64(AX)(R9*4), K2, Z7
-	VMOVUPS.Z        (BX)(R9*4), K1, Z8
-	VMOVUPS.Z        64(BX)(R9*4), K2, Z9
+	VMOVUPS          (AX)(R9*4), Z6
+	VMOVUPS          64(AX)(R9*4), Z7
+	VMOVUPS          (BX)(R9*4), Z8
+	VMOVUPS          64(BX)(R9*4), Z9
 	VSUBPS           Z8, Z6, Z6
 	VSUBPS           Z9, Z7, Z7
 	VMOVUPS          (R8)(R9*4), Z8
 	VMOVUPS          64(R8)(R9*4), Z9
-	VADDPS           Z2, Z8, Z10
-	VADDPS           Z2, Z9, Z11
-	VDIVPS           Z10, Z2, Z10
-	VDIVPS           Z11, Z2, Z11
-	VMULPS           Z10, Z8, Z8
-	VMULPS           Z11, Z9, Z9
+	VADDPS           Z2, Z9, Z10
+	VDIVPS           Z10, Z9, Z9
+	VSUBPS           Z8, Z2, Z10
+	VSUBPS           Z9, Z2, Z11
 	VPMOVD2M         Z6, K5
 	VPMOVD2M         Z7, K6
 	VBLENDMPS        Z8, Z10, K5, Z12
@@ -7766,10 +7453,8 @@ rest:
 	VMULPS           Z11, Z9, Z15
 	VMULPS           Z14, Z13, Z13
 	VMULPS           Z15, Z12, Z12
-	VXORPS           Z3, Z6, Z14
-	VXORPS           Z3, Z7, Z15
-	VBLENDMPS        Z14, Z6, K3, Z6
-	VBLENDMPS        Z15, Z7, K4, Z7
+	VXORPS           Z3, Z6, K3, Z6
+	VXORPS           Z3, Z7, K4, Z7
 	VPMOVD2M         Z6, K5
 	VPMOVD2M         Z7, K6
 	VBLENDMPS        Z8, Z10, K5, Z6
@@ -7778,14 +7463,10 @@ rest:
 	VBLENDMPS        Z4, Z5, K4, Z9
 	VMULPS           Z6, Z8, Z6
 	VMULPS           Z7, Z9, Z7
-	VADDPS           Z6, Z13, Z6
-	VADDPS           Z7, Z12, Z7
-	VMOVAPS.Z        Z6, K1, Z6
-	VMOVAPS.Z        Z7, K2, Z7
-	VXORPS           Z3, Z6, Z8
-	VXORPS           Z3, Z7, Z9
-	VMOVAPS.Z        Z8, K1, Z8
-	VMOVAPS.Z        Z9, K2, Z9
+	VADDPS.Z         Z6, Z13, K1, Z6
+	VADDPS.Z         Z7, Z12, K2, Z7
+	VXORPS.Z         Z3, Z6, K1, Z8
+	VXORPS.Z         Z3, Z7, K2, Z9
 	CMPB             stream+72(FP), $0x00
 	JNE              ownPast
 	VMOVUPS          Z6, (SI)(R9*4)
@@ -7845,18 +7526,14 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
-	VPCMPB           $0x04, (CX)(R9*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(R9*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(R9*1), X1, K4
-	VMOVUPS.Z        (AX)(R9*4), K1, Z8
-	VMOVUPS.Z        64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z        128(AX)(R9*4), K3, Z10
-	VMOVUPS.Z        192(AX)(R9*4), K4, Z11
-	VMOVUPS.Z        (BX)(R9*4), K1, Z12
-	VMOVUPS.Z        64(BX)(R9*4), K2, Z13
-	VMOVUPS.Z        128(BX)(R9*4), K3, Z14
-	VMOVUPS.Z        192(BX)(R9*4), K4, Z15
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
 	VSUBPS           Z12, Z8, Z8
 	VSUBPS           Z13, Z9, Z9
 	VSUBPS           Z14, Z10, Z10
@@ -7929,6 +7606,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (R8)(R9*4)
 	VMOVUPS          Z9, 64(R8)(R9*4)
 	VMOVUPS          Z10, 128(R8)(R9*4)
@@ -7948,74 +7629,72 @@ logarithm:
 	VMOVUPS          64(R8)(R9*4), Z9
 	VMOVUPS          128(R8)(R9*4), Z10
 	VMOVUPS          192(R8)(R9*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -8024,14 +7703,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(R8)(R9*4)
 	VMOVUPS          Z9, 4160(R8)(R9*4)
 	VMOVUPS          Z10, 4224(R8)(R9*4)
@@ -8047,98 +7722,88 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0       4096(AX)(R9*4)
-	PREFETCHT0       4096(BX)(R9*4)
-	PREFETCHT0       4160(AX)(R9*4)
-	PREFETCHT0       4160(BX)(R9*4)
-	VPCMPB           $0x04, (CX)(R9*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
-	VPCMPEQB         (CX)(R9*1), X0, K3
-	VPCMPEQB         16(CX)(R9*1), X0, K4
-	VMOVUPS.Z        (AX)(R9*4), K1, Z8
-	VMOVUPS.Z        64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z        (BX)(R9*4), K1, Z10
-	VMOVUPS.Z        64(BX)(R9*4), K2, Z11
-	VSUBPS           Z10, Z8, Z8
-	VSUBPS           Z11, Z9, Z9
-	VMOVUPS          (R8)(R9*4), Z10
-	VMOVUPS          64(R8)(R9*4), Z11
-	VADDPS           Z3, Z10, Z12
-	VADDPS           Z3, Z11, Z13
-	VDIVPS           Z12, Z3, Z12
-	VDIVPS           Z13, Z3, Z13
-	VMULPS           Z12, Z10, Z10
-	VMULPS           Z13, Z11, Z11
-	VPMOVD2M         Z8, K5
-	VPMOVD2M         Z9, K6
-	VBLENDMPS        Z10, Z12, K5, Z14
-	VBLENDMPS        Z11, Z13, K6, Z15
-	VBLENDMPS        Z12, Z10, K5, Z16
-	VBLENDMPS        Z13, Z11, K6, Z17
-	VBROADCASTSS     36(DX), Z18
-	VBLENDMPS.BCST   32(DX), Z18, K3, Z19
-	VBLENDMPS.BCST   32(DX), Z18, K4, Z18
-	VFMADD231PS.BCST 40(DX), Z14, Z19
-	VFMADD231PS.BCST 40(DX), Z15, Z18
-	VBROADCASTSS     44(DX), Z14
-	VBLENDMPS.BCST   48(DX), Z14, K3, Z15
-	VBLENDMPS.BCST   48(DX), Z14, K4, Z14
-	VFMADD231PS.BCST 52(DX), Z16, Z15
-	VFMADD231PS.BCST 52(DX), Z17, Z14
-	VSUBPS           Z15, Z19, Z15
-	VSUBPS           Z14, Z18, Z14
-	VMULPS           Z12, Z10, Z16
-	VMULPS           Z13, Z11, Z17
-	VMULPS           Z16, Z15, Z15
-	VMULPS           Z17, Z14, Z14
-	VXORPS           Z5, Z8, Z16
-	VXORPS           Z5, Z9, Z17
-	VBLENDMPS        Z16, Z8, K3, Z8
-	VBLENDMPS        Z17, Z9, K4, Z9
-	VPMOVD2M         Z8, K5
-	VPMOVD2M         Z9, K6
-	VBLENDMPS        Z10, Z12, K5, Z10
-	VBLENDMPS        Z11, Z13, K6, Z11
-	VMOVUPS          4096(R8)(R9*4), Z12
-	VMOVUPS          4160(R8)(R9*4), Z13
-	VMAXPS           Z8, Z4, Z8
-	VMAXPS           Z9, Z4, Z9
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VMULPS           Z10, Z10, Z12
-	VMULPS           Z11, Z11, Z13
-	VBLENDMPS        Z6, Z7, K3, Z16
-	VBLENDMPS        Z6, Z7, K4, Z17
-	VMULPS           Z12, Z16, Z16
-	VMULPS           Z13, Z17, Z17
-	VFMADD231PS      Z16, Z8, K1, Z2
-	VFMADD231PS      Z17, Z9, K2, Z2
-	VBROADCASTSS     16(DX), Z16
-	VBLENDMPS.BCST   12(DX), Z16, K3, Z17
-	VBLENDMPS.BCST   12(DX), Z16, K4, Z16
-	VSUBPS           Z10, Z3, Z18
-	VSUBPS           Z11, Z3, Z19
-	VADDPS           Z18, Z18, Z18
-	VADDPS           Z19, Z19, Z19
-	VMULPS           Z12, Z17, Z12
-	VMULPS           Z13, Z16, Z13
-	VFMADD231PS      Z8, Z18, Z10
-	VFMADD231PS      Z9, Z19, Z11
-	VMULPS           Z10, Z12, Z8
-	VMULPS           Z11, Z13, Z9
-	VADDPS           Z8, Z15, Z8
-	VADDPS           Z9, Z14, Z9
-	VMOVAPS.Z        Z8, K1, Z8
-	VMOVAPS.Z        Z9, K2, Z9
-	VXORPS           Z5, Z8, Z10
-	VXORPS           Z5, Z9, Z11
-	VMOVAPS.Z        Z10, K1, Z10
-	VMOVAPS.Z        Z11, K2, Z11
-	CMPB             stream+72(FP), $0x00
-	JNE              ownPast
-	VMOVUPS          Z8, (SI)(R9*4)
-	VMOVUPS          Z9, 64(SI)(R9*4)
-	JMP              ownStored
+	PREFETCHT0        4096(AX)(R9*4)
+	PREFETCHT0        4096(BX)(R9*4)
+	PREFETCHT0        4160(AX)(R9*4)
+	PREFETCHT0        4160(BX)(R9*4)
+	VPCMPB            $0x04, (CX)(R9*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB          (CX)(R9*1), X0, K3
+	VPCMPEQB          16(CX)(R9*1), X0, K4
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMOVUPS           (R8)(R9*4), Z10
+	VMOVUPS           64(R8)(R9*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z17
+	VBROADCASTSS      36(DX), Z18
+	VBLENDMPS.BCST    32(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    32(DX), Z18, K4, Z18
+	VFMADD231PS.BCST  40(DX), Z14, Z19
+	VFMADD231PS.BCST  40(DX), Z15, Z18
+	VBROADCASTSS      44(DX), Z14
+	VBLENDMPS.BCST    48(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    48(DX), Z14, K4, Z14
+	VFMADD231PS.BCST  52(DX), Z16, Z15
+	VFMADD231PS.BCST  52(DX), Z17, Z14
+	VSUBPS            Z15, Z19, Z15
+	VSUBPS            Z14, Z18, Z14
+	VMULPS            Z12, Z10, Z16
+	VMULPS            Z13, Z11, Z17
+	VMULPS            Z16, Z15, Z15
+	VMULPS            Z17, Z14, Z14
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(R8)(R9*4), Z12
+	VMOVUPS           4160(R8)(R9*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z16
+	VBLENDMPS         Z6, Z7, K4, Z17
+	VMULPS            Z12, Z16, Z16
+	VMULPS            Z13, Z17, Z17
+	VFMADD231PS       Z16, Z8, K1, Z2
+	VFMADD231PS       Z17, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z16
+	VBLENDMPS.BCST    12(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    12(DX), Z16, K4, Z16
+	VBROADCASTSS      constants<>+448(SB), Z18
+	VBROADCASTSS      constants<>+448(SB), Z19
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z18
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z19
+	VMULPS            Z12, Z17, Z12
+	VMULPS            Z13, Z16, Z13
+	VFMADD231PS       Z8, Z18, Z10
+	VFMADD231PS       Z9, Z19, Z11
+	VMULPS            Z10, Z12, Z8
+	VMULPS            Z11, Z13, Z9
+	VADDPS.Z          Z8, Z15, K1, Z8
+	VADDPS.Z          Z9, Z14, K2, Z9
+	VXORPS.Z          Z5, Z8, K1, Z10
+	VXORPS.Z          Z5, Z9, K2, Z11
+	CMPB              stream+72(FP), $0x00
+	JNE               ownPast
+	VMOVUPS           Z8, (SI)(R9*4)
+	VMOVUPS           Z9, 64(SI)(R9*4)
+	JMP               ownStored
 
 ownPast:
 	VMOVNTPS Z8, (SI)(R9*4)
@@ -8200,18 +7865,14 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
-	VPCMPB           $0x04, (CX)(R9*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
-	VPCMPB           $0x04, 32(CX)(R9*1), X1, K3
-	VPCMPB           $0x04, 48(CX)(R9*1), X1, K4
-	VMOVUPS.Z        (AX)(R9*4), K1, Z8
-	VMOVUPS.Z        64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z        128(AX)(R9*4), K3, Z10
-	VMOVUPS.Z        192(AX)(R9*4), K4, Z11
-	VMOVUPS.Z        (BX)(R9*4), K1, Z12
-	VMOVUPS.Z        64(BX)(R9*4), K2, Z13
-	VMOVUPS.Z        128(BX)(R9*4), K3, Z14
-	VMOVUPS.Z        192(BX)(R9*4), K4, Z15
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
 	VSUBPS           Z12, Z8, Z8
 	VSUBPS           Z13, Z9, Z9
 	VSUBPS           Z14, Z10, Z10
@@ -8284,6 +7945,10 @@ exponential:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
 	VMOVUPS          Z8, (R8)(R9*4)
 	VMOVUPS          Z9, 64(R8)(R9*4)
 	VMOVUPS          Z10, 128(R8)(R9*4)
@@ -8303,74 +7968,72 @@ logarithm:
 	VMOVUPS          64(R8)(R9*4), Z9
 	VMOVUPS          128(R8)(R9*4), Z10
 	VMOVUPS          192(R8)(R9*4), Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -8379,14 +8042,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(R8)(R9*4)
 	VMOVUPS          Z9, 4160(R8)(R9*4)
 	VMOVUPS          Z10, 4224(R8)(R9*4)
@@ -8410,20 +8069,16 @@ rest:
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
 	VPCMPEQB          16(CX)(R9*1), X0, K4
-	VMOVUPS.Z         (AX)(R9*4), K1, Z8
-	VMOVUPS.Z         64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z         (BX)(R9*4), K1, Z10
-	VMOVUPS.Z         64(BX)(R9*4), K2, Z11
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
 	VSUBPS            Z10, Z8, Z8
 	VSUBPS            Z11, Z9, Z9
 	VMOVUPS           (R8)(R9*4), Z10
 	VMOVUPS           64(R8)(R9*4), Z11
-	VADDPS            Z3, Z10, Z12
-	VADDPS            Z3, Z11, Z13
-	VDIVPS            Z12, Z3, Z12
-	VDIVPS            Z13, Z3, Z13
-	VMULPS            Z12, Z10, Z10
-	VMULPS            Z13, Z11, Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z14
@@ -8446,10 +8101,8 @@ rest:
 	VMULPS            Z13, Z11, Z17
 	VMULPS            Z16, Z15, Z15
 	VMULPS            Z17, Z14, Z14
-	VXORPS            Z5, Z8, Z16
-	VXORPS            Z5, Z9, Z17
-	VBLENDMPS         Z16, Z8, K3, Z8
-	VBLENDMPS         Z17, Z9, K4, Z9
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z10
@@ -8469,8 +8122,8 @@ rest:
 	VSUBPS            Z13, Z9, Z9
 	VMULPS            Z19, Z8, Z8
 	VMULPS            Z18, Z9, Z9
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -8556,14 +8209,10 @@ power:
 	VFMADD231PS    Z17, Z19, Z11
 	VMULPS         Z10, Z8, Z8
 	VMULPS         Z11, Z9, Z9
-	VADDPS         Z8, Z15, Z8
-	VADDPS         Z9, Z14, Z9
-	VMOVAPS.Z      Z8, K1, Z8
-	VMOVAPS.Z      Z9, K2, Z9
-	VXORPS         Z5, Z8, Z10
-	VXORPS         Z5, Z9, Z11
-	VMOVAPS.Z      Z10, K1, Z10
-	VMOVAPS.Z      Z11, K2, Z11
+	VADDPS.Z       Z8, Z15, K1, Z8
+	VADDPS.Z       Z9, Z14, K2, Z9
+	VXORPS.Z       Z5, Z8, K1, Z10
+	VXORPS.Z       Z5, Z9, K2, Z11
 	CMPB           stream+72(FP), $0x00
 	JNE            ownPast
 	VMOVUPS        Z8, (SI)(R9*4)
@@ -8628,14 +8277,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z11
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           128(AX)(DI*4), Z10
+	VMOVUPS           192(AX)(DI*4), Z11
 	VORPS.BCST        constants<>+0(SB), Z8, Z8
 	VORPS.BCST        constants<>+0(SB), Z9, Z9
 	VORPS.BCST        constants<>+0(SB), Z10, Z10
@@ -8704,78 +8349,64 @@ exponential:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
 	VMOVUPS           Z8, (SI)(DI*4)
 	VMOVUPS           Z9, 64(SI)(DI*4)
 	VMOVUPS           Z10, 128(SI)(DI*4)
 	VMOVUPS           Z11, 192(SI)(DI*4)
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z12
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z13
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z14
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z15
-	VANDPS.BCST       constants<>+0(SB), Z12, Z12
-	VANDPS.BCST       constants<>+0(SB), Z13, Z13
-	VANDPS.BCST       constants<>+0(SB), Z14, Z14
-	VANDPS.BCST       constants<>+0(SB), Z15, Z15
-	VORPS             Z12, Z8, Z8
-	VORPS             Z13, Z9, Z9
-	VORPS             Z14, Z10, Z10
-	VORPS             Z15, Z11, Z11
-	CMPB              stream+72(FP), $0x00
-	JNE               cachedPast
-	VMOVUPS           Z8, (BX)(DI*4)
-	VMOVUPS           Z9, 64(BX)(DI*4)
-	VMOVUPS           Z10, 128(BX)(DI*4)
-	VMOVUPS           Z11, 192(BX)(DI*4)
-	JMP               cachedStored
-
-cachedPast:
-	VMOVNTPS Z8, (BX)(DI*4)
-	VMOVNTPS Z9, 64(BX)(DI*4)
-	VMOVNTPS Z10, 128(BX)(DI*4)
-	VMOVNTPS Z11, 192(BX)(DI*4)
-
-cachedStored:
-	ADDQ         $0x40, DI
-	CMPQ         DI, R9
-	JL           exponential
-	VBROADCASTSS constants<>+256(SB), Z5
-	VBROADCASTSS constants<>+64(SB), Z6
-	VBROADCASTSS constants<>+0(SB), Z6
-	MOVQ         R8, DI
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	VBROADCASTSS      constants<>+256(SB), Z5
+	VBROADCASTSS      constants<>+64(SB), Z6
+	VBROADCASTSS      constants<>+0(SB), Z6
+	MOVQ              R8, DI
 
 rest:
-	PREFETCHT0    4096(AX)(DI*4)
-	PREFETCHT0    4160(AX)(DI*4)
-	VPCMPB        $0x04, (CX)(DI*1), X1, K1
-	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPEQB      (CX)(DI*1), X0, K3
-	VPCMPEQB      16(CX)(DI*1), X0, K4
-	VMOVUPS.Z     (AX)(DI*4), K1, Z6
-	VMOVUPS.Z     64(AX)(DI*4), K2, Z7
-	VMOVUPS       (SI)(DI*4), Z8
-	VMOVUPS       64(SI)(DI*4), Z9
-	VADDPS        Z5, Z8, Z10
-	VADDPS        Z5, Z9, Z11
-	VDIVPS        Z10, Z5, Z10
-	VDIVPS        Z11, Z5, Z11
-	VMULPS        Z10, Z8, Z8
-	VMULPS        Z11, Z9, Z9
-	VPMOVD2M      Z6, K5
-	VPMOVD2M      Z7, K6
-	VBLENDMPS     Z8, Z10, K5, Z6
-	VBLENDMPS     Z9, Z11, K6, Z7
-	VBLENDMPS     Z10, Z8, K5, Z8
-	VBLENDMPS     Z11, Z9, K6, Z8
-	VMAXPS.BCST   28(DX), Z6, Z8
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	VPCMPB     $0x04, (CX)(DI*1), X1, K1
+	VPCMPB     $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB   (CX)(DI*1), X0, K3
+	VPCMPEQB   16(CX)(DI*1), X0, K4
+	VMOVUPS    (AX)(DI*4), Z7
+	VMOVUPS    64(AX)(DI*4), Z8
+	VMOVUPS    (SI)(DI*4), Z9
+	VMOVUPS    64(SI)(DI*4), Z10
+	VADDPS     Z5, Z10, Z11
+	VDIVPS     Z11, Z10, Z10
+	VMOVAPS    Z9, Z11
+	VMOVAPS    Z10, Z12
+	VPTERNLOGD $0xf8, Z6, Z7, Z11
+	VPTERNLOGD $0xf8, Z6, Z8, Z12
+	CMPB       stream+72(FP), $0x00
+	JNE        cachedPast
+	VMOVUPS    Z11, (BX)(DI*4)
+	VMOVUPS    Z12, 64(BX)(DI*4)
+	JMP        cachedStored
+
+cachedPast:
+	VMOVNTPS Z11, (BX)(DI*4)
+	VMOVNTPS Z12, 64(BX)(DI*4)
+
+cachedStored:
+	VSUBPS        Z9, Z5, Z11
+	VSUBPS        Z10, Z5, Z12
+	VPMOVD2M      Z7, K5
+	VPMOVD2M      Z8, K6
+	VBLENDMPS     Z9, Z11, K5, Z7
+	VBLENDMPS     Z10, Z12, K6, Z8
+	VBLENDMPS     Z11, Z9, K5, Z9
+	VBLENDMPS     Z12, Z10, K6, Z9
 	VMAXPS.BCST   28(DX), Z7, Z9
-	VFMADD231PS   Z6, Z8, K1, Z3
-	VFMADD231PS   Z7, Z9, K2, Z3
-	VADDPS        Z6, Z2, K3, Z2
-	VADDPS        Z7, Z2, K4, Z2
+	VMAXPS.BCST   28(DX), Z8, Z10
+	VFMADD231PS   Z7, Z9, K1, Z3
+	VFMADD231PS   Z8, Z10, K2, Z3
+	VADDPS        Z7, Z2, K3, Z2
+	VADDPS        Z8, Z2, K4, Z2
 	VADDPS.BCST   constants<>+256(SB), Z4, K3, Z4
 	VADDPS.BCST   constants<>+256(SB), Z4, K4, Z4
 	ADDQ          $0x20, DI
@@ -8834,14 +8465,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z11
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           128(AX)(DI*4), Z10
+	VMOVUPS           192(AX)(DI*4), Z11
 	VORPS.BCST        constants<>+0(SB), Z8, Z8
 	VORPS.BCST        constants<>+0(SB), Z9, Z9
 	VORPS.BCST        constants<>+0(SB), Z10, Z10
@@ -8910,121 +8537,92 @@ exponential:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
 	VMOVUPS           Z8, (SI)(DI*4)
 	VMOVUPS           Z9, 64(SI)(DI*4)
 	VMOVUPS           Z10, 128(SI)(DI*4)
 	VMOVUPS           Z11, 192(SI)(DI*4)
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z12
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z13
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z14
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z15
-	VANDPS.BCST       constants<>+0(SB), Z12, Z12
-	VANDPS.BCST       constants<>+0(SB), Z13, Z13
-	VANDPS.BCST       constants<>+0(SB), Z14, Z14
-	VANDPS.BCST       constants<>+0(SB), Z15, Z15
-	VORPS             Z12, Z8, Z8
-	VORPS             Z13, Z9, Z9
-	VORPS             Z14, Z10, Z10
-	VORPS             Z15, Z11, Z11
-	CMPB              stream+72(FP), $0x00
-	JNE               cachedPast
-	VMOVUPS           Z8, (BX)(DI*4)
-	VMOVUPS           Z9, 64(BX)(DI*4)
-	VMOVUPS           Z10, 128(BX)(DI*4)
-	VMOVUPS           Z11, 192(BX)(DI*4)
-	JMP               cachedStored
-
-cachedPast:
-	VMOVNTPS Z8, (BX)(DI*4)
-	VMOVNTPS Z9, 64(BX)(DI*4)
-	VMOVNTPS Z10, 128(BX)(DI*4)
-	VMOVNTPS Z11, 192(BX)(DI*4)
-
-cachedStored:
-	ADDQ         $0x40, DI
-	CMPQ         DI, R9
-	JL           exponential
-	VBROADCASTSS constants<>+448(SB), Z6
-	VBROADCASTSS constants<>+480(SB), Z7
-	MOVQ         R8, DI
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	VBROADCASTSS      constants<>+448(SB), Z6
+	VBROADCASTSS      constants<>+480(SB), Z7
+	MOVQ              R8, DI
 
 logarithm:
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
 	VMOVUPS          192(SI)(DI*4), Z11
-	VCMPPS           $0x1d, Z6, Z8, K1
-	VCMPPS           $0x1d, Z6, Z9, K2
-	VCMPPS           $0x1d, Z6, Z10, K3
-	VCMPPS           $0x1d, Z6, Z11, K4
-	VMOVAPS          Z7, Z12
-	VMOVAPS          Z7, Z13
-	VMOVAPS          Z7, Z14
-	VMOVAPS          Z7, Z15
-	VFMADD231PS      Z6, Z8, Z12
-	VFMADD231PS      Z6, Z9, Z13
-	VFMADD231PS      Z6, Z10, Z14
-	VFMADD231PS      Z6, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z7, Z16
-	VMOVAPS          Z7, Z17
-	VMOVAPS          Z7, Z18
-	VMOVAPS          Z7, Z19
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -9033,14 +8631,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -9053,22 +8647,33 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0     4096(AX)(DI*4)
-	PREFETCHT0     4160(AX)(DI*4)
-	VPCMPB         $0x04, (CX)(DI*1), X1, K1
-	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPEQB       (CX)(DI*1), X0, K3
-	VPCMPEQB       16(CX)(DI*1), X0, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z8
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z9
-	VMOVUPS        (SI)(DI*4), Z10
-	VMOVUPS        64(SI)(DI*4), Z11
-	VADDPS         Z6, Z10, Z12
-	VADDPS         Z6, Z11, Z13
-	VDIVPS         Z12, Z6, Z12
-	VDIVPS         Z13, Z6, Z13
-	VMULPS         Z12, Z10, Z10
-	VMULPS         Z13, Z11, Z11
+	PREFETCHT0      4096(AX)(DI*4)
+	PREFETCHT0      4160(AX)(DI*4)
+	VPCMPB          $0x04, (CX)(DI*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB        (CX)(DI*1), X0, K3
+	VPCMPEQB        16(CX)(DI*1), X0, K4
+	VMOVUPS         (AX)(DI*4), Z8
+	VMOVUPS         64(AX)(DI*4), Z9
+	VMOVUPS         (SI)(DI*4), Z10
+	VMOVUPS         64(SI)(DI*4), Z11
+	VMOVAPS         Z10, Z12
+	VMOVAPS         Z11, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z8, Z12
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z12, (BX)(DI*4)
+	VMOVUPS         Z13, 64(BX)(DI*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z12, (BX)(DI*4)
+	VMOVNTPS Z13, 64(BX)(DI*4)
+
+cachedStored:
+	VSUBPS         Z10, Z6, Z12
+	VSUBPS         Z11, Z6, Z13
 	VPMOVD2M       Z8, K5
 	VPMOVD2M       Z9, K6
 	VBLENDMPS      Z10, Z12, K5, Z14
@@ -9083,10 +8688,8 @@ rest:
 	VADDPS         Z15, Z3, K4, Z3
 	VADDPS.BCST    constants<>+256(SB), Z5, K3, Z5
 	VADDPS.BCST    constants<>+256(SB), Z5, K4, Z5
-	VXORPS.BCST    constants<>+0(SB), Z8, Z14
-	VXORPS.BCST    constants<>+0(SB), Z9, Z15
-	VBLENDMPS      Z14, Z8, K3, Z8
-	VBLENDMPS      Z15, Z9, K4, Z9
+	VXORPS.BCST    constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K4, Z9
 	VPMOVD2M       Z8, K5
 	VPMOVD2M       Z9, K6
 	VBLENDMPS      Z10, Z12, K5, Z10
@@ -9165,14 +8768,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z11
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           128(AX)(DI*4), Z10
+	VMOVUPS           192(AX)(DI*4), Z11
 	VORPS.BCST        constants<>+0(SB), Z8, Z8
 	VORPS.BCST        constants<>+0(SB), Z9, Z9
 	VORPS.BCST        constants<>+0(SB), Z10, Z10
@@ -9241,121 +8840,92 @@ exponential:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
 	VMOVUPS           Z8, (SI)(DI*4)
 	VMOVUPS           Z9, 64(SI)(DI*4)
 	VMOVUPS           Z10, 128(SI)(DI*4)
 	VMOVUPS           Z11, 192(SI)(DI*4)
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z12
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z13
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z14
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z15
-	VANDPS.BCST       constants<>+0(SB), Z12, Z12
-	VANDPS.BCST       constants<>+0(SB), Z13, Z13
-	VANDPS.BCST       constants<>+0(SB), Z14, Z14
-	VANDPS.BCST       constants<>+0(SB), Z15, Z15
-	VORPS             Z12, Z8, Z8
-	VORPS             Z13, Z9, Z9
-	VORPS             Z14, Z10, Z10
-	VORPS             Z15, Z11, Z11
-	CMPB              stream+72(FP), $0x00
-	JNE               cachedPast
-	VMOVUPS           Z8, (BX)(DI*4)
-	VMOVUPS           Z9, 64(BX)(DI*4)
-	VMOVUPS           Z10, 128(BX)(DI*4)
-	VMOVUPS           Z11, 192(BX)(DI*4)
-	JMP               cachedStored
-
-cachedPast:
-	VMOVNTPS Z8, (BX)(DI*4)
-	VMOVNTPS Z9, 64(BX)(DI*4)
-	VMOVNTPS Z10, 128(BX)(DI*4)
-	VMOVNTPS Z11, 192(BX)(DI*4)
-
-cachedStored:
-	ADDQ         $0x40, DI
-	CMPQ         DI, R9
-	JL           exponential
-	VBROADCASTSS constants<>+448(SB), Z6
-	VBROADCASTSS constants<>+480(SB), Z7
-	MOVQ         R8, DI
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	VBROADCASTSS      constants<>+448(SB), Z6
+	VBROADCASTSS      constants<>+480(SB), Z7
+	MOVQ              R8, DI
 
 logarithm:
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
 	VMOVUPS          192(SI)(DI*4), Z11
-	VCMPPS           $0x1d, Z6, Z8, K1
-	VCMPPS           $0x1d, Z6, Z9, K2
-	VCMPPS           $0x1d, Z6, Z10, K3
-	VCMPPS           $0x1d, Z6, Z11, K4
-	VMOVAPS          Z7, Z12
-	VMOVAPS          Z7, Z13
-	VMOVAPS          Z7, Z14
-	VMOVAPS          Z7, Z15
-	VFMADD231PS      Z6, Z8, Z12
-	VFMADD231PS      Z6, Z9, Z13
-	VFMADD231PS      Z6, Z10, Z14
-	VFMADD231PS      Z6, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z7, Z16
-	VMOVAPS          Z7, Z17
-	VMOVAPS          Z7, Z18
-	VMOVAPS          Z7, Z19
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -9364,14 +8934,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -9384,22 +8950,33 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0     4096(AX)(DI*4)
-	PREFETCHT0     4160(AX)(DI*4)
-	VPCMPB         $0x04, (CX)(DI*1), X1, K1
-	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPEQB       (CX)(DI*1), X0, K3
-	VPCMPEQB       16(CX)(DI*1), X0, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z8
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z9
-	VMOVUPS        (SI)(DI*4), Z10
-	VMOVUPS        64(SI)(DI*4), Z11
-	VADDPS         Z6, Z10, Z12
-	VADDPS         Z6, Z11, Z13
-	VDIVPS         Z12, Z6, Z12
-	VDIVPS         Z13, Z6, Z13
-	VMULPS         Z12, Z10, Z10
-	VMULPS         Z13, Z11, Z11
+	PREFETCHT0      4096(AX)(DI*4)
+	PREFETCHT0      4160(AX)(DI*4)
+	VPCMPB          $0x04, (CX)(DI*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB        (CX)(DI*1), X0, K3
+	VPCMPEQB        16(CX)(DI*1), X0, K4
+	VMOVUPS         (AX)(DI*4), Z8
+	VMOVUPS         64(AX)(DI*4), Z9
+	VMOVUPS         (SI)(DI*4), Z10
+	VMOVUPS         64(SI)(DI*4), Z11
+	VMOVAPS         Z10, Z12
+	VMOVAPS         Z11, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z8, Z12
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z12, (BX)(DI*4)
+	VMOVUPS         Z13, 64(BX)(DI*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z12, (BX)(DI*4)
+	VMOVNTPS Z13, 64(BX)(DI*4)
+
+cachedStored:
+	VSUBPS         Z10, Z6, Z12
+	VSUBPS         Z11, Z6, Z13
 	VPMOVD2M       Z8, K5
 	VPMOVD2M       Z9, K6
 	VBLENDMPS      Z10, Z12, K5, Z14
@@ -9414,10 +8991,8 @@ rest:
 	VADDPS         Z15, Z3, K4, Z3
 	VADDPS.BCST    constants<>+256(SB), Z5, K3, Z5
 	VADDPS.BCST    constants<>+256(SB), Z5, K4, Z5
-	VXORPS.BCST    constants<>+0(SB), Z8, Z14
-	VXORPS.BCST    constants<>+0(SB), Z9, Z15
-	VBLENDMPS      Z14, Z8, K3, Z8
-	VBLENDMPS      Z15, Z9, K4, Z9
+	VXORPS.BCST    constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K4, Z9
 	VPMOVD2M       Z8, K5
 	VPMOVD2M       Z9, K6
 	VBLENDMPS      Z10, Z12, K5, Z10
@@ -9500,14 +9075,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z10
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z11
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           128(AX)(DI*4), Z10
+	VMOVUPS           192(AX)(DI*4), Z11
 	VORPS.BCST        constants<>+0(SB), Z8, Z8
 	VORPS.BCST        constants<>+0(SB), Z9, Z9
 	VORPS.BCST        constants<>+0(SB), Z10, Z10
@@ -9576,121 +9147,92 @@ exponential:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
 	VMOVUPS           Z8, (SI)(DI*4)
 	VMOVUPS           Z9, 64(SI)(DI*4)
 	VMOVUPS           Z10, 128(SI)(DI*4)
 	VMOVUPS           Z11, 192(SI)(DI*4)
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z12
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z13
-	VMOVUPS.Z         128(AX)(DI*4), K3, Z14
-	VMOVUPS.Z         192(AX)(DI*4), K4, Z15
-	VANDPS.BCST       constants<>+0(SB), Z12, Z12
-	VANDPS.BCST       constants<>+0(SB), Z13, Z13
-	VANDPS.BCST       constants<>+0(SB), Z14, Z14
-	VANDPS.BCST       constants<>+0(SB), Z15, Z15
-	VORPS             Z12, Z8, Z8
-	VORPS             Z13, Z9, Z9
-	VORPS             Z14, Z10, Z10
-	VORPS             Z15, Z11, Z11
-	CMPB              stream+72(FP), $0x00
-	JNE               cachedPast
-	VMOVUPS           Z8, (BX)(DI*4)
-	VMOVUPS           Z9, 64(BX)(DI*4)
-	VMOVUPS           Z10, 128(BX)(DI*4)
-	VMOVUPS           Z11, 192(BX)(DI*4)
-	JMP               cachedStored
-
-cachedPast:
-	VMOVNTPS Z8, (BX)(DI*4)
-	VMOVNTPS Z9, 64(BX)(DI*4)
-	VMOVNTPS Z10, 128(BX)(DI*4)
-	VMOVNTPS Z11, 192(BX)(DI*4)
-
-cachedStored:
-	ADDQ         $0x40, DI
-	CMPQ         DI, R9
-	JL           exponential
-	VBROADCASTSS constants<>+448(SB), Z6
-	VBROADCASTSS constants<>+480(SB), Z7
-	MOVQ         R8, DI
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	VBROADCASTSS      constants<>+448(SB), Z6
+	VBROADCASTSS      constants<>+480(SB), Z7
+	MOVQ              R8, DI
 
 logarithm:
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
 	VMOVUPS          192(SI)(DI*4), Z11
-	VCMPPS           $0x1d, Z6, Z8, K1
-	VCMPPS           $0x1d, Z6, Z9, K2
-	VCMPPS           $0x1d, Z6, Z10, K3
-	VCMPPS           $0x1d, Z6, Z11, K4
-	VMOVAPS          Z7, Z12
-	VMOVAPS          Z7, Z13
-	VMOVAPS          Z7, Z14
-	VMOVAPS          Z7, Z15
-	VFMADD231PS      Z6, Z8, Z12
-	VFMADD231PS      Z6, Z9, Z13
-	VFMADD231PS      Z6, Z10, Z14
-	VFMADD231PS      Z6, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z7, Z16
-	VMOVAPS          Z7, Z17
-	VMOVAPS          Z7, Z18
-	VMOVAPS          Z7, Z19
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -9699,14 +9241,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -9719,22 +9257,33 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4160(AX)(DI*4)
-	VPCMPB            $0x04, (CX)(DI*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPEQB          (CX)(DI*1), X0, K3
-	VPCMPEQB          16(CX)(DI*1), X0, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
-	VMOVUPS           (SI)(DI*4), Z10
-	VMOVUPS           64(SI)(DI*4), Z11
-	VADDPS            Z6, Z10, Z12
-	VADDPS            Z6, Z11, Z13
-	VDIVPS            Z12, Z6, Z12
-	VDIVPS            Z13, Z6, Z13
-	VMULPS            Z12, Z10, Z10
-	VMULPS            Z13, Z11, Z11
+	PREFETCHT0      4096(AX)(DI*4)
+	PREFETCHT0      4160(AX)(DI*4)
+	VPCMPB          $0x04, (CX)(DI*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB        (CX)(DI*1), X0, K3
+	VPCMPEQB        16(CX)(DI*1), X0, K4
+	VMOVUPS         (AX)(DI*4), Z8
+	VMOVUPS         64(AX)(DI*4), Z9
+	VMOVUPS         (SI)(DI*4), Z10
+	VMOVUPS         64(SI)(DI*4), Z11
+	VMOVAPS         Z10, Z12
+	VMOVAPS         Z11, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z8, Z12
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z12, (BX)(DI*4)
+	VMOVUPS         Z13, 64(BX)(DI*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z12, (BX)(DI*4)
+	VMOVNTPS Z13, 64(BX)(DI*4)
+
+cachedStored:
+	VSUBPS            Z10, Z6, Z12
+	VSUBPS            Z11, Z6, Z13
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z14
@@ -9749,10 +9298,8 @@ rest:
 	VADDPS            Z15, Z3, K4, Z3
 	VADDPS.BCST       constants<>+256(SB), Z5, K3, Z5
 	VADDPS.BCST       constants<>+256(SB), Z5, K4, Z5
-	VXORPS.BCST       constants<>+0(SB), Z8, Z14
-	VXORPS.BCST       constants<>+0(SB), Z9, Z15
-	VBLENDMPS         Z14, Z8, K3, Z8
-	VBLENDMPS         Z15, Z9, K4, Z9
+	VXORPS.BCST       constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST       constants<>+0(SB), Z9, K4, Z9
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z10
@@ -9772,8 +9319,8 @@ rest:
 	VSUBPS            Z11, Z9, Z9
 	VMULPS            Z15, Z8, Z8
 	VMULPS            Z14, Z9, Z9
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -9913,14 +9460,10 @@ rest:
 	VMOVUPS          64(DX)(BX*4), Z4
 	VMOVUPS          (DX)(BX*4), Z5
 	VMOVUPS          64(DX)(BX*4), Z6
-	VANDPS.BCST      constants<>+832(SB), Z5, Z5
-	VANDPS.BCST      constants<>+832(SB), Z6, Z6
-	VADDPS           Z2, Z5, Z7
-	VADDPS           Z2, Z6, Z8
-	VDIVPS           Z7, Z2, Z7
-	VDIVPS           Z8, Z2, Z8
-	VMULPS           Z7, Z5, Z5
-	VMULPS           Z8, Z6, Z6
+	VANDPS.BCST      constants<>+896(SB), Z5, Z5
+	VANDPS.BCST      constants<>+896(SB), Z6, Z6
+	VSUBPS           Z5, Z2, Z7
+	VSUBPS           Z6, Z2, Z8
 	VPMOVD2M         Z3, K5
 	VPMOVD2M         Z4, K6
 	VBLENDMPS        Z5, Z7, K5, Z3
@@ -9934,10 +9477,8 @@ rest:
 	VFMADD231PS.BCST 40(CX), Z4, Z9
 	VMULPS           Z7, Z5, Z3
 	VMULPS           Z8, Z6, Z4
-	VMULPS           Z3, Z10, Z3
-	VMULPS           Z4, Z9, Z4
-	VMOVAPS.Z        Z3, K1, Z3
-	VMOVAPS.Z        Z4, K2, Z4
+	VMULPS.Z         Z3, Z10, K1, Z3
+	VMULPS.Z         Z4, Z9, K2, Z4
 	VMOVUPS          Z3, (DX)(BX*4)
 	VMOVUPS          Z4, 64(DX)(BX*4)
 	ADDQ             $0x20, BX
@@ -9983,14 +9524,10 @@ rest:
 	VMOVUPS          64(DX)(BX*4), Z7
 	VMOVUPS          (DX)(BX*4), Z8
 	VMOVUPS          64(DX)(BX*4), Z9
-	VANDPS.BCST      constants<>+832(SB), Z8, Z8
-	VANDPS.BCST      constants<>+832(SB), Z9, Z9
-	VADDPS           Z2, Z8, Z10
-	VADDPS           Z2, Z9, Z11
-	VDIVPS           Z10, Z2, Z10
-	VDIVPS           Z11, Z2, Z11
-	VMULPS           Z10, Z8, Z8
-	VMULPS           Z11, Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z8, Z8
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VSUBPS           Z8, Z2, Z10
+	VSUBPS           Z9, Z2, Z11
 	VPMOVD2M         Z6, K5
 	VPMOVD2M         Z7, K6
 	VBLENDMPS        Z8, Z10, K5, Z12
@@ -10006,10 +9543,8 @@ rest:
 	VMULPS           Z11, Z9, Z13
 	VMULPS           Z12, Z15, Z12
 	VMULPS           Z13, Z14, Z13
-	VXORPS           Z3, Z6, Z14
-	VXORPS           Z3, Z7, Z15
-	VBLENDMPS        Z14, Z6, K3, Z6
-	VBLENDMPS        Z15, Z7, K4, Z7
+	VXORPS           Z3, Z6, K3, Z6
+	VXORPS           Z3, Z7, K4, Z7
 	VPMOVD2M         Z6, K5
 	VPMOVD2M         Z7, K6
 	VBLENDMPS        Z8, Z10, K5, Z6
@@ -10018,10 +9553,8 @@ rest:
 	VBLENDMPS        Z4, Z5, K4, Z9
 	VMULPS           Z6, Z8, Z6
 	VMULPS           Z7, Z9, Z7
-	VADDPS           Z6, Z12, Z6
-	VADDPS           Z7, Z13, Z7
-	VMOVAPS.Z        Z6, K1, Z6
-	VMOVAPS.Z        Z7, K2, Z7
+	VADDPS.Z         Z6, Z12, K1, Z6
+	VADDPS.Z         Z7, Z13, K2, Z7
 	VMOVUPS          Z6, (DX)(BX*4)
 	VMOVUPS          Z7, 64(DX)(BX*4)
 	ADDQ             $0x20, BX
@@ -10063,78 +9596,70 @@ logarithm:
 	VMOVUPS          64(BX)(DI*4), Z9
 	VMOVUPS          128(BX)(DI*4), Z10
 	VMOVUPS          192(BX)(DI*4), Z11
-	VANDPS.BCST      constants<>+832(SB), Z8, Z8
-	VANDPS.BCST      constants<>+832(SB), Z9, Z9
-	VANDPS.BCST      constants<>+832(SB), Z10, Z10
-	VANDPS.BCST      constants<>+832(SB), Z11, Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VANDPS.BCST      constants<>+896(SB), Z8, Z8
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z10, Z10
+	VANDPS.BCST      constants<>+896(SB), Z11, Z11
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -10143,14 +9668,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -10166,95 +9687,87 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0       4096(BX)(DI*4)
-	PREFETCHT0       4096(AX)(DI*4)
-	PREFETCHT0       4160(BX)(DI*4)
-	PREFETCHT0       4160(AX)(DI*4)
-	VPCMPB           $0x04, (CX)(DI*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
-	VPCMPEQB         (CX)(DI*1), X0, K3
-	VPCMPEQB         16(CX)(DI*1), X0, K4
-	VMOVUPS.Z        (AX)(DI*4), K1, Z8
-	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
-	VMOVUPS          (BX)(DI*4), Z10
-	VMOVUPS          64(BX)(DI*4), Z11
-	VANDPS.BCST      constants<>+832(SB), Z10, Z10
-	VANDPS.BCST      constants<>+832(SB), Z11, Z11
-	VADDPS           Z3, Z10, Z12
-	VADDPS           Z3, Z11, Z13
-	VDIVPS           Z12, Z3, Z12
-	VDIVPS           Z13, Z3, Z13
-	VMULPS           Z12, Z10, Z10
-	VMULPS           Z13, Z11, Z11
-	VPMOVD2M         Z8, K5
-	VPMOVD2M         Z9, K6
-	VBLENDMPS        Z10, Z12, K5, Z14
-	VBLENDMPS        Z11, Z13, K6, Z15
-	VBLENDMPS        Z12, Z10, K5, Z16
-	VBLENDMPS        Z13, Z11, K6, Z16
-	VBROADCASTSS     36(DX), Z16
-	VBLENDMPS.BCST   32(DX), Z16, K3, Z17
-	VBLENDMPS.BCST   32(DX), Z16, K4, Z16
-	VFMADD231PS.BCST 40(DX), Z14, Z17
-	VFMADD231PS.BCST 40(DX), Z15, Z16
-	VMULPS           Z12, Z10, Z14
-	VMULPS           Z13, Z11, Z15
-	VMULPS           Z14, Z17, Z14
-	VMULPS           Z15, Z16, Z15
-	VXORPS           Z5, Z8, Z16
-	VXORPS           Z5, Z9, Z17
-	VBLENDMPS        Z16, Z8, K3, Z8
-	VBLENDMPS        Z17, Z9, K4, Z9
-	VPMOVD2M         Z8, K5
-	VPMOVD2M         Z9, K6
-	VBLENDMPS        Z10, Z12, K5, Z10
-	VBLENDMPS        Z11, Z13, K6, Z11
-	VMOVUPS          4096(SI)(DI*4), Z12
-	VMOVUPS          4160(SI)(DI*4), Z13
-	VMAXPS           Z8, Z4, Z8
-	VMAXPS           Z9, Z4, Z9
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VMULPS           Z10, Z10, Z12
-	VMULPS           Z11, Z11, Z13
-	VBLENDMPS        Z6, Z7, K3, Z16
-	VBLENDMPS        Z6, Z7, K4, Z17
-	VMULPS           Z12, Z16, Z16
-	VMULPS           Z13, Z17, Z17
-	VFMADD231PS      Z16, Z8, K1, Z2
-	VFMADD231PS      Z17, Z9, K2, Z2
-	VBROADCASTSS     16(DX), Z16
-	VBLENDMPS.BCST   12(DX), Z16, K3, Z17
-	VBLENDMPS.BCST   12(DX), Z16, K4, Z16
-	VSUBPS           Z10, Z3, Z18
-	VSUBPS           Z11, Z3, Z19
-	VADDPS           Z18, Z18, Z18
-	VADDPS           Z19, Z19, Z19
-	VMULPS           Z12, Z17, Z12
-	VMULPS           Z13, Z16, Z13
-	VFMADD231PS      Z8, Z18, Z10
-	VFMADD231PS      Z9, Z19, Z11
-	VMULPS           Z10, Z12, Z8
-	VMULPS           Z11, Z13, Z9
-	VADDPS           Z8, Z14, Z8
-	VADDPS           Z9, Z15, Z9
-	VMOVAPS.Z        Z8, K1, Z8
-	VMOVAPS.Z        Z9, K2, Z9
-	VMOVUPS          Z8, (BX)(DI*4)
-	VMOVUPS          Z9, 64(BX)(DI*4)
-	ADDQ             $0x20, DI
-	CMPQ             DI, R9
-	JL               rest
-	CMPQ             R9, n+64(FP)
-	JL               turn
-	MOVQ             acc+40(FP), AX
-	VEXTRACTF64X4    $0x01, Z2, Y0
-	VCVTPS2PD        Y2, Z1
-	VADDPD           (AX), Z1, Z1
-	VMOVUPD          Z1, (AX)
-	VCVTPS2PD        Y0, Z0
-	VADDPD           64(AX), Z0, Z0
-	VMOVUPD          Z0, 64(AX)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4160(BX)(DI*4)
+	PREFETCHT0        4160(AX)(DI*4)
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           (BX)(DI*4), Z10
+	VMOVUPS           64(BX)(DI*4), Z11
+	VANDPS.BCST       constants<>+896(SB), Z10, Z10
+	VANDPS.BCST       constants<>+896(SB), Z11, Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z16
+	VBROADCASTSS      36(DX), Z16
+	VBLENDMPS.BCST    32(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    32(DX), Z16, K4, Z16
+	VFMADD231PS.BCST  40(DX), Z14, Z17
+	VFMADD231PS.BCST  40(DX), Z15, Z16
+	VMULPS            Z12, Z10, Z14
+	VMULPS            Z13, Z11, Z15
+	VMULPS            Z14, Z17, Z14
+	VMULPS            Z15, Z16, Z15
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(SI)(DI*4), Z12
+	VMOVUPS           4160(SI)(DI*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z16
+	VBLENDMPS         Z6, Z7, K4, Z17
+	VMULPS            Z12, Z16, Z16
+	VMULPS            Z13, Z17, Z17
+	VFMADD231PS       Z16, Z8, K1, Z2
+	VFMADD231PS       Z17, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z16
+	VBLENDMPS.BCST    12(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    12(DX), Z16, K4, Z16
+	VBROADCASTSS      constants<>+448(SB), Z18
+	VBROADCASTSS      constants<>+448(SB), Z19
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z18
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z19
+	VMULPS            Z12, Z17, Z12
+	VMULPS            Z13, Z16, Z13
+	VFMADD231PS       Z8, Z18, Z10
+	VFMADD231PS       Z9, Z19, Z11
+	VMULPS            Z10, Z12, Z8
+	VMULPS            Z11, Z13, Z9
+	VADDPS.Z          Z8, Z14, K1, Z8
+	VADDPS.Z          Z9, Z15, K2, Z9
+	VMOVUPS           Z8, (BX)(DI*4)
+	VMOVUPS           Z9, 64(BX)(DI*4)
+	ADDQ              $0x20, DI
+	CMPQ              DI, R9
+	JL                rest
+	CMPQ              R9, n+64(FP)
+	JL                turn
+	MOVQ              acc+40(FP), AX
+	VEXTRACTF64X4     $0x01, Z2, Y0
+	VCVTPS2PD         Y2, Z1
+	VADDPD            (AX), Z1, Z1
+	VMOVUPD           Z1, (AX)
+	VCVTPS2PD         Y0, Z0
+	VADDPD            64(AX), Z0, Z0
+	VMOVUPD           Z0, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -10288,78 +9801,70 @@ logarithm:
 	VMOVUPS          64(BX)(DI*4), Z9
 	VMOVUPS          128(BX)(DI*4), Z10
 	VMOVUPS          192(BX)(DI*4), Z11
-	VANDPS.BCST      constants<>+832(SB), Z8, Z8
-	VANDPS.BCST      constants<>+832(SB), Z9, Z9
-	VANDPS.BCST      constants<>+832(SB), Z10, Z10
-	VANDPS.BCST      constants<>+832(SB), Z11, Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VANDPS.BCST      constants<>+896(SB), Z8, Z8
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z10, Z10
+	VANDPS.BCST      constants<>+896(SB), Z11, Z11
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -10368,14 +9873,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(SI)(DI*4)
 	VMOVUPS          Z9, 4160(SI)(DI*4)
 	VMOVUPS          Z10, 4224(SI)(DI*4)
@@ -10399,18 +9900,14 @@ rest:
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
 	VPCMPEQB          16(CX)(DI*1), X0, K4
-	VMOVUPS.Z         (AX)(DI*4), K1, Z8
-	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
 	VMOVUPS           (BX)(DI*4), Z10
 	VMOVUPS           64(BX)(DI*4), Z11
-	VANDPS.BCST       constants<>+832(SB), Z10, Z10
-	VANDPS.BCST       constants<>+832(SB), Z11, Z11
-	VADDPS            Z3, Z10, Z12
-	VADDPS            Z3, Z11, Z13
-	VDIVPS            Z12, Z3, Z12
-	VDIVPS            Z13, Z3, Z13
-	VMULPS            Z12, Z10, Z10
-	VMULPS            Z13, Z11, Z11
+	VANDPS.BCST       constants<>+896(SB), Z10, Z10
+	VANDPS.BCST       constants<>+896(SB), Z11, Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z14
@@ -10426,10 +9923,8 @@ rest:
 	VMULPS            Z13, Z11, Z15
 	VMULPS            Z14, Z17, Z14
 	VMULPS            Z15, Z16, Z15
-	VXORPS            Z5, Z8, Z16
-	VXORPS            Z5, Z9, Z17
-	VBLENDMPS         Z16, Z8, K3, Z8
-	VBLENDMPS         Z17, Z9, K4, Z9
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z10
@@ -10449,8 +9944,8 @@ rest:
 	VSUBPS            Z13, Z9, Z9
 	VMULPS            Z19, Z8, Z8
 	VMULPS            Z18, Z9, Z9
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -10536,10 +10031,8 @@ power:
 	VFMADD231PS    Z17, Z19, Z11
 	VMULPS         Z10, Z8, Z8
 	VMULPS         Z11, Z9, Z9
-	VADDPS         Z8, Z14, Z8
-	VADDPS         Z9, Z15, Z9
-	VMOVAPS.Z      Z8, K1, Z8
-	VMOVAPS.Z      Z9, K2, Z9
+	VADDPS.Z       Z8, Z14, K1, Z8
+	VADDPS.Z       Z9, Z15, K2, Z9
 	VMOVUPS        Z8, (BX)(DI*4)
 	VMOVUPS        Z9, 64(BX)(DI*4)
 	ADDQ           $0x20, DI
@@ -10585,18 +10078,14 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
-	VPCMPB            $0x04, (CX)(R8*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
-	VMOVUPS.Z         (AX)(R8*4), K1, Z8
-	VMOVUPS.Z         64(AX)(R8*4), K2, Z9
-	VMOVUPS.Z         128(AX)(R8*4), K3, Z10
-	VMOVUPS.Z         192(AX)(R8*4), K4, Z11
-	VMOVUPS.Z         (BX)(R8*4), K1, Z12
-	VMOVUPS.Z         64(BX)(R8*4), K2, Z13
-	VMOVUPS.Z         128(BX)(R8*4), K3, Z14
-	VMOVUPS.Z         192(BX)(R8*4), K4, Z15
+	VMOVUPS           (AX)(R8*4), Z8
+	VMOVUPS           64(AX)(R8*4), Z9
+	VMOVUPS           128(AX)(R8*4), Z10
+	VMOVUPS           192(AX)(R8*4), Z11
+	VMOVUPS           (BX)(R8*4), Z12
+	VMOVUPS           64(BX)(R8*4), Z13
+	VMOVUPS           128(BX)(R8*4), Z14
+	VMOVUPS           192(BX)(R8*4), Z15
 	VSUBPS            Z12, Z8, Z8
 	VSUBPS            Z13, Z9, Z9
 	VSUBPS            Z14, Z10, Z10
@@ -10670,84 +10159,62 @@ exponential:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
 	VMOVUPS           Z8, (DI)(R8*4)
 	VMOVUPS           Z9, 64(DI)(R8*4)
 	VMOVUPS           Z10, 128(DI)(R8*4)
 	VMOVUPS           Z11, 192(DI)(R8*4)
-	VPCMPB            $0x04, (CX)(R8*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
-	VMOVUPS.Z         (AX)(R8*4), K1, Z12
-	VMOVUPS.Z         64(AX)(R8*4), K2, Z13
-	VMOVUPS.Z         128(AX)(R8*4), K3, Z14
-	VMOVUPS.Z         192(AX)(R8*4), K4, Z15
-	VMOVUPS.Z         (BX)(R8*4), K1, Z16
-	VMOVUPS.Z         64(BX)(R8*4), K2, Z17
-	VMOVUPS.Z         128(BX)(R8*4), K3, Z18
-	VMOVUPS.Z         192(BX)(R8*4), K4, Z19
-	VSUBPS            Z16, Z12, Z12
-	VSUBPS            Z17, Z13, Z13
-	VSUBPS            Z18, Z14, Z14
-	VSUBPS            Z19, Z15, Z15
-	VANDPS.BCST       constants<>+0(SB), Z12, Z12
-	VANDPS.BCST       constants<>+0(SB), Z13, Z13
-	VANDPS.BCST       constants<>+0(SB), Z14, Z14
-	VANDPS.BCST       constants<>+0(SB), Z15, Z15
-	VORPS             Z12, Z8, Z8
-	VORPS             Z13, Z9, Z9
-	VORPS             Z14, Z10, Z10
-	VORPS             Z15, Z11, Z11
-	CMPB              stream+72(FP), $0x00
-	JNE               cachedPast
-	VMOVUPS           Z8, (SI)(R8*4)
-	VMOVUPS           Z9, 64(SI)(R8*4)
-	VMOVUPS           Z10, 128(SI)(R8*4)
-	VMOVUPS           Z11, 192(SI)(R8*4)
-	JMP               cachedStored
-
-cachedPast:
-	VMOVNTPS Z8, (SI)(R8*4)
-	VMOVNTPS Z9, 64(SI)(R8*4)
-	VMOVNTPS Z10, 128(SI)(R8*4)
-	VMOVNTPS Z11, 192(SI)(R8*4)
-
-cachedStored:
-	ADDQ $0x40, R8
-	CMPQ R8, R10
-	JL   exponential
-	MOVQ R9, R8
+	ADDQ              $0x40, R8
+	CMPQ              R8, R10
+	JL                exponential
+	MOVQ              R9, R8
 
 rest:
-	PREFETCHT0    4096(AX)(R8*4)
-	PREFETCHT0    4096(BX)(R8*4)
-	PREFETCHT0    4160(AX)(R8*4)
-	PREFETCHT0    4160(BX)(R8*4)
-	VPCMPB        $0x04, (CX)(R8*1), X1, K1
-	VPCMPB        $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPEQB      (CX)(R8*1), X0, K3
-	VPCMPEQB      16(CX)(R8*1), X0, K4
-	VMOVUPS.Z     (AX)(R8*4), K1, Z8
-	VMOVUPS.Z     64(AX)(R8*4), K2, Z9
-	VMOVUPS.Z     (BX)(R8*4), K1, Z10
-	VMOVUPS.Z     64(BX)(R8*4), K2, Z11
-	VSUBPS        Z10, Z8, Z8
-	VSUBPS        Z11, Z9, Z9
-	VMOVUPS       (DI)(R8*4), Z10
-	VMOVUPS       64(DI)(R8*4), Z11
-	VADDPS.BCST   constants<>+256(SB), Z10, Z12
-	VADDPS.BCST   constants<>+256(SB), Z11, Z13
-	VBROADCASTSS  constants<>+256(SB), Z14
-	VDIVPS        Z12, Z14, Z12
-	VDIVPS        Z13, Z14, Z13
-	VMULPS        Z12, Z10, Z10
-	VMULPS        Z13, Z11, Z11
+	PREFETCHT0      4096(AX)(R8*4)
+	PREFETCHT0      4096(BX)(R8*4)
+	PREFETCHT0      4160(AX)(R8*4)
+	PREFETCHT0      4160(BX)(R8*4)
+	VPCMPB          $0x04, (CX)(R8*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB        (CX)(R8*1), X0, K3
+	VPCMPEQB        16(CX)(R8*1), X0, K4
+	VMOVUPS         (AX)(R8*4), Z8
+	VMOVUPS         64(AX)(R8*4), Z9
+	VMOVUPS         (BX)(R8*4), Z10
+	VMOVUPS         64(BX)(R8*4), Z11
+	VSUBPS          Z10, Z8, Z8
+	VSUBPS          Z11, Z9, Z9
+	VMOVUPS         (DI)(R8*4), Z10
+	VMOVUPS         64(DI)(R8*4), Z11
+	VADDPS.BCST     constants<>+256(SB), Z11, Z12
+	VDIVPS          Z12, Z11, Z11
+	VMOVAPS         Z10, Z12
+	VMOVAPS         Z11, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z8, Z12
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z12, (SI)(R8*4)
+	VMOVUPS         Z13, 64(SI)(R8*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z12, (SI)(R8*4)
+	VMOVNTPS Z13, 64(SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS  constants<>+256(SB), Z12
+	VSUBPS        Z10, Z12, Z13
+	VSUBPS        Z11, Z12, Z12
 	VPMOVD2M      Z8, K5
 	VPMOVD2M      Z9, K6
-	VBLENDMPS     Z10, Z12, K5, Z8
-	VBLENDMPS     Z11, Z13, K6, Z9
-	VBLENDMPS     Z12, Z10, K5, Z10
-	VBLENDMPS     Z13, Z11, K6, Z11
+	VBLENDMPS     Z10, Z13, K5, Z8
+	VBLENDMPS     Z11, Z12, K6, Z9
+	VBLENDMPS     Z13, Z10, K5, Z10
+	VBLENDMPS     Z12, Z11, K6, Z11
 	VMAXPS.BCST   28(DX), Z8, Z12
 	VMAXPS.BCST   28(DX), Z9, Z13
 	VFMADD231PS   Z8, Z12, K1, Z3
@@ -10845,18 +10312,14 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
-	VPCMPB            $0x04, (CX)(R8*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
-	VMOVUPS.Z         (AX)(R8*4), K1, Z9
-	VMOVUPS.Z         64(AX)(R8*4), K2, Z10
-	VMOVUPS.Z         128(AX)(R8*4), K3, Z11
-	VMOVUPS.Z         192(AX)(R8*4), K4, Z12
-	VMOVUPS.Z         (BX)(R8*4), K1, Z13
-	VMOVUPS.Z         64(BX)(R8*4), K2, Z14
-	VMOVUPS.Z         128(BX)(R8*4), K3, Z15
-	VMOVUPS.Z         192(BX)(R8*4), K4, Z16
+	VMOVUPS           (AX)(R8*4), Z9
+	VMOVUPS           64(AX)(R8*4), Z10
+	VMOVUPS           128(AX)(R8*4), Z11
+	VMOVUPS           192(AX)(R8*4), Z12
+	VMOVUPS           (BX)(R8*4), Z13
+	VMOVUPS           64(BX)(R8*4), Z14
+	VMOVUPS           128(BX)(R8*4), Z15
+	VMOVUPS           192(BX)(R8*4), Z16
 	VSUBPS            Z13, Z9, Z9
 	VSUBPS            Z14, Z10, Z10
 	VSUBPS            Z15, Z11, Z11
@@ -10930,127 +10393,91 @@ exponential:
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
 	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
 	VMOVUPS           Z9, (DI)(R8*4)
 	VMOVUPS           Z10, 64(DI)(R8*4)
 	VMOVUPS           Z11, 128(DI)(R8*4)
 	VMOVUPS           Z12, 192(DI)(R8*4)
-	VPCMPB            $0x04, (CX)(R8*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
-	VMOVUPS.Z         (AX)(R8*4), K1, Z13
-	VMOVUPS.Z         64(AX)(R8*4), K2, Z14
-	VMOVUPS.Z         128(AX)(R8*4), K3, Z15
-	VMOVUPS.Z         192(AX)(R8*4), K4, Z16
-	VMOVUPS.Z         (BX)(R8*4), K1, Z17
-	VMOVUPS.Z         64(BX)(R8*4), K2, Z18
-	VMOVUPS.Z         128(BX)(R8*4), K3, Z19
-	VMOVUPS.Z         192(BX)(R8*4), K4, Z20
-	VSUBPS            Z17, Z13, Z13
-	VSUBPS            Z18, Z14, Z14
-	VSUBPS            Z19, Z15, Z15
-	VSUBPS            Z20, Z16, Z16
-	VANDPS.BCST       constants<>+0(SB), Z13, Z13
-	VANDPS.BCST       constants<>+0(SB), Z14, Z14
-	VANDPS.BCST       constants<>+0(SB), Z15, Z15
-	VANDPS.BCST       constants<>+0(SB), Z16, Z16
-	VORPS             Z13, Z9, Z9
-	VORPS             Z14, Z10, Z10
-	VORPS             Z15, Z11, Z11
-	VORPS             Z16, Z12, Z12
-	CMPB              stream+72(FP), $0x00
-	JNE               cachedPast
-	VMOVUPS           Z9, (SI)(R8*4)
-	VMOVUPS           Z10, 64(SI)(R8*4)
-	VMOVUPS           Z11, 128(SI)(R8*4)
-	VMOVUPS           Z12, 192(SI)(R8*4)
-	JMP               cachedStored
-
-cachedPast:
-	VMOVNTPS Z9, (SI)(R8*4)
-	VMOVNTPS Z10, 64(SI)(R8*4)
-	VMOVNTPS Z11, 128(SI)(R8*4)
-	VMOVNTPS Z12, 192(SI)(R8*4)
-
-cachedStored:
-	ADDQ $0x40, R8
-	CMPQ R8, R10
-	JL   exponential
-	MOVQ R9, R8
+	ADDQ              $0x40, R8
+	CMPQ              R8, R10
+	JL                exponential
+	MOVQ              R9, R8
 
 logarithm:
 	VMOVUPS          (DI)(R8*4), Z9
 	VMOVUPS          64(DI)(R8*4), Z10
 	VMOVUPS          128(DI)(R8*4), Z11
 	VMOVUPS          192(DI)(R8*4), Z12
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z9, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z10, K2
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z11, K3
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z12, K4
-	VBROADCASTSS     constants<>+480(SB), Z13
-	VBROADCASTSS     constants<>+480(SB), Z14
-	VBROADCASTSS     constants<>+480(SB), Z15
-	VBROADCASTSS     constants<>+480(SB), Z16
-	VFMADD231PS.BCST constants<>+448(SB), Z9, Z13
-	VFMADD231PS.BCST constants<>+448(SB), Z10, Z14
-	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
-	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
-	VBLENDMPS        Z13, Z9, K1, Z9
-	VBLENDMPS        Z14, Z10, K2, Z10
-	VBLENDMPS        Z15, Z11, K3, Z11
-	VBLENDMPS        Z16, Z12, K4, Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(DI)(R8*4)
+	VMOVUPS          Z12, 192(DI)(R8*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
 	VMULPS           Z12, Z12, Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VBROADCASTSS     constants<>+736(SB), Z20
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z12, Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VBROADCASTSS     constants<>+672(SB), Z24
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z12, Z24
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VBROADCASTSS     constants<>+608(SB), Z20
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z12, Z20
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
 	VFMADD231PS      Z16, Z24, Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VBROADCASTSS     constants<>+544(SB), Z24
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z12, Z24
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+480(SB), Z17
-	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VBROADCASTSS     constants<>+480(SB), Z20
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
 	VFMADD231PS      Z11, Z23, Z19
@@ -11059,14 +10486,10 @@ logarithm:
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
 	VFMADD231PS      Z16, Z20, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z15
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z16
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
-	VADDPS           Z16, Z12, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
 	VMOVUPS          Z9, 4096(DI)(R8*4)
 	VMOVUPS          Z10, 4160(DI)(R8*4)
 	VMOVUPS          Z11, 4224(DI)(R8*4)
@@ -11077,35 +10500,46 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0     4096(AX)(R8*4)
-	PREFETCHT0     4096(BX)(R8*4)
-	PREFETCHT0     4160(AX)(R8*4)
-	PREFETCHT0     4160(BX)(R8*4)
-	VPCMPB         $0x04, (CX)(R8*1), X1, K1
-	VPCMPB         $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPEQB       (CX)(R8*1), X0, K3
-	VPCMPEQB       16(CX)(R8*1), X0, K4
-	VMOVUPS.Z      (AX)(R8*4), K1, Z9
-	VMOVUPS.Z      64(AX)(R8*4), K2, Z10
-	VMOVUPS.Z      (BX)(R8*4), K1, Z11
-	VMOVUPS.Z      64(BX)(R8*4), K2, Z12
-	VSUBPS         Z11, Z9, Z9
-	VSUBPS         Z12, Z10, Z10
-	VMOVUPS        (DI)(R8*4), Z11
-	VMOVUPS        64(DI)(R8*4), Z12
-	VADDPS.BCST    constants<>+256(SB), Z11, Z13
-	VADDPS.BCST    constants<>+256(SB), Z12, Z14
-	VBROADCASTSS   constants<>+256(SB), Z15
-	VDIVPS         Z13, Z15, Z13
-	VDIVPS         Z14, Z15, Z14
-	VMULPS         Z13, Z11, Z11
-	VMULPS         Z14, Z12, Z12
+	PREFETCHT0      4096(AX)(R8*4)
+	PREFETCHT0      4096(BX)(R8*4)
+	PREFETCHT0      4160(AX)(R8*4)
+	PREFETCHT0      4160(BX)(R8*4)
+	VPCMPB          $0x04, (CX)(R8*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB        (CX)(R8*1), X0, K3
+	VPCMPEQB        16(CX)(R8*1), X0, K4
+	VMOVUPS         (AX)(R8*4), Z9
+	VMOVUPS         64(AX)(R8*4), Z10
+	VMOVUPS         (BX)(R8*4), Z11
+	VMOVUPS         64(BX)(R8*4), Z12
+	VSUBPS          Z11, Z9, Z9
+	VSUBPS          Z12, Z10, Z10
+	VMOVUPS         (DI)(R8*4), Z11
+	VMOVUPS         64(DI)(R8*4), Z12
+	VMOVAPS         Z11, Z13
+	VMOVAPS         Z12, Z14
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z10, Z14
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z13, (SI)(R8*4)
+	VMOVUPS         Z14, 64(SI)(R8*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z13, (SI)(R8*4)
+	VMOVNTPS Z14, 64(SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS   constants<>+256(SB), Z13
+	VSUBPS         Z11, Z13, Z14
+	VSUBPS         Z12, Z13, Z13
 	VPMOVD2M       Z9, K5
 	VPMOVD2M       Z10, K6
-	VBLENDMPS      Z11, Z13, K5, Z15
-	VBLENDMPS      Z12, Z14, K6, Z16
-	VBLENDMPS      Z13, Z11, K5, Z17
-	VBLENDMPS      Z14, Z12, K6, Z18
+	VBLENDMPS      Z11, Z14, K5, Z15
+	VBLENDMPS      Z12, Z13, K6, Z16
+	VBLENDMPS      Z14, Z11, K5, Z17
+	VBLENDMPS      Z13, Z12, K6, Z18
 	VMAXPS.BCST    28(DX), Z15, Z19
 	VMAXPS.BCST    28(DX), Z16, Z20
 	VFMADD231PS    Z15, Z19, K1, Z4
@@ -11124,14 +10558,12 @@ rest:
 	VADDPS         Z18, Z6, K6, Z6
 	VADDPS.BCST    constants<>+256(SB), Z8, K5, Z8
 	VADDPS.BCST    constants<>+256(SB), Z8, K6, Z8
-	VXORPS.BCST    constants<>+0(SB), Z9, Z15
-	VXORPS.BCST    constants<>+0(SB), Z10, Z16
-	VBLENDMPS      Z15, Z9, K3, Z9
-	VBLENDMPS      Z16, Z10, K4, Z10
+	VXORPS.BCST    constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST    constants<>+0(SB), Z10, K4, Z10
 	VPMOVD2M       Z9, K5
 	VPMOVD2M       Z10, K6
-	VBLENDMPS      Z11, Z13, K5, Z11
-	VBLENDMPS      Z12, Z14, K6, Z11
+	VBLENDMPS      Z11, Z14, K5, Z11
+	VBLENDMPS      Z12, Z13, K6, Z11
 	VMOVUPS        4096(DI)(R8*4), Z11
 	VMOVUPS        4160(DI)(R8*4), Z12
 	VBROADCASTSS   constants<>+64(SB), Z13
@@ -11230,18 +10662,14 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
-	VPCMPB            $0x04, (CX)(R8*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
-	VMOVUPS.Z         (AX)(R8*4), K1, Z9
-	VMOVUPS.Z         64(AX)(R8*4), K2, Z10
-	VMOVUPS.Z         128(AX)(R8*4), K3, Z11
-	VMOVUPS.Z         192(AX)(R8*4), K4, Z12
-	VMOVUPS.Z         (BX)(R8*4), K1, Z13
-	VMOVUPS.Z         64(BX)(R8*4), K2, Z14
-	VMOVUPS.Z         128(BX)(R8*4), K3, Z15
-	VMOVUPS.Z         192(BX)(R8*4), K4, Z16
+	VMOVUPS           (AX)(R8*4), Z9
+	VMOVUPS           64(AX)(R8*4), Z10
+	VMOVUPS           128(AX)(R8*4), Z11
+	VMOVUPS           192(AX)(R8*4), Z12
+	VMOVUPS           (BX)(R8*4), Z13
+	VMOVUPS           64(BX)(R8*4), Z14
+	VMOVUPS           128(BX)(R8*4), Z15
+	VMOVUPS           192(BX)(R8*4), Z16
 	VSUBPS            Z13, Z9, Z9
 	VSUBPS            Z14, Z10, Z10
 	VSUBPS            Z15, Z11, Z11
@@ -11315,127 +10743,91 @@ exponential:
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
 	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
 	VMOVUPS           Z9, (DI)(R8*4)
 	VMOVUPS           Z10, 64(DI)(R8*4)
 	VMOVUPS           Z11, 128(DI)(R8*4)
 	VMOVUPS           Z12, 192(DI)(R8*4)
-	VPCMPB            $0x04, (CX)(R8*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
-	VMOVUPS.Z         (AX)(R8*4), K1, Z13
-	VMOVUPS.Z         64(AX)(R8*4), K2, Z14
-	VMOVUPS.Z         128(AX)(R8*4), K3, Z15
-	VMOVUPS.Z         192(AX)(R8*4), K4, Z16
-	VMOVUPS.Z         (BX)(R8*4), K1, Z17
-	VMOVUPS.Z         64(BX)(R8*4), K2, Z18
-	VMOVUPS.Z         128(BX)(R8*4), K3, Z19
-	VMOVUPS.Z         192(BX)(R8*4), K4, Z20
-	VSUBPS            Z17, Z13, Z13
-	VSUBPS            Z18, Z14, Z14
-	VSUBPS            Z19, Z15, Z15
-	VSUBPS            Z20, Z16, Z16
-	VANDPS.BCST       constants<>+0(SB), Z13, Z13
-	VANDPS.BCST       constants<>+0(SB), Z14, Z14
-	VANDPS.BCST       constants<>+0(SB), Z15, Z15
-	VANDPS.BCST       constants<>+0(SB), Z16, Z16
-	VORPS             Z13, Z9, Z9
-	VORPS             Z14, Z10, Z10
-	VORPS             Z15, Z11, Z11
-	VORPS             Z16, Z12, Z12
-	CMPB              stream+72(FP), $0x00
-	JNE               cachedPast
-	VMOVUPS           Z9, (SI)(R8*4)
-	VMOVUPS           Z10, 64(SI)(R8*4)
-	VMOVUPS           Z11, 128(SI)(R8*4)
-	VMOVUPS           Z12, 192(SI)(R8*4)
-	JMP               cachedStored
-
-cachedPast:
-	VMOVNTPS Z9, (SI)(R8*4)
-	VMOVNTPS Z10, 64(SI)(R8*4)
-	VMOVNTPS Z11, 128(SI)(R8*4)
-	VMOVNTPS Z12, 192(SI)(R8*4)
-
-cachedStored:
-	ADDQ $0x40, R8
-	CMPQ R8, R10
-	JL   exponential
-	MOVQ R9, R8
+	ADDQ              $0x40, R8
+	CMPQ              R8, R10
+	JL                exponential
+	MOVQ              R9, R8
 
 logarithm:
 	VMOVUPS          (DI)(R8*4), Z9
 	VMOVUPS          64(DI)(R8*4), Z10
 	VMOVUPS          128(DI)(R8*4), Z11
 	VMOVUPS          192(DI)(R8*4), Z12
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z9, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z10, K2
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z11, K3
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z12, K4
-	VBROADCASTSS     constants<>+480(SB), Z13
-	VBROADCASTSS     constants<>+480(SB), Z14
-	VBROADCASTSS     constants<>+480(SB), Z15
-	VBROADCASTSS     constants<>+480(SB), Z16
-	VFMADD231PS.BCST constants<>+448(SB), Z9, Z13
-	VFMADD231PS.BCST constants<>+448(SB), Z10, Z14
-	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
-	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
-	VBLENDMPS        Z13, Z9, K1, Z9
-	VBLENDMPS        Z14, Z10, K2, Z10
-	VBLENDMPS        Z15, Z11, K3, Z11
-	VBLENDMPS        Z16, Z12, K4, Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(DI)(R8*4)
+	VMOVUPS          Z12, 192(DI)(R8*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
 	VMULPS           Z12, Z12, Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VBROADCASTSS     constants<>+736(SB), Z20
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z12, Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VBROADCASTSS     constants<>+672(SB), Z24
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z12, Z24
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VBROADCASTSS     constants<>+608(SB), Z20
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z12, Z20
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
 	VFMADD231PS      Z16, Z24, Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VBROADCASTSS     constants<>+544(SB), Z24
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z12, Z24
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+480(SB), Z17
-	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VBROADCASTSS     constants<>+480(SB), Z20
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
 	VFMADD231PS      Z11, Z23, Z19
@@ -11444,14 +10836,10 @@ logarithm:
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
 	VFMADD231PS      Z16, Z20, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z15
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z16
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
-	VADDPS           Z16, Z12, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
 	VMOVUPS          Z9, 4096(DI)(R8*4)
 	VMOVUPS          Z10, 4160(DI)(R8*4)
 	VMOVUPS          Z11, 4224(DI)(R8*4)
@@ -11462,35 +10850,46 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0     4096(AX)(R8*4)
-	PREFETCHT0     4096(BX)(R8*4)
-	PREFETCHT0     4160(AX)(R8*4)
-	PREFETCHT0     4160(BX)(R8*4)
-	VPCMPB         $0x04, (CX)(R8*1), X1, K1
-	VPCMPB         $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPEQB       (CX)(R8*1), X0, K3
-	VPCMPEQB       16(CX)(R8*1), X0, K4
-	VMOVUPS.Z      (AX)(R8*4), K1, Z9
-	VMOVUPS.Z      64(AX)(R8*4), K2, Z10
-	VMOVUPS.Z      (BX)(R8*4), K1, Z11
-	VMOVUPS.Z      64(BX)(R8*4), K2, Z12
-	VSUBPS         Z11, Z9, Z9
-	VSUBPS         Z12, Z10, Z10
-	VMOVUPS        (DI)(R8*4), Z11
-	VMOVUPS        64(DI)(R8*4), Z12
-	VADDPS.BCST    constants<>+256(SB), Z11, Z13
-	VADDPS.BCST    constants<>+256(SB), Z12, Z14
-	VBROADCASTSS   constants<>+256(SB), Z15
-	VDIVPS         Z13, Z15, Z13
-	VDIVPS         Z14, Z15, Z14
-	VMULPS         Z13, Z11, Z11
-	VMULPS         Z14, Z12, Z12
+	PREFETCHT0      4096(AX)(R8*4)
+	PREFETCHT0      4096(BX)(R8*4)
+	PREFETCHT0      4160(AX)(R8*4)
+	PREFETCHT0      4160(BX)(R8*4)
+	VPCMPB          $0x04, (CX)(R8*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB        (CX)(R8*1), X0, K3
+	VPCMPEQB        16(CX)(R8*1), X0, K4
+	VMOVUPS         (AX)(R8*4), Z9
+	VMOVUPS         64(AX)(R8*4), Z10
+	VMOVUPS         (BX)(R8*4), Z11
+	VMOVUPS         64(BX)(R8*4), Z12
+	VSUBPS          Z11, Z9, Z9
+	VSUBPS          Z12, Z10, Z10
+	VMOVUPS         (DI)(R8*4), Z11
+	VMOVUPS         64(DI)(R8*4), Z12
+	VMOVAPS         Z11, Z13
+	VMOVAPS         Z12, Z14
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z10, Z14
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z13, (SI)(R8*4)
+	VMOVUPS         Z14, 64(SI)(R8*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z13, (SI)(R8*4)
+	VMOVNTPS Z14, 64(SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS   constants<>+256(SB), Z13
+	VSUBPS         Z11, Z13, Z14
+	VSUBPS         Z12, Z13, Z13
 	VPMOVD2M       Z9, K5
 	VPMOVD2M       Z10, K6
-	VBLENDMPS      Z11, Z13, K5, Z15
-	VBLENDMPS      Z12, Z14, K6, Z16
-	VBLENDMPS      Z13, Z11, K5, Z17
-	VBLENDMPS      Z14, Z12, K6, Z18
+	VBLENDMPS      Z11, Z14, K5, Z15
+	VBLENDMPS      Z12, Z13, K6, Z16
+	VBLENDMPS      Z14, Z11, K5, Z17
+	VBLENDMPS      Z13, Z12, K6, Z18
 	VMAXPS.BCST    28(DX), Z15, Z19
 	VMAXPS.BCST    28(DX), Z16, Z20
 	VFMADD231PS    Z15, Z19, K1, Z4
@@ -11509,14 +10908,12 @@ rest:
 	VADDPS         Z18, Z6, K6, Z6
 	VADDPS.BCST    constants<>+256(SB), Z8, K5, Z8
 	VADDPS.BCST    constants<>+256(SB), Z8, K6, Z8
-	VXORPS.BCST    constants<>+0(SB), Z9, Z15
-	VXORPS.BCST    constants<>+0(SB), Z10, Z16
-	VBLENDMPS      Z15, Z9, K3, Z9
-	VBLENDMPS      Z16, Z10, K4, Z10
+	VXORPS.BCST    constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST    constants<>+0(SB), Z10, K4, Z10
 	VPMOVD2M       Z9, K5
 	VPMOVD2M       Z10, K6
-	VBLENDMPS      Z11, Z13, K5, Z11
-	VBLENDMPS      Z12, Z14, K6, Z12
+	VBLENDMPS      Z11, Z14, K5, Z11
+	VBLENDMPS      Z12, Z13, K6, Z12
 	VMOVUPS        4096(DI)(R8*4), Z13
 	VMOVUPS        4160(DI)(R8*4), Z14
 	VBROADCASTSS   constants<>+64(SB), Z15
@@ -11619,18 +11016,14 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
-	VPCMPB            $0x04, (CX)(R8*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
-	VMOVUPS.Z         (AX)(R8*4), K1, Z9
-	VMOVUPS.Z         64(AX)(R8*4), K2, Z10
-	VMOVUPS.Z         128(AX)(R8*4), K3, Z11
-	VMOVUPS.Z         192(AX)(R8*4), K4, Z12
-	VMOVUPS.Z         (BX)(R8*4), K1, Z13
-	VMOVUPS.Z         64(BX)(R8*4), K2, Z14
-	VMOVUPS.Z         128(BX)(R8*4), K3, Z15
-	VMOVUPS.Z         192(BX)(R8*4), K4, Z16
+	VMOVUPS           (AX)(R8*4), Z9
+	VMOVUPS           64(AX)(R8*4), Z10
+	VMOVUPS           128(AX)(R8*4), Z11
+	VMOVUPS           192(AX)(R8*4), Z12
+	VMOVUPS           (BX)(R8*4), Z13
+	VMOVUPS           64(BX)(R8*4), Z14
+	VMOVUPS           128(BX)(R8*4), Z15
+	VMOVUPS           192(BX)(R8*4), Z16
 	VSUBPS            Z13, Z9, Z9
 	VSUBPS            Z14, Z10, Z10
 	VSUBPS            Z15, Z11, Z11
@@ -11704,127 +11097,91 @@ exponential:
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
 	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
 	VMOVUPS           Z9, (DI)(R8*4)
 	VMOVUPS           Z10, 64(DI)(R8*4)
 	VMOVUPS           Z11, 128(DI)(R8*4)
 	VMOVUPS           Z12, 192(DI)(R8*4)
-	VPCMPB            $0x04, (CX)(R8*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
-	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
-	VMOVUPS.Z         (AX)(R8*4), K1, Z13
-	VMOVUPS.Z         64(AX)(R8*4), K2, Z14
-	VMOVUPS.Z         128(AX)(R8*4), K3, Z15
-	VMOVUPS.Z         192(AX)(R8*4), K4, Z16
-	VMOVUPS.Z         (BX)(R8*4), K1, Z17
-	VMOVUPS.Z         64(BX)(R8*4), K2, Z18
-	VMOVUPS.Z         128(BX)(R8*4), K3, Z19
-	VMOVUPS.Z         192(BX)(R8*4), K4, Z20
-	VSUBPS            Z17, Z13, Z13
-	VSUBPS            Z18, Z14, Z14
-	VSUBPS            Z19, Z15, Z15
-	VSUBPS            Z20, Z16, Z16
-	VANDPS.BCST       constants<>+0(SB), Z13, Z13
-	VANDPS.BCST       constants<>+0(SB), Z14, Z14
-	VANDPS.BCST       constants<>+0(SB), Z15, Z15
-	VANDPS.BCST       constants<>+0(SB), Z16, Z16
-	VORPS             Z13, Z9, Z9
-	VORPS             Z14, Z10, Z10
-	VORPS             Z15, Z11, Z11
-	VORPS             Z16, Z12, Z12
-	CMPB              stream+72(FP), $0x00
-	JNE               cachedPast
-	VMOVUPS           Z9, (SI)(R8*4)
-	VMOVUPS           Z10, 64(SI)(R8*4)
-	VMOVUPS           Z11, 128(SI)(R8*4)
-	VMOVUPS           Z12, 192(SI)(R8*4)
-	JMP               cachedStored
-
-cachedPast:
-	VMOVNTPS Z9, (SI)(R8*4)
-	VMOVNTPS Z10, 64(SI)(R8*4)
-	VMOVNTPS Z11, 128(SI)(R8*4)
-	VMOVNTPS Z12, 192(SI)(R8*4)
-
-cachedStored:
-	ADDQ $0x40, R8
-	CMPQ R8, R10
-	JL   exponential
-	MOVQ R9, R8
+	ADDQ              $0x40, R8
+	CMPQ              R8, R10
+	JL                exponential
+	MOVQ              R9, R8
 
 logarithm:
 	VMOVUPS          (DI)(R8*4), Z9
 	VMOVUPS          64(DI)(R8*4), Z10
 	VMOVUPS          128(DI)(R8*4), Z11
 	VMOVUPS          192(DI)(R8*4), Z12
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z9, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z10, K2
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z11, K3
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z12, K4
-	VBROADCASTSS     constants<>+480(SB), Z13
-	VBROADCASTSS     constants<>+480(SB), Z14
-	VBROADCASTSS     constants<>+480(SB), Z15
-	VBROADCASTSS     constants<>+480(SB), Z16
-	VFMADD231PS.BCST constants<>+448(SB), Z9, Z13
-	VFMADD231PS.BCST constants<>+448(SB), Z10, Z14
-	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
-	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
-	VBLENDMPS        Z13, Z9, K1, Z9
-	VBLENDMPS        Z14, Z10, K2, Z10
-	VBLENDMPS        Z15, Z11, K3, Z11
-	VBLENDMPS        Z16, Z12, K4, Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(DI)(R8*4)
+	VMOVUPS          Z12, 192(DI)(R8*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
 	VMULPS           Z12, Z12, Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VBROADCASTSS     constants<>+736(SB), Z20
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z12, Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VBROADCASTSS     constants<>+672(SB), Z24
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z12, Z24
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VBROADCASTSS     constants<>+608(SB), Z20
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z12, Z20
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
 	VFMADD231PS      Z16, Z24, Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VBROADCASTSS     constants<>+544(SB), Z24
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z12, Z24
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
 	VFMADD231PS      Z16, Z20, Z24
-	VBROADCASTSS     constants<>+480(SB), Z17
-	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VBROADCASTSS     constants<>+480(SB), Z20
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
 	VFMADD231PS      Z11, Z23, Z19
@@ -11833,14 +11190,10 @@ logarithm:
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
 	VFMADD231PS      Z16, Z20, Z12
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z13
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z14
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z15
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z16
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
-	VADDPS           Z16, Z12, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
 	VMOVUPS          Z9, 4096(DI)(R8*4)
 	VMOVUPS          Z10, 4160(DI)(R8*4)
 	VMOVUPS          Z11, 4224(DI)(R8*4)
@@ -11851,35 +11204,46 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0        4096(AX)(R8*4)
-	PREFETCHT0        4096(BX)(R8*4)
-	PREFETCHT0        4160(AX)(R8*4)
-	PREFETCHT0        4160(BX)(R8*4)
-	VPCMPB            $0x04, (CX)(R8*1), X1, K1
-	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
-	VPCMPEQB          (CX)(R8*1), X0, K3
-	VPCMPEQB          16(CX)(R8*1), X0, K4
-	VMOVUPS.Z         (AX)(R8*4), K1, Z9
-	VMOVUPS.Z         64(AX)(R8*4), K2, Z10
-	VMOVUPS.Z         (BX)(R8*4), K1, Z11
-	VMOVUPS.Z         64(BX)(R8*4), K2, Z12
-	VSUBPS            Z11, Z9, Z9
-	VSUBPS            Z12, Z10, Z10
-	VMOVUPS           (DI)(R8*4), Z11
-	VMOVUPS           64(DI)(R8*4), Z12
-	VADDPS.BCST       constants<>+256(SB), Z11, Z13
-	VADDPS.BCST       constants<>+256(SB), Z12, Z14
-	VBROADCASTSS      constants<>+256(SB), Z15
-	VDIVPS            Z13, Z15, Z13
-	VDIVPS            Z14, Z15, Z14
-	VMULPS            Z13, Z11, Z11
-	VMULPS            Z14, Z12, Z12
+	PREFETCHT0      4096(AX)(R8*4)
+	PREFETCHT0      4096(BX)(R8*4)
+	PREFETCHT0      4160(AX)(R8*4)
+	PREFETCHT0      4160(BX)(R8*4)
+	VPCMPB          $0x04, (CX)(R8*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB        (CX)(R8*1), X0, K3
+	VPCMPEQB        16(CX)(R8*1), X0, K4
+	VMOVUPS         (AX)(R8*4), Z9
+	VMOVUPS         64(AX)(R8*4), Z10
+	VMOVUPS         (BX)(R8*4), Z11
+	VMOVUPS         64(BX)(R8*4), Z12
+	VSUBPS          Z11, Z9, Z9
+	VSUBPS          Z12, Z10, Z10
+	VMOVUPS         (DI)(R8*4), Z11
+	VMOVUPS         64(DI)(R8*4), Z12
+	VMOVAPS         Z11, Z13
+	VMOVAPS         Z12, Z14
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z10, Z14
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z13, (SI)(R8*4)
+	VMOVUPS         Z14, 64(SI)(R8*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z13, (SI)(R8*4)
+	VMOVNTPS Z14, 64(SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS      constants<>+256(SB), Z13
+	VSUBPS            Z11, Z13, Z14
+	VSUBPS            Z12, Z13, Z13
 	VPMOVD2M          Z9, K5
 	VPMOVD2M          Z10, K6
-	VBLENDMPS         Z11, Z13, K5, Z15
-	VBLENDMPS         Z12, Z14, K6, Z16
-	VBLENDMPS         Z13, Z11, K5, Z17
-	VBLENDMPS         Z14, Z12, K6, Z18
+	VBLENDMPS         Z11, Z14, K5, Z15
+	VBLENDMPS         Z12, Z13, K6, Z16
+	VBLENDMPS         Z14, Z11, K5, Z17
+	VBLENDMPS         Z13, Z12, K6, Z18
 	VMAXPS.BCST       28(DX), Z15, Z19
 	VMAXPS.BCST       28(DX), Z16, Z20
 	VFMADD231PS       Z15, Z19, K1, Z4
@@ -11898,14 +11262,12 @@ rest:
 	VADDPS            Z18, Z6, K6, Z6
 	VADDPS.BCST       constants<>+256(SB), Z8, K5, Z8
 	VADDPS.BCST       constants<>+256(SB), Z8, K6, Z8
-	VXORPS.BCST       constants<>+0(SB), Z9, Z15
-	VXORPS.BCST       constants<>+0(SB), Z10, Z16
-	VBLENDMPS         Z15, Z9, K3, Z9
-	VBLENDMPS         Z16, Z10, K4, Z10
+	VXORPS.BCST       constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST       constants<>+0(SB), Z10, K4, Z10
 	VPMOVD2M          Z9, K5
 	VPMOVD2M          Z10, K6
-	VBLENDMPS         Z11, Z13, K5, Z11
-	VBLENDMPS         Z12, Z14, K6, Z11
+	VBLENDMPS         Z11, Z14, K5, Z11
+	VBLENDMPS         Z12, Z13, K6, Z11
 	VMOVUPS           4096(DI)(R8*4), Z11
 	VMOVUPS           4160(DI)(R8*4), Z12
 	VBROADCASTSS      constants<>+64(SB), Z13
@@ -11923,8 +11285,8 @@ rest:
 	VSUBPS            Z12, Z10, Z10
 	VMULPS            Z16, Z9, Z9
 	VMULPS            Z15, Z10, Z10
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z10, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -12087,14 +11449,10 @@ rest:
 	VMOVUPS          64(DX)(SI*4), Z5
 	VMOVUPS          (DX)(SI*4), Z6
 	VMOVUPS          64(DX)(SI*4), Z7
-	VANDPS.BCST      constants<>+832(SB), Z6, Z6
-	VANDPS.BCST      constants<>+832(SB), Z7, Z7
-	VADDPS           Z2, Z6, Z8
-	VADDPS           Z2, Z7, Z9
-	VDIVPS           Z8, Z2, Z8
-	VDIVPS           Z9, Z2, Z9
-	VMULPS           Z8, Z6, Z6
-	VMULPS           Z9, Z7, Z7
+	VANDPS.BCST      constants<>+896(SB), Z6, Z6
+	VANDPS.BCST      constants<>+896(SB), Z7, Z7
+	VSUBPS           Z6, Z2, Z8
+	VSUBPS           Z7, Z2, Z9
 	VPMOVD2M         Z4, K5
 	VPMOVD2M         Z5, K6
 	VBLENDMPS        Z6, Z8, K5, Z4
@@ -12115,14 +11473,10 @@ rest:
 	VSUBPS           Z4, Z12, Z4
 	VMULPS           Z8, Z6, Z6
 	VMULPS           Z9, Z7, Z7
-	VMULPS           Z6, Z5, Z5
-	VMULPS           Z7, Z4, Z4
-	VMOVAPS.Z        Z5, K1, Z5
-	VMOVAPS.Z        Z4, K2, Z4
-	VXORPS           Z3, Z5, Z6
-	VXORPS           Z3, Z4, Z7
-	VMOVAPS.Z        Z6, K1, Z6
-	VMOVAPS.Z        Z7, K2, Z7
+	VMULPS.Z         Z6, Z5, K1, Z5
+	VMULPS.Z         Z7, Z4, K2, Z4
+	VXORPS.Z         Z3, Z5, K1, Z6
+	VXORPS.Z         Z3, Z4, K2, Z7
 	VMOVUPS          Z5, (DX)(SI*4)
 	VMOVUPS          Z4, 64(DX)(SI*4)
 	CMPB             stream+72(FP), $0x00
@@ -12181,14 +11535,10 @@ rest:
 	VMOVUPS          64(DX)(SI*4), Z7
 	VMOVUPS          (DX)(SI*4), Z8
 	VMOVUPS          64(DX)(SI*4), Z9
-	VANDPS.BCST      constants<>+832(SB), Z8, Z8
-	VANDPS.BCST      constants<>+832(SB), Z9, Z9
-	VADDPS           Z2, Z8, Z10
-	VADDPS           Z2, Z9, Z11
-	VDIVPS           Z10, Z2, Z10
-	VDIVPS           Z11, Z2, Z11
-	VMULPS           Z10, Z8, Z8
-	VMULPS           Z11, Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z8, Z8
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VSUBPS           Z8, Z2, Z10
+	VSUBPS           Z9, Z2, Z11
 	VPMOVD2M         Z6, K5
 	VPMOVD2M         Z7, K6
 	VBLENDMPS        Z8, Z10, K5, Z12
@@ -12211,10 +11561,8 @@ rest:
 	VMULPS           Z11, Z9, Z15
 	VMULPS           Z14, Z13, Z13
 	VMULPS           Z15, Z12, Z12
-	VXORPS           Z3, Z6, Z14
-	VXORPS           Z3, Z7, Z15
-	VBLENDMPS        Z14, Z6, K3, Z6
-	VBLENDMPS        Z15, Z7, K4, Z7
+	VXORPS           Z3, Z6, K3, Z6
+	VXORPS           Z3, Z7, K4, Z7
 	VPMOVD2M         Z6, K5
 	VPMOVD2M         Z7, K6
 	VBLENDMPS        Z8, Z10, K5, Z6
@@ -12223,14 +11571,10 @@ rest:
 	VBLENDMPS        Z4, Z5, K4, Z9
 	VMULPS           Z6, Z8, Z6
 	VMULPS           Z7, Z9, Z7
-	VADDPS           Z6, Z13, Z6
-	VADDPS           Z7, Z12, Z7
-	VMOVAPS.Z        Z6, K1, Z6
-	VMOVAPS.Z        Z7, K2, Z7
-	VXORPS           Z3, Z6, Z8
-	VXORPS           Z3, Z7, Z9
-	VMOVAPS.Z        Z8, K1, Z8
-	VMOVAPS.Z        Z9, K2, Z9
+	VADDPS.Z         Z6, Z13, K1, Z6
+	VADDPS.Z         Z7, Z12, K2, Z7
+	VXORPS.Z         Z3, Z6, K1, Z8
+	VXORPS.Z         Z3, Z7, K2, Z9
 	VMOVUPS          Z6, (DX)(SI*4)
 	VMOVUPS          Z7, 64(DX)(SI*4)
 	CMPB             stream+72(FP), $0x00
@@ -12285,78 +11629,70 @@ logarithm:
 	VMOVUPS          64(SI)(R9*4), Z9
 	VMOVUPS          128(SI)(R9*4), Z10
 	VMOVUPS          192(SI)(R9*4), Z11
-	VANDPS.BCST      constants<>+832(SB), Z8, Z8
-	VANDPS.BCST      constants<>+832(SB), Z9, Z9
-	VANDPS.BCST      constants<>+832(SB), Z10, Z10
-	VANDPS.BCST      constants<>+832(SB), Z11, Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VANDPS.BCST      constants<>+896(SB), Z8, Z8
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z10, Z10
+	VANDPS.BCST      constants<>+896(SB), Z11, Z11
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -12365,14 +11701,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(R8)(R9*4)
 	VMOVUPS          Z9, 4160(R8)(R9*4)
 	VMOVUPS          Z10, 4224(R8)(R9*4)
@@ -12388,104 +11720,94 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0       4096(SI)(R9*4)
-	PREFETCHT0       4096(AX)(R9*4)
-	PREFETCHT0       4096(BX)(R9*4)
-	PREFETCHT0       4160(SI)(R9*4)
-	PREFETCHT0       4160(AX)(R9*4)
-	PREFETCHT0       4160(BX)(R9*4)
-	VPCMPB           $0x04, (CX)(R9*1), X1, K1
-	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
-	VPCMPEQB         (CX)(R9*1), X0, K3
-	VPCMPEQB         16(CX)(R9*1), X0, K4
-	VMOVUPS.Z        (AX)(R9*4), K1, Z8
-	VMOVUPS.Z        64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z        (BX)(R9*4), K1, Z10
-	VMOVUPS.Z        64(BX)(R9*4), K2, Z11
-	VSUBPS           Z10, Z8, Z8
-	VSUBPS           Z11, Z9, Z9
-	VMOVUPS          (SI)(R9*4), Z10
-	VMOVUPS          64(SI)(R9*4), Z11
-	VANDPS.BCST      constants<>+832(SB), Z10, Z10
-	VANDPS.BCST      constants<>+832(SB), Z11, Z11
-	VADDPS           Z3, Z10, Z12
-	VADDPS           Z3, Z11, Z13
-	VDIVPS           Z12, Z3, Z12
-	VDIVPS           Z13, Z3, Z13
-	VMULPS           Z12, Z10, Z10
-	VMULPS           Z13, Z11, Z11
-	VPMOVD2M         Z8, K5
-	VPMOVD2M         Z9, K6
-	VBLENDMPS        Z10, Z12, K5, Z14
-	VBLENDMPS        Z11, Z13, K6, Z15
-	VBLENDMPS        Z12, Z10, K5, Z16
-	VBLENDMPS        Z13, Z11, K6, Z17
-	VBROADCASTSS     36(DX), Z18
-	VBLENDMPS.BCST   32(DX), Z18, K3, Z19
-	VBLENDMPS.BCST   32(DX), Z18, K4, Z18
-	VFMADD231PS.BCST 40(DX), Z14, Z19
-	VFMADD231PS.BCST 40(DX), Z15, Z18
-	VBROADCASTSS     44(DX), Z14
-	VBLENDMPS.BCST   48(DX), Z14, K3, Z15
-	VBLENDMPS.BCST   48(DX), Z14, K4, Z14
-	VFMADD231PS.BCST 52(DX), Z16, Z15
-	VFMADD231PS.BCST 52(DX), Z17, Z14
-	VSUBPS           Z15, Z19, Z15
-	VSUBPS           Z14, Z18, Z14
-	VMULPS           Z12, Z10, Z16
-	VMULPS           Z13, Z11, Z17
-	VMULPS           Z16, Z15, Z15
-	VMULPS           Z17, Z14, Z14
-	VXORPS           Z5, Z8, Z16
-	VXORPS           Z5, Z9, Z17
-	VBLENDMPS        Z16, Z8, K3, Z8
-	VBLENDMPS        Z17, Z9, K4, Z9
-	VPMOVD2M         Z8, K5
-	VPMOVD2M         Z9, K6
-	VBLENDMPS        Z10, Z12, K5, Z10
-	VBLENDMPS        Z11, Z13, K6, Z11
-	VMOVUPS          4096(R8)(R9*4), Z12
-	VMOVUPS          4160(R8)(R9*4), Z13
-	VMAXPS           Z8, Z4, Z8
-	VMAXPS           Z9, Z4, Z9
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VMULPS           Z10, Z10, Z12
-	VMULPS           Z11, Z11, Z13
-	VBLENDMPS        Z6, Z7, K3, Z16
-	VBLENDMPS        Z6, Z7, K4, Z17
-	VMULPS           Z12, Z16, Z16
-	VMULPS           Z13, Z17, Z17
-	VFMADD231PS      Z16, Z8, K1, Z2
-	VFMADD231PS      Z17, Z9, K2, Z2
-	VBROADCASTSS     16(DX), Z16
-	VBLENDMPS.BCST   12(DX), Z16, K3, Z17
-	VBLENDMPS.BCST   12(DX), Z16, K4, Z16
-	VSUBPS           Z10, Z3, Z18
-	VSUBPS           Z11, Z3, Z19
-	VADDPS           Z18, Z18, Z18
-	VADDPS           Z19, Z19, Z19
-	VMULPS           Z12, Z17, Z12
-	VMULPS           Z13, Z16, Z13
-	VFMADD231PS      Z8, Z18, Z10
-	VFMADD231PS      Z9, Z19, Z11
-	VMULPS           Z10, Z12, Z8
-	VMULPS           Z11, Z13, Z9
-	VADDPS           Z8, Z15, Z8
-	VADDPS           Z9, Z14, Z9
-	VMOVAPS.Z        Z8, K1, Z8
-	VMOVAPS.Z        Z9, K2, Z9
-	VXORPS           Z5, Z8, Z10
-	VXORPS           Z5, Z9, Z11
-	VMOVAPS.Z        Z10, K1, Z10
-	VMOVAPS.Z        Z11, K2, Z11
-	VMOVUPS          Z8, (SI)(R9*4)
-	VMOVUPS          Z9, 64(SI)(R9*4)
-	CMPB             stream+72(FP), $0x00
-	JNE              oppositePast
-	VMOVUPS          Z10, (DI)(R9*4)
-	VMOVUPS          Z11, 64(DI)(R9*4)
-	JMP              oppositeStored
+	PREFETCHT0        4096(SI)(R9*4)
+	PREFETCHT0        4096(AX)(R9*4)
+	PREFETCHT0        4096(BX)(R9*4)
+	PREFETCHT0        4160(SI)(R9*4)
+	PREFETCHT0        4160(AX)(R9*4)
+	PREFETCHT0        4160(BX)(R9*4)
+	VPCMPB            $0x04, (CX)(R9*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB          (CX)(R9*1), X0, K3
+	VPCMPEQB          16(CX)(R9*1), X0, K4
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMOVUPS           (SI)(R9*4), Z10
+	VMOVUPS           64(SI)(R9*4), Z11
+	VANDPS.BCST       constants<>+896(SB), Z10, Z10
+	VANDPS.BCST       constants<>+896(SB), Z11, Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z17
+	VBROADCASTSS      36(DX), Z18
+	VBLENDMPS.BCST    32(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    32(DX), Z18, K4, Z18
+	VFMADD231PS.BCST  40(DX), Z14, Z19
+	VFMADD231PS.BCST  40(DX), Z15, Z18
+	VBROADCASTSS      44(DX), Z14
+	VBLENDMPS.BCST    48(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    48(DX), Z14, K4, Z14
+	VFMADD231PS.BCST  52(DX), Z16, Z15
+	VFMADD231PS.BCST  52(DX), Z17, Z14
+	VSUBPS            Z15, Z19, Z15
+	VSUBPS            Z14, Z18, Z14
+	VMULPS            Z12, Z10, Z16
+	VMULPS            Z13, Z11, Z17
+	VMULPS            Z16, Z15, Z15
+	VMULPS            Z17, Z14, Z14
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(R8)(R9*4), Z12
+	VMOVUPS           4160(R8)(R9*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z16
+	VBLENDMPS         Z6, Z7, K4, Z17
+	VMULPS            Z12, Z16, Z16
+	VMULPS            Z13, Z17, Z17
+	VFMADD231PS       Z16, Z8, K1, Z2
+	VFMADD231PS       Z17, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z16
+	VBLENDMPS.BCST    12(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    12(DX), Z16, K4, Z16
+	VBROADCASTSS      constants<>+448(SB), Z18
+	VBROADCASTSS      constants<>+448(SB), Z19
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z18
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z19
+	VMULPS            Z12, Z17, Z12
+	VMULPS            Z13, Z16, Z13
+	VFMADD231PS       Z8, Z18, Z10
+	VFMADD231PS       Z9, Z19, Z11
+	VMULPS            Z10, Z12, Z8
+	VMULPS            Z11, Z13, Z9
+	VADDPS.Z          Z8, Z15, K1, Z8
+	VADDPS.Z          Z9, Z14, K2, Z9
+	VXORPS.Z          Z5, Z8, K1, Z10
+	VXORPS.Z          Z5, Z9, K2, Z11
+	VMOVUPS           Z8, (SI)(R9*4)
+	VMOVUPS           Z9, 64(SI)(R9*4)
+	CMPB              stream+72(FP), $0x00
+	JNE               oppositePast
+	VMOVUPS           Z10, (DI)(R9*4)
+	VMOVUPS           Z11, 64(DI)(R9*4)
+	JMP               oppositeStored
 
 oppositePast:
 	VMOVNTPS Z10, (DI)(R9*4)
@@ -12540,78 +11862,70 @@ logarithm:
 	VMOVUPS          64(SI)(R9*4), Z9
 	VMOVUPS          128(SI)(R9*4), Z10
 	VMOVUPS          192(SI)(R9*4), Z11
-	VANDPS.BCST      constants<>+832(SB), Z8, Z8
-	VANDPS.BCST      constants<>+832(SB), Z9, Z9
-	VANDPS.BCST      constants<>+832(SB), Z10, Z10
-	VANDPS.BCST      constants<>+832(SB), Z11, Z11
-	VCMPPS           $0x1d, Z3, Z8, K1
-	VCMPPS           $0x1d, Z3, Z9, K2
-	VCMPPS           $0x1d, Z3, Z10, K3
-	VCMPPS           $0x1d, Z3, Z11, K4
-	VMOVAPS          Z4, Z12
-	VMOVAPS          Z4, Z13
-	VMOVAPS          Z4, Z14
-	VMOVAPS          Z4, Z15
-	VFMADD231PS      Z3, Z8, Z12
-	VFMADD231PS      Z3, Z9, Z13
-	VFMADD231PS      Z3, Z10, Z14
-	VFMADD231PS      Z3, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VANDPS.BCST      constants<>+896(SB), Z8, Z8
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z10, Z10
+	VANDPS.BCST      constants<>+896(SB), Z11, Z11
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VBROADCASTSS     constants<>+608(SB), Z16
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
 	VFMADD231PS      Z12, Z20, Z16
 	VFMADD231PS      Z13, Z21, Z17
 	VFMADD231PS      Z14, Z22, Z18
 	VFMADD231PS      Z15, Z23, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
 	VFMADD231PS      Z15, Z19, Z23
-	VMOVAPS          Z4, Z16
-	VMOVAPS          Z4, Z17
-	VMOVAPS          Z4, Z18
-	VMOVAPS          Z4, Z19
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
 	VFMADD231PS      Z8, Z20, Z16
 	VFMADD231PS      Z9, Z21, Z17
 	VFMADD231PS      Z10, Z22, Z18
@@ -12620,14 +11934,10 @@ logarithm:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z5, K1, Z12
-	VMOVAPS.Z        Z5, K2, Z13
-	VMOVAPS.Z        Z5, K3, Z14
-	VMOVAPS.Z        Z5, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
 	VMOVUPS          Z8, 4096(R8)(R9*4)
 	VMOVUPS          Z9, 4160(R8)(R9*4)
 	VMOVUPS          Z10, 4224(R8)(R9*4)
@@ -12653,22 +11963,18 @@ rest:
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
 	VPCMPEQB          16(CX)(R9*1), X0, K4
-	VMOVUPS.Z         (AX)(R9*4), K1, Z8
-	VMOVUPS.Z         64(AX)(R9*4), K2, Z9
-	VMOVUPS.Z         (BX)(R9*4), K1, Z10
-	VMOVUPS.Z         64(BX)(R9*4), K2, Z11
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
 	VSUBPS            Z10, Z8, Z8
 	VSUBPS            Z11, Z9, Z9
 	VMOVUPS           (SI)(R9*4), Z10
 	VMOVUPS           64(SI)(R9*4), Z11
-	VANDPS.BCST       constants<>+832(SB), Z10, Z10
-	VANDPS.BCST       constants<>+832(SB), Z11, Z11
-	VADDPS            Z3, Z10, Z12
-	VADDPS            Z3, Z11, Z13
-	VDIVPS            Z12, Z3, Z12
-	VDIVPS            Z13, Z3, Z13
-	VMULPS            Z12, Z10, Z10
-	VMULPS            Z13, Z11, Z11
+	VANDPS.BCST       constants<>+896(SB), Z10, Z10
+	VANDPS.BCST       constants<>+896(SB), Z11, Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z14
@@ -12691,10 +11997,8 @@ rest:
 	VMULPS            Z13, Z11, Z17
 	VMULPS            Z16, Z15, Z15
 	VMULPS            Z17, Z14, Z14
-	VXORPS            Z5, Z8, Z16
-	VXORPS            Z5, Z9, Z17
-	VBLENDMPS         Z16, Z8, K3, Z8
-	VBLENDMPS         Z17, Z9, K4, Z9
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
 	VPMOVD2M          Z8, K5
 	VPMOVD2M          Z9, K6
 	VBLENDMPS         Z10, Z12, K5, Z10
@@ -12714,8 +12018,8 @@ rest:
 	VSUBPS            Z13, Z9, Z9
 	VMULPS            Z19, Z8, Z8
 	VMULPS            Z18, Z9, Z9
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
-	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
 	KANDW             K6, K5, K5
 	KORTESTW          K5, K5
 	JCS               small
@@ -12801,14 +12105,10 @@ power:
 	VFMADD231PS    Z17, Z19, Z11
 	VMULPS         Z10, Z8, Z8
 	VMULPS         Z11, Z9, Z9
-	VADDPS         Z8, Z15, Z8
-	VADDPS         Z9, Z14, Z9
-	VMOVAPS.Z      Z8, K1, Z8
-	VMOVAPS.Z      Z9, K2, Z9
-	VXORPS         Z5, Z8, Z10
-	VXORPS         Z5, Z9, Z11
-	VMOVAPS.Z      Z10, K1, Z10
-	VMOVAPS.Z      Z11, K2, Z11
+	VADDPS.Z       Z8, Z15, K1, Z8
+	VADDPS.Z       Z9, Z14, K2, Z9
+	VXORPS.Z       Z5, Z8, K1, Z10
+	VXORPS.Z       Z5, Z9, K2, Z11
 	VMOVUPS        Z8, (SI)(R9*4)
 	VMOVUPS        Z9, 64(SI)(R9*4)
 	CMPB           stream+72(FP), $0x00
@@ -13094,12 +12394,12 @@ own:
 	VMOVUPS          64(DX)(BX*4), Z12
 	VSUBPS           Z5, Z11, Z5
 	VSUBPS           Z6, Z12, Z6
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST      constants<>+256(SB), Z1, Z11
 	VADDPS.BCST      constants<>+256(SB), Z2, Z12
-	VPSUBD.BCST      constants<>+864(SB), Z11, Z13
-	VPSUBD.BCST      constants<>+864(SB), Z12, Z14
+	VPSUBD.BCST      constants<>+928(SB), Z11, Z13
+	VPSUBD.BCST      constants<>+928(SB), Z12, Z14
 	VPSRAD           $0x17, Z13, Z13
 	VPSRAD           $0x17, Z14, Z14
 	VPSLLD           $0x17, Z13, Z15
@@ -13116,30 +12416,30 @@ own:
 	VMOVAPS.Z        Z14, K2, Z14
 	VMULPS           Z11, Z11, Z15
 	VMULPS           Z12, Z12, Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z12, Z18
-	VBROADCASTSS     constants<>+672(SB), Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VFMADD231PS.BCST constants<>+960(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+960(SB), Z12, Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VFMADD231PS.BCST constants<>+992(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+992(SB), Z12, Z20
 	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z12, Z18
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VFMADD231PS.BCST constants<>+1024(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+1024(SB), Z12, Z18
 	VFMADD231PS      Z15, Z19, Z17
 	VFMADD231PS      Z16, Z20, Z18
-	VBROADCASTSS     constants<>+544(SB), Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+576(SB), Z12, Z20
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VFMADD231PS.BCST constants<>+1056(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+1056(SB), Z12, Z20
 	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VBROADCASTSS     constants<>+480(SB), Z17
-	VBROADCASTSS     constants<>+480(SB), Z18
+	VBROADCASTSS     constants<>+1088(SB), Z17
+	VBROADCASTSS     constants<>+1088(SB), Z18
 	VFMADD231PS      Z11, Z19, Z17
 	VFMADD231PS      Z12, Z20, Z18
 	VMULPS.BCST      constants<>+192(SB), Z13, Z19
@@ -13445,12 +12745,12 @@ own:
 	VMOVUPS          64(DX)(BX*4), Z12
 	VSUBPS           Z5, Z11, Z5
 	VSUBPS           Z6, Z12, Z6
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST      constants<>+256(SB), Z1, Z11
 	VADDPS.BCST      constants<>+256(SB), Z2, Z12
-	VPSUBD.BCST      constants<>+864(SB), Z11, Z13
-	VPSUBD.BCST      constants<>+864(SB), Z12, Z14
+	VPSUBD.BCST      constants<>+928(SB), Z11, Z13
+	VPSUBD.BCST      constants<>+928(SB), Z12, Z14
 	VPSRAD           $0x17, Z13, Z13
 	VPSRAD           $0x17, Z14, Z14
 	VPSLLD           $0x17, Z13, Z15
@@ -13467,30 +12767,30 @@ own:
 	VMOVAPS.Z        Z14, K2, Z14
 	VMULPS           Z11, Z11, Z15
 	VMULPS           Z12, Z12, Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z12, Z18
-	VBROADCASTSS     constants<>+672(SB), Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VFMADD231PS.BCST constants<>+960(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+960(SB), Z12, Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VFMADD231PS.BCST constants<>+992(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+992(SB), Z12, Z20
 	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z12, Z18
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VFMADD231PS.BCST constants<>+1024(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+1024(SB), Z12, Z18
 	VFMADD231PS      Z15, Z19, Z17
 	VFMADD231PS      Z16, Z20, Z18
-	VBROADCASTSS     constants<>+544(SB), Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+576(SB), Z12, Z20
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VFMADD231PS.BCST constants<>+1056(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+1056(SB), Z12, Z20
 	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VBROADCASTSS     constants<>+480(SB), Z17
-	VBROADCASTSS     constants<>+480(SB), Z18
+	VBROADCASTSS     constants<>+1088(SB), Z17
+	VBROADCASTSS     constants<>+1088(SB), Z18
 	VFMADD231PS      Z11, Z19, Z17
 	VFMADD231PS      Z12, Z20, Z18
 	VMULPS.BCST      constants<>+192(SB), Z13, Z19
@@ -13523,7 +12823,7 @@ own:
 	VBLENDMPS        Z2, Z8, K2, Z2
 	VMULPS           Z3, Z1, Z1
 	VMULPS           Z4, Z2, Z2
-	VBROADCASTSS     constants<>+896(SB), Z3
+	VBROADCASTSS     constants<>+1120(SB), Z3
 	VMAXPS           Z1, Z3, Z4
 	VMAXPS           Z2, Z3, Z3
 	VMULPS           Z1, Z1, Z1
@@ -13807,12 +13107,12 @@ own:
 	VMOVUPS           64(DX)(BX*4), Z14
 	VSUBPS            Z5, Z13, Z5
 	VSUBPS            Z6, Z14, Z6
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST       $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST       $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST       constants<>+256(SB), Z1, Z13
 	VADDPS.BCST       constants<>+256(SB), Z2, Z14
-	VPSUBD.BCST       constants<>+864(SB), Z13, Z15
-	VPSUBD.BCST       constants<>+864(SB), Z14, Z16
+	VPSUBD.BCST       constants<>+928(SB), Z13, Z15
+	VPSUBD.BCST       constants<>+928(SB), Z14, Z16
 	VPSRAD            $0x17, Z15, Z15
 	VPSRAD            $0x17, Z16, Z16
 	VPSLLD            $0x17, Z15, Z17
@@ -13829,30 +13129,30 @@ own:
 	VMOVAPS.Z         Z16, K2, Z16
 	VMULPS            Z13, Z13, Z17
 	VMULPS            Z14, Z14, Z18
-	VBROADCASTSS      constants<>+736(SB), Z19
-	VBROADCASTSS      constants<>+736(SB), Z20
-	VFMADD231PS.BCST  constants<>+768(SB), Z13, Z19
-	VFMADD231PS.BCST  constants<>+768(SB), Z14, Z20
-	VBROADCASTSS      constants<>+672(SB), Z21
-	VBROADCASTSS      constants<>+672(SB), Z22
-	VFMADD231PS.BCST  constants<>+704(SB), Z13, Z21
-	VFMADD231PS.BCST  constants<>+704(SB), Z14, Z22
+	VBROADCASTSS      constants<>+800(SB), Z19
+	VBROADCASTSS      constants<>+800(SB), Z20
+	VFMADD231PS.BCST  constants<>+960(SB), Z13, Z19
+	VFMADD231PS.BCST  constants<>+960(SB), Z14, Z20
+	VBROADCASTSS      constants<>+736(SB), Z21
+	VBROADCASTSS      constants<>+736(SB), Z22
+	VFMADD231PS.BCST  constants<>+992(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+992(SB), Z14, Z22
 	VFMADD231PS       Z17, Z19, Z21
 	VFMADD231PS       Z18, Z20, Z22
-	VBROADCASTSS      constants<>+608(SB), Z19
-	VBROADCASTSS      constants<>+608(SB), Z20
-	VFMADD231PS.BCST  constants<>+640(SB), Z13, Z19
-	VFMADD231PS.BCST  constants<>+640(SB), Z14, Z20
+	VBROADCASTSS      constants<>+672(SB), Z19
+	VBROADCASTSS      constants<>+672(SB), Z20
+	VFMADD231PS.BCST  constants<>+1024(SB), Z13, Z19
+	VFMADD231PS.BCST  constants<>+1024(SB), Z14, Z20
 	VFMADD231PS       Z17, Z21, Z19
 	VFMADD231PS       Z18, Z22, Z20
-	VBROADCASTSS      constants<>+544(SB), Z21
-	VBROADCASTSS      constants<>+544(SB), Z22
-	VFMADD231PS.BCST  constants<>+576(SB), Z13, Z21
-	VFMADD231PS.BCST  constants<>+576(SB), Z14, Z22
+	VBROADCASTSS      constants<>+608(SB), Z21
+	VBROADCASTSS      constants<>+608(SB), Z22
+	VFMADD231PS.BCST  constants<>+1056(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+1056(SB), Z14, Z22
 	VFMADD231PS       Z17, Z19, Z21
 	VFMADD231PS       Z18, Z20, Z22
-	VBROADCASTSS      constants<>+480(SB), Z19
-	VBROADCASTSS      constants<>+480(SB), Z20
+	VBROADCASTSS      constants<>+1088(SB), Z19
+	VBROADCASTSS      constants<>+1088(SB), Z20
 	VFMADD231PS       Z13, Z21, Z19
 	VFMADD231PS       Z14, Z22, Z20
 	VMULPS.BCST       constants<>+192(SB), Z15, Z21
@@ -13885,11 +13185,11 @@ own:
 	VBLENDMPS         Z2, Z8, K2, Z2
 	VMULPS            Z3, Z1, Z1
 	VMULPS            Z4, Z2, Z2
-	VBROADCASTSS      constants<>+896(SB), Z3
+	VBROADCASTSS      constants<>+1120(SB), Z3
 	VMAXPS            Z1, Z3, Z1
 	VMAXPS            Z2, Z3, Z2
-	VPSUBD.BCST       constants<>+864(SB), Z1, Z3
-	VPSUBD.BCST       constants<>+864(SB), Z2, Z4
+	VPSUBD.BCST       constants<>+928(SB), Z1, Z3
+	VPSUBD.BCST       constants<>+928(SB), Z2, Z4
 	VPSRAD            $0x17, Z3, Z3
 	VPSRAD            $0x17, Z4, Z4
 	VPSLLD            $0x17, Z3, Z7
@@ -13902,30 +13202,30 @@ own:
 	VSUBPS.BCST       constants<>+256(SB), Z2, Z2
 	VMULPS            Z1, Z1, Z7
 	VMULPS            Z2, Z2, Z8
-	VBROADCASTSS      constants<>+736(SB), Z13
-	VBROADCASTSS      constants<>+736(SB), Z14
-	VFMADD231PS.BCST  constants<>+768(SB), Z1, Z13
-	VFMADD231PS.BCST  constants<>+768(SB), Z2, Z14
-	VBROADCASTSS      constants<>+672(SB), Z15
-	VBROADCASTSS      constants<>+672(SB), Z16
-	VFMADD231PS.BCST  constants<>+704(SB), Z1, Z15
-	VFMADD231PS.BCST  constants<>+704(SB), Z2, Z16
+	VBROADCASTSS      constants<>+800(SB), Z13
+	VBROADCASTSS      constants<>+800(SB), Z14
+	VFMADD231PS.BCST  constants<>+960(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+960(SB), Z2, Z14
+	VBROADCASTSS      constants<>+736(SB), Z15
+	VBROADCASTSS      constants<>+736(SB), Z16
+	VFMADD231PS.BCST  constants<>+992(SB), Z1, Z15
+	VFMADD231PS.BCST  constants<>+992(SB), Z2, Z16
 	VFMADD231PS       Z7, Z13, Z15
 	VFMADD231PS       Z8, Z14, Z16
-	VBROADCASTSS      constants<>+608(SB), Z13
-	VBROADCASTSS      constants<>+608(SB), Z14
-	VFMADD231PS.BCST  constants<>+640(SB), Z1, Z13
-	VFMADD231PS.BCST  constants<>+640(SB), Z2, Z14
+	VBROADCASTSS      constants<>+672(SB), Z13
+	VBROADCASTSS      constants<>+672(SB), Z14
+	VFMADD231PS.BCST  constants<>+1024(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+1024(SB), Z2, Z14
 	VFMADD231PS       Z7, Z15, Z13
 	VFMADD231PS       Z8, Z16, Z14
-	VBROADCASTSS      constants<>+544(SB), Z15
-	VBROADCASTSS      constants<>+544(SB), Z16
-	VFMADD231PS.BCST  constants<>+576(SB), Z1, Z15
-	VFMADD231PS.BCST  constants<>+576(SB), Z2, Z16
+	VBROADCASTSS      constants<>+608(SB), Z15
+	VBROADCASTSS      constants<>+608(SB), Z16
+	VFMADD231PS.BCST  constants<>+1056(SB), Z1, Z15
+	VFMADD231PS.BCST  constants<>+1056(SB), Z2, Z16
 	VFMADD231PS       Z7, Z13, Z15
 	VFMADD231PS       Z8, Z14, Z16
-	VBROADCASTSS      constants<>+480(SB), Z13
-	VBROADCASTSS      constants<>+480(SB), Z14
+	VBROADCASTSS      constants<>+1088(SB), Z13
+	VBROADCASTSS      constants<>+1088(SB), Z14
 	VFMADD231PS       Z1, Z15, Z13
 	VFMADD231PS       Z2, Z16, Z14
 	VMULPS.BCST       constants<>+192(SB), Z3, Z15
@@ -14520,12 +13820,12 @@ own:
 	VMOVUPS          64(DX)(BX*4), Z12
 	VSUBPS           Z5, Z11, Z5
 	VSUBPS           Z6, Z12, Z6
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST      constants<>+256(SB), Z1, Z11
 	VADDPS.BCST      constants<>+256(SB), Z2, Z12
-	VPSUBD.BCST      constants<>+864(SB), Z11, Z13
-	VPSUBD.BCST      constants<>+864(SB), Z12, Z14
+	VPSUBD.BCST      constants<>+928(SB), Z11, Z13
+	VPSUBD.BCST      constants<>+928(SB), Z12, Z14
 	VPSRAD           $0x17, Z13, Z13
 	VPSRAD           $0x17, Z14, Z14
 	VPSLLD           $0x17, Z13, Z15
@@ -14542,30 +13842,30 @@ own:
 	VMOVAPS.Z        Z14, K2, Z14
 	VMULPS           Z11, Z11, Z15
 	VMULPS           Z12, Z12, Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z12, Z18
-	VBROADCASTSS     constants<>+672(SB), Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VFMADD231PS.BCST constants<>+960(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+960(SB), Z12, Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VFMADD231PS.BCST constants<>+992(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+992(SB), Z12, Z20
 	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z12, Z18
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VFMADD231PS.BCST constants<>+1024(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+1024(SB), Z12, Z18
 	VFMADD231PS      Z15, Z19, Z17
 	VFMADD231PS      Z16, Z20, Z18
-	VBROADCASTSS     constants<>+544(SB), Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+576(SB), Z12, Z20
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VFMADD231PS.BCST constants<>+1056(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+1056(SB), Z12, Z20
 	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VBROADCASTSS     constants<>+480(SB), Z17
-	VBROADCASTSS     constants<>+480(SB), Z18
+	VBROADCASTSS     constants<>+1088(SB), Z17
+	VBROADCASTSS     constants<>+1088(SB), Z18
 	VFMADD231PS      Z11, Z19, Z17
 	VFMADD231PS      Z12, Z20, Z18
 	VMULPS.BCST      constants<>+192(SB), Z13, Z19
@@ -14922,12 +14222,12 @@ own:
 	VMOVUPS          64(DX)(BX*4), Z12
 	VSUBPS           Z5, Z11, Z5
 	VSUBPS           Z6, Z12, Z6
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST      constants<>+256(SB), Z1, Z11
 	VADDPS.BCST      constants<>+256(SB), Z2, Z12
-	VPSUBD.BCST      constants<>+864(SB), Z11, Z13
-	VPSUBD.BCST      constants<>+864(SB), Z12, Z14
+	VPSUBD.BCST      constants<>+928(SB), Z11, Z13
+	VPSUBD.BCST      constants<>+928(SB), Z12, Z14
 	VPSRAD           $0x17, Z13, Z13
 	VPSRAD           $0x17, Z14, Z14
 	VPSLLD           $0x17, Z13, Z15
@@ -14944,30 +14244,30 @@ own:
 	VMOVAPS.Z        Z14, K2, Z14
 	VMULPS           Z11, Z11, Z15
 	VMULPS           Z12, Z12, Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z12, Z18
-	VBROADCASTSS     constants<>+672(SB), Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VFMADD231PS.BCST constants<>+960(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+960(SB), Z12, Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VFMADD231PS.BCST constants<>+992(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+992(SB), Z12, Z20
 	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VBROADCASTSS     constants<>+608(SB), Z17
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z11, Z17
-	VFMADD231PS.BCST constants<>+640(SB), Z12, Z18
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VFMADD231PS.BCST constants<>+1024(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+1024(SB), Z12, Z18
 	VFMADD231PS      Z15, Z19, Z17
 	VFMADD231PS      Z16, Z20, Z18
-	VBROADCASTSS     constants<>+544(SB), Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+576(SB), Z12, Z20
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VFMADD231PS.BCST constants<>+1056(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+1056(SB), Z12, Z20
 	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VBROADCASTSS     constants<>+480(SB), Z17
-	VBROADCASTSS     constants<>+480(SB), Z18
+	VBROADCASTSS     constants<>+1088(SB), Z17
+	VBROADCASTSS     constants<>+1088(SB), Z18
 	VFMADD231PS      Z11, Z19, Z17
 	VFMADD231PS      Z12, Z20, Z18
 	VMULPS.BCST      constants<>+192(SB), Z13, Z19
@@ -15000,7 +14300,7 @@ own:
 	VBLENDMPS        Z2, Z8, K2, Z2
 	VMULPS           Z3, Z1, Z1
 	VMULPS           Z4, Z2, Z2
-	VBROADCASTSS     constants<>+896(SB), Z3
+	VBROADCASTSS     constants<>+1120(SB), Z3
 	VMAXPS           Z1, Z3, Z4
 	VMAXPS           Z2, Z3, Z3
 	VMULPS           Z1, Z1, Z1
@@ -15335,12 +14635,12 @@ own:
 	VMOVUPS           64(DX)(BX*4), Z14
 	VSUBPS            Z5, Z13, Z5
 	VSUBPS            Z6, Z14, Z6
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST       $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST       $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST       constants<>+256(SB), Z1, Z13
 	VADDPS.BCST       constants<>+256(SB), Z2, Z14
-	VPSUBD.BCST       constants<>+864(SB), Z13, Z15
-	VPSUBD.BCST       constants<>+864(SB), Z14, Z16
+	VPSUBD.BCST       constants<>+928(SB), Z13, Z15
+	VPSUBD.BCST       constants<>+928(SB), Z14, Z16
 	VPSRAD            $0x17, Z15, Z15
 	VPSRAD            $0x17, Z16, Z16
 	VPSLLD            $0x17, Z15, Z17
@@ -15357,30 +14657,30 @@ own:
 	VMOVAPS.Z         Z16, K2, Z16
 	VMULPS            Z13, Z13, Z17
 	VMULPS            Z14, Z14, Z18
-	VBROADCASTSS      constants<>+736(SB), Z19
-	VBROADCASTSS      constants<>+736(SB), Z20
-	VFMADD231PS.BCST  constants<>+768(SB), Z13, Z19
-	VFMADD231PS.BCST  constants<>+768(SB), Z14, Z20
-	VBROADCASTSS      constants<>+672(SB), Z21
-	VBROADCASTSS      constants<>+672(SB), Z22
-	VFMADD231PS.BCST  constants<>+704(SB), Z13, Z21
-	VFMADD231PS.BCST  constants<>+704(SB), Z14, Z22
+	VBROADCASTSS      constants<>+800(SB), Z19
+	VBROADCASTSS      constants<>+800(SB), Z20
+	VFMADD231PS.BCST  constants<>+960(SB), Z13, Z19
+	VFMADD231PS.BCST  constants<>+960(SB), Z14, Z20
+	VBROADCASTSS      constants<>+736(SB), Z21
+	VBROADCASTSS      constants<>+736(SB), Z22
+	VFMADD231PS.BCST  constants<>+992(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+992(SB), Z14, Z22
 	VFMADD231PS       Z17, Z19, Z21
 	VFMADD231PS       Z18, Z20, Z22
-	VBROADCASTSS      constants<>+608(SB), Z19
-	VBROADCASTSS      constants<>+608(SB), Z20
-	VFMADD231PS.BCST  constants<>+640(SB), Z13, Z19
-	VFMADD231PS.BCST  constants<>+640(SB), Z14, Z20
+	VBROADCASTSS      constants<>+672(SB), Z19
+	VBROADCASTSS      constants<>+672(SB), Z20
+	VFMADD231PS.BCST  constants<>+1024(SB), Z13, Z19
+	VFMADD231PS.BCST  constants<>+1024(SB), Z14, Z20
 	VFMADD231PS       Z17, Z21, Z19
 	VFMADD231PS       Z18, Z22, Z20
-	VBROADCASTSS      constants<>+544(SB), Z21
-	VBROADCASTSS      constants<>+544(SB), Z22
-	VFMADD231PS.BCST  constants<>+576(SB), Z13, Z21
-	VFMADD231PS.BCST  constants<>+576(SB), Z14, Z22
+	VBROADCASTSS      constants<>+608(SB), Z21
+	VBROADCASTSS      constants<>+608(SB), Z22
+	VFMADD231PS.BCST  constants<>+1056(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+1056(SB), Z14, Z22
 	VFMADD231PS       Z17, Z19, Z21
 	VFMADD231PS       Z18, Z20, Z22
-	VBROADCASTSS      constants<>+480(SB), Z19
-	VBROADCASTSS      constants<>+480(SB), Z20
+	VBROADCASTSS      constants<>+1088(SB), Z19
+	VBROADCASTSS      constants<>+1088(SB), Z20
 	VFMADD231PS       Z13, Z21, Z19
 	VFMADD231PS       Z14, Z22, Z20
 	VMULPS.BCST       constants<>+192(SB), Z15, Z21
@@ -15413,11 +14713,11 @@ own:
 	VBLENDMPS         Z2, Z8, K2, Z2
 	VMULPS            Z3, Z1, Z1
 	VMULPS            Z4, Z2, Z2
-	VBROADCASTSS      constants<>+896(SB), Z3
+	VBROADCASTSS      constants<>+1120(SB), Z3
 	VMAXPS            Z1, Z3, Z1
 	VMAXPS            Z2, Z3, Z2
-	VPSUBD.BCST       constants<>+864(SB), Z1, Z3
-	VPSUBD.BCST       constants<>+864(SB), Z2, Z4
+	VPSUBD.BCST       constants<>+928(SB), Z1, Z3
+	VPSUBD.BCST       constants<>+928(SB), Z2, Z4
 	VPSRAD            $0x17, Z3, Z3
 	VPSRAD            $0x17, Z4, Z4
 	VPSLLD            $0x17, Z3, Z7
@@ -15430,30 +14730,30 @@ own:
 	VSUBPS.BCST       constants<>+256(SB), Z2, Z2
 	VMULPS            Z1, Z1, Z7
 	VMULPS            Z2, Z2, Z8
-	VBROADCASTSS      constants<>+736(SB), Z13
-	VBROADCASTSS      constants<>+736(SB), Z14
-	VFMADD231PS.BCST  constants<>+768(SB), Z1, Z13
-	VFMADD231PS.BCST  constants<>+768(SB), Z2, Z14
-	VBROADCASTSS      constants<>+672(SB), Z15
-	VBROADCASTSS      constants<>+672(SB), Z16
-	VFMADD231PS.BCST  constants<>+704(SB), Z1, Z15
-	VFMADD231PS.BCST  constants<>+704(SB), Z2, Z16
+	VBROADCASTSS      constants<>+800(SB), Z13
+	VBROADCASTSS      constants<>+800(SB), Z14
+	VFMADD231PS.BCST  constants<>+960(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+960(SB), Z2, Z14
+	VBROADCASTSS      constants<>+736(SB), Z15
+	VBROADCASTSS      constants<>+736(SB), Z16
+	VFMADD231PS.BCST  constants<>+992(SB), Z1, Z15
+	VFMADD231PS.BCST  constants<>+992(SB), Z2, Z16
 	VFMADD231PS       Z7, Z13, Z15
 	VFMADD231PS       Z8, Z14, Z16
-	VBROADCASTSS      constants<>+608(SB), Z13
-	VBROADCASTSS      constants<>+608(SB), Z14
-	VFMADD231PS.BCST  constants<>+640(SB), Z1, Z13
-	VFMADD231PS.BCST  constants<>+640(SB), Z2, Z14
+	VBROADCASTSS      constants<>+672(SB), Z13
+	VBROADCASTSS      constants<>+672(SB), Z14
+	VFMADD231PS.BCST  constants<>+1024(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+1024(SB), Z2, Z14
 	VFMADD231PS       Z7, Z15, Z13
 	VFMADD231PS       Z8, Z16, Z14
-	VBROADCASTSS      constants<>+544(SB), Z15
-	VBROADCASTSS      constants<>+544(SB), Z16
-	VFMADD231PS.BCST  constants<>+576(SB), Z1, Z15
-	VFMADD231PS.BCST  constants<>+576(SB), Z2, Z16
+	VBROADCASTSS      constants<>+608(SB), Z15
+	VBROADCASTSS      constants<>+608(SB), Z16
+	VFMADD231PS.BCST  constants<>+1056(SB), Z1, Z15
+	VFMADD231PS.BCST  constants<>+1056(SB), Z2, Z16
 	VFMADD231PS       Z7, Z13, Z15
 	VFMADD231PS       Z8, Z14, Z16
-	VBROADCASTSS      constants<>+480(SB), Z13
-	VBROADCASTSS      constants<>+480(SB), Z14
+	VBROADCASTSS      constants<>+1088(SB), Z13
+	VBROADCASTSS      constants<>+1088(SB), Z14
 	VFMADD231PS       Z1, Z15, Z13
 	VFMADD231PS       Z2, Z16, Z14
 	VMULPS.BCST       constants<>+192(SB), Z3, Z15
@@ -15836,12 +15136,12 @@ own:
 	VMOVUPS          64(DX)(SI*4), Z14
 	VSUBPS           Z5, Z13, Z5
 	VSUBPS           Z6, Z14, Z6
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST      constants<>+256(SB), Z1, Z13
 	VADDPS.BCST      constants<>+256(SB), Z2, Z14
-	VPSUBD.BCST      constants<>+864(SB), Z13, Z15
-	VPSUBD.BCST      constants<>+864(SB), Z14, Z16
+	VPSUBD.BCST      constants<>+928(SB), Z13, Z15
+	VPSUBD.BCST      constants<>+928(SB), Z14, Z16
 	VPSRAD           $0x17, Z15, Z15
 	VPSRAD           $0x17, Z16, Z16
 	VPSLLD           $0x17, Z15, Z17
@@ -15858,30 +15158,30 @@ own:
 	VMOVAPS.Z        Z16, K2, Z16
 	VMULPS           Z13, Z13, Z17
 	VMULPS           Z14, Z14, Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VBROADCASTSS     constants<>+736(SB), Z20
-	VFMADD231PS.BCST constants<>+768(SB), Z13, Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z14, Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z13, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z14, Z22
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+960(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+960(SB), Z14, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VFMADD231PS.BCST constants<>+992(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+992(SB), Z14, Z22
 	VFMADD231PS      Z17, Z19, Z21
 	VFMADD231PS      Z18, Z20, Z22
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VBROADCASTSS     constants<>+608(SB), Z20
-	VFMADD231PS.BCST constants<>+640(SB), Z13, Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z14, Z20
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+1024(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+1024(SB), Z14, Z20
 	VFMADD231PS      Z17, Z21, Z19
 	VFMADD231PS      Z18, Z22, Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z13, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z14, Z22
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VFMADD231PS.BCST constants<>+1056(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+1056(SB), Z14, Z22
 	VFMADD231PS      Z17, Z19, Z21
 	VFMADD231PS      Z18, Z20, Z22
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VBROADCASTSS     constants<>+480(SB), Z20
+	VBROADCASTSS     constants<>+1088(SB), Z19
+	VBROADCASTSS     constants<>+1088(SB), Z20
 	VFMADD231PS      Z13, Z21, Z19
 	VFMADD231PS      Z14, Z22, Z20
 	VMULPS.BCST      constants<>+192(SB), Z15, Z21
@@ -16261,12 +15561,12 @@ own:
 	VMOVUPS          64(DX)(SI*4), Z16
 	VSUBPS           Z5, Z15, Z5
 	VSUBPS           Z6, Z16, Z6
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST      constants<>+256(SB), Z1, Z15
 	VADDPS.BCST      constants<>+256(SB), Z2, Z16
-	VPSUBD.BCST      constants<>+864(SB), Z15, Z17
-	VPSUBD.BCST      constants<>+864(SB), Z16, Z18
+	VPSUBD.BCST      constants<>+928(SB), Z15, Z17
+	VPSUBD.BCST      constants<>+928(SB), Z16, Z18
 	VPSRAD           $0x17, Z17, Z17
 	VPSRAD           $0x17, Z18, Z18
 	VPSLLD           $0x17, Z17, Z19
@@ -16283,30 +15583,30 @@ own:
 	VMOVAPS.Z        Z18, K2, Z18
 	VMULPS           Z15, Z15, Z19
 	VMULPS           Z16, Z16, Z20
-	VBROADCASTSS     constants<>+736(SB), Z21
-	VBROADCASTSS     constants<>+736(SB), Z22
-	VFMADD231PS.BCST constants<>+768(SB), Z15, Z21
-	VFMADD231PS.BCST constants<>+768(SB), Z16, Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VBROADCASTSS     constants<>+672(SB), Z24
-	VFMADD231PS.BCST constants<>+704(SB), Z15, Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z16, Z24
+	VBROADCASTSS     constants<>+800(SB), Z21
+	VBROADCASTSS     constants<>+800(SB), Z22
+	VFMADD231PS.BCST constants<>+960(SB), Z15, Z21
+	VFMADD231PS.BCST constants<>+960(SB), Z16, Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+992(SB), Z15, Z23
+	VFMADD231PS.BCST constants<>+992(SB), Z16, Z24
 	VFMADD231PS      Z19, Z21, Z23
 	VFMADD231PS      Z20, Z22, Z24
-	VBROADCASTSS     constants<>+608(SB), Z21
-	VBROADCASTSS     constants<>+608(SB), Z22
-	VFMADD231PS.BCST constants<>+640(SB), Z15, Z21
-	VFMADD231PS.BCST constants<>+640(SB), Z16, Z22
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VFMADD231PS.BCST constants<>+1024(SB), Z15, Z21
+	VFMADD231PS.BCST constants<>+1024(SB), Z16, Z22
 	VFMADD231PS      Z19, Z23, Z21
 	VFMADD231PS      Z20, Z24, Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VBROADCASTSS     constants<>+544(SB), Z24
-	VFMADD231PS.BCST constants<>+576(SB), Z15, Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z16, Z24
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+1056(SB), Z15, Z23
+	VFMADD231PS.BCST constants<>+1056(SB), Z16, Z24
 	VFMADD231PS      Z19, Z21, Z23
 	VFMADD231PS      Z20, Z22, Z24
-	VBROADCASTSS     constants<>+480(SB), Z21
-	VBROADCASTSS     constants<>+480(SB), Z22
+	VBROADCASTSS     constants<>+1088(SB), Z21
+	VBROADCASTSS     constants<>+1088(SB), Z22
 	VFMADD231PS      Z15, Z23, Z21
 	VFMADD231PS      Z16, Z24, Z22
 	VMULPS.BCST      constants<>+192(SB), Z17, Z23
@@ -16339,7 +15639,7 @@ own:
 	VBLENDMPS        Z2, Z16, K2, Z2
 	VMULPS           Z3, Z1, Z1
 	VMULPS           Z4, Z2, Z2
-	VBROADCASTSS     constants<>+896(SB), Z15
+	VBROADCASTSS     constants<>+1120(SB), Z15
 	VMAXPS           Z1, Z15, Z16
 	VMAXPS           Z2, Z15, Z15
 	VMULPS           Z1, Z1, Z17
@@ -16707,12 +16007,12 @@ own:
 	VMOVUPS           64(DX)(SI*4), Z16
 	VSUBPS            Z5, Z15, Z5
 	VSUBPS            Z6, Z16, Z6
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST       $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST       $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST       constants<>+256(SB), Z1, Z15
 	VADDPS.BCST       constants<>+256(SB), Z2, Z16
-	VPSUBD.BCST       constants<>+864(SB), Z15, Z17
-	VPSUBD.BCST       constants<>+864(SB), Z16, Z18
+	VPSUBD.BCST       constants<>+928(SB), Z15, Z17
+	VPSUBD.BCST       constants<>+928(SB), Z16, Z18
 	VPSRAD            $0x17, Z17, Z17
 	VPSRAD            $0x17, Z18, Z18
 	VPSLLD            $0x17, Z17, Z19
@@ -16729,30 +16029,30 @@ own:
 	VMOVAPS.Z         Z18, K2, Z18
 	VMULPS            Z15, Z15, Z19
 	VMULPS            Z16, Z16, Z20
-	VBROADCASTSS      constants<>+736(SB), Z21
-	VBROADCASTSS      constants<>+736(SB), Z22
-	VFMADD231PS.BCST  constants<>+768(SB), Z15, Z21
-	VFMADD231PS.BCST  constants<>+768(SB), Z16, Z22
-	VBROADCASTSS      constants<>+672(SB), Z23
-	VBROADCASTSS      constants<>+672(SB), Z24
-	VFMADD231PS.BCST  constants<>+704(SB), Z15, Z23
-	VFMADD231PS.BCST  constants<>+704(SB), Z16, Z24
+	VBROADCASTSS      constants<>+800(SB), Z21
+	VBROADCASTSS      constants<>+800(SB), Z22
+	VFMADD231PS.BCST  constants<>+960(SB), Z15, Z21
+	VFMADD231PS.BCST  constants<>+960(SB), Z16, Z22
+	VBROADCASTSS      constants<>+736(SB), Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VFMADD231PS.BCST  constants<>+992(SB), Z15, Z23
+	VFMADD231PS.BCST  constants<>+992(SB), Z16, Z24
 	VFMADD231PS       Z19, Z21, Z23
 	VFMADD231PS       Z20, Z22, Z24
-	VBROADCASTSS      constants<>+608(SB), Z21
-	VBROADCASTSS      constants<>+608(SB), Z22
-	VFMADD231PS.BCST  constants<>+640(SB), Z15, Z21
-	VFMADD231PS.BCST  constants<>+640(SB), Z16, Z22
+	VBROADCASTSS      constants<>+672(SB), Z21
+	VBROADCASTSS      constants<>+672(SB), Z22
+	VFMADD231PS.BCST  constants<>+1024(SB), Z15, Z21
+	VFMADD231PS.BCST  constants<>+1024(SB), Z16, Z22
 	VFMADD231PS       Z19, Z23, Z21
 	VFMADD231PS       Z20, Z24, Z22
-	VBROADCASTSS      constants<>+544(SB), Z23
-	VBROADCASTSS      constants<>+544(SB), Z24
-	VFMADD231PS.BCST  constants<>+576(SB), Z15, Z23
-	VFMADD231PS.BCST  constants<>+576(SB), Z16, Z24
+	VBROADCASTSS      constants<>+608(SB), Z23
+	VBROADCASTSS      constants<>+608(SB), Z24
+	VFMADD231PS.BCST  constants<>+1056(SB), Z15, Z23
+	VFMADD231PS.BCST  constants<>+1056(SB), Z16, Z24
 	VFMADD231PS       Z19, Z21, Z23
 	VFMADD231PS       Z20, Z22, Z24
-	VBROADCASTSS      constants<>+480(SB), Z21
-	VBROADCASTSS      constants<>+480(SB), Z22
+	VBROADCASTSS      constants<>+1088(SB), Z21
+	VBROADCASTSS      constants<>+1088(SB), Z22
 	VFMADD231PS       Z15, Z23, Z21
 	VFMADD231PS       Z16, Z24, Z22
 	VMULPS.BCST       constants<>+192(SB), Z17, Z23
@@ -16785,11 +16085,11 @@ own:
 	VBLENDMPS         Z2, Z16, K2, Z2
 	VMULPS            Z3, Z1, Z1
 	VMULPS            Z4, Z2, Z2
-	VBROADCASTSS      constants<>+896(SB), Z15
+	VBROADCASTSS      constants<>+1120(SB), Z15
 	VMAXPS            Z1, Z15, Z16
 	VMAXPS            Z2, Z15, Z15
-	VPSUBD.BCST       constants<>+864(SB), Z16, Z17
-	VPSUBD.BCST       constants<>+864(SB), Z15, Z18
+	VPSUBD.BCST       constants<>+928(SB), Z16, Z17
+	VPSUBD.BCST       constants<>+928(SB), Z15, Z18
 	VPSRAD            $0x17, Z17, Z17
 	VPSRAD            $0x17, Z18, Z18
 	VPSLLD            $0x17, Z17, Z19
@@ -16802,30 +16102,30 @@ own:
 	VSUBPS.BCST       constants<>+256(SB), Z20, Z20
 	VMULPS            Z19, Z19, Z21
 	VMULPS            Z20, Z20, Z22
-	VBROADCASTSS      constants<>+736(SB), Z23
-	VBROADCASTSS      constants<>+736(SB), Z24
-	VFMADD231PS.BCST  constants<>+768(SB), Z19, Z23
-	VFMADD231PS.BCST  constants<>+768(SB), Z20, Z24
-	VBROADCASTSS      constants<>+672(SB), Z25
-	VBROADCASTSS      constants<>+672(SB), Z26
-	VFMADD231PS.BCST  constants<>+704(SB), Z19, Z25
-	VFMADD231PS.BCST  constants<>+704(SB), Z20, Z26
+	VBROADCASTSS      constants<>+800(SB), Z23
+	VBROADCASTSS      constants<>+800(SB), Z24
+	VFMADD231PS.BCST  constants<>+960(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+960(SB), Z20, Z24
+	VBROADCASTSS      constants<>+736(SB), Z25
+	VBROADCASTSS      constants<>+736(SB), Z26
+	VFMADD231PS.BCST  constants<>+992(SB), Z19, Z25
+	VFMADD231PS.BCST  constants<>+992(SB), Z20, Z26
 	VFMADD231PS       Z21, Z23, Z25
 	VFMADD231PS       Z22, Z24, Z26
-	VBROADCASTSS      constants<>+608(SB), Z23
-	VBROADCASTSS      constants<>+608(SB), Z24
-	VFMADD231PS.BCST  constants<>+640(SB), Z19, Z23
-	VFMADD231PS.BCST  constants<>+640(SB), Z20, Z24
+	VBROADCASTSS      constants<>+672(SB), Z23
+	VBROADCASTSS      constants<>+672(SB), Z24
+	VFMADD231PS.BCST  constants<>+1024(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+1024(SB), Z20, Z24
 	VFMADD231PS       Z21, Z25, Z23
 	VFMADD231PS       Z22, Z26, Z24
-	VBROADCASTSS      constants<>+544(SB), Z25
-	VBROADCASTSS      constants<>+544(SB), Z26
-	VFMADD231PS.BCST  constants<>+576(SB), Z19, Z25
-	VFMADD231PS.BCST  constants<>+576(SB), Z20, Z26
+	VBROADCASTSS      constants<>+608(SB), Z25
+	VBROADCASTSS      constants<>+608(SB), Z26
+	VFMADD231PS.BCST  constants<>+1056(SB), Z19, Z25
+	VFMADD231PS.BCST  constants<>+1056(SB), Z20, Z26
 	VFMADD231PS       Z21, Z23, Z25
 	VFMADD231PS       Z22, Z24, Z26
-	VBROADCASTSS      constants<>+480(SB), Z23
-	VBROADCASTSS      constants<>+480(SB), Z24
+	VBROADCASTSS      constants<>+1088(SB), Z23
+	VBROADCASTSS      constants<>+1088(SB), Z24
 	VFMADD231PS       Z19, Z25, Z23
 	VFMADD231PS       Z20, Z26, Z24
 	VMULPS.BCST       constants<>+192(SB), Z17, Z25
@@ -17610,12 +16910,12 @@ own:
 	VMOVUPS          64(DX)(SI*4), Z14
 	VSUBPS           Z5, Z13, Z5
 	VSUBPS           Z6, Z14, Z6
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST      constants<>+256(SB), Z1, Z13
 	VADDPS.BCST      constants<>+256(SB), Z2, Z14
-	VPSUBD.BCST      constants<>+864(SB), Z13, Z15
-	VPSUBD.BCST      constants<>+864(SB), Z14, Z16
+	VPSUBD.BCST      constants<>+928(SB), Z13, Z15
+	VPSUBD.BCST      constants<>+928(SB), Z14, Z16
 	VPSRAD           $0x17, Z15, Z15
 	VPSRAD           $0x17, Z16, Z16
 	VPSLLD           $0x17, Z15, Z17
@@ -17632,30 +16932,30 @@ own:
 	VMOVAPS.Z        Z16, K2, Z16
 	VMULPS           Z13, Z13, Z17
 	VMULPS           Z14, Z14, Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VBROADCASTSS     constants<>+736(SB), Z20
-	VFMADD231PS.BCST constants<>+768(SB), Z13, Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z14, Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z13, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z14, Z22
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+960(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+960(SB), Z14, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VFMADD231PS.BCST constants<>+992(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+992(SB), Z14, Z22
 	VFMADD231PS      Z17, Z19, Z21
 	VFMADD231PS      Z18, Z20, Z22
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VBROADCASTSS     constants<>+608(SB), Z20
-	VFMADD231PS.BCST constants<>+640(SB), Z13, Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z14, Z20
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+1024(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+1024(SB), Z14, Z20
 	VFMADD231PS      Z17, Z21, Z19
 	VFMADD231PS      Z18, Z22, Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z13, Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z14, Z22
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VFMADD231PS.BCST constants<>+1056(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+1056(SB), Z14, Z22
 	VFMADD231PS      Z17, Z19, Z21
 	VFMADD231PS      Z18, Z20, Z22
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VBROADCASTSS     constants<>+480(SB), Z20
+	VBROADCASTSS     constants<>+1088(SB), Z19
+	VBROADCASTSS     constants<>+1088(SB), Z20
 	VFMADD231PS      Z13, Z21, Z19
 	VFMADD231PS      Z14, Z22, Z20
 	VMULPS.BCST      constants<>+192(SB), Z15, Z21
@@ -18148,12 +17448,12 @@ own:
 	VMOVUPS          64(DX)(SI*4), Z16
 	VSUBPS           Z5, Z15, Z5
 	VSUBPS           Z6, Z16, Z6
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST      constants<>+256(SB), Z1, Z15
 	VADDPS.BCST      constants<>+256(SB), Z2, Z16
-	VPSUBD.BCST      constants<>+864(SB), Z15, Z17
-	VPSUBD.BCST      constants<>+864(SB), Z16, Z18
+	VPSUBD.BCST      constants<>+928(SB), Z15, Z17
+	VPSUBD.BCST      constants<>+928(SB), Z16, Z18
 	VPSRAD           $0x17, Z17, Z17
 	VPSRAD           $0x17, Z18, Z18
 	VPSLLD           $0x17, Z17, Z19
@@ -18170,30 +17470,30 @@ own:
 	VMOVAPS.Z        Z18, K2, Z18
 	VMULPS           Z15, Z15, Z19
 	VMULPS           Z16, Z16, Z20
-	VBROADCASTSS     constants<>+736(SB), Z21
-	VBROADCASTSS     constants<>+736(SB), Z22
-	VFMADD231PS.BCST constants<>+768(SB), Z15, Z21
-	VFMADD231PS.BCST constants<>+768(SB), Z16, Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VBROADCASTSS     constants<>+672(SB), Z24
-	VFMADD231PS.BCST constants<>+704(SB), Z15, Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z16, Z24
+	VBROADCASTSS     constants<>+800(SB), Z21
+	VBROADCASTSS     constants<>+800(SB), Z22
+	VFMADD231PS.BCST constants<>+960(SB), Z15, Z21
+	VFMADD231PS.BCST constants<>+960(SB), Z16, Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+992(SB), Z15, Z23
+	VFMADD231PS.BCST constants<>+992(SB), Z16, Z24
 	VFMADD231PS      Z19, Z21, Z23
 	VFMADD231PS      Z20, Z22, Z24
-	VBROADCASTSS     constants<>+608(SB), Z21
-	VBROADCASTSS     constants<>+608(SB), Z22
-	VFMADD231PS.BCST constants<>+640(SB), Z15, Z21
-	VFMADD231PS.BCST constants<>+640(SB), Z16, Z22
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VFMADD231PS.BCST constants<>+1024(SB), Z15, Z21
+	VFMADD231PS.BCST constants<>+1024(SB), Z16, Z22
 	VFMADD231PS      Z19, Z23, Z21
 	VFMADD231PS      Z20, Z24, Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VBROADCASTSS     constants<>+544(SB), Z24
-	VFMADD231PS.BCST constants<>+576(SB), Z15, Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z16, Z24
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+1056(SB), Z15, Z23
+	VFMADD231PS.BCST constants<>+1056(SB), Z16, Z24
 	VFMADD231PS      Z19, Z21, Z23
 	VFMADD231PS      Z20, Z22, Z24
-	VBROADCASTSS     constants<>+480(SB), Z21
-	VBROADCASTSS     constants<>+480(SB), Z22
+	VBROADCASTSS     constants<>+1088(SB), Z21
+	VBROADCASTSS     constants<>+1088(SB), Z22
 	VFMADD231PS      Z15, Z23, Z21
 	VFMADD231PS      Z16, Z24, Z22
 	VMULPS.BCST      constants<>+192(SB), Z17, Z23
@@ -18226,7 +17526,7 @@ own:
 	VBLENDMPS        Z2, Z16, K2, Z2
 	VMULPS           Z3, Z1, Z1
 	VMULPS           Z4, Z2, Z2
-	VBROADCASTSS     constants<>+896(SB), Z15
+	VBROADCASTSS     constants<>+1120(SB), Z15
 	VMAXPS           Z1, Z15, Z16
 	VMAXPS           Z2, Z15, Z15
 	VMULPS           Z1, Z1, Z17
@@ -18707,12 +18007,12 @@ own:
 	VMOVUPS           64(DX)(SI*4), Z16
 	VSUBPS            Z5, Z15, Z5
 	VSUBPS            Z6, Z16, Z6
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z1, K1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z2, K2
+	VCMPPS.BCST       $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST       $0x1d, constants<>+544(SB), Z2, K2
 	VADDPS.BCST       constants<>+256(SB), Z1, Z15
 	VADDPS.BCST       constants<>+256(SB), Z2, Z16
-	VPSUBD.BCST       constants<>+864(SB), Z15, Z17
-	VPSUBD.BCST       constants<>+864(SB), Z16, Z18
+	VPSUBD.BCST       constants<>+928(SB), Z15, Z17
+	VPSUBD.BCST       constants<>+928(SB), Z16, Z18
 	VPSRAD            $0x17, Z17, Z17
 	VPSRAD            $0x17, Z18, Z18
 	VPSLLD            $0x17, Z17, Z19
@@ -18729,30 +18029,30 @@ own:
 	VMOVAPS.Z         Z18, K2, Z18
 	VMULPS            Z15, Z15, Z19
 	VMULPS            Z16, Z16, Z20
-	VBROADCASTSS      constants<>+736(SB), Z21
-	VBROADCASTSS      constants<>+736(SB), Z22
-	VFMADD231PS.BCST  constants<>+768(SB), Z15, Z21
-	VFMADD231PS.BCST  constants<>+768(SB), Z16, Z22
-	VBROADCASTSS      constants<>+672(SB), Z23
-	VBROADCASTSS      constants<>+672(SB), Z24
-	VFMADD231PS.BCST  constants<>+704(SB), Z15, Z23
-	VFMADD231PS.BCST  constants<>+704(SB), Z16, Z24
+	VBROADCASTSS      constants<>+800(SB), Z21
+	VBROADCASTSS      constants<>+800(SB), Z22
+	VFMADD231PS.BCST  constants<>+960(SB), Z15, Z21
+	VFMADD231PS.BCST  constants<>+960(SB), Z16, Z22
+	VBROADCASTSS      constants<>+736(SB), Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VFMADD231PS.BCST  constants<>+992(SB), Z15, Z23
+	VFMADD231PS.BCST  constants<>+992(SB), Z16, Z24
 	VFMADD231PS       Z19, Z21, Z23
 	VFMADD231PS       Z20, Z22, Z24
-	VBROADCASTSS      constants<>+608(SB), Z21
-	VBROADCASTSS      constants<>+608(SB), Z22
-	VFMADD231PS.BCST  constants<>+640(SB), Z15, Z21
-	VFMADD231PS.BCST  constants<>+640(SB), Z16, Z22
+	VBROADCASTSS      constants<>+672(SB), Z21
+	VBROADCASTSS      constants<>+672(SB), Z22
+	VFMADD231PS.BCST  constants<>+1024(SB), Z15, Z21
+	VFMADD231PS.BCST  constants<>+1024(SB), Z16, Z22
 	VFMADD231PS       Z19, Z23, Z21
 	VFMADD231PS       Z20, Z24, Z22
-	VBROADCASTSS      constants<>+544(SB), Z23
-	VBROADCASTSS      constants<>+544(SB), Z24
-	VFMADD231PS.BCST  constants<>+576(SB), Z15, Z23
-	VFMADD231PS.BCST  constants<>+576(SB), Z16, Z24
+	VBROADCASTSS      constants<>+608(SB), Z23
+	VBROADCASTSS      constants<>+608(SB), Z24
+	VFMADD231PS.BCST  constants<>+1056(SB), Z15, Z23
+	VFMADD231PS.BCST  constants<>+1056(SB), Z16, Z24
 	VFMADD231PS       Z19, Z21, Z23
 	VFMADD231PS       Z20, Z22, Z24
-	VBROADCASTSS      constants<>+480(SB), Z21
-	VBROADCASTSS      constants<>+480(SB), Z22
+	VBROADCASTSS      constants<>+1088(SB), Z21
+	VBROADCASTSS      constants<>+1088(SB), Z22
 	VFMADD231PS       Z15, Z23, Z21
 	VFMADD231PS       Z16, Z24, Z22
 	VMULPS.BCST       constants<>+192(SB), Z17, Z23
@@ -18785,11 +18085,11 @@ own:
 	VBLENDMPS         Z2, Z16, K2, Z2
 	VMULPS            Z3, Z1, Z1
 	VMULPS            Z4, Z2, Z2
-	VBROADCASTSS      constants<>+896(SB), Z15
+	VBROADCASTSS      constants<>+1120(SB), Z15
 	VMAXPS            Z1, Z15, Z16
 	VMAXPS            Z2, Z15, Z15
-	VPSUBD.BCST       constants<>+864(SB), Z16, Z17
-	VPSUBD.BCST       constants<>+864(SB), Z15, Z18
+	VPSUBD.BCST       constants<>+928(SB), Z16, Z17
+	VPSUBD.BCST       constants<>+928(SB), Z15, Z18
 	VPSRAD            $0x17, Z17, Z17
 	VPSRAD            $0x17, Z18, Z18
 	VPSLLD            $0x17, Z17, Z19
@@ -18802,30 +18102,30 @@ own:
 	VSUBPS.BCST       constants<>+256(SB), Z20, Z20
 	VMULPS            Z19, Z19, Z21
 	VMULPS            Z20, Z20, Z22
-	VBROADCASTSS      constants<>+736(SB), Z23
-	VBROADCASTSS      constants<>+736(SB), Z24
-	VFMADD231PS.BCST  constants<>+768(SB), Z19, Z23
-	VFMADD231PS.BCST  constants<>+768(SB), Z20, Z24
-	VBROADCASTSS      constants<>+672(SB), Z25
-	VBROADCASTSS      constants<>+672(SB), Z26
-	VFMADD231PS.BCST  constants<>+704(SB), Z19, Z25
-	VFMADD231PS.BCST  constants<>+704(SB), Z20, Z26
+	VBROADCASTSS      constants<>+800(SB), Z23
+	VBROADCASTSS      constants<>+800(SB), Z24
+	VFMADD231PS.BCST  constants<>+960(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+960(SB), Z20, Z24
+	VBROADCASTSS      constants<>+736(SB), Z25
+	VBROADCASTSS      constants<>+736(SB), Z26
+	VFMADD231PS.BCST  constants<>+992(SB), Z19, Z25
+	VFMADD231PS.BCST  constants<>+992(SB), Z20, Z26
 	VFMADD231PS       Z21, Z23, Z25
 	VFMADD231PS       Z22, Z24, Z26
-	VBROADCASTSS      constants<>+608(SB), Z23
-	VBROADCASTSS      constants<>+608(SB), Z24
-	VFMADD231PS.BCST  constants<>+640(SB), Z19, Z23
-	VFMADD231PS.BCST  constants<>+640(SB), Z20, Z24
+	VBROADCASTSS      constants<>+672(SB), Z23
+	VBROADCASTSS      constants<>+672(SB), Z24
+	VFMADD231PS.BCST  constants<>+1024(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+1024(SB), Z20, Z24
 	VFMADD231PS       Z21, Z25, Z23
 	VFMADD231PS       Z22, Z26, Z24
-	VBROADCASTSS      constants<>+544(SB), Z25
-	VBROADCASTSS      constants<>+544(SB), Z26
-	VFMADD231PS.BCST  constants<>+576(SB), Z19, Z25
-	VFMADD231PS.BCST  constants<>+576(SB), Z20, Z26
+	VBROADCASTSS      constants<>+608(SB), Z25
+	VBROADCASTSS      constants<>+608(SB), Z26
+	VFMADD231PS.BCST  constants<>+1056(SB), Z19, Z25
+	VFMADD231PS.BCST  constants<>+1056(SB), Z20, Z26
 	VFMADD231PS       Z21, Z23, Z25
 	VFMADD231PS       Z22, Z24, Z26
-	VBROADCASTSS      constants<>+480(SB), Z23
-	VBROADCASTSS      constants<>+480(SB), Z24
+	VBROADCASTSS      constants<>+1088(SB), Z23
+	VBROADCASTSS      constants<>+1088(SB), Z24
 	VFMADD231PS       Z19, Z25, Z23
 	VFMADD231PS       Z20, Z26, Z24
 	VMULPS.BCST       constants<>+192(SB), Z17, Z25
@@ -19190,14 +18490,14 @@ TEXT ·log1pAVX512(SB), NOSPLIT, $0-24
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS constants<>+448(SB), Z0
-	VBROADCASTSS constants<>+480(SB), Z1
-	VBROADCASTSS constants<>+512(SB), Z2
-	VBROADCASTSS constants<>+544(SB), Z3
-	VBROADCASTSS constants<>+576(SB), Z4
-	VBROADCASTSS constants<>+608(SB), Z5
-	VBROADCASTSS constants<>+640(SB), Z6
-	VBROADCASTSS constants<>+672(SB), Z7
+	VBROADCASTSS constants<>+544(SB), Z0
+	VBROADCASTSS constants<>+1088(SB), Z1
+	VBROADCASTSS constants<>+576(SB), Z2
+	VBROADCASTSS constants<>+608(SB), Z3
+	VBROADCASTSS constants<>+1056(SB), Z4
+	VBROADCASTSS constants<>+672(SB), Z5
+	VBROADCASTSS constants<>+1024(SB), Z6
+	VBROADCASTSS constants<>+736(SB), Z7
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z8
@@ -19208,38 +18508,30 @@ loop:
 	VCMPPS           $0x1d, Z0, Z9, K2
 	VCMPPS           $0x1d, Z0, Z10, K3
 	VCMPPS           $0x1d, Z0, Z11, K4
-	VMOVAPS          Z1, Z12
-	VMOVAPS          Z1, Z13
-	VMOVAPS          Z1, Z14
-	VMOVAPS          Z1, Z15
-	VFMADD231PS      Z0, Z8, Z12
-	VFMADD231PS      Z0, Z9, Z13
-	VFMADD231PS      Z0, Z10, Z14
-	VFMADD231PS      Z0, Z11, Z15
-	VBLENDMPS        Z12, Z8, K1, Z8
-	VBLENDMPS        Z13, Z9, K2, Z9
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VBLENDMPS        Z15, Z11, K4, Z11
+	VFMADD213PS      Z1, Z0, K1, Z8
+	VFMADD213PS      Z1, Z0, K2, Z9
+	VFMADD213PS      Z1, Z0, K3, Z10
+	VFMADD213PS      Z1, Z0, K4, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
 	VMULPS           Z10, Z10, Z14
 	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+736(SB), Z16
-	VBROADCASTSS     constants<>+736(SB), Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+960(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+960(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+960(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+960(SB), Z11, Z19
 	VMOVAPS          Z7, Z20
 	VMOVAPS          Z7, Z21
 	VMOVAPS          Z7, Z22
 	VMOVAPS          Z7, Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+992(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+992(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+992(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+992(SB), Z11, Z23
 	VFMADD231PS      Z12, Z16, Z20
 	VFMADD231PS      Z13, Z17, Z21
 	VFMADD231PS      Z14, Z18, Z22
@@ -19280,14 +18572,10 @@ loop:
 	VFMADD231PS      Z13, Z17, Z9
 	VFMADD231PS      Z14, Z18, Z10
 	VFMADD231PS      Z15, Z19, Z11
-	VMOVAPS.Z        Z2, K1, Z12
-	VMOVAPS.Z        Z2, K2, Z13
-	VMOVAPS.Z        Z2, K3, Z14
-	VMOVAPS.Z        Z2, K4, Z15
-	VADDPS           Z12, Z8, Z8
-	VADDPS           Z13, Z9, Z9
-	VADDPS           Z14, Z10, Z10
-	VADDPS           Z15, Z11, Z11
+	VADDPS           Z2, Z8, K1, Z8
+	VADDPS           Z2, Z9, K2, Z9
+	VADDPS           Z2, Z10, K3, Z10
+	VADDPS           Z2, Z11, K4, Z11
 	VMOVUPS          Z8, (AX)(BX*4)
 	VMOVUPS          Z9, 64(AX)(BX*4)
 	VMOVUPS          Z10, 128(AX)(BX*4)
@@ -19319,13 +18607,8 @@ turn:
 	MOVQ    DI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(SI*4), Y0, Y0
-	VANDPS       32(AX)(SI*4), Y1, Y1
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -19365,18 +18648,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (BX)(SI*4)
 	VMOVUPS      Y1, 32(BX)(SI*4)
 	ADDQ         $0x10, SI
@@ -19387,46 +18674,46 @@ exponential:
 logarithm:
 	VMOVUPS      (BX)(SI*4), Y0
 	VMOVUPS      32(BX)(SI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(BX)(SI*4)
@@ -19443,14 +18730,12 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(SI*4), Y1, Y2
+	VMOVUPS      (AX)(SI*4), Y2
 	VMOVUPS      (BX)(SI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(BX)(SI*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -19460,9 +18745,10 @@ rest:
 	VBROADCASTSS 4(DX), Y4
 	VBLENDVPS    Y0, Y4, Y3, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R9*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R9*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
 	XORQ         $0x20, R9
 	ADDQ         $0x08, SI
 	CMPQ         SI, R8
@@ -19506,13 +18792,8 @@ turn:
 	MOVQ    DI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(SI*4), Y0, Y0
-	VANDPS       32(AX)(SI*4), Y1, Y1
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -19552,18 +18833,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (BX)(SI*4)
 	VMOVUPS      Y1, 32(BX)(SI*4)
 	ADDQ         $0x10, SI
@@ -19574,46 +18859,46 @@ exponential:
 logarithm:
 	VMOVUPS      (BX)(SI*4), Y0
 	VMOVUPS      32(BX)(SI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(BX)(SI*4)
@@ -19630,14 +18915,12 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(SI*4), Y1, Y2
+	VMOVUPS      (AX)(SI*4), Y2
 	VMOVUPS      (BX)(SI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(BX)(SI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -19649,9 +18932,10 @@ rest:
 	VBLENDVPS    Y0, Y5, Y4, Y0
 	VMULPS       Y3, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R9*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R9*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
 	XORQ         $0x20, R9
 	ADDQ         $0x08, SI
 	CMPQ         SI, R8
@@ -19695,13 +18979,8 @@ turn:
 	MOVQ    DI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(SI*4), Y0, Y0
-	VANDPS       32(AX)(SI*4), Y1, Y1
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -19741,18 +19020,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (BX)(SI*4)
 	VMOVUPS      Y1, 32(BX)(SI*4)
 	ADDQ         $0x10, SI
@@ -19763,46 +19046,46 @@ exponential:
 logarithm:
 	VMOVUPS      (BX)(SI*4), Y0
 	VMOVUPS      32(BX)(SI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(BX)(SI*4)
@@ -19819,14 +19102,12 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(SI*4), Y1, Y2
+	VMOVUPS      (AX)(SI*4), Y2
 	VMOVUPS      (BX)(SI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(BX)(SI*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -19839,7 +19120,7 @@ rest:
 	VMINPS       Y2, Y6, Y2
 	VSUBPS       Y3, Y2, Y2
 	VMULPS       Y5, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y3
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
 	VMOVMSKPS    Y3, DI
 	CMPL         DI, $0xff
 	JEQ          small
@@ -19862,10 +19143,10 @@ rest:
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -19889,9 +19170,10 @@ power:
 	VBLENDVPS    Y0, Y5, Y3, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R9*1), Y1
-	VFMADD231PS  Y0, Y4, Y1
-	VMOVUPS      Y1, (SP)(R9*1)
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
 	XORQ         $0x20, R9
 	ADDQ         $0x08, SI
 	CMPQ         SI, R8
@@ -19939,13 +19221,8 @@ turn:
 	MOVQ    DI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(SI*4), Y0, Y0
-	VANDPS       32(AX)(SI*4), Y1, Y1
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -19985,18 +19262,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (BX)(SI*4)
 	VMOVUPS      Y1, 32(BX)(SI*4)
 	ADDQ         $0x10, SI
@@ -20011,20 +19292,19 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(SI*4), Y1, Y2
+	VMOVUPS      (AX)(SI*4), Y2
 	VMOVUPS      (BX)(SI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y2
 	VBROADCASTSS 28(DX), Y2
 	VMAXPS       Y2, Y5, Y2
-	VANDPS       Y5, Y1, Y1
-	VMOVUPS      64(SP)(R9*1), Y3
-	VFMADD231PS  Y1, Y2, Y3
-	VMOVUPS      Y3, 64(SP)(R9*1)
+	VANDPS       Y5, Y1, Y3
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      64(SP)(R9*1), Y2
+	VFMADD231PS  Y3, Y1, Y2
+	VMOVUPS      Y2, 64(SP)(R9*1)
 	VANDPS       Y5, Y0, Y1
 	VADDPS       (SP)(R9*1), Y1, Y1
 	VMOVUPS      Y1, (SP)(R9*1)
@@ -20104,13 +19384,8 @@ turn:
 	MOVQ    DI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(SI*4), Y0, Y0
-	VANDPS       32(AX)(SI*4), Y1, Y1
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -20150,18 +19425,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (BX)(SI*4)
 	VMOVUPS      Y1, 32(BX)(SI*4)
 	ADDQ         $0x10, SI
@@ -20172,46 +19451,46 @@ exponential:
 logarithm:
 	VMOVUPS      (BX)(SI*4), Y0
 	VMOVUPS      32(BX)(SI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(BX)(SI*4)
@@ -20228,17 +19507,16 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(SI*4), Y1, Y2
+	VMOVUPS      (AX)(SI*4), Y2
 	VMOVUPS      (BX)(SI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y6
 	VMAXPS       Y6, Y5, Y6
 	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
 	VMOVUPS      128(SP)(R9*1), Y8
 	VFMADD231PS  Y7, Y6, Y8
 	VMOVUPS      Y8, 128(SP)(R9*1)
@@ -20248,8 +19526,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y0, Y5
 	VADDPS       192(SP)(R9*1), Y5, Y5
 	VMOVUPS      Y5, 192(SP)(R9*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(BX)(SI*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -20259,9 +19537,10 @@ rest:
 	VBROADCASTSS 4(DX), Y4
 	VBLENDVPS    Y0, Y4, Y3, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R9*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R9*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
 	XORQ         $0x20, R9
 	ADDQ         $0x08, SI
 	CMPQ         SI, R8
@@ -20347,13 +19626,8 @@ turn:
 	MOVQ    DI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(SI*4), Y0, Y0
-	VANDPS       32(AX)(SI*4), Y1, Y1
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -20393,18 +19667,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (BX)(SI*4)
 	VMOVUPS      Y1, 32(BX)(SI*4)
 	ADDQ         $0x10, SI
@@ -20415,46 +19693,46 @@ exponential:
 logarithm:
 	VMOVUPS      (BX)(SI*4), Y0
 	VMOVUPS      32(BX)(SI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(BX)(SI*4)
@@ -20471,17 +19749,16 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(SI*4), Y1, Y2
+	VMOVUPS      (AX)(SI*4), Y2
 	VMOVUPS      (BX)(SI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y6
 	VMAXPS       Y6, Y5, Y6
 	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
 	VMOVUPS      128(SP)(R9*1), Y8
 	VFMADD231PS  Y7, Y6, Y8
 	VMOVUPS      Y8, 128(SP)(R9*1)
@@ -20491,8 +19768,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y0, Y5
 	VADDPS       192(SP)(R9*1), Y5, Y5
 	VMOVUPS      Y5, 192(SP)(R9*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(BX)(SI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -20504,9 +19781,10 @@ rest:
 	VBLENDVPS    Y0, Y5, Y4, Y0
 	VMULPS       Y3, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R9*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R9*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
 	XORQ         $0x20, R9
 	ADDQ         $0x08, SI
 	CMPQ         SI, R8
@@ -20592,13 +19870,8 @@ turn:
 	MOVQ    DI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(SI*4), Y0, Y0
-	VANDPS       32(AX)(SI*4), Y1, Y1
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -20638,18 +19911,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (BX)(SI*4)
 	VMOVUPS      Y1, 32(BX)(SI*4)
 	ADDQ         $0x10, SI
@@ -20660,46 +19937,46 @@ exponential:
 logarithm:
 	VMOVUPS      (BX)(SI*4), Y0
 	VMOVUPS      32(BX)(SI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(BX)(SI*4)
@@ -20716,17 +19993,16 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(SI*4), Y1, Y2
+	VMOVUPS      (AX)(SI*4), Y2
 	VMOVUPS      (BX)(SI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y6
 	VMAXPS       Y6, Y5, Y6
 	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
 	VMOVUPS      128(SP)(R9*1), Y8
 	VFMADD231PS  Y7, Y6, Y8
 	VMOVUPS      Y8, 128(SP)(R9*1)
@@ -20736,8 +20012,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y0, Y5
 	VADDPS       192(SP)(R9*1), Y5, Y5
 	VMOVUPS      Y5, 192(SP)(R9*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(BX)(SI*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -20750,7 +20026,7 @@ rest:
 	VMINPS       Y2, Y6, Y2
 	VSUBPS       Y3, Y2, Y2
 	VMULPS       Y5, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y3
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
 	VMOVMSKPS    Y3, DI
 	CMPL         DI, $0xff
 	JEQ          small
@@ -20773,10 +20049,10 @@ rest:
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -20800,9 +20076,10 @@ power:
 	VBLENDVPS    Y0, Y5, Y3, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R9*1), Y1
-	VFMADD231PS  Y0, Y4, Y1
-	VMOVUPS      Y1, (SP)(R9*1)
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
 	XORQ         $0x20, R9
 	ADDQ         $0x08, SI
 	CMPQ         SI, R8
@@ -20883,13 +20160,8 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y0
-	VANDPS       32(AX)(DI*4), Y1, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -20929,18 +20201,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -20951,46 +20227,46 @@ exponential:
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -21007,14 +20283,12 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -21024,6 +20298,7 @@ rest:
 	VBROADCASTSS 4(DX), Y5
 	VBLENDVPS    Y0, Y5, Y4, Y4
 	VANDPS       Y4, Y1, Y4
+	VANDPS       Y2, Y1, Y2
 	VMOVUPS      (SP)(R10*1), Y5
 	VFMADD231PS  Y4, Y2, Y5
 	VMOVUPS      Y5, (SP)(R10*1)
@@ -21085,13 +20360,8 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y0
-	VANDPS       32(AX)(DI*4), Y1, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -21131,18 +20401,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -21153,46 +20427,46 @@ exponential:
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -21209,14 +20483,12 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -21228,15 +20500,15 @@ rest:
 	VBLENDVPS    Y0, Y6, Y5, Y5
 	VMULPS       Y4, Y5, Y5
 	VANDPS       Y5, Y1, Y5
-	VMOVUPS      (SP)(R10*1), Y6
-	VFMADD231PS  Y5, Y2, Y6
-	VMOVUPS      Y6, (SP)(R10*1)
+	VANDPS       Y2, Y1, Y6
+	VMOVUPS      (SP)(R10*1), Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VMOVUPS      Y7, (SP)(R10*1)
 	VBROADCASTSS 16(DX), Y5
 	VBROADCASTSS 12(DX), Y6
 	VBLENDVPS    Y0, Y6, Y5, Y0
-	VBROADCASTSS constants<>+256(SB), Y5
-	VSUBPS       Y3, Y5, Y5
-	VADDPS       Y5, Y5, Y5
+	VBROADCASTSS constants<>+448(SB), Y5
+	VFNMADD231PS constants<>+448(SB), Y3, Y5
 	VMULPS       Y4, Y0, Y0
 	VFMADD231PS  Y2, Y5, Y3
 	VMULPS       Y3, Y0, Y0
@@ -21294,13 +20566,8 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y0
-	VANDPS       32(AX)(DI*4), Y1, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -21340,18 +20607,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -21362,46 +20633,46 @@ exponential:
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -21418,14 +20689,12 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -21438,7 +20707,7 @@ rest:
 	VMINPS       Y2, Y7, Y2
 	VSUBPS       Y4, Y2, Y2
 	VMULPS       Y6, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y4
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
 	VMOVMSKPS    Y4, R8
 	CMPL         R8, $0xff
 	JEQ          small
@@ -21461,10 +20730,10 @@ rest:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y6
 	VPSUBD       Y6, Y4, Y4
-	VPADDD       constants<>+928(SB), Y6, Y6
+	VPADDD       constants<>+1152(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y2, Y2
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -21488,9 +20757,10 @@ power:
 	VBLENDVPS    Y0, Y6, Y4, Y4
 	VMULPS       Y2, Y4, Y4
 	VANDPS       Y4, Y1, Y4
-	VMOVUPS      (SP)(R10*1), Y6
-	VFMADD231PS  Y4, Y5, Y6
-	VMOVUPS      Y6, (SP)(R10*1)
+	VANDPS       Y5, Y1, Y6
+	VMOVUPS      (SP)(R10*1), Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VMOVUPS      Y7, (SP)(R10*1)
 	VBROADCASTSS 16(DX), Y4
 	VBROADCASTSS 12(DX), Y6
 	VBLENDVPS    Y0, Y6, Y4, Y4
@@ -21554,13 +20824,8 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y0
-	VANDPS       32(AX)(DI*4), Y1, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -21600,18 +20865,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -21626,12 +20895,10 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y2
 	VBROADCASTSS 36(DX), Y2
@@ -21680,13 +20947,8 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y0
-	VANDPS       32(AX)(DI*4), Y1, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -21726,18 +20988,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -21752,12 +21018,10 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(DX), Y6
@@ -21767,8 +21031,8 @@ rest:
 	VFMADD231PS  Y7, Y5, Y6
 	VMULPS       Y4, Y3, Y5
 	VMULPS       Y5, Y6, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
 	VBROADCASTSS 16(DX), Y3
 	VBROADCASTSS 12(DX), Y4
@@ -21817,13 +21081,8 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y0
-	VANDPS       32(AX)(DI*4), Y1, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -21863,18 +21122,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -21885,46 +21148,46 @@ exponential:
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -21941,12 +21204,10 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(DX), Y6
@@ -21956,8 +21217,8 @@ rest:
 	VFMADD231PS  Y7, Y5, Y6
 	VMULPS       Y4, Y3, Y5
 	VMULPS       Y5, Y6, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y6
@@ -21969,15 +21230,15 @@ rest:
 	VBLENDVPS    Y0, Y7, Y6, Y6
 	VMULPS       Y4, Y6, Y6
 	VANDPS       Y6, Y1, Y6
-	VMOVUPS      (SP)(R10*1), Y7
-	VFMADD231PS  Y6, Y2, Y7
-	VMOVUPS      Y7, (SP)(R10*1)
+	VANDPS       Y2, Y1, Y7
+	VMOVUPS      (SP)(R10*1), Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMOVUPS      Y8, (SP)(R10*1)
 	VBROADCASTSS 16(DX), Y6
 	VBROADCASTSS 12(DX), Y7
 	VBLENDVPS    Y0, Y7, Y6, Y0
-	VBROADCASTSS constants<>+256(SB), Y6
-	VSUBPS       Y3, Y6, Y6
-	VADDPS       Y6, Y6, Y6
+	VBROADCASTSS constants<>+448(SB), Y6
+	VFNMADD231PS constants<>+448(SB), Y3, Y6
 	VMULPS       Y4, Y0, Y0
 	VFMADD231PS  Y2, Y6, Y3
 	VMULPS       Y3, Y0, Y0
@@ -22036,13 +21297,8 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y0
-	VANDPS       32(AX)(DI*4), Y1, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -22082,18 +21338,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -22104,46 +21364,46 @@ exponential:
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -22160,12 +21420,10 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(DX), Y6
@@ -22175,8 +21433,8 @@ rest:
 	VFMADD231PS  Y7, Y5, Y6
 	VMULPS       Y4, Y3, Y5
 	VMULPS       Y5, Y6, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y6
@@ -22189,7 +21447,7 @@ rest:
 	VMINPS       Y2, Y8, Y2
 	VSUBPS       Y4, Y2, Y2
 	VMULPS       Y7, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y4
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
 	VMOVMSKPS    Y4, R8
 	CMPL         R8, $0xff
 	JEQ          small
@@ -22212,10 +21470,10 @@ rest:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y7
 	VPSUBD       Y7, Y4, Y4
-	VPADDD       constants<>+928(SB), Y7, Y7
+	VPADDD       constants<>+1152(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y2, Y2
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -22239,9 +21497,10 @@ power:
 	VBLENDVPS    Y0, Y7, Y4, Y4
 	VMULPS       Y2, Y4, Y4
 	VANDPS       Y4, Y1, Y4
-	VMOVUPS      (SP)(R10*1), Y7
-	VFMADD231PS  Y4, Y6, Y7
-	VMOVUPS      Y7, (SP)(R10*1)
+	VANDPS       Y6, Y1, Y7
+	VMOVUPS      (SP)(R10*1), Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VMOVUPS      Y8, (SP)(R10*1)
 	VBROADCASTSS 16(DX), Y4
 	VBROADCASTSS 12(DX), Y7
 	VBLENDVPS    Y0, Y7, Y4, Y4
@@ -22309,17 +21568,12 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y2
-	VANDPS       32(AX)(DI*4), Y1, Y3
-	VANDPS       (BX)(DI*4), Y0, Y0
-	VANDPS       32(BX)(DI*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -22359,18 +21613,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -22381,46 +21639,46 @@ exponential:
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -22438,16 +21696,14 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
-	VANDPS       (BX)(DI*4), Y1, Y3
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -22457,9 +21713,10 @@ rest:
 	VBROADCASTSS 4(DX), Y4
 	VBLENDVPS    Y0, Y4, Y3, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R10*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R10*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
 	XORQ         $0x20, R10
 	ADDQ         $0x08, DI
 	CMPQ         DI, R9
@@ -22504,17 +21761,12 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y2
-	VANDPS       32(AX)(DI*4), Y1, Y3
-	VANDPS       (BX)(DI*4), Y0, Y0
-	VANDPS       32(BX)(DI*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -22554,18 +21806,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -22576,46 +21832,46 @@ exponential:
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -22633,16 +21889,14 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
-	VANDPS       (BX)(DI*4), Y1, Y3
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -22654,9 +21908,10 @@ rest:
 	VBLENDVPS    Y0, Y5, Y4, Y0
 	VMULPS       Y3, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R10*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R10*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
 	XORQ         $0x20, R10
 	ADDQ         $0x08, DI
 	CMPQ         DI, R9
@@ -22701,17 +21956,12 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y2
-	VANDPS       32(AX)(DI*4), Y1, Y3
-	VANDPS       (BX)(DI*4), Y0, Y0
-	VANDPS       32(BX)(DI*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -22751,18 +22001,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -22773,46 +22027,46 @@ exponential:
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -22830,16 +22084,14 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
-	VANDPS       (BX)(DI*4), Y1, Y3
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -22852,7 +22104,7 @@ rest:
 	VMINPS       Y2, Y6, Y2
 	VSUBPS       Y3, Y2, Y2
 	VMULPS       Y5, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y3
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
 	VMOVMSKPS    Y3, R8
 	CMPL         R8, $0xff
 	JEQ          small
@@ -22875,10 +22127,10 @@ rest:
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -22902,9 +22154,10 @@ power:
 	VBLENDVPS    Y0, Y5, Y3, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R10*1), Y1
-	VFMADD231PS  Y0, Y4, Y1
-	VMOVUPS      Y1, (SP)(R10*1)
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
 	XORQ         $0x20, R10
 	ADDQ         $0x08, DI
 	CMPQ         DI, R9
@@ -22959,17 +22212,12 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y2
-	VANDPS       32(AX)(DI*4), Y1, Y3
-	VANDPS       (BX)(DI*4), Y0, Y0
-	VANDPS       32(BX)(DI*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -23009,18 +22257,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -23036,19 +22288,18 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
-	VANDPS       (BX)(DI*4), Y1, Y3
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y2
 	VBROADCASTSS 28(DX), Y3
 	VMAXPS       Y3, Y5, Y3
 	VANDPS       Y5, Y1, Y4
+	VANDPS       Y3, Y1, Y3
 	VMOVUPS      64(SP)(R10*1), Y6
 	VFMADD231PS  Y4, Y3, Y6
 	VMOVUPS      Y6, 64(SP)(R10*1)
@@ -23061,6 +22312,7 @@ rest:
 	VBROADCASTSS 28(DX), Y3
 	VMAXPS       Y3, Y2, Y3
 	VANDPS       Y2, Y1, Y4
+	VANDPS       Y3, Y1, Y3
 	VMOVUPS      256(SP)(R10*1), Y5
 	VFMADD231PS  Y4, Y3, Y5
 	VMOVUPS      Y5, 256(SP)(R10*1)
@@ -23187,17 +22439,12 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y2
-	VANDPS       32(AX)(DI*4), Y1, Y3
-	VANDPS       (BX)(DI*4), Y0, Y0
-	VANDPS       32(BX)(DI*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -23237,18 +22484,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -23259,46 +22510,46 @@ exponential:
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -23316,19 +22567,18 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
-	VANDPS       (BX)(DI*4), Y1, Y3
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y7
 	VMAXPS       Y7, Y5, Y7
 	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
 	VMOVUPS      128(SP)(R10*1), Y9
 	VFMADD231PS  Y8, Y7, Y9
 	VMOVUPS      Y9, 128(SP)(R10*1)
@@ -23341,6 +22591,7 @@ rest:
 	VBROADCASTSS 28(DX), Y5
 	VMAXPS       Y5, Y6, Y5
 	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
 	VMOVUPS      320(SP)(R10*1), Y8
 	VFMADD231PS  Y7, Y5, Y8
 	VMOVUPS      Y8, 320(SP)(R10*1)
@@ -23351,8 +22602,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y5, Y5
 	VADDPS       384(SP)(R10*1), Y5, Y5
 	VMOVUPS      Y5, 384(SP)(R10*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -23362,9 +22613,10 @@ rest:
 	VBROADCASTSS 4(DX), Y4
 	VBLENDVPS    Y0, Y4, Y3, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R10*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R10*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
 	XORQ         $0x20, R10
 	ADDQ         $0x08, DI
 	CMPQ         DI, R9
@@ -23493,17 +22745,12 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y2
-	VANDPS       32(AX)(DI*4), Y1, Y3
-	VANDPS       (BX)(DI*4), Y0, Y0
-	VANDPS       32(BX)(DI*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -23543,18 +22790,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -23565,46 +22816,46 @@ exponential:
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -23622,19 +22873,18 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
-	VANDPS       (BX)(DI*4), Y1, Y3
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y7
 	VMAXPS       Y7, Y5, Y7
 	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
 	VMOVUPS      128(SP)(R10*1), Y9
 	VFMADD231PS  Y8, Y7, Y9
 	VMOVUPS      Y9, 128(SP)(R10*1)
@@ -23647,6 +22897,7 @@ rest:
 	VBROADCASTSS 28(DX), Y5
 	VMAXPS       Y5, Y6, Y5
 	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
 	VMOVUPS      320(SP)(R10*1), Y8
 	VFMADD231PS  Y7, Y5, Y8
 	VMOVUPS      Y8, 320(SP)(R10*1)
@@ -23657,8 +22908,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y5, Y5
 	VADDPS       384(SP)(R10*1), Y5, Y5
 	VMOVUPS      Y5, 384(SP)(R10*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -23670,9 +22921,10 @@ rest:
 	VBLENDVPS    Y0, Y5, Y4, Y0
 	VMULPS       Y3, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R10*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R10*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
 	XORQ         $0x20, R10
 	ADDQ         $0x08, DI
 	CMPQ         DI, R9
@@ -23801,17 +23053,12 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y2
-	VANDPS       32(AX)(DI*4), Y1, Y3
-	VANDPS       (BX)(DI*4), Y0, Y0
-	VANDPS       32(BX)(DI*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -23851,18 +23098,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
 	ADDQ         $0x10, DI
@@ -23873,46 +23124,46 @@ exponential:
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -23930,19 +23181,18 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
-	VANDPS       (BX)(DI*4), Y1, Y3
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y7
 	VMAXPS       Y7, Y5, Y7
 	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
 	VMOVUPS      128(SP)(R10*1), Y9
 	VFMADD231PS  Y8, Y7, Y9
 	VMOVUPS      Y9, 128(SP)(R10*1)
@@ -23955,6 +23205,7 @@ rest:
 	VBROADCASTSS 28(DX), Y5
 	VMAXPS       Y5, Y6, Y5
 	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
 	VMOVUPS      320(SP)(R10*1), Y8
 	VFMADD231PS  Y7, Y5, Y8
 	VMOVUPS      Y8, 320(SP)(R10*1)
@@ -23965,8 +23216,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y5, Y5
 	VADDPS       384(SP)(R10*1), Y5, Y5
 	VMOVUPS      Y5, 384(SP)(R10*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -23979,7 +23230,7 @@ rest:
 	VMINPS       Y2, Y6, Y2
 	VSUBPS       Y3, Y2, Y2
 	VMULPS       Y5, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y3
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
 	VMOVMSKPS    Y3, R8
 	CMPL         R8, $0xff
 	JEQ          small
@@ -24002,10 +23253,10 @@ rest:
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -24029,9 +23280,10 @@ power:
 	VBLENDVPS    Y0, Y5, Y3, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R10*1), Y1
-	VFMADD231PS  Y0, Y4, Y1
-	VMOVUPS      Y1, (SP)(R10*1)
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
 	XORQ         $0x20, R10
 	ADDQ         $0x08, DI
 	CMPQ         DI, R9
@@ -24150,17 +23402,12 @@ turn:
 	MOVQ    R10, R9
 
 exponential:
-	VPMOVZXBD    (CX)(R9*1), Y0
-	VPMOVZXBD    8(CX)(R9*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(R9*4), Y0, Y2
-	VANDPS       32(AX)(R9*4), Y1, Y3
-	VANDPS       (BX)(R9*4), Y0, Y0
-	VANDPS       32(BX)(R9*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -24200,18 +23447,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (R8)(R9*4)
 	VMOVUPS      Y1, 32(R8)(R9*4)
 	ADDQ         $0x10, R9
@@ -24222,46 +23473,46 @@ exponential:
 logarithm:
 	VMOVUPS      (R8)(R9*4), Y0
 	VMOVUPS      32(R8)(R9*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(R8)(R9*4)
@@ -24279,16 +23530,14 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R9*4), Y1, Y2
-	VANDPS       (BX)(R9*4), Y1, Y3
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (R8)(R9*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(R8)(R9*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -24298,6 +23547,7 @@ rest:
 	VBROADCASTSS 4(DX), Y5
 	VBLENDVPS    Y0, Y5, Y4, Y4
 	VANDPS       Y4, Y1, Y4
+	VANDPS       Y2, Y1, Y2
 	VMOVUPS      (SP)(R12*1), Y5
 	VFMADD231PS  Y4, Y2, Y5
 	VMOVUPS      Y5, (SP)(R12*1)
@@ -24372,17 +23622,12 @@ turn:
 	MOVQ    R10, R9
 
 exponential:
-	VPMOVZXBD    (CX)(R9*1), Y0
-	VPMOVZXBD    8(CX)(R9*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(R9*4), Y0, Y2
-	VANDPS       32(AX)(R9*4), Y1, Y3
-	VANDPS       (BX)(R9*4), Y0, Y0
-	VANDPS       32(BX)(R9*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -24422,18 +23667,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (R8)(R9*4)
 	VMOVUPS      Y1, 32(R8)(R9*4)
 	ADDQ         $0x10, R9
@@ -24444,46 +23693,46 @@ exponential:
 logarithm:
 	VMOVUPS      (R8)(R9*4), Y0
 	VMOVUPS      32(R8)(R9*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(R8)(R9*4)
@@ -24501,16 +23750,14 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R9*4), Y1, Y2
-	VANDPS       (BX)(R9*4), Y1, Y3
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (R8)(R9*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(R8)(R9*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -24522,15 +23769,15 @@ rest:
 	VBLENDVPS    Y0, Y6, Y5, Y5
 	VMULPS       Y4, Y5, Y5
 	VANDPS       Y5, Y1, Y5
-	VMOVUPS      (SP)(R12*1), Y6
-	VFMADD231PS  Y5, Y2, Y6
-	VMOVUPS      Y6, (SP)(R12*1)
+	VANDPS       Y2, Y1, Y6
+	VMOVUPS      (SP)(R12*1), Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VMOVUPS      Y7, (SP)(R12*1)
 	VBROADCASTSS 16(DX), Y5
 	VBROADCASTSS 12(DX), Y6
 	VBLENDVPS    Y0, Y6, Y5, Y0
-	VBROADCASTSS constants<>+256(SB), Y5
-	VSUBPS       Y3, Y5, Y5
-	VADDPS       Y5, Y5, Y5
+	VBROADCASTSS constants<>+448(SB), Y5
+	VFNMADD231PS constants<>+448(SB), Y3, Y5
 	VMULPS       Y4, Y0, Y0
 	VFMADD231PS  Y2, Y5, Y3
 	VMULPS       Y3, Y0, Y0
@@ -24601,17 +23848,12 @@ turn:
 	MOVQ    R10, R9
 
 exponential:
-	VPMOVZXBD    (CX)(R9*1), Y0
-	VPMOVZXBD    8(CX)(R9*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(R9*4), Y0, Y2
-	VANDPS       32(AX)(R9*4), Y1, Y3
-	VANDPS       (BX)(R9*4), Y0, Y0
-	VANDPS       32(BX)(R9*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -24651,18 +23893,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (R8)(R9*4)
 	VMOVUPS      Y1, 32(R8)(R9*4)
 	ADDQ         $0x10, R9
@@ -24673,46 +23919,46 @@ exponential:
 logarithm:
 	VMOVUPS      (R8)(R9*4), Y0
 	VMOVUPS      32(R8)(R9*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(R8)(R9*4)
@@ -24730,16 +23976,14 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R9*4), Y1, Y2
-	VANDPS       (BX)(R9*4), Y1, Y3
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (R8)(R9*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(R8)(R9*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -24752,7 +23996,7 @@ rest:
 	VMINPS       Y2, Y7, Y2
 	VSUBPS       Y4, Y2, Y2
 	VMULPS       Y6, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y4
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
 	VMOVMSKPS    Y4, R10
 	CMPL         R10, $0xff
 	JEQ          small
@@ -24775,10 +24019,10 @@ rest:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y6
 	VPSUBD       Y6, Y4, Y4
-	VPADDD       constants<>+928(SB), Y6, Y6
+	VPADDD       constants<>+1152(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y2, Y2
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -24802,9 +24046,10 @@ power:
 	VBLENDVPS    Y0, Y6, Y4, Y4
 	VMULPS       Y2, Y4, Y4
 	VANDPS       Y4, Y1, Y4
-	VMOVUPS      (SP)(R12*1), Y6
-	VFMADD231PS  Y4, Y5, Y6
-	VMOVUPS      Y6, (SP)(R12*1)
+	VANDPS       Y5, Y1, Y6
+	VMOVUPS      (SP)(R12*1), Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VMOVUPS      Y7, (SP)(R12*1)
 	VBROADCASTSS 16(DX), Y4
 	VBROADCASTSS 12(DX), Y6
 	VBLENDVPS    Y0, Y6, Y4, Y4
@@ -24881,17 +24126,12 @@ turn:
 	MOVQ    R10, R9
 
 exponential:
-	VPMOVZXBD    (CX)(R9*1), Y0
-	VPMOVZXBD    8(CX)(R9*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(R9*4), Y0, Y2
-	VANDPS       32(AX)(R9*4), Y1, Y3
-	VANDPS       (BX)(R9*4), Y0, Y0
-	VANDPS       32(BX)(R9*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -24931,18 +24171,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (R8)(R9*4)
 	VMOVUPS      Y1, 32(R8)(R9*4)
 	ADDQ         $0x10, R9
@@ -24958,14 +24202,12 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R9*4), Y1, Y2
-	VANDPS       (BX)(R9*4), Y1, Y3
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (R8)(R9*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y2
 	VBROADCASTSS 36(DX), Y6
@@ -25033,17 +24275,12 @@ turn:
 	MOVQ    R10, R9
 
 exponential:
-	VPMOVZXBD    (CX)(R9*1), Y0
-	VPMOVZXBD    8(CX)(R9*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(R9*4), Y0, Y2
-	VANDPS       32(AX)(R9*4), Y1, Y3
-	VANDPS       (BX)(R9*4), Y0, Y0
-	VANDPS       32(BX)(R9*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -25083,18 +24320,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (R8)(R9*4)
 	VMOVUPS      Y1, 32(R8)(R9*4)
 	ADDQ         $0x10, R9
@@ -25110,14 +24351,12 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R9*4), Y1, Y2
-	VANDPS       (BX)(R9*4), Y1, Y3
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (R8)(R9*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(DX), Y7
@@ -25133,8 +24372,8 @@ rest:
 	VSUBPS       Y5, Y7, Y5
 	VMULPS       Y4, Y3, Y6
 	VMULPS       Y6, Y5, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
 	VBROADCASTSS 16(DX), Y3
 	VBROADCASTSS 12(DX), Y4
@@ -25196,17 +24435,12 @@ turn:
 	MOVQ    R10, R9
 
 exponential:
-	VPMOVZXBD    (CX)(R9*1), Y0
-	VPMOVZXBD    8(CX)(R9*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(R9*4), Y0, Y2
-	VANDPS       32(AX)(R9*4), Y1, Y3
-	VANDPS       (BX)(R9*4), Y0, Y0
-	VANDPS       32(BX)(R9*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -25246,18 +24480,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (R8)(R9*4)
 	VMOVUPS      Y1, 32(R8)(R9*4)
 	ADDQ         $0x10, R9
@@ -25268,46 +24506,46 @@ exponential:
 logarithm:
 	VMOVUPS      (R8)(R9*4), Y0
 	VMOVUPS      32(R8)(R9*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(R8)(R9*4)
@@ -25325,14 +24563,12 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R9*4), Y1, Y2
-	VANDPS       (BX)(R9*4), Y1, Y3
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (R8)(R9*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(DX), Y7
@@ -25348,8 +24584,8 @@ rest:
 	VSUBPS       Y5, Y7, Y5
 	VMULPS       Y4, Y3, Y6
 	VMULPS       Y6, Y5, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(R8)(R9*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y6
@@ -25361,15 +24597,15 @@ rest:
 	VBLENDVPS    Y0, Y7, Y6, Y6
 	VMULPS       Y4, Y6, Y6
 	VANDPS       Y6, Y1, Y6
-	VMOVUPS      (SP)(R12*1), Y7
-	VFMADD231PS  Y6, Y2, Y7
-	VMOVUPS      Y7, (SP)(R12*1)
+	VANDPS       Y2, Y1, Y7
+	VMOVUPS      (SP)(R12*1), Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMOVUPS      Y8, (SP)(R12*1)
 	VBROADCASTSS 16(DX), Y6
 	VBROADCASTSS 12(DX), Y7
 	VBLENDVPS    Y0, Y7, Y6, Y0
-	VBROADCASTSS constants<>+256(SB), Y6
-	VSUBPS       Y3, Y6, Y6
-	VADDPS       Y6, Y6, Y6
+	VBROADCASTSS constants<>+448(SB), Y6
+	VFNMADD231PS constants<>+448(SB), Y3, Y6
 	VMULPS       Y4, Y0, Y0
 	VFMADD231PS  Y2, Y6, Y3
 	VMULPS       Y3, Y0, Y0
@@ -25441,17 +24677,12 @@ turn:
 	MOVQ    R10, R9
 
 exponential:
-	VPMOVZXBD    (CX)(R9*1), Y0
-	VPMOVZXBD    8(CX)(R9*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(R9*4), Y0, Y2
-	VANDPS       32(AX)(R9*4), Y1, Y3
-	VANDPS       (BX)(R9*4), Y0, Y0
-	VANDPS       32(BX)(R9*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -25491,18 +24722,22 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (R8)(R9*4)
 	VMOVUPS      Y1, 32(R8)(R9*4)
 	ADDQ         $0x10, R9
@@ -25513,46 +24748,46 @@ exponential:
 logarithm:
 	VMOVUPS      (R8)(R9*4), Y0
 	VMOVUPS      32(R8)(R9*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(R8)(R9*4)
@@ -25570,14 +24805,12 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R9*4), Y1, Y2
-	VANDPS       (BX)(R9*4), Y1, Y3
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (R8)(R9*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(DX), Y7
@@ -25593,8 +24826,8 @@ rest:
 	VSUBPS       Y5, Y7, Y5
 	VMULPS       Y4, Y3, Y6
 	VMULPS       Y6, Y5, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(R8)(R9*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y6
@@ -25607,7 +24840,7 @@ rest:
 	VMINPS       Y2, Y8, Y2
 	VSUBPS       Y4, Y2, Y2
 	VMULPS       Y7, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y4
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
 	VMOVMSKPS    Y4, R10
 	CMPL         R10, $0xff
 	JEQ          small
@@ -25630,10 +24863,10 @@ rest:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y7
 	VPSUBD       Y7, Y4, Y4
-	VPADDD       constants<>+928(SB), Y7, Y7
+	VPADDD       constants<>+1152(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y2, Y2
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -25657,9 +24890,10 @@ power:
 	VBLENDVPS    Y0, Y7, Y4, Y4
 	VMULPS       Y2, Y4, Y4
 	VANDPS       Y4, Y1, Y4
-	VMOVUPS      (SP)(R12*1), Y7
-	VFMADD231PS  Y4, Y6, Y7
-	VMOVUPS      Y7, (SP)(R12*1)
+	VANDPS       Y6, Y1, Y7
+	VMOVUPS      (SP)(R12*1), Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VMOVUPS      Y8, (SP)(R12*1)
 	VBROADCASTSS 16(DX), Y4
 	VBROADCASTSS 12(DX), Y7
 	VBLENDVPS    Y0, Y7, Y4, Y4
@@ -25742,13 +24976,8 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y0
-	VANDPS       32(AX)(DI*4), Y1, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -25788,46 +25017,28 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
-	VPMOVZXBD    (CX)(DI*1), Y2
-	VPMOVZXBD    8(CX)(DI*1), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (AX)(DI*4), Y2, Y2
-	VANDPS       32(AX)(DI*4), Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VANDPS       constants<>+0(SB), Y3, Y3
-	VORPS        Y2, Y0, Y0
-	VORPS        Y3, Y1, Y1
-	CMPB         stream+72(FP), $0x00
-	JNE          cachedPast
-	VMOVUPS      Y0, (BX)(DI*4)
-	VMOVUPS      Y1, 32(BX)(DI*4)
-	JMP          cachedStored
-
-cachedPast:
-	VMOVNTPS Y0, (BX)(DI*4)
-	VMOVNTPS Y1, 32(BX)(DI*4)
-
-cachedStored:
-	ADDQ $0x10, DI
-	CMPQ DI, R9
-	JL   exponential
-	MOVQ R8, DI
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
 
 rest:
 	PREFETCHT0   4096(AX)(DI*4)
@@ -25836,20 +25047,31 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (BX)(DI*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (BX)(DI*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y2
 	VBROADCASTSS 28(DX), Y2
 	VMAXPS       Y2, Y5, Y2
-	VANDPS       Y5, Y1, Y1
-	VMOVUPS      64(SP)(R10*1), Y3
-	VFMADD231PS  Y1, Y2, Y3
-	VMOVUPS      Y3, 64(SP)(R10*1)
+	VANDPS       Y5, Y1, Y3
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      64(SP)(R10*1), Y2
+	VFMADD231PS  Y3, Y1, Y2
+	VMOVUPS      Y2, 64(SP)(R10*1)
 	VANDPS       Y5, Y0, Y1
 	VADDPS       (SP)(R10*1), Y1, Y1
 	VMOVUPS      Y1, (SP)(R10*1)
@@ -25930,13 +25152,8 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y0
-	VANDPS       32(AX)(DI*4), Y1, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -25976,90 +25193,72 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
-	VPMOVZXBD    (CX)(DI*1), Y2
-	VPMOVZXBD    8(CX)(DI*1), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (AX)(DI*4), Y2, Y2
-	VANDPS       32(AX)(DI*4), Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VANDPS       constants<>+0(SB), Y3, Y3
-	VORPS        Y2, Y0, Y0
-	VORPS        Y3, Y1, Y1
-	CMPB         stream+72(FP), $0x00
-	JNE          cachedPast
-	VMOVUPS      Y0, (BX)(DI*4)
-	VMOVUPS      Y1, 32(BX)(DI*4)
-	JMP          cachedStored
-
-cachedPast:
-	VMOVNTPS Y0, (BX)(DI*4)
-	VMOVNTPS Y1, 32(BX)(DI*4)
-
-cachedStored:
-	ADDQ $0x10, DI
-	CMPQ DI, R9
-	JL   exponential
-	MOVQ R8, DI
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
 
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -26076,17 +25275,28 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (BX)(DI*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (BX)(DI*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y6
 	VMAXPS       Y6, Y5, Y6
 	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
 	VMOVUPS      128(SP)(R10*1), Y8
 	VFMADD231PS  Y7, Y6, Y8
 	VMOVUPS      Y8, 128(SP)(R10*1)
@@ -26096,8 +25306,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y0, Y5
 	VADDPS       192(SP)(R10*1), Y5, Y5
 	VMOVUPS      Y5, 192(SP)(R10*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -26107,9 +25317,10 @@ rest:
 	VBROADCASTSS 4(DX), Y4
 	VBLENDVPS    Y0, Y4, Y3, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R10*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R10*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
 	XORQ         $0x20, R10
 	ADDQ         $0x08, DI
 	CMPQ         DI, R9
@@ -26196,13 +25407,8 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y0
-	VANDPS       32(AX)(DI*4), Y1, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -26242,90 +25448,72 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
-	VPMOVZXBD    (CX)(DI*1), Y2
-	VPMOVZXBD    8(CX)(DI*1), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (AX)(DI*4), Y2, Y2
-	VANDPS       32(AX)(DI*4), Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VANDPS       constants<>+0(SB), Y3, Y3
-	VORPS        Y2, Y0, Y0
-	VORPS        Y3, Y1, Y1
-	CMPB         stream+72(FP), $0x00
-	JNE          cachedPast
-	VMOVUPS      Y0, (BX)(DI*4)
-	VMOVUPS      Y1, 32(BX)(DI*4)
-	JMP          cachedStored
-
-cachedPast:
-	VMOVNTPS Y0, (BX)(DI*4)
-	VMOVNTPS Y1, 32(BX)(DI*4)
-
-cachedStored:
-	ADDQ $0x10, DI
-	CMPQ DI, R9
-	JL   exponential
-	MOVQ R8, DI
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
 
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -26342,17 +25530,28 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (BX)(DI*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (BX)(DI*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y6
 	VMAXPS       Y6, Y5, Y6
 	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
 	VMOVUPS      128(SP)(R10*1), Y8
 	VFMADD231PS  Y7, Y6, Y8
 	VMOVUPS      Y8, 128(SP)(R10*1)
@@ -26362,8 +25561,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y0, Y5
 	VADDPS       192(SP)(R10*1), Y5, Y5
 	VMOVUPS      Y5, 192(SP)(R10*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -26375,9 +25574,10 @@ rest:
 	VBLENDVPS    Y0, Y5, Y4, Y0
 	VMULPS       Y3, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R10*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R10*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
 	XORQ         $0x20, R10
 	ADDQ         $0x08, DI
 	CMPQ         DI, R9
@@ -26464,13 +25664,8 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
-	VPMOVZXBD    (CX)(DI*1), Y0
-	VPMOVZXBD    8(CX)(DI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(DI*4), Y0, Y0
-	VANDPS       32(AX)(DI*4), Y1, Y1
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -26510,90 +25705,72 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(DI*4)
 	VMOVUPS      Y1, 32(SI)(DI*4)
-	VPMOVZXBD    (CX)(DI*1), Y2
-	VPMOVZXBD    8(CX)(DI*1), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (AX)(DI*4), Y2, Y2
-	VANDPS       32(AX)(DI*4), Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VANDPS       constants<>+0(SB), Y3, Y3
-	VORPS        Y2, Y0, Y0
-	VORPS        Y3, Y1, Y1
-	CMPB         stream+72(FP), $0x00
-	JNE          cachedPast
-	VMOVUPS      Y0, (BX)(DI*4)
-	VMOVUPS      Y1, 32(BX)(DI*4)
-	JMP          cachedStored
-
-cachedPast:
-	VMOVNTPS Y0, (BX)(DI*4)
-	VMOVNTPS Y1, 32(BX)(DI*4)
-
-cachedStored:
-	ADDQ $0x10, DI
-	CMPQ DI, R9
-	JL   exponential
-	MOVQ R8, DI
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
 
 logarithm:
 	VMOVUPS      (SI)(DI*4), Y0
 	VMOVUPS      32(SI)(DI*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -26610,17 +25787,28 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (SI)(DI*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (BX)(DI*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (BX)(DI*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y6
 	VMAXPS       Y6, Y5, Y6
 	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
 	VMOVUPS      128(SP)(R10*1), Y8
 	VFMADD231PS  Y7, Y6, Y8
 	VMOVUPS      Y8, 128(SP)(R10*1)
@@ -26630,8 +25818,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y0, Y5
 	VADDPS       192(SP)(R10*1), Y5, Y5
 	VMOVUPS      Y5, 192(SP)(R10*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -26644,7 +25832,7 @@ rest:
 	VMINPS       Y2, Y6, Y2
 	VSUBPS       Y3, Y2, Y2
 	VMULPS       Y5, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y3
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
 	VMOVMSKPS    Y3, R8
 	CMPL         R8, $0xff
 	JEQ          small
@@ -26667,10 +25855,10 @@ rest:
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -26694,9 +25882,10 @@ power:
 	VBLENDVPS    Y0, Y5, Y3, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R10*1), Y1
-	VFMADD231PS  Y0, Y4, Y1
-	VMOVUPS      Y1, (SP)(R10*1)
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
 	XORQ         $0x20, R10
 	ADDQ         $0x08, DI
 	CMPQ         DI, R9
@@ -26781,11 +25970,9 @@ rest:
 	VPCMPEQD     Y2, Y0, Y0
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      (DX)(BX*4), Y3
-	VANDPS       constants<>+832(SB), Y3, Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y2
 	VBROADCASTSS 36(CX), Y2
@@ -26833,11 +26020,9 @@ rest:
 	VPCMPEQD     Y2, Y0, Y0
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      (DX)(BX*4), Y3
-	VANDPS       constants<>+832(SB), Y3, Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(CX), Y6
@@ -26847,8 +26032,8 @@ rest:
 	VFMADD231PS  Y7, Y5, Y6
 	VMULPS       Y4, Y3, Y5
 	VMULPS       Y5, Y6, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
 	VBROADCASTSS 16(CX), Y3
 	VBROADCASTSS 12(CX), Y4
@@ -26891,48 +26076,48 @@ turn:
 logarithm:
 	VMOVUPS      (BX)(DI*4), Y0
 	VMOVUPS      32(BX)(DI*4), Y1
-	VANDPS       constants<>+832(SB), Y0, Y0
-	VANDPS       constants<>+832(SB), Y1, Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VANDPS       constants<>+896(SB), Y0, Y0
+	VANDPS       constants<>+896(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -26950,13 +26135,11 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (BX)(DI*4), Y3
-	VANDPS       constants<>+832(SB), Y3, Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(DX), Y6
@@ -26966,8 +26149,8 @@ rest:
 	VFMADD231PS  Y7, Y5, Y6
 	VMULPS       Y4, Y3, Y5
 	VMULPS       Y5, Y6, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y6
@@ -26979,15 +26162,15 @@ rest:
 	VBLENDVPS    Y0, Y7, Y6, Y6
 	VMULPS       Y4, Y6, Y6
 	VANDPS       Y6, Y1, Y6
-	VMOVUPS      (SP)(R10*1), Y7
-	VFMADD231PS  Y6, Y2, Y7
-	VMOVUPS      Y7, (SP)(R10*1)
+	VANDPS       Y2, Y1, Y7
+	VMOVUPS      (SP)(R10*1), Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMOVUPS      Y8, (SP)(R10*1)
 	VBROADCASTSS 16(DX), Y6
 	VBROADCASTSS 12(DX), Y7
 	VBLENDVPS    Y0, Y7, Y6, Y0
-	VBROADCASTSS constants<>+256(SB), Y6
-	VSUBPS       Y3, Y6, Y6
-	VADDPS       Y6, Y6, Y6
+	VBROADCASTSS constants<>+448(SB), Y6
+	VFNMADD231PS constants<>+448(SB), Y3, Y6
 	VMULPS       Y4, Y0, Y0
 	VFMADD231PS  Y2, Y6, Y3
 	VMULPS       Y3, Y0, Y0
@@ -27040,48 +26223,48 @@ turn:
 logarithm:
 	VMOVUPS      (BX)(DI*4), Y0
 	VMOVUPS      32(BX)(DI*4), Y1
-	VANDPS       constants<>+832(SB), Y0, Y0
-	VANDPS       constants<>+832(SB), Y1, Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VANDPS       constants<>+896(SB), Y0, Y0
+	VANDPS       constants<>+896(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(SI)(DI*4)
@@ -27099,13 +26282,11 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (AX)(DI*4), Y2
 	VMOVUPS      (BX)(DI*4), Y3
-	VANDPS       constants<>+832(SB), Y3, Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(DX), Y6
@@ -27115,8 +26296,8 @@ rest:
 	VFMADD231PS  Y7, Y5, Y6
 	VMULPS       Y4, Y3, Y5
 	VMULPS       Y5, Y6, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(SI)(DI*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y6
@@ -27129,7 +26310,7 @@ rest:
 	VMINPS       Y2, Y8, Y2
 	VSUBPS       Y4, Y2, Y2
 	VMULPS       Y7, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y4
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
 	VMOVMSKPS    Y4, R8
 	CMPL         R8, $0xff
 	JEQ          small
@@ -27152,10 +26333,10 @@ rest:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y7
 	VPSUBD       Y7, Y4, Y4
-	VPADDD       constants<>+928(SB), Y7, Y7
+	VPADDD       constants<>+1152(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y2, Y2
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -27179,9 +26360,10 @@ power:
 	VBLENDVPS    Y0, Y7, Y4, Y4
 	VMULPS       Y2, Y4, Y4
 	VANDPS       Y4, Y1, Y4
-	VMOVUPS      (SP)(R10*1), Y7
-	VFMADD231PS  Y4, Y6, Y7
-	VMOVUPS      Y7, (SP)(R10*1)
+	VANDPS       Y6, Y1, Y7
+	VMOVUPS      (SP)(R10*1), Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VMOVUPS      Y8, (SP)(R10*1)
 	VBROADCASTSS 16(DX), Y4
 	VBROADCASTSS 12(DX), Y7
 	VBLENDVPS    Y0, Y7, Y4, Y4
@@ -27252,17 +26434,12 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
-	VPMOVZXBD    (CX)(R8*1), Y0
-	VPMOVZXBD    8(CX)(R8*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(R8*4), Y0, Y2
-	VANDPS       32(AX)(R8*4), Y1, Y3
-	VANDPS       (BX)(R8*4), Y0, Y0
-	VANDPS       32(BX)(R8*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(R8*4), Y0
+	VMOVUPS      32(AX)(R8*4), Y1
+	VMOVUPS      (BX)(R8*4), Y2
+	VMOVUPS      32(BX)(R8*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -27302,50 +26479,28 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (DI)(R8*4)
 	VMOVUPS      Y1, 32(DI)(R8*4)
-	VPMOVZXBD    (CX)(R8*1), Y2
-	VPMOVZXBD    8(CX)(R8*1), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (AX)(R8*4), Y2, Y4
-	VANDPS       32(AX)(R8*4), Y3, Y5
-	VANDPS       (BX)(R8*4), Y2, Y2
-	VANDPS       32(BX)(R8*4), Y3, Y3
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y3, Y5, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VANDPS       constants<>+0(SB), Y3, Y3
-	VORPS        Y2, Y0, Y0
-	VORPS        Y3, Y1, Y1
-	CMPB         stream+72(FP), $0x00
-	JNE          cachedPast
-	VMOVUPS      Y0, (SI)(R8*4)
-	VMOVUPS      Y1, 32(SI)(R8*4)
-	JMP          cachedStored
-
-cachedPast:
-	VMOVNTPS Y0, (SI)(R8*4)
-	VMOVNTPS Y1, 32(SI)(R8*4)
-
-cachedStored:
-	ADDQ $0x10, R8
-	CMPQ R8, R10
-	JL   exponential
-	MOVQ R9, R8
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           exponential
+	MOVQ         R9, R8
 
 rest:
 	PREFETCHT0   4096(AX)(R8*4)
@@ -27355,19 +26510,30 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R8*4), Y1, Y2
-	VANDPS       (BX)(R8*4), Y1, Y3
+	VMOVUPS      (AX)(R8*4), Y2
+	VMOVUPS      (BX)(R8*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (DI)(R8*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (SI)(R8*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y2
 	VBROADCASTSS 28(DX), Y3
 	VMAXPS       Y3, Y5, Y3
 	VANDPS       Y5, Y1, Y4
+	VANDPS       Y3, Y1, Y3
 	VMOVUPS      64(SP)(R11*1), Y6
 	VFMADD231PS  Y4, Y3, Y6
 	VMOVUPS      Y6, 64(SP)(R11*1)
@@ -27380,6 +26546,7 @@ rest:
 	VBROADCASTSS 28(DX), Y3
 	VMAXPS       Y3, Y2, Y3
 	VANDPS       Y2, Y1, Y4
+	VANDPS       Y3, Y1, Y3
 	VMOVUPS      256(SP)(R11*1), Y5
 	VFMADD231PS  Y4, Y3, Y5
 	VMOVUPS      Y5, 256(SP)(R11*1)
@@ -27507,17 +26674,12 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
-	VPMOVZXBD    (CX)(R8*1), Y0
-	VPMOVZXBD    8(CX)(R8*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(R8*4), Y0, Y2
-	VANDPS       32(AX)(R8*4), Y1, Y3
-	VANDPS       (BX)(R8*4), Y0, Y0
-	VANDPS       32(BX)(R8*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(R8*4), Y0
+	VMOVUPS      32(AX)(R8*4), Y1
+	VMOVUPS      (BX)(R8*4), Y2
+	VMOVUPS      32(BX)(R8*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -27557,94 +26719,72 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (DI)(R8*4)
 	VMOVUPS      Y1, 32(DI)(R8*4)
-	VPMOVZXBD    (CX)(R8*1), Y2
-	VPMOVZXBD    8(CX)(R8*1), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (AX)(R8*4), Y2, Y4
-	VANDPS       32(AX)(R8*4), Y3, Y5
-	VANDPS       (BX)(R8*4), Y2, Y2
-	VANDPS       32(BX)(R8*4), Y3, Y3
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y3, Y5, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VANDPS       constants<>+0(SB), Y3, Y3
-	VORPS        Y2, Y0, Y0
-	VORPS        Y3, Y1, Y1
-	CMPB         stream+72(FP), $0x00
-	JNE          cachedPast
-	VMOVUPS      Y0, (SI)(R8*4)
-	VMOVUPS      Y1, 32(SI)(R8*4)
-	JMP          cachedStored
-
-cachedPast:
-	VMOVNTPS Y0, (SI)(R8*4)
-	VMOVNTPS Y1, 32(SI)(R8*4)
-
-cachedStored:
-	ADDQ $0x10, R8
-	CMPQ R8, R10
-	JL   exponential
-	MOVQ R9, R8
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           exponential
+	MOVQ         R9, R8
 
 logarithm:
 	VMOVUPS      (DI)(R8*4), Y0
 	VMOVUPS      32(DI)(R8*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(DI)(R8*4)
@@ -27662,19 +26802,30 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R8*4), Y1, Y2
-	VANDPS       (BX)(R8*4), Y1, Y3
+	VMOVUPS      (AX)(R8*4), Y2
+	VMOVUPS      (BX)(R8*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (DI)(R8*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (SI)(R8*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y7
 	VMAXPS       Y7, Y5, Y7
 	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
 	VMOVUPS      128(SP)(R11*1), Y9
 	VFMADD231PS  Y8, Y7, Y9
 	VMOVUPS      Y9, 128(SP)(R11*1)
@@ -27687,6 +26838,7 @@ rest:
 	VBROADCASTSS 28(DX), Y5
 	VMAXPS       Y5, Y6, Y5
 	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
 	VMOVUPS      320(SP)(R11*1), Y8
 	VFMADD231PS  Y7, Y5, Y8
 	VMOVUPS      Y8, 320(SP)(R11*1)
@@ -27697,8 +26849,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y5, Y5
 	VADDPS       384(SP)(R11*1), Y5, Y5
 	VMOVUPS      Y5, 384(SP)(R11*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(DI)(R8*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -27708,9 +26860,10 @@ rest:
 	VBROADCASTSS 4(DX), Y4
 	VBLENDVPS    Y0, Y4, Y3, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R11*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R11*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R11*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R11*1)
 	XORQ         $0x20, R11
 	ADDQ         $0x08, R8
 	CMPQ         R8, R10
@@ -27840,17 +26993,12 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
-	VPMOVZXBD    (CX)(R8*1), Y0
-	VPMOVZXBD    8(CX)(R8*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(R8*4), Y0, Y2
-	VANDPS       32(AX)(R8*4), Y1, Y3
-	VANDPS       (BX)(R8*4), Y0, Y0
-	VANDPS       32(BX)(R8*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(R8*4), Y0
+	VMOVUPS      32(AX)(R8*4), Y1
+	VMOVUPS      (BX)(R8*4), Y2
+	VMOVUPS      32(BX)(R8*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -27890,94 +27038,72 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (DI)(R8*4)
 	VMOVUPS      Y1, 32(DI)(R8*4)
-	VPMOVZXBD    (CX)(R8*1), Y2
-	VPMOVZXBD    8(CX)(R8*1), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (AX)(R8*4), Y2, Y4
-	VANDPS       32(AX)(R8*4), Y3, Y5
-	VANDPS       (BX)(R8*4), Y2, Y2
-	VANDPS       32(BX)(R8*4), Y3, Y3
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y3, Y5, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VANDPS       constants<>+0(SB), Y3, Y3
-	VORPS        Y2, Y0, Y0
-	VORPS        Y3, Y1, Y1
-	CMPB         stream+72(FP), $0x00
-	JNE          cachedPast
-	VMOVUPS      Y0, (SI)(R8*4)
-	VMOVUPS      Y1, 32(SI)(R8*4)
-	JMP          cachedStored
-
-cachedPast:
-	VMOVNTPS Y0, (SI)(R8*4)
-	VMOVNTPS Y1, 32(SI)(R8*4)
-
-cachedStored:
-	ADDQ $0x10, R8
-	CMPQ R8, R10
-	JL   exponential
-	MOVQ R9, R8
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           exponential
+	MOVQ         R9, R8
 
 logarithm:
 	VMOVUPS      (DI)(R8*4), Y0
 	VMOVUPS      32(DI)(R8*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(DI)(R8*4)
@@ -27995,19 +27121,30 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R8*4), Y1, Y2
-	VANDPS       (BX)(R8*4), Y1, Y3
+	VMOVUPS      (AX)(R8*4), Y2
+	VMOVUPS      (BX)(R8*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (DI)(R8*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (SI)(R8*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y7
 	VMAXPS       Y7, Y5, Y7
 	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
 	VMOVUPS      128(SP)(R11*1), Y9
 	VFMADD231PS  Y8, Y7, Y9
 	VMOVUPS      Y9, 128(SP)(R11*1)
@@ -28020,6 +27157,7 @@ rest:
 	VBROADCASTSS 28(DX), Y5
 	VMAXPS       Y5, Y6, Y5
 	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
 	VMOVUPS      320(SP)(R11*1), Y8
 	VFMADD231PS  Y7, Y5, Y8
 	VMOVUPS      Y8, 320(SP)(R11*1)
@@ -28030,8 +27168,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y5, Y5
 	VADDPS       384(SP)(R11*1), Y5, Y5
 	VMOVUPS      Y5, 384(SP)(R11*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(DI)(R8*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -28043,9 +27181,10 @@ rest:
 	VBLENDVPS    Y0, Y5, Y4, Y0
 	VMULPS       Y3, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R11*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, (SP)(R11*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R11*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R11*1)
 	XORQ         $0x20, R11
 	ADDQ         $0x08, R8
 	CMPQ         R8, R10
@@ -28175,17 +27314,12 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
-	VPMOVZXBD    (CX)(R8*1), Y0
-	VPMOVZXBD    8(CX)(R8*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (AX)(R8*4), Y0, Y2
-	VANDPS       32(AX)(R8*4), Y1, Y3
-	VANDPS       (BX)(R8*4), Y0, Y0
-	VANDPS       32(BX)(R8*4), Y1, Y1
-	VSUBPS       Y0, Y2, Y0
-	VSUBPS       Y1, Y3, Y1
+	VMOVUPS      (AX)(R8*4), Y0
+	VMOVUPS      32(AX)(R8*4), Y1
+	VMOVUPS      (BX)(R8*4), Y2
+	VMOVUPS      32(BX)(R8*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VORPS        constants<>+0(SB), Y0, Y0
 	VORPS        constants<>+0(SB), Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
@@ -28225,94 +27359,72 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (DI)(R8*4)
 	VMOVUPS      Y1, 32(DI)(R8*4)
-	VPMOVZXBD    (CX)(R8*1), Y2
-	VPMOVZXBD    8(CX)(R8*1), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (AX)(R8*4), Y2, Y4
-	VANDPS       32(AX)(R8*4), Y3, Y5
-	VANDPS       (BX)(R8*4), Y2, Y2
-	VANDPS       32(BX)(R8*4), Y3, Y3
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y3, Y5, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VANDPS       constants<>+0(SB), Y3, Y3
-	VORPS        Y2, Y0, Y0
-	VORPS        Y3, Y1, Y1
-	CMPB         stream+72(FP), $0x00
-	JNE          cachedPast
-	VMOVUPS      Y0, (SI)(R8*4)
-	VMOVUPS      Y1, 32(SI)(R8*4)
-	JMP          cachedStored
-
-cachedPast:
-	VMOVNTPS Y0, (SI)(R8*4)
-	VMOVNTPS Y1, 32(SI)(R8*4)
-
-cachedStored:
-	ADDQ $0x10, R8
-	CMPQ R8, R10
-	JL   exponential
-	MOVQ R9, R8
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           exponential
+	MOVQ         R9, R8
 
 logarithm:
 	VMOVUPS      (DI)(R8*4), Y0
 	VMOVUPS      32(DI)(R8*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(DI)(R8*4)
@@ -28330,19 +27442,30 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R8*4), Y1, Y2
-	VANDPS       (BX)(R8*4), Y1, Y3
+	VMOVUPS      (AX)(R8*4), Y2
+	VMOVUPS      (BX)(R8*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (DI)(R8*4), Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (SI)(R8*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 28(DX), Y7
 	VMAXPS       Y7, Y5, Y7
 	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
 	VMOVUPS      128(SP)(R11*1), Y9
 	VFMADD231PS  Y8, Y7, Y9
 	VMOVUPS      Y9, 128(SP)(R11*1)
@@ -28355,6 +27478,7 @@ rest:
 	VBROADCASTSS 28(DX), Y5
 	VMAXPS       Y5, Y6, Y5
 	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
 	VMOVUPS      320(SP)(R11*1), Y8
 	VFMADD231PS  Y7, Y5, Y8
 	VMOVUPS      Y8, 320(SP)(R11*1)
@@ -28365,8 +27489,8 @@ rest:
 	VANDPS       constants<>+256(SB), Y5, Y5
 	VADDPS       384(SP)(R11*1), Y5, Y5
 	VMOVUPS      Y5, 384(SP)(R11*1)
-	VXORPS       constants<>+0(SB), Y2, Y5
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(DI)(R8*4), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -28379,7 +27503,7 @@ rest:
 	VMINPS       Y2, Y6, Y2
 	VSUBPS       Y3, Y2, Y2
 	VMULPS       Y5, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y3
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
 	VMOVMSKPS    Y3, R9
 	CMPL         R9, $0xff
 	JEQ          small
@@ -28402,10 +27526,10 @@ rest:
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -28429,9 +27553,10 @@ power:
 	VBLENDVPS    Y0, Y5, Y3, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      (SP)(R11*1), Y1
-	VFMADD231PS  Y0, Y4, Y1
-	VMOVUPS      Y1, (SP)(R11*1)
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R11*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R11*1)
 	XORQ         $0x20, R11
 	ADDQ         $0x08, R8
 	CMPQ         R8, R10
@@ -28554,11 +27679,9 @@ rest:
 	VPCMPEQD     Y2, Y0, Y0
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      (DX)(SI*4), Y3
-	VANDPS       constants<>+832(SB), Y3, Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y2
 	VBROADCASTSS 36(CX), Y6
@@ -28625,11 +27748,9 @@ rest:
 	VPCMPEQD     Y2, Y0, Y0
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      (DX)(SI*4), Y3
-	VANDPS       constants<>+832(SB), Y3, Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(CX), Y7
@@ -28645,8 +27766,8 @@ rest:
 	VSUBPS       Y5, Y7, Y5
 	VMULPS       Y4, Y3, Y6
 	VMULPS       Y6, Y5, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
 	VBROADCASTSS 16(CX), Y3
 	VBROADCASTSS 12(CX), Y4
@@ -28702,48 +27823,48 @@ turn:
 logarithm:
 	VMOVUPS      (SI)(R9*4), Y0
 	VMOVUPS      32(SI)(R9*4), Y1
-	VANDPS       constants<>+832(SB), Y0, Y0
-	VANDPS       constants<>+832(SB), Y1, Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VANDPS       constants<>+896(SB), Y0, Y0
+	VANDPS       constants<>+896(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(R8)(R9*4)
@@ -28762,15 +27883,13 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R9*4), Y1, Y2
-	VANDPS       (BX)(R9*4), Y1, Y3
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (SI)(R9*4), Y3
-	VANDPS       constants<>+832(SB), Y3, Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(DX), Y7
@@ -28786,8 +27905,8 @@ rest:
 	VSUBPS       Y5, Y7, Y5
 	VMULPS       Y4, Y3, Y6
 	VMULPS       Y6, Y5, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(R8)(R9*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y6
@@ -28799,15 +27918,15 @@ rest:
 	VBLENDVPS    Y0, Y7, Y6, Y6
 	VMULPS       Y4, Y6, Y6
 	VANDPS       Y6, Y1, Y6
-	VMOVUPS      (SP)(R12*1), Y7
-	VFMADD231PS  Y6, Y2, Y7
-	VMOVUPS      Y7, (SP)(R12*1)
+	VANDPS       Y2, Y1, Y7
+	VMOVUPS      (SP)(R12*1), Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMOVUPS      Y8, (SP)(R12*1)
 	VBROADCASTSS 16(DX), Y6
 	VBROADCASTSS 12(DX), Y7
 	VBLENDVPS    Y0, Y7, Y6, Y0
-	VBROADCASTSS constants<>+256(SB), Y6
-	VSUBPS       Y3, Y6, Y6
-	VADDPS       Y6, Y6, Y6
+	VBROADCASTSS constants<>+448(SB), Y6
+	VFNMADD231PS constants<>+448(SB), Y3, Y6
 	VMULPS       Y4, Y0, Y0
 	VFMADD231PS  Y2, Y6, Y3
 	VMULPS       Y3, Y0, Y0
@@ -28873,48 +27992,48 @@ turn:
 logarithm:
 	VMOVUPS      (SI)(R9*4), Y0
 	VMOVUPS      32(SI)(R9*4), Y1
-	VANDPS       constants<>+832(SB), Y0, Y0
-	VANDPS       constants<>+832(SB), Y1, Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
+	VANDPS       constants<>+896(SB), Y0, Y0
+	VANDPS       constants<>+896(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
 	VFMADD231PS  constants<>+448(SB), Y0, Y4
 	VFMADD231PS  constants<>+448(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(R8)(R9*4)
@@ -28933,15 +28052,13 @@ rest:
 	VPCMPGTD     Y0, Y1, Y1
 	VBROADCASTSS (DX), Y2
 	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R9*4), Y1, Y2
-	VANDPS       (BX)(R9*4), Y1, Y3
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
 	VSUBPS       Y3, Y2, Y2
 	VMOVUPS      (SI)(R9*4), Y3
-	VANDPS       constants<>+832(SB), Y3, Y3
-	VADDPS       constants<>+256(SB), Y3, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
 	VBLENDVPS    Y2, Y3, Y4, Y5
 	VBLENDVPS    Y2, Y4, Y3, Y6
 	VBROADCASTSS 36(DX), Y7
@@ -28957,8 +28074,8 @@ rest:
 	VSUBPS       Y5, Y7, Y5
 	VMULPS       Y4, Y3, Y6
 	VMULPS       Y6, Y5, Y5
-	VXORPS       constants<>+0(SB), Y2, Y6
-	VBLENDVPS    Y0, Y6, Y2, Y2
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y3
 	VMOVUPS      4096(R8)(R9*4), Y4
 	VBROADCASTSS constants<>+64(SB), Y6
@@ -28971,7 +28088,7 @@ rest:
 	VMINPS       Y2, Y8, Y2
 	VSUBPS       Y4, Y2, Y2
 	VMULPS       Y7, Y2, Y2
-	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y4
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
 	VMOVMSKPS    Y4, R10
 	CMPL         R10, $0xff
 	JEQ          small
@@ -28994,10 +28111,10 @@ rest:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y7
 	VPSUBD       Y7, Y4, Y4
-	VPADDD       constants<>+928(SB), Y7, Y7
+	VPADDD       constants<>+1152(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y2, Y2
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -29021,9 +28138,10 @@ power:
 	VBLENDVPS    Y0, Y7, Y4, Y4
 	VMULPS       Y2, Y4, Y4
 	VANDPS       Y4, Y1, Y4
-	VMOVUPS      (SP)(R12*1), Y7
-	VFMADD231PS  Y4, Y6, Y7
-	VMOVUPS      Y7, (SP)(R12*1)
+	VANDPS       Y6, Y1, Y7
+	VMOVUPS      (SP)(R12*1), Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VMOVUPS      Y8, (SP)(R12*1)
 	VBROADCASTSS 16(DX), Y4
 	VBROADCASTSS 12(DX), Y7
 	VBLENDVPS    Y0, Y7, Y4, Y4
@@ -29183,15 +28301,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -29202,8 +28320,8 @@ exponential:
 	VBROADCASTSS (R9), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(BX*4), Y4
 	VMOVUPS      2080(DX)(BX*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -29265,9 +28383,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(BX*4), Y5
 	VSUBPS       Y2, Y5, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y5
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y5
 	VADDPS       constants<>+256(SB), Y0, Y6
-	VPSUBD       constants<>+864(SB), Y6, Y7
+	VPSUBD       constants<>+928(SB), Y6, Y7
 	VPSRAD       $0x17, Y7, Y7
 	VPSLLD       $0x17, Y7, Y8
 	VPSUBD       Y8, Y6, Y6
@@ -29276,18 +28394,18 @@ own:
 	VBLENDVPS    Y5, Y6, Y0, Y6
 	VANDPS       Y7, Y5, Y5
 	VMULPS       Y6, Y6, Y7
-	VBROADCASTSS constants<>+736(SB), Y8
-	VFMADD231PS  constants<>+768(SB), Y6, Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y6, Y9
+	VBROADCASTSS constants<>+800(SB), Y8
+	VFMADD231PS  constants<>+960(SB), Y6, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+992(SB), Y6, Y9
 	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS constants<>+608(SB), Y8
-	VFMADD231PS  constants<>+640(SB), Y6, Y8
+	VBROADCASTSS constants<>+672(SB), Y8
+	VFMADD231PS  constants<>+1024(SB), Y6, Y8
 	VFMADD231PS  Y7, Y9, Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y6, Y9
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+1056(SB), Y6, Y9
 	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS constants<>+480(SB), Y8
+	VBROADCASTSS constants<>+1088(SB), Y8
 	VFMADD231PS  Y6, Y9, Y8
 	VMULPS       constants<>+192(SB), Y5, Y9
 	VADDPS       Y6, Y9, Y10
@@ -29434,15 +28552,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -29453,8 +28571,8 @@ exponential:
 	VBROADCASTSS (R9), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(BX*4), Y4
 	VMOVUPS      2080(DX)(BX*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -29516,9 +28634,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(BX*4), Y5
 	VSUBPS       Y2, Y5, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y5
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y5
 	VADDPS       constants<>+256(SB), Y0, Y6
-	VPSUBD       constants<>+864(SB), Y6, Y7
+	VPSUBD       constants<>+928(SB), Y6, Y7
 	VPSRAD       $0x17, Y7, Y7
 	VPSLLD       $0x17, Y7, Y8
 	VPSUBD       Y8, Y6, Y6
@@ -29527,18 +28645,18 @@ own:
 	VBLENDVPS    Y5, Y6, Y0, Y6
 	VANDPS       Y7, Y5, Y5
 	VMULPS       Y6, Y6, Y7
-	VBROADCASTSS constants<>+736(SB), Y8
-	VFMADD231PS  constants<>+768(SB), Y6, Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y6, Y9
+	VBROADCASTSS constants<>+800(SB), Y8
+	VFMADD231PS  constants<>+960(SB), Y6, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+992(SB), Y6, Y9
 	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS constants<>+608(SB), Y8
-	VFMADD231PS  constants<>+640(SB), Y6, Y8
+	VBROADCASTSS constants<>+672(SB), Y8
+	VFMADD231PS  constants<>+1024(SB), Y6, Y8
 	VFMADD231PS  Y7, Y9, Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y6, Y9
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+1056(SB), Y6, Y9
 	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS constants<>+480(SB), Y8
+	VBROADCASTSS constants<>+1088(SB), Y8
 	VFMADD231PS  Y6, Y9, Y8
 	VMULPS       constants<>+192(SB), Y5, Y9
 	VADDPS       Y6, Y9, Y10
@@ -29555,7 +28673,7 @@ own:
 	VADDPS       constants<>+256(SB), Y3, Y3
 	VBLENDVPS    Y5, Y0, Y3, Y0
 	VMULPS       Y1, Y0, Y0
-	VBROADCASTSS constants<>+896(SB), Y1
+	VBROADCASTSS constants<>+1120(SB), Y1
 	VMAXPS       Y0, Y1, Y1
 	VMULPS       Y0, Y0, Y0
 	VMULPS       Y0, Y4, Y0
@@ -29689,15 +28807,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -29708,8 +28826,8 @@ exponential:
 	VBROADCASTSS (R9), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(BX*4), Y4
 	VMOVUPS      2080(DX)(BX*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -29774,9 +28892,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(BX*4), Y6
 	VSUBPS       Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y6
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y6
 	VADDPS       constants<>+256(SB), Y0, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSUBD       constants<>+928(SB), Y7, Y8
 	VPSRAD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y8, Y9
 	VPSUBD       Y9, Y7, Y7
@@ -29785,18 +28903,18 @@ own:
 	VBLENDVPS    Y6, Y7, Y0, Y7
 	VANDPS       Y8, Y6, Y6
 	VMULPS       Y7, Y7, Y8
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD231PS  constants<>+768(SB), Y7, Y9
-	VBROADCASTSS constants<>+672(SB), Y10
-	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VBROADCASTSS constants<>+800(SB), Y9
+	VFMADD231PS  constants<>+960(SB), Y7, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD231PS  constants<>+992(SB), Y7, Y10
 	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+608(SB), Y9
-	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+1024(SB), Y7, Y9
 	VFMADD231PS  Y8, Y10, Y9
-	VBROADCASTSS constants<>+544(SB), Y10
-	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VBROADCASTSS constants<>+608(SB), Y10
+	VFMADD231PS  constants<>+1056(SB), Y7, Y10
 	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+480(SB), Y9
+	VBROADCASTSS constants<>+1088(SB), Y9
 	VFMADD231PS  Y7, Y10, Y9
 	VMULPS       constants<>+192(SB), Y6, Y10
 	VADDPS       Y7, Y10, Y11
@@ -29813,27 +28931,27 @@ own:
 	VADDPS       constants<>+256(SB), Y3, Y3
 	VBLENDVPS    Y6, Y0, Y3, Y0
 	VMULPS       Y1, Y0, Y0
-	VBROADCASTSS constants<>+896(SB), Y1
+	VBROADCASTSS constants<>+1120(SB), Y1
 	VMAXPS       Y0, Y1, Y0
-	VPSUBD       constants<>+864(SB), Y0, Y1
+	VPSUBD       constants<>+928(SB), Y0, Y1
 	VPSRAD       $0x17, Y1, Y1
 	VPSLLD       $0x17, Y1, Y3
 	VPSUBD       Y3, Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VSUBPS       constants<>+256(SB), Y0, Y0
 	VMULPS       Y0, Y0, Y3
-	VBROADCASTSS constants<>+736(SB), Y6
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VBROADCASTSS constants<>+672(SB), Y7
-	VFMADD231PS  constants<>+704(SB), Y0, Y7
+	VBROADCASTSS constants<>+800(SB), Y6
+	VFMADD231PS  constants<>+960(SB), Y0, Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+992(SB), Y0, Y7
 	VFMADD231PS  Y3, Y6, Y7
-	VBROADCASTSS constants<>+608(SB), Y6
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VBROADCASTSS constants<>+672(SB), Y6
+	VFMADD231PS  constants<>+1024(SB), Y0, Y6
 	VFMADD231PS  Y3, Y7, Y6
-	VBROADCASTSS constants<>+544(SB), Y7
-	VFMADD231PS  constants<>+576(SB), Y0, Y7
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+1056(SB), Y0, Y7
 	VFMADD231PS  Y3, Y6, Y7
-	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+1088(SB), Y6
 	VFMADD231PS  Y0, Y7, Y6
 	VMULPS       constants<>+192(SB), Y1, Y7
 	VADDPS       Y0, Y7, Y8
@@ -29862,10 +28980,10 @@ own:
 	VCVTPS2DQ    Y1, Y1
 	VPSRAD       $0x01, Y1, Y3
 	VPSUBD       Y3, Y1, Y1
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y0, Y0
-	VPADDD       constants<>+928(SB), Y1, Y1
+	VPADDD       constants<>+1152(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMULPS       Y0, Y4, Y0
@@ -29999,15 +29117,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -30018,8 +29136,8 @@ exponential:
 	VBROADCASTSS (R9), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(BX*4), Y4
 	VMOVUPS      2080(DX)(BX*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -30216,15 +29334,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -30235,8 +29353,8 @@ exponential:
 	VBROADCASTSS (R9), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(BX*4), Y4
 	VMOVUPS      2080(DX)(BX*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -30298,9 +29416,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(BX*4), Y5
 	VSUBPS       Y2, Y5, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y5
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y5
 	VADDPS       constants<>+256(SB), Y0, Y6
-	VPSUBD       constants<>+864(SB), Y6, Y7
+	VPSUBD       constants<>+928(SB), Y6, Y7
 	VPSRAD       $0x17, Y7, Y7
 	VPSLLD       $0x17, Y7, Y8
 	VPSUBD       Y8, Y6, Y6
@@ -30309,18 +29427,18 @@ own:
 	VBLENDVPS    Y5, Y6, Y0, Y6
 	VANDPS       Y7, Y5, Y5
 	VMULPS       Y6, Y6, Y7
-	VBROADCASTSS constants<>+736(SB), Y8
-	VFMADD231PS  constants<>+768(SB), Y6, Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y6, Y9
+	VBROADCASTSS constants<>+800(SB), Y8
+	VFMADD231PS  constants<>+960(SB), Y6, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+992(SB), Y6, Y9
 	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS constants<>+608(SB), Y8
-	VFMADD231PS  constants<>+640(SB), Y6, Y8
+	VBROADCASTSS constants<>+672(SB), Y8
+	VFMADD231PS  constants<>+1024(SB), Y6, Y8
 	VFMADD231PS  Y7, Y9, Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y6, Y9
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+1056(SB), Y6, Y9
 	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS constants<>+480(SB), Y8
+	VBROADCASTSS constants<>+1088(SB), Y8
 	VFMADD231PS  Y6, Y9, Y8
 	VMULPS       constants<>+192(SB), Y5, Y9
 	VADDPS       Y6, Y9, Y10
@@ -30515,15 +29633,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -30534,8 +29652,8 @@ exponential:
 	VBROADCASTSS (R9), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(BX*4), Y4
 	VMOVUPS      2080(DX)(BX*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -30597,9 +29715,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(BX*4), Y5
 	VSUBPS       Y2, Y5, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y5
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y5
 	VADDPS       constants<>+256(SB), Y0, Y6
-	VPSUBD       constants<>+864(SB), Y6, Y7
+	VPSUBD       constants<>+928(SB), Y6, Y7
 	VPSRAD       $0x17, Y7, Y7
 	VPSLLD       $0x17, Y7, Y8
 	VPSUBD       Y8, Y6, Y6
@@ -30608,18 +29726,18 @@ own:
 	VBLENDVPS    Y5, Y6, Y0, Y6
 	VANDPS       Y7, Y5, Y5
 	VMULPS       Y6, Y6, Y7
-	VBROADCASTSS constants<>+736(SB), Y8
-	VFMADD231PS  constants<>+768(SB), Y6, Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y6, Y9
+	VBROADCASTSS constants<>+800(SB), Y8
+	VFMADD231PS  constants<>+960(SB), Y6, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+992(SB), Y6, Y9
 	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS constants<>+608(SB), Y8
-	VFMADD231PS  constants<>+640(SB), Y6, Y8
+	VBROADCASTSS constants<>+672(SB), Y8
+	VFMADD231PS  constants<>+1024(SB), Y6, Y8
 	VFMADD231PS  Y7, Y9, Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y6, Y9
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+1056(SB), Y6, Y9
 	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS constants<>+480(SB), Y8
+	VBROADCASTSS constants<>+1088(SB), Y8
 	VFMADD231PS  Y6, Y9, Y8
 	VMULPS       constants<>+192(SB), Y5, Y9
 	VADDPS       Y6, Y9, Y10
@@ -30636,7 +29754,7 @@ own:
 	VADDPS       constants<>+256(SB), Y3, Y3
 	VBLENDVPS    Y5, Y0, Y3, Y0
 	VMULPS       Y1, Y0, Y0
-	VBROADCASTSS constants<>+896(SB), Y1
+	VBROADCASTSS constants<>+1120(SB), Y1
 	VMAXPS       Y0, Y1, Y1
 	VMULPS       Y0, Y0, Y0
 	VMULPS       Y0, Y4, Y0
@@ -30818,15 +29936,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -30837,8 +29955,8 @@ exponential:
 	VBROADCASTSS (R9), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(BX*4), Y4
 	VMOVUPS      2080(DX)(BX*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -30903,9 +30021,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(BX*4), Y6
 	VSUBPS       Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y6
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y6
 	VADDPS       constants<>+256(SB), Y0, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSUBD       constants<>+928(SB), Y7, Y8
 	VPSRAD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y8, Y9
 	VPSUBD       Y9, Y7, Y7
@@ -30914,18 +30032,18 @@ own:
 	VBLENDVPS    Y6, Y7, Y0, Y7
 	VANDPS       Y8, Y6, Y6
 	VMULPS       Y7, Y7, Y8
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD231PS  constants<>+768(SB), Y7, Y9
-	VBROADCASTSS constants<>+672(SB), Y10
-	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VBROADCASTSS constants<>+800(SB), Y9
+	VFMADD231PS  constants<>+960(SB), Y7, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD231PS  constants<>+992(SB), Y7, Y10
 	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+608(SB), Y9
-	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+1024(SB), Y7, Y9
 	VFMADD231PS  Y8, Y10, Y9
-	VBROADCASTSS constants<>+544(SB), Y10
-	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VBROADCASTSS constants<>+608(SB), Y10
+	VFMADD231PS  constants<>+1056(SB), Y7, Y10
 	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+480(SB), Y9
+	VBROADCASTSS constants<>+1088(SB), Y9
 	VFMADD231PS  Y7, Y10, Y9
 	VMULPS       constants<>+192(SB), Y6, Y10
 	VADDPS       Y7, Y10, Y11
@@ -30942,27 +30060,27 @@ own:
 	VADDPS       constants<>+256(SB), Y3, Y3
 	VBLENDVPS    Y6, Y0, Y3, Y0
 	VMULPS       Y1, Y0, Y0
-	VBROADCASTSS constants<>+896(SB), Y1
+	VBROADCASTSS constants<>+1120(SB), Y1
 	VMAXPS       Y0, Y1, Y0
-	VPSUBD       constants<>+864(SB), Y0, Y1
+	VPSUBD       constants<>+928(SB), Y0, Y1
 	VPSRAD       $0x17, Y1, Y1
 	VPSLLD       $0x17, Y1, Y3
 	VPSUBD       Y3, Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VSUBPS       constants<>+256(SB), Y0, Y0
 	VMULPS       Y0, Y0, Y3
-	VBROADCASTSS constants<>+736(SB), Y6
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VBROADCASTSS constants<>+672(SB), Y7
-	VFMADD231PS  constants<>+704(SB), Y0, Y7
+	VBROADCASTSS constants<>+800(SB), Y6
+	VFMADD231PS  constants<>+960(SB), Y0, Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+992(SB), Y0, Y7
 	VFMADD231PS  Y3, Y6, Y7
-	VBROADCASTSS constants<>+608(SB), Y6
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VBROADCASTSS constants<>+672(SB), Y6
+	VFMADD231PS  constants<>+1024(SB), Y0, Y6
 	VFMADD231PS  Y3, Y7, Y6
-	VBROADCASTSS constants<>+544(SB), Y7
-	VFMADD231PS  constants<>+576(SB), Y0, Y7
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+1056(SB), Y0, Y7
 	VFMADD231PS  Y3, Y6, Y7
-	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+1088(SB), Y6
 	VFMADD231PS  Y0, Y7, Y6
 	VMULPS       constants<>+192(SB), Y1, Y7
 	VADDPS       Y0, Y7, Y8
@@ -30991,10 +30109,10 @@ own:
 	VCVTPS2DQ    Y1, Y1
 	VPSRAD       $0x01, Y1, Y3
 	VPSUBD       Y3, Y1, Y1
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y0, Y0
-	VPADDD       constants<>+928(SB), Y1, Y1
+	VPADDD       constants<>+1152(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMULPS       Y0, Y4, Y0
@@ -31177,15 +30295,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -31196,8 +30314,8 @@ exponential:
 	VBROADCASTSS (R10), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(SI*4), Y4
 	VMOVUPS      2080(DX)(SI*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -31262,9 +30380,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(SI*4), Y6
 	VSUBPS       Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y6
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y6
 	VADDPS       constants<>+256(SB), Y0, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSUBD       constants<>+928(SB), Y7, Y8
 	VPSRAD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y8, Y9
 	VPSUBD       Y9, Y7, Y7
@@ -31273,18 +30391,18 @@ own:
 	VBLENDVPS    Y6, Y7, Y0, Y7
 	VANDPS       Y8, Y6, Y6
 	VMULPS       Y7, Y7, Y8
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD231PS  constants<>+768(SB), Y7, Y9
-	VBROADCASTSS constants<>+672(SB), Y10
-	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VBROADCASTSS constants<>+800(SB), Y9
+	VFMADD231PS  constants<>+960(SB), Y7, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD231PS  constants<>+992(SB), Y7, Y10
 	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+608(SB), Y9
-	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+1024(SB), Y7, Y9
 	VFMADD231PS  Y8, Y10, Y9
-	VBROADCASTSS constants<>+544(SB), Y10
-	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VBROADCASTSS constants<>+608(SB), Y10
+	VFMADD231PS  constants<>+1056(SB), Y7, Y10
 	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+480(SB), Y9
+	VBROADCASTSS constants<>+1088(SB), Y9
 	VFMADD231PS  Y7, Y10, Y9
 	VMULPS       constants<>+192(SB), Y6, Y10
 	VADDPS       Y7, Y10, Y11
@@ -31483,15 +30601,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -31502,8 +30620,8 @@ exponential:
 	VBROADCASTSS (R10), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(SI*4), Y4
 	VMOVUPS      2080(DX)(SI*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -31571,9 +30689,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(SI*4), Y7
 	VSUBPS       Y2, Y7, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y7
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y7
 	VADDPS       constants<>+256(SB), Y0, Y8
-	VPSUBD       constants<>+864(SB), Y8, Y9
+	VPSUBD       constants<>+928(SB), Y8, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
 	VPSUBD       Y10, Y8, Y8
@@ -31582,18 +30700,18 @@ own:
 	VBLENDVPS    Y7, Y8, Y0, Y8
 	VANDPS       Y9, Y7, Y7
 	VMULPS       Y8, Y8, Y9
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD231PS  constants<>+768(SB), Y8, Y10
-	VBROADCASTSS constants<>+672(SB), Y11
-	VFMADD231PS  constants<>+704(SB), Y8, Y11
+	VBROADCASTSS constants<>+800(SB), Y10
+	VFMADD231PS  constants<>+960(SB), Y8, Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+992(SB), Y8, Y11
 	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+608(SB), Y10
-	VFMADD231PS  constants<>+640(SB), Y8, Y10
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+1024(SB), Y8, Y10
 	VFMADD231PS  Y9, Y11, Y10
-	VBROADCASTSS constants<>+544(SB), Y11
-	VFMADD231PS  constants<>+576(SB), Y8, Y11
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+1056(SB), Y8, Y11
 	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+480(SB), Y10
+	VBROADCASTSS constants<>+1088(SB), Y10
 	VFMADD231PS  Y8, Y11, Y10
 	VMULPS       constants<>+192(SB), Y7, Y11
 	VADDPS       Y8, Y11, Y12
@@ -31610,7 +30728,7 @@ own:
 	VADDPS       constants<>+256(SB), Y8, Y8
 	VBLENDVPS    Y7, Y0, Y8, Y0
 	VMULPS       Y1, Y0, Y0
-	VBROADCASTSS constants<>+896(SB), Y7
+	VBROADCASTSS constants<>+1120(SB), Y7
 	VMAXPS       Y0, Y7, Y7
 	VMULPS       Y0, Y0, Y8
 	VMULPS       Y8, Y4, Y4
@@ -31803,15 +30921,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -31822,8 +30940,8 @@ exponential:
 	VBROADCASTSS (R10), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(SI*4), Y4
 	VMOVUPS      2080(DX)(SI*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -31891,9 +31009,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(SI*4), Y7
 	VSUBPS       Y2, Y7, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y7
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y7
 	VADDPS       constants<>+256(SB), Y0, Y8
-	VPSUBD       constants<>+864(SB), Y8, Y9
+	VPSUBD       constants<>+928(SB), Y8, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
 	VPSUBD       Y10, Y8, Y8
@@ -31902,18 +31020,18 @@ own:
 	VBLENDVPS    Y7, Y8, Y0, Y8
 	VANDPS       Y9, Y7, Y7
 	VMULPS       Y8, Y8, Y9
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD231PS  constants<>+768(SB), Y8, Y10
-	VBROADCASTSS constants<>+672(SB), Y11
-	VFMADD231PS  constants<>+704(SB), Y8, Y11
+	VBROADCASTSS constants<>+800(SB), Y10
+	VFMADD231PS  constants<>+960(SB), Y8, Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+992(SB), Y8, Y11
 	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+608(SB), Y10
-	VFMADD231PS  constants<>+640(SB), Y8, Y10
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+1024(SB), Y8, Y10
 	VFMADD231PS  Y9, Y11, Y10
-	VBROADCASTSS constants<>+544(SB), Y11
-	VFMADD231PS  constants<>+576(SB), Y8, Y11
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+1056(SB), Y8, Y11
 	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+480(SB), Y10
+	VBROADCASTSS constants<>+1088(SB), Y10
 	VFMADD231PS  Y8, Y11, Y10
 	VMULPS       constants<>+192(SB), Y7, Y11
 	VADDPS       Y8, Y11, Y12
@@ -31930,27 +31048,27 @@ own:
 	VADDPS       constants<>+256(SB), Y8, Y8
 	VBLENDVPS    Y7, Y0, Y8, Y0
 	VMULPS       Y1, Y0, Y0
-	VBROADCASTSS constants<>+896(SB), Y7
+	VBROADCASTSS constants<>+1120(SB), Y7
 	VMAXPS       Y0, Y7, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSUBD       constants<>+928(SB), Y7, Y8
 	VPSRAD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y8, Y9
 	VPSUBD       Y9, Y7, Y9
 	VCVTDQ2PS    Y8, Y8
 	VSUBPS       constants<>+256(SB), Y9, Y9
 	VMULPS       Y9, Y9, Y10
-	VBROADCASTSS constants<>+736(SB), Y11
-	VFMADD231PS  constants<>+768(SB), Y9, Y11
-	VBROADCASTSS constants<>+672(SB), Y12
-	VFMADD231PS  constants<>+704(SB), Y9, Y12
+	VBROADCASTSS constants<>+800(SB), Y11
+	VFMADD231PS  constants<>+960(SB), Y9, Y11
+	VBROADCASTSS constants<>+736(SB), Y12
+	VFMADD231PS  constants<>+992(SB), Y9, Y12
 	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+608(SB), Y11
-	VFMADD231PS  constants<>+640(SB), Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y11
+	VFMADD231PS  constants<>+1024(SB), Y9, Y11
 	VFMADD231PS  Y10, Y12, Y11
-	VBROADCASTSS constants<>+544(SB), Y12
-	VFMADD231PS  constants<>+576(SB), Y9, Y12
+	VBROADCASTSS constants<>+608(SB), Y12
+	VFMADD231PS  constants<>+1056(SB), Y9, Y12
 	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+480(SB), Y11
+	VBROADCASTSS constants<>+1088(SB), Y11
 	VFMADD231PS  Y9, Y12, Y11
 	VMULPS       constants<>+192(SB), Y8, Y12
 	VADDPS       Y9, Y12, Y13
@@ -31979,10 +31097,10 @@ own:
 	VCVTPS2DQ    Y9, Y9
 	VPSRAD       $0x01, Y9, Y10
 	VPSUBD       Y10, Y9, Y9
-	VPADDD       constants<>+928(SB), Y10, Y10
+	VPADDD       constants<>+1152(SB), Y10, Y10
 	VPSLLD       $0x17, Y10, Y10
 	VMULPS       Y10, Y8, Y8
-	VPADDD       constants<>+928(SB), Y9, Y9
+	VPADDD       constants<>+1152(SB), Y9, Y9
 	VPSLLD       $0x17, Y9, Y9
 	VMULPS       Y9, Y8, Y8
 	VMULPS       Y8, Y4, Y4
@@ -32175,15 +31293,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -32194,8 +31312,8 @@ exponential:
 	VBROADCASTSS (R9), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(SI*4), Y4
 	VMOVUPS      2080(DX)(SI*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -32276,7 +31394,7 @@ mean:
 	VMOVUPS      1024(DX)(SI*4), Y3
 	VBROADCASTSS (R9), Y4
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VANDPS       Y2, Y3, Y3
 	VPMOVZXBD    (CX)(SI*1), Y4
 	VBROADCASTSS (R9), Y5
@@ -32472,15 +31590,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -32491,8 +31609,8 @@ exponential:
 	VBROADCASTSS (R10), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(SI*4), Y4
 	VMOVUPS      2080(DX)(SI*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -32557,9 +31675,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(SI*4), Y6
 	VSUBPS       Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y6
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y6
 	VADDPS       constants<>+256(SB), Y0, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSUBD       constants<>+928(SB), Y7, Y8
 	VPSRAD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y8, Y9
 	VPSUBD       Y9, Y7, Y7
@@ -32568,18 +31686,18 @@ own:
 	VBLENDVPS    Y6, Y7, Y0, Y7
 	VANDPS       Y8, Y6, Y6
 	VMULPS       Y7, Y7, Y8
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD231PS  constants<>+768(SB), Y7, Y9
-	VBROADCASTSS constants<>+672(SB), Y10
-	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VBROADCASTSS constants<>+800(SB), Y9
+	VFMADD231PS  constants<>+960(SB), Y7, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD231PS  constants<>+992(SB), Y7, Y10
 	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+608(SB), Y9
-	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+1024(SB), Y7, Y9
 	VFMADD231PS  Y8, Y10, Y9
-	VBROADCASTSS constants<>+544(SB), Y10
-	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VBROADCASTSS constants<>+608(SB), Y10
+	VFMADD231PS  constants<>+1056(SB), Y7, Y10
 	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+480(SB), Y9
+	VBROADCASTSS constants<>+1088(SB), Y9
 	VFMADD231PS  Y7, Y10, Y9
 	VMULPS       constants<>+192(SB), Y6, Y10
 	VADDPS       Y7, Y10, Y11
@@ -32660,7 +31778,7 @@ mean:
 	VMOVUPS      1024(DX)(SI*4), Y3
 	VBROADCASTSS (R10), Y4
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VANDPS       Y2, Y3, Y3
 	VPMOVZXBD    (CX)(SI*1), Y4
 	VBROADCASTSS (R10), Y5
@@ -32866,15 +31984,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -32885,8 +32003,8 @@ exponential:
 	VBROADCASTSS (R10), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(SI*4), Y4
 	VMOVUPS      2080(DX)(SI*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -32954,9 +32072,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(SI*4), Y7
 	VSUBPS       Y2, Y7, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y7
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y7
 	VADDPS       constants<>+256(SB), Y0, Y8
-	VPSUBD       constants<>+864(SB), Y8, Y9
+	VPSUBD       constants<>+928(SB), Y8, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
 	VPSUBD       Y10, Y8, Y8
@@ -32965,18 +32083,18 @@ own:
 	VBLENDVPS    Y7, Y8, Y0, Y8
 	VANDPS       Y9, Y7, Y7
 	VMULPS       Y8, Y8, Y9
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD231PS  constants<>+768(SB), Y8, Y10
-	VBROADCASTSS constants<>+672(SB), Y11
-	VFMADD231PS  constants<>+704(SB), Y8, Y11
+	VBROADCASTSS constants<>+800(SB), Y10
+	VFMADD231PS  constants<>+960(SB), Y8, Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+992(SB), Y8, Y11
 	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+608(SB), Y10
-	VFMADD231PS  constants<>+640(SB), Y8, Y10
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+1024(SB), Y8, Y10
 	VFMADD231PS  Y9, Y11, Y10
-	VBROADCASTSS constants<>+544(SB), Y11
-	VFMADD231PS  constants<>+576(SB), Y8, Y11
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+1056(SB), Y8, Y11
 	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+480(SB), Y10
+	VBROADCASTSS constants<>+1088(SB), Y10
 	VFMADD231PS  Y8, Y11, Y10
 	VMULPS       constants<>+192(SB), Y7, Y11
 	VADDPS       Y8, Y11, Y12
@@ -32993,7 +32111,7 @@ own:
 	VADDPS       constants<>+256(SB), Y8, Y8
 	VBLENDVPS    Y7, Y0, Y8, Y0
 	VMULPS       Y1, Y0, Y0
-	VBROADCASTSS constants<>+896(SB), Y7
+	VBROADCASTSS constants<>+1120(SB), Y7
 	VMAXPS       Y0, Y7, Y7
 	VMULPS       Y0, Y0, Y8
 	VMULPS       Y8, Y4, Y4
@@ -33068,7 +32186,7 @@ mean:
 	VMOVUPS      1024(DX)(SI*4), Y3
 	VBROADCASTSS (R10), Y4
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VANDPS       Y2, Y3, Y3
 	VPMOVZXBD    (CX)(SI*1), Y4
 	VBROADCASTSS (R10), Y5
@@ -33274,15 +32392,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -33293,8 +32411,8 @@ exponential:
 	VBROADCASTSS (R10), Y4
 	VPCMPEQD     Y4, Y2, Y2
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y2, Y2
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VMOVUPS      2048(DX)(SI*4), Y4
 	VMOVUPS      2080(DX)(SI*4), Y5
 	VANDPS       Y0, Y2, Y0
@@ -33362,9 +32480,9 @@ own:
 	JNZ          own
 	VMOVUPS      (DX)(SI*4), Y7
 	VSUBPS       Y2, Y7, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y7
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y7
 	VADDPS       constants<>+256(SB), Y0, Y8
-	VPSUBD       constants<>+864(SB), Y8, Y9
+	VPSUBD       constants<>+928(SB), Y8, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
 	VPSUBD       Y10, Y8, Y8
@@ -33373,18 +32491,18 @@ own:
 	VBLENDVPS    Y7, Y8, Y0, Y8
 	VANDPS       Y9, Y7, Y7
 	VMULPS       Y8, Y8, Y9
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD231PS  constants<>+768(SB), Y8, Y10
-	VBROADCASTSS constants<>+672(SB), Y11
-	VFMADD231PS  constants<>+704(SB), Y8, Y11
+	VBROADCASTSS constants<>+800(SB), Y10
+	VFMADD231PS  constants<>+960(SB), Y8, Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+992(SB), Y8, Y11
 	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+608(SB), Y10
-	VFMADD231PS  constants<>+640(SB), Y8, Y10
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+1024(SB), Y8, Y10
 	VFMADD231PS  Y9, Y11, Y10
-	VBROADCASTSS constants<>+544(SB), Y11
-	VFMADD231PS  constants<>+576(SB), Y8, Y11
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+1056(SB), Y8, Y11
 	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+480(SB), Y10
+	VBROADCASTSS constants<>+1088(SB), Y10
 	VFMADD231PS  Y8, Y11, Y10
 	VMULPS       constants<>+192(SB), Y7, Y11
 	VADDPS       Y8, Y11, Y12
@@ -33401,27 +32519,27 @@ own:
 	VADDPS       constants<>+256(SB), Y8, Y8
 	VBLENDVPS    Y7, Y0, Y8, Y0
 	VMULPS       Y1, Y0, Y0
-	VBROADCASTSS constants<>+896(SB), Y7
+	VBROADCASTSS constants<>+1120(SB), Y7
 	VMAXPS       Y0, Y7, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSUBD       constants<>+928(SB), Y7, Y8
 	VPSRAD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y8, Y9
 	VPSUBD       Y9, Y7, Y9
 	VCVTDQ2PS    Y8, Y8
 	VSUBPS       constants<>+256(SB), Y9, Y9
 	VMULPS       Y9, Y9, Y10
-	VBROADCASTSS constants<>+736(SB), Y11
-	VFMADD231PS  constants<>+768(SB), Y9, Y11
-	VBROADCASTSS constants<>+672(SB), Y12
-	VFMADD231PS  constants<>+704(SB), Y9, Y12
+	VBROADCASTSS constants<>+800(SB), Y11
+	VFMADD231PS  constants<>+960(SB), Y9, Y11
+	VBROADCASTSS constants<>+736(SB), Y12
+	VFMADD231PS  constants<>+992(SB), Y9, Y12
 	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+608(SB), Y11
-	VFMADD231PS  constants<>+640(SB), Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y11
+	VFMADD231PS  constants<>+1024(SB), Y9, Y11
 	VFMADD231PS  Y10, Y12, Y11
-	VBROADCASTSS constants<>+544(SB), Y12
-	VFMADD231PS  constants<>+576(SB), Y9, Y12
+	VBROADCASTSS constants<>+608(SB), Y12
+	VFMADD231PS  constants<>+1056(SB), Y9, Y12
 	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+480(SB), Y11
+	VBROADCASTSS constants<>+1088(SB), Y11
 	VFMADD231PS  Y9, Y12, Y11
 	VMULPS       constants<>+192(SB), Y8, Y12
 	VADDPS       Y9, Y12, Y13
@@ -33450,10 +32568,10 @@ own:
 	VCVTPS2DQ    Y9, Y9
 	VPSRAD       $0x01, Y9, Y10
 	VPSUBD       Y10, Y9, Y9
-	VPADDD       constants<>+928(SB), Y10, Y10
+	VPADDD       constants<>+1152(SB), Y10, Y10
 	VPSLLD       $0x17, Y10, Y10
 	VMULPS       Y10, Y8, Y8
-	VPADDD       constants<>+928(SB), Y9, Y9
+	VPADDD       constants<>+1152(SB), Y9, Y9
 	VPSLLD       $0x17, Y9, Y9
 	VMULPS       Y9, Y8, Y8
 	VMULPS       Y8, Y4, Y4
@@ -33528,7 +32646,7 @@ mean:
 	VMOVUPS      1024(DX)(SI*4), Y3
 	VBROADCASTSS (R10), Y4
 	VPCMPEQD     Y4, Y3, Y3
-	VXORPS       constants<>+960(SB), Y3, Y3
+	VXORPS       constants<>+1184(SB), Y3, Y3
 	VANDPS       Y2, Y3, Y3
 	VPMOVZXBD    (CX)(SI*1), Y4
 	VBROADCASTSS (R10), Y5
@@ -33670,15 +32788,15 @@ loop:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
+	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
+	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -33701,46 +32819,46 @@ TEXT ·log1pAVX2(SB), NOSPLIT, $0-24
 loop:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
-	VFMADD231PS  constants<>+448(SB), Y0, Y4
-	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+544(SB), Y1, Y3
+	VBROADCASTSS constants<>+1088(SB), Y4
+	VBROADCASTSS constants<>+1088(SB), Y5
+	VFMADD231PS  constants<>+544(SB), Y0, Y4
+	VFMADD231PS  constants<>+544(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+960(SB), Y0, Y6
+	VFMADD231PS  constants<>+960(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+992(SB), Y0, Y8
+	VFMADD231PS  constants<>+992(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+1024(SB), Y0, Y6
+	VFMADD231PS  constants<>+1024(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+1056(SB), Y0, Y8
+	VFMADD231PS  constants<>+1056(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+1088(SB), Y6
+	VBROADCASTSS constants<>+1088(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -33910,6 +33028,84 @@ word:
 	VZEROUPPER
 	RET
 
+// func widenAVX2(dst *float64, src *float32, sums *float64, n int) (bad uint32)
+// Requires: AVX, AVX2
+TEXT ·widenAVX2(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         sums+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VXORPD       Y0, Y0, Y0
+	VBROADCASTSD constants<>+1216(SB), Y1
+	VXORPD       Y2, Y2, Y2
+	VMOVUPD      (DX), Y3
+	VMOVUPD      32(DX), Y4
+	XORQ         SI, SI
+
+loop:
+	VCVTPS2PD (CX)(SI*4), Y5
+	VCMPPD    $0x19, Y0, Y5, Y6
+	VCMPPD    $0x16, Y1, Y5, Y7
+	VORPD     Y6, Y7, Y7
+	VORPD     Y7, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	VMOVUPD   Y5, (AX)(SI*8)
+	VCVTPS2PD 16(CX)(SI*4), Y5
+	VCMPPD    $0x19, Y0, Y5, Y6
+	VCMPPD    $0x16, Y1, Y5, Y7
+	VORPD     Y6, Y7, Y7
+	VORPD     Y7, Y2, Y2
+	VADDPD    Y5, Y4, Y4
+	VMOVUPD   Y5, 32(AX)(SI*8)
+	ADDQ      $0x08, SI
+	CMPQ      SI, BX
+	JL        loop
+	VMOVUPD   Y3, (DX)
+	VMOVUPD   Y4, 32(DX)
+	VPMOVMSKB Y2, AX
+	MOVL      AX, bad+32(FP)
+	VZEROUPPER
+	RET
+
+// func magnitudesAVX2(dst *float64, around *float64, left *float64, right *float64, up *float64, down *float64, steps *float64, n int)
+// Requires: AVX
+TEXT ·magnitudesAVX2(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         around+8(FP), CX
+	MOVQ         left+16(FP), DX
+	MOVQ         right+24(FP), BX
+	MOVQ         up+32(FP), SI
+	MOVQ         down+40(FP), DI
+	MOVQ         steps+48(FP), R8
+	MOVQ         n+56(FP), R9
+	VBROADCASTSD (R8), Y0
+	VBROADCASTSD 8(R8), Y1
+	VBROADCASTSD constants<>+1248(SB), Y2
+	XORQ         R8, R8
+
+loop:
+	VMOVUPD (BX)(R8*8), Y3
+	VSUBPD  (DX)(R8*8), Y3, Y3
+	VMULPD  Y0, Y3, Y3
+	VMULPD  Y3, Y3, Y3
+	VMOVUPD (DI)(R8*8), Y4
+	VSUBPD  (SI)(R8*8), Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VMULPD  Y4, Y4, Y4
+	VMOVUPD 16(CX)(R8*8), Y5
+	VSUBPD  (CX)(R8*8), Y5, Y5
+	VMULPD  Y2, Y5, Y5
+	VMULPD  Y5, Y5, Y5
+	VADDPD  Y4, Y3, Y3
+	VADDPD  Y5, Y3, Y3
+	VSQRTPD Y3, Y3
+	VMOVUPD Y3, (AX)(R8*8)
+	ADDQ    $0x04, R8
+	CMPQ    R8, R9
+	JL      loop
+	VZEROUPPER
+	RET
+
 // func rowClass32AVX512(args *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowClass32AVX512(SB), NOSPLIT, $0-16
@@ -33937,7 +33133,7 @@ loop:
 	JL             loop
 	VEXTRACTF64X4  $0x01, Z2, Y1
 	VORPS          Y2, Y1, Y1
-	VPTEST         constants<>+992(SB), Y1
+	VPTEST         constants<>+1280(SB), Y1
 	JZ             flag1
 	ORQ            $0x01, 448(AX)
 
@@ -33987,10 +33183,10 @@ loop:
 	PREFETCHT0  2112(DX)(CX*4)
 	VMOVUPS     (DX)(CX*4), Z0
 	VMOVUPS     64(DX)(CX*4), Z1
-	VCMPPS.BCST $0x19, constants<>+1024(SB), Z0, K3
-	VCMPPS.BCST $0x19, constants<>+1024(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1088(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1088(SB), Z1, K6
+	VCMPPS.BCST $0x19, constants<>+1312(SB), Z0, K3
+	VCMPPS.BCST $0x19, constants<>+1312(SB), Z1, K4
+	VCMPPS.BCST $0x16, constants<>+1376(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1376(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
@@ -34040,16 +33236,16 @@ loop:
 	VMOVUPS     64(DX)(CX*4), Z1
 	VCMPPS.BCST $0x19, constants<>+64(SB), Z0, K3
 	VCMPPS.BCST $0x19, constants<>+64(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1152(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1152(SB), Z1, K6
+	VCMPPS.BCST $0x16, constants<>+1440(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1440(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
-	VCMPPS.BCST $0x19, constants<>+1184(SB), Z0, K3
-	VCMPPS.BCST $0x19, constants<>+1184(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1216(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1216(SB), Z1, K6
+	VCMPPS.BCST $0x19, constants<>+1472(SB), Z0, K3
+	VCMPPS.BCST $0x19, constants<>+1472(SB), Z1, K4
+	VCMPPS.BCST $0x16, constants<>+1504(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1504(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	VCMPPS.BCST $0x04, constants<>+64(SB), Z0, K5
@@ -34187,10 +33383,10 @@ loop:
 	VMOVUPS.Z         64(CX)(AX*4), K2, Z1
 	VMOVUPS           (SI)(AX*4), Z2
 	VMOVUPS           64(SI)(AX*4), Z3
-	VBROADCASTSS      constants<>+1280(SB), Z4
-	VBROADCASTSS      constants<>+1280(SB), Z5
-	VFMADD231PS.BCST  constants<>+1248(SB), Z2, Z4
-	VFMADD231PS.BCST  constants<>+1248(SB), Z3, Z5
+	VBROADCASTSS      constants<>+512(SB), Z4
+	VBROADCASTSS      constants<>+512(SB), Z5
+	VFMADD231PS.BCST  constants<>+448(SB), Z2, Z4
+	VFMADD231PS.BCST  constants<>+448(SB), Z3, Z5
 	VMULPS            Z4, Z0, Z0
 	VMULPS            Z5, Z1, Z1
 	VORPS.BCST        constants<>+0(SB), Z0, Z0
@@ -34255,74 +33451,67 @@ loop:
 	VMOVUPS          64(CX)(AX*4), Z1
 	VMOVUPS          128(CX)(AX*4), Z2
 	VMOVUPS          192(CX)(AX*4), Z3
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z0, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K2
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K3
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z3, K4
-	VBROADCASTSS     constants<>+480(SB), Z4
-	VBROADCASTSS     constants<>+480(SB), Z5
-	VBROADCASTSS     constants<>+480(SB), Z6
-	VBROADCASTSS     constants<>+480(SB), Z7
-	VFMADD231PS.BCST constants<>+448(SB), Z0, Z4
-	VFMADD231PS.BCST constants<>+448(SB), Z1, Z5
-	VFMADD231PS.BCST constants<>+448(SB), Z2, Z6
-	VFMADD231PS.BCST constants<>+448(SB), Z3, Z7
-	VBLENDMPS        Z4, Z0, K1, Z0
-	VBLENDMPS        Z5, Z1, K2, Z1
-	VBLENDMPS        Z6, Z2, K3, Z2
-	VBLENDMPS        Z7, Z3, K4, Z3
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z0, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K2
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z2, K3
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z3, K4
+	VBROADCASTSS     constants<>+544(SB), Z4
+	VFMADD213PS.BCST constants<>+1088(SB), Z4, K1, Z0
+	VFMADD213PS.BCST constants<>+1088(SB), Z4, K2, Z1
+	VFMADD213PS.BCST constants<>+1088(SB), Z4, K3, Z2
+	VFMADD213PS.BCST constants<>+1088(SB), Z4, K4, Z3
 	VMULPS           Z0, Z0, Z4
 	VMULPS           Z1, Z1, Z5
 	VMULPS           Z2, Z2, Z6
 	VMULPS           Z3, Z3, Z7
-	VBROADCASTSS     constants<>+736(SB), Z8
-	VBROADCASTSS     constants<>+736(SB), Z9
-	VBROADCASTSS     constants<>+736(SB), Z10
-	VBROADCASTSS     constants<>+736(SB), Z11
-	VFMADD231PS.BCST constants<>+768(SB), Z0, Z8
-	VFMADD231PS.BCST constants<>+768(SB), Z1, Z9
-	VFMADD231PS.BCST constants<>+768(SB), Z2, Z10
-	VFMADD231PS.BCST constants<>+768(SB), Z3, Z11
-	VBROADCASTSS     constants<>+672(SB), Z12
-	VBROADCASTSS     constants<>+672(SB), Z13
-	VBROADCASTSS     constants<>+672(SB), Z14
-	VBROADCASTSS     constants<>+672(SB), Z15
-	VFMADD231PS.BCST constants<>+704(SB), Z0, Z12
-	VFMADD231PS.BCST constants<>+704(SB), Z1, Z13
-	VFMADD231PS.BCST constants<>+704(SB), Z2, Z14
-	VFMADD231PS.BCST constants<>+704(SB), Z3, Z15
+	VBROADCASTSS     constants<>+800(SB), Z8
+	VBROADCASTSS     constants<>+800(SB), Z9
+	VBROADCASTSS     constants<>+800(SB), Z10
+	VBROADCASTSS     constants<>+800(SB), Z11
+	VFMADD231PS.BCST constants<>+960(SB), Z0, Z8
+	VFMADD231PS.BCST constants<>+960(SB), Z1, Z9
+	VFMADD231PS.BCST constants<>+960(SB), Z2, Z10
+	VFMADD231PS.BCST constants<>+960(SB), Z3, Z11
+	VBROADCASTSS     constants<>+736(SB), Z12
+	VBROADCASTSS     constants<>+736(SB), Z13
+	VBROADCASTSS     constants<>+736(SB), Z14
+	VBROADCASTSS     constants<>+736(SB), Z15
+	VFMADD231PS.BCST constants<>+992(SB), Z0, Z12
+	VFMADD231PS.BCST constants<>+992(SB), Z1, Z13
+	VFMADD231PS.BCST constants<>+992(SB), Z2, Z14
+	VFMADD231PS.BCST constants<>+992(SB), Z3, Z15
 	VFMADD231PS      Z4, Z8, Z12
 	VFMADD231PS      Z5, Z9, Z13
 	VFMADD231PS      Z6, Z10, Z14
 	VFMADD231PS      Z7, Z11, Z15
-	VBROADCASTSS     constants<>+608(SB), Z8
-	VBROADCASTSS     constants<>+608(SB), Z9
-	VBROADCASTSS     constants<>+608(SB), Z10
-	VBROADCASTSS     constants<>+608(SB), Z11
-	VFMADD231PS.BCST constants<>+640(SB), Z0, Z8
-	VFMADD231PS.BCST constants<>+640(SB), Z1, Z9
-	VFMADD231PS.BCST constants<>+640(SB), Z2, Z10
-	VFMADD231PS.BCST constants<>+640(SB), Z3, Z11
+	VBROADCASTSS     constants<>+672(SB), Z8
+	VBROADCASTSS     constants<>+672(SB), Z9
+	VBROADCASTSS     constants<>+672(SB), Z10
+	VBROADCASTSS     constants<>+672(SB), Z11
+	VFMADD231PS.BCST constants<>+1024(SB), Z0, Z8
+	VFMADD231PS.BCST constants<>+1024(SB), Z1, Z9
+	VFMADD231PS.BCST constants<>+1024(SB), Z2, Z10
+	VFMADD231PS.BCST constants<>+1024(SB), Z3, Z11
 	VFMADD231PS      Z4, Z12, Z8
 	VFMADD231PS      Z5, Z13, Z9
 	VFMADD231PS      Z6, Z14, Z10
 	VFMADD231PS      Z7, Z15, Z11
-	VBROADCASTSS     constants<>+544(SB), Z12
-	VBROADCASTSS     constants<>+544(SB), Z13
-	VBROADCASTSS     constants<>+544(SB), Z14
-	VBROADCASTSS     constants<>+544(SB), Z15
-	VFMADD231PS.BCST constants<>+576(SB), Z0, Z12
-	VFMADD231PS.BCST constants<>+576(SB), Z1, Z13
-	VFMADD231PS.BCST constants<>+576(SB), Z2, Z14
-	VFMADD231PS.BCST constants<>+576(SB), Z3, Z15
+	VBROADCASTSS     constants<>+608(SB), Z12
+	VBROADCASTSS     constants<>+608(SB), Z13
+	VBROADCASTSS     constants<>+608(SB), Z14
+	VBROADCASTSS     constants<>+608(SB), Z15
+	VFMADD231PS.BCST constants<>+1056(SB), Z0, Z12
+	VFMADD231PS.BCST constants<>+1056(SB), Z1, Z13
+	VFMADD231PS.BCST constants<>+1056(SB), Z2, Z14
+	VFMADD231PS.BCST constants<>+1056(SB), Z3, Z15
 	VFMADD231PS      Z4, Z8, Z12
 	VFMADD231PS      Z5, Z9, Z13
 	VFMADD231PS      Z6, Z10, Z14
 	VFMADD231PS      Z7, Z11, Z15
-	VBROADCASTSS     constants<>+480(SB), Z8
-	VBROADCASTSS     constants<>+480(SB), Z9
-	VBROADCASTSS     constants<>+480(SB), Z10
-	VBROADCASTSS     constants<>+480(SB), Z11
+	VBROADCASTSS     constants<>+1088(SB), Z8
+	VBROADCASTSS     constants<>+1088(SB), Z9
+	VBROADCASTSS     constants<>+1088(SB), Z10
+	VBROADCASTSS     constants<>+1088(SB), Z11
 	VFMADD231PS      Z0, Z12, Z8
 	VFMADD231PS      Z1, Z13, Z9
 	VFMADD231PS      Z2, Z14, Z10
@@ -34331,14 +33520,10 @@ loop:
 	VFMADD231PS      Z5, Z9, Z1
 	VFMADD231PS      Z6, Z10, Z2
 	VFMADD231PS      Z7, Z11, Z3
-	VBROADCASTSS.Z   constants<>+512(SB), K1, Z4
-	VBROADCASTSS.Z   constants<>+512(SB), K2, Z5
-	VBROADCASTSS.Z   constants<>+512(SB), K3, Z6
-	VBROADCASTSS.Z   constants<>+512(SB), K4, Z7
-	VADDPS           Z4, Z0, Z0
-	VADDPS           Z5, Z1, Z1
-	VADDPS           Z6, Z2, Z2
-	VADDPS           Z7, Z3, Z3
+	VADDPS.BCST      constants<>+576(SB), Z0, K1, Z0
+	VADDPS.BCST      constants<>+576(SB), Z1, K2, Z1
+	VADDPS.BCST      constants<>+576(SB), Z2, K3, Z2
+	VADDPS.BCST      constants<>+576(SB), Z3, K4, Z3
 	VMOVUPS          Z0, 4096(CX)(AX*4)
 	VMOVUPS          Z1, 4160(CX)(AX*4)
 	VMOVUPS          Z2, 4224(CX)(AX*4)
@@ -34370,10 +33555,10 @@ loop:
 	VMOVUPS.Z         64(DX)(AX*4), K2, Z1
 	VMOVUPS           (SI)(AX*4), Z2
 	VMOVUPS           64(SI)(AX*4), Z3
-	VBROADCASTSS      constants<>+1280(SB), Z4
-	VBROADCASTSS      constants<>+1280(SB), Z5
-	VFMADD231PS.BCST  constants<>+1248(SB), Z2, Z4
-	VFMADD231PS.BCST  constants<>+1248(SB), Z3, Z5
+	VBROADCASTSS      constants<>+512(SB), Z4
+	VBROADCASTSS      constants<>+512(SB), Z5
+	VFMADD231PS.BCST  constants<>+448(SB), Z2, Z4
+	VFMADD231PS.BCST  constants<>+448(SB), Z3, Z5
 	VMULPS            Z4, Z0, Z0
 	VMULPS            Z5, Z1, Z1
 	VBROADCASTSS      constants<>+64(SB), Z2
@@ -34593,10 +33778,10 @@ loop:
 	VFMADD231PS.BCST (CX), Z7, Z15
 	VMOVUPS          2048(R9)(AX*4), Z16
 	VMOVUPS          2112(R9)(AX*4), Z17
-	VBROADCASTSS     constants<>+1280(SB), Z18
-	VBROADCASTSS     constants<>+1280(SB), Z19
-	VFMADD231PS.BCST constants<>+1248(SB), Z6, Z18
-	VFMADD231PS.BCST constants<>+1248(SB), Z7, Z19
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z6, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z7, Z19
 	VMULPS           Z18, Z4, Z18
 	VMULPS           Z19, Z5, Z19
 	VPMOVD2M         Z18, K3
@@ -34645,10 +33830,10 @@ noElements:
 	VBLENDMPS        Z17, Z19, K4, Z17
 	VFNMADD231PS     Z16, Z10, Z9
 	VFNMADD231PS     Z17, Z11, Z8
-	VBROADCASTSS     constants<>+1280(SB), Z10
-	VBROADCASTSS     constants<>+1280(SB), Z11
-	VFMADD231PS.BCST constants<>+1248(SB), Z6, Z10
-	VFMADD231PS.BCST constants<>+1248(SB), Z7, Z11
+	VBROADCASTSS     constants<>+512(SB), Z10
+	VBROADCASTSS     constants<>+512(SB), Z11
+	VFMADD231PS.BCST constants<>+448(SB), Z6, Z10
+	VFMADD231PS.BCST constants<>+448(SB), Z7, Z11
 	VMOVUPS          2048(R9)(AX*4), Z6
 	VMOVUPS          2112(R9)(AX*4), Z7
 	VMULPS           Z10, Z4, Z4
@@ -34782,10 +33967,10 @@ noElements:
 	VBLENDMPS        Z17, Z19, K4, Z17
 	VFNMADD231PS     Z16, Z10, Z9
 	VFNMADD231PS     Z17, Z11, Z8
-	VBROADCASTSS     constants<>+1280(SB), Z10
-	VBROADCASTSS     constants<>+1280(SB), Z11
-	VFMADD231PS.BCST constants<>+1248(SB), Z6, Z10
-	VFMADD231PS.BCST constants<>+1248(SB), Z7, Z11
+	VBROADCASTSS     constants<>+512(SB), Z10
+	VBROADCASTSS     constants<>+512(SB), Z11
+	VFMADD231PS.BCST constants<>+448(SB), Z6, Z10
+	VFMADD231PS.BCST constants<>+448(SB), Z7, Z11
 	VMOVUPS          2048(R9)(AX*4), Z6
 	VMOVUPS          2112(R9)(AX*4), Z7
 	VMULPS           Z10, Z4, Z4
@@ -34958,12 +34143,12 @@ loop:
 	VDIVPS           Z3, Z4, Z3
 	VMOVUPS          Z2, 6144(CX)(AX*4)
 	VMOVUPS          Z3, 6208(CX)(AX*4)
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z0, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K2
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z0, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K2
 	VADDPS.BCST      constants<>+256(SB), Z0, Z2
 	VADDPS.BCST      constants<>+256(SB), Z1, Z3
-	VPSUBD.BCST      constants<>+864(SB), Z2, Z4
-	VPSUBD.BCST      constants<>+864(SB), Z3, Z5
+	VPSUBD.BCST      constants<>+928(SB), Z2, Z4
+	VPSUBD.BCST      constants<>+928(SB), Z3, Z5
 	VPSRAD           $0x17, Z4, Z4
 	VPSRAD           $0x17, Z5, Z5
 	VPSLLD           $0x17, Z4, Z6
@@ -34980,30 +34165,30 @@ loop:
 	VMOVAPS.Z        Z5, K2, Z3
 	VMULPS           Z0, Z0, Z4
 	VMULPS           Z1, Z1, Z5
-	VBROADCASTSS     constants<>+736(SB), Z6
-	VBROADCASTSS     constants<>+736(SB), Z7
-	VFMADD231PS.BCST constants<>+768(SB), Z0, Z6
-	VFMADD231PS.BCST constants<>+768(SB), Z1, Z7
-	VBROADCASTSS     constants<>+672(SB), Z8
-	VBROADCASTSS     constants<>+672(SB), Z9
-	VFMADD231PS.BCST constants<>+704(SB), Z0, Z8
-	VFMADD231PS.BCST constants<>+704(SB), Z1, Z9
+	VBROADCASTSS     constants<>+800(SB), Z6
+	VBROADCASTSS     constants<>+800(SB), Z7
+	VFMADD231PS.BCST constants<>+960(SB), Z0, Z6
+	VFMADD231PS.BCST constants<>+960(SB), Z1, Z7
+	VBROADCASTSS     constants<>+736(SB), Z8
+	VBROADCASTSS     constants<>+736(SB), Z9
+	VFMADD231PS.BCST constants<>+992(SB), Z0, Z8
+	VFMADD231PS.BCST constants<>+992(SB), Z1, Z9
 	VFMADD231PS      Z4, Z6, Z8
 	VFMADD231PS      Z5, Z7, Z9
-	VBROADCASTSS     constants<>+608(SB), Z6
-	VBROADCASTSS     constants<>+608(SB), Z7
-	VFMADD231PS.BCST constants<>+640(SB), Z0, Z6
-	VFMADD231PS.BCST constants<>+640(SB), Z1, Z7
+	VBROADCASTSS     constants<>+672(SB), Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VFMADD231PS.BCST constants<>+1024(SB), Z0, Z6
+	VFMADD231PS.BCST constants<>+1024(SB), Z1, Z7
 	VFMADD231PS      Z4, Z8, Z6
 	VFMADD231PS      Z5, Z9, Z7
-	VBROADCASTSS     constants<>+544(SB), Z8
-	VBROADCASTSS     constants<>+544(SB), Z9
-	VFMADD231PS.BCST constants<>+576(SB), Z0, Z8
-	VFMADD231PS.BCST constants<>+576(SB), Z1, Z9
+	VBROADCASTSS     constants<>+608(SB), Z8
+	VBROADCASTSS     constants<>+608(SB), Z9
+	VFMADD231PS.BCST constants<>+1056(SB), Z0, Z8
+	VFMADD231PS.BCST constants<>+1056(SB), Z1, Z9
 	VFMADD231PS      Z4, Z6, Z8
 	VFMADD231PS      Z5, Z7, Z9
-	VBROADCASTSS     constants<>+480(SB), Z6
-	VBROADCASTSS     constants<>+480(SB), Z7
+	VBROADCASTSS     constants<>+1088(SB), Z6
+	VBROADCASTSS     constants<>+1088(SB), Z7
 	VFMADD231PS      Z0, Z8, Z6
 	VFMADD231PS      Z1, Z9, Z7
 	VMULPS.BCST      constants<>+192(SB), Z2, Z8
@@ -35056,10 +34241,10 @@ loop:
 	VMOVUPS           6208(BX)(AX*4), Z3
 	VMULPS            Z2, Z0, Z0
 	VMULPS            Z3, Z1, Z1
-	VMAXPS.BCST       constants<>+896(SB), Z0, Z0
-	VMAXPS.BCST       constants<>+896(SB), Z1, Z1
-	VPSUBD.BCST       constants<>+864(SB), Z0, Z2
-	VPSUBD.BCST       constants<>+864(SB), Z1, Z3
+	VMAXPS.BCST       constants<>+1120(SB), Z0, Z0
+	VMAXPS.BCST       constants<>+1120(SB), Z1, Z1
+	VPSUBD.BCST       constants<>+928(SB), Z0, Z2
+	VPSUBD.BCST       constants<>+928(SB), Z1, Z3
 	VPSRAD            $0x17, Z2, Z2
 	VPSRAD            $0x17, Z3, Z3
 	VPSLLD            $0x17, Z2, Z4
@@ -35072,30 +34257,30 @@ loop:
 	VSUBPS.BCST       constants<>+256(SB), Z1, Z1
 	VMULPS            Z0, Z0, Z4
 	VMULPS            Z1, Z1, Z5
-	VBROADCASTSS      constants<>+736(SB), Z6
-	VBROADCASTSS      constants<>+736(SB), Z7
-	VFMADD231PS.BCST  constants<>+768(SB), Z0, Z6
-	VFMADD231PS.BCST  constants<>+768(SB), Z1, Z7
-	VBROADCASTSS      constants<>+672(SB), Z8
-	VBROADCASTSS      constants<>+672(SB), Z9
-	VFMADD231PS.BCST  constants<>+704(SB), Z0, Z8
-	VFMADD231PS.BCST  constants<>+704(SB), Z1, Z9
+	VBROADCASTSS      constants<>+800(SB), Z6
+	VBROADCASTSS      constants<>+800(SB), Z7
+	VFMADD231PS.BCST  constants<>+960(SB), Z0, Z6
+	VFMADD231PS.BCST  constants<>+960(SB), Z1, Z7
+	VBROADCASTSS      constants<>+736(SB), Z8
+	VBROADCASTSS      constants<>+736(SB), Z9
+	VFMADD231PS.BCST  constants<>+992(SB), Z0, Z8
+	VFMADD231PS.BCST  constants<>+992(SB), Z1, Z9
 	VFMADD231PS       Z4, Z6, Z8
 	VFMADD231PS       Z5, Z7, Z9
-	VBROADCASTSS      constants<>+608(SB), Z6
-	VBROADCASTSS      constants<>+608(SB), Z7
-	VFMADD231PS.BCST  constants<>+640(SB), Z0, Z6
-	VFMADD231PS.BCST  constants<>+640(SB), Z1, Z7
+	VBROADCASTSS      constants<>+672(SB), Z6
+	VBROADCASTSS      constants<>+672(SB), Z7
+	VFMADD231PS.BCST  constants<>+1024(SB), Z0, Z6
+	VFMADD231PS.BCST  constants<>+1024(SB), Z1, Z7
 	VFMADD231PS       Z4, Z8, Z6
 	VFMADD231PS       Z5, Z9, Z7
-	VBROADCASTSS      constants<>+544(SB), Z8
-	VBROADCASTSS      constants<>+544(SB), Z9
-	VFMADD231PS.BCST  constants<>+576(SB), Z0, Z8
-	VFMADD231PS.BCST  constants<>+576(SB), Z1, Z9
+	VBROADCASTSS      constants<>+608(SB), Z8
+	VBROADCASTSS      constants<>+608(SB), Z9
+	VFMADD231PS.BCST  constants<>+1056(SB), Z0, Z8
+	VFMADD231PS.BCST  constants<>+1056(SB), Z1, Z9
 	VFMADD231PS       Z4, Z6, Z8
 	VFMADD231PS       Z5, Z7, Z9
-	VBROADCASTSS      constants<>+480(SB), Z6
-	VBROADCASTSS      constants<>+480(SB), Z7
+	VBROADCASTSS      constants<>+1088(SB), Z6
+	VBROADCASTSS      constants<>+1088(SB), Z7
 	VFMADD231PS       Z0, Z8, Z6
 	VFMADD231PS       Z1, Z9, Z7
 	VMULPS.BCST       constants<>+192(SB), Z2, Z8
@@ -35324,8 +34509,8 @@ noElements:
 	VMULPS       Z2, Z10, Z2
 	VMULPS       Z5, Z1, Z1
 	VMULPS       Z6, Z2, Z2
-	VMAXPS.BCST  constants<>+896(SB), Z7, Z5
-	VMAXPS.BCST  constants<>+896(SB), Z8, Z6
+	VMAXPS.BCST  constants<>+1120(SB), Z7, Z5
+	VMAXPS.BCST  constants<>+1120(SB), Z8, Z6
 	VDIVPS       Z5, Z3, Z3
 	VDIVPS       Z6, Z4, Z4
 	VMULPS.BCST  12(CX), Z11, Z5
@@ -35439,8 +34624,8 @@ noElements:
 	VMULPS       Z2, Z10, Z2
 	VMULPS       Z5, Z1, Z1
 	VMULPS       Z6, Z2, Z2
-	VMAXPS.BCST  constants<>+896(SB), Z7, Z5
-	VMAXPS.BCST  constants<>+896(SB), Z8, Z6
+	VMAXPS.BCST  constants<>+1120(SB), Z7, Z5
+	VMAXPS.BCST  constants<>+1120(SB), Z8, Z6
 	VDIVPS       Z5, Z3, Z3
 	VDIVPS       Z6, Z4, Z4
 	VMULPS.BCST  12(CX), Z11, Z5
@@ -36776,8 +35961,8 @@ loop:
 	VORPS          Z3, Z2, Z2
 	VPCMPEQQ       Z0, Z1, K1
 	VPCMPEQQ       Z0, Z3, K2
-	VBROADCASTSD.Z constants<>+1312(SB), K1, Z1
-	VBROADCASTSD.Z constants<>+1312(SB), K2, Z3
+	VBROADCASTSD.Z constants<>+1216(SB), K1, Z1
+	VBROADCASTSD.Z constants<>+1216(SB), K2, Z3
 	VMOVUPS        Z1, (BX)(CX*8)
 	VMOVUPS        Z3, 64(BX)(CX*8)
 	ADDQ           $0x10, CX
@@ -36785,7 +35970,7 @@ loop:
 	JL             loop
 	VEXTRACTF64X4  $0x01, Z2, Y1
 	VORPS          Y2, Y1, Y1
-	VPTEST         constants<>+992(SB), Y1
+	VPTEST         constants<>+1280(SB), Y1
 	JZ             flag1
 	ORQ            $0x01, 448(AX)
 
@@ -36800,7 +35985,7 @@ TEXT ·rowValid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
 	MOVQ         408(AX), BX
-	VBROADCASTSD constants<>+1344(SB), Z0
+	VBROADCASTSD constants<>+1536(SB), Z0
 	XORQ         AX, AX
 
 loop:
@@ -36810,8 +35995,8 @@ loop:
 	VPCMPEQQ       Z0, Z2, K2
 	VMOVUPS        (CX)(AX*8), Z1
 	VMOVUPS        64(CX)(AX*8), Z2
-	VBLENDMPD.BCST constants<>+1376(SB), Z1, K1, Z1
-	VBLENDMPD.BCST constants<>+1376(SB), Z2, K2, Z2
+	VBLENDMPD.BCST constants<>+1568(SB), Z1, K1, Z1
+	VBLENDMPD.BCST constants<>+1568(SB), Z2, K2, Z2
 	VMOVUPS        Z1, (DX)(AX*8)
 	VMOVUPS        Z2, 64(DX)(AX*8)
 	ADDQ           $0x10, AX
@@ -36835,18 +36020,18 @@ loop:
 	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
-	VCMPPD.BCST $0x19, constants<>+1408(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1408(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1440(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1440(SB), Z1, K6
+	VCMPPD.BCST $0x19, constants<>+1600(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1600(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1632(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1632(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
-	VMINPD.BCST constants<>+1312(SB), Z0, Z0
-	VMINPD.BCST constants<>+1312(SB), Z1, Z1
-	VMAXPD.BCST constants<>+1376(SB), Z0, Z0
-	VMAXPD.BCST constants<>+1376(SB), Z1, Z1
+	VMINPD.BCST constants<>+1216(SB), Z0, Z0
+	VMINPD.BCST constants<>+1216(SB), Z1, Z1
+	VMAXPD.BCST constants<>+1568(SB), Z0, Z0
+	VMAXPD.BCST constants<>+1568(SB), Z1, Z1
 	VMULPD      Z0, Z0, Z2
 	VMULPD      Z1, Z1, Z3
 	VCMPPD      $0x04, Z0, Z2, K3
@@ -36886,22 +36071,22 @@ loop:
 	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
-	VCMPPD.BCST $0x19, constants<>+1376(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1376(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1472(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1472(SB), Z1, K6
+	VCMPPD.BCST $0x19, constants<>+1568(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1568(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1664(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1664(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
-	VCMPPD.BCST $0x19, constants<>+1504(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1504(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1536(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1536(SB), Z1, K6
+	VCMPPD.BCST $0x19, constants<>+1696(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1696(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1728(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1728(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
-	VCMPPD.BCST $0x04, constants<>+1376(SB), Z0, K5
-	VCMPPD.BCST $0x04, constants<>+1376(SB), Z1, K6
+	VCMPPD.BCST $0x04, constants<>+1568(SB), Z0, K5
+	VCMPPD.BCST $0x04, constants<>+1568(SB), Z1, K6
 	KANDW       K3, K5, K3
 	KANDW       K4, K6, K4
 	KORW        K3, K2, K2
@@ -36936,7 +36121,7 @@ TEXT ·rowTotal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (CX)(AX*8), Z1
 	VMOVUPS      64(CX)(AX*8), Z2
-	VBROADCASTSD constants<>+1312(SB), Z3
+	VBROADCASTSD constants<>+1216(SB), Z3
 	VFMADD231PD  Z1, Z3, Z0
 	VFMADD231PD  Z2, Z3, Z0
 	ADDQ         $0x10, AX
@@ -36960,66 +36145,66 @@ loop:
 	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1376(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1376(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z         (CX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(CX)(AX*8), K2, Z1
-	VORPD.BCST        constants<>+1568(SB), Z0, Z0
-	VORPD.BCST        constants<>+1568(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1600(SB), Z2
+	VORPD.BCST        constants<>+1760(SB), Z0, Z0
+	VORPD.BCST        constants<>+1760(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1664(SB), Z2
-	VBROADCASTSD      constants<>+1664(SB), Z3
-	VFMADD231PD.BCST  constants<>+1632(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1632(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1696(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1696(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1728(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1728(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1792(SB), Z6
-	VBROADCASTSD      constants<>+1792(SB), Z7
-	VFMADD231PD.BCST  constants<>+1760(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1760(SB), Z1, Z7
-	VBROADCASTSD      constants<>+1856(SB), Z8
-	VBROADCASTSD      constants<>+1856(SB), Z9
-	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+1920(SB), Z6
-	VBROADCASTSD      constants<>+1920(SB), Z7
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+1984(SB), Z8
-	VBROADCASTSD      constants<>+1984(SB), Z9
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1312(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, (BX)(AX*8)
 	VMOVUPS           Z1, 64(BX)(AX*8)
-	VADDPD.BCST       constants<>+1312(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1312(SB), Z2
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1216(SB), Z2
 	VDIVPD            Z0, Z2, Z0
 	VDIVPD            Z1, Z2, Z1
 	VMOVUPS           Z0, 4096(BX)(AX*8)
@@ -37045,74 +36230,74 @@ loop:
 	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1376(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1376(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z         (CX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(CX)(AX*8), K2, Z1
 	VMOVUPS           (SI)(AX*8), Z2
 	VMOVUPS           64(SI)(AX*8), Z3
-	VBROADCASTSD      constants<>+2112(SB), Z4
-	VBROADCASTSD      constants<>+2112(SB), Z5
-	VFMADD231PD.BCST  constants<>+2080(SB), Z2, Z4
-	VFMADD231PD.BCST  constants<>+2080(SB), Z3, Z5
+	VBROADCASTSD      constants<>+2304(SB), Z4
+	VBROADCASTSD      constants<>+2304(SB), Z5
+	VFMADD231PD.BCST  constants<>+2272(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+2272(SB), Z3, Z5
 	VMULPD            Z4, Z0, Z0
 	VMULPD            Z5, Z1, Z1
-	VORPD.BCST        constants<>+1568(SB), Z0, Z0
-	VORPD.BCST        constants<>+1568(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1600(SB), Z2
+	VORPD.BCST        constants<>+1760(SB), Z0, Z0
+	VORPD.BCST        constants<>+1760(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1664(SB), Z2
-	VBROADCASTSD      constants<>+1664(SB), Z3
-	VFMADD231PD.BCST  constants<>+1632(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1632(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1696(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1696(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1728(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1728(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1792(SB), Z6
-	VBROADCASTSD      constants<>+1792(SB), Z7
-	VFMADD231PD.BCST  constants<>+1760(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1760(SB), Z1, Z7
-	VBROADCASTSD      constants<>+1856(SB), Z8
-	VBROADCASTSD      constants<>+1856(SB), Z9
-	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+1920(SB), Z6
-	VBROADCASTSD      constants<>+1920(SB), Z7
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+1984(SB), Z8
-	VBROADCASTSD      constants<>+1984(SB), Z9
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1312(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, (BX)(AX*8)
 	VMOVUPS           Z1, 64(BX)(AX*8)
-	VADDPD.BCST       constants<>+1312(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1312(SB), Z2
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1216(SB), Z2
 	VDIVPD            Z0, Z2, Z0
 	VDIVPD            Z1, Z2, Z1
 	VMOVUPS           Z0, 4096(BX)(AX*8)
@@ -37135,158 +36320,151 @@ loop:
 	VMOVUPS          64(CX)(AX*8), Z1
 	VMOVUPS          128(CX)(AX*8), Z2
 	VMOVUPS          192(CX)(AX*8), Z3
-	VCMPPD.BCST      $0x1d, constants<>+2144(SB), Z0, K1
-	VCMPPD.BCST      $0x1d, constants<>+2144(SB), Z1, K2
-	VCMPPD.BCST      $0x1d, constants<>+2144(SB), Z2, K3
-	VCMPPD.BCST      $0x1d, constants<>+2144(SB), Z3, K4
-	VBROADCASTSD     constants<>+2176(SB), Z4
-	VBROADCASTSD     constants<>+2176(SB), Z5
-	VBROADCASTSD     constants<>+2176(SB), Z6
-	VBROADCASTSD     constants<>+2176(SB), Z7
-	VFMADD231PD.BCST constants<>+2144(SB), Z0, Z4
-	VFMADD231PD.BCST constants<>+2144(SB), Z1, Z5
-	VFMADD231PD.BCST constants<>+2144(SB), Z2, Z6
-	VFMADD231PD.BCST constants<>+2144(SB), Z3, Z7
-	VBLENDMPD        Z4, Z0, K1, Z0
-	VBLENDMPD        Z5, Z1, K2, Z1
-	VBLENDMPD        Z6, Z2, K3, Z2
-	VBLENDMPD        Z7, Z3, K4, Z3
-	VBROADCASTSD.Z   constants<>+1312(SB), K1, Z4
-	VBROADCASTSD.Z   constants<>+1312(SB), K2, Z5
-	VBROADCASTSD.Z   constants<>+1312(SB), K3, Z6
-	VBROADCASTSD.Z   constants<>+1312(SB), K4, Z7
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z0, K1
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z1, K2
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z2, K3
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z3, K4
+	VBROADCASTSD     constants<>+1248(SB), Z4
+	VFMADD213PD.BCST constants<>+2336(SB), Z4, K1, Z0
+	VFMADD213PD.BCST constants<>+2336(SB), Z4, K2, Z1
+	VFMADD213PD.BCST constants<>+2336(SB), Z4, K3, Z2
+	VFMADD213PD.BCST constants<>+2336(SB), Z4, K4, Z3
+	VBROADCASTSD.Z   constants<>+1216(SB), K1, Z4
+	VBROADCASTSD.Z   constants<>+1216(SB), K2, Z5
+	VBROADCASTSD.Z   constants<>+1216(SB), K3, Z6
+	VBROADCASTSD.Z   constants<>+1216(SB), K4, Z7
 	VMULPD           Z0, Z0, Z8
 	VMULPD           Z1, Z1, Z9
 	VMULPD           Z2, Z2, Z10
 	VMULPD           Z3, Z3, Z11
-	VBROADCASTSD     constants<>+2240(SB), Z12
-	VBROADCASTSD     constants<>+2240(SB), Z13
-	VBROADCASTSD     constants<>+2240(SB), Z14
-	VBROADCASTSD     constants<>+2240(SB), Z15
-	VFMADD231PD.BCST constants<>+2208(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2208(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2208(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2208(SB), Z3, Z15
-	VBROADCASTSD     constants<>+2304(SB), Z16
-	VBROADCASTSD     constants<>+2304(SB), Z17
-	VBROADCASTSD     constants<>+2304(SB), Z18
-	VBROADCASTSD     constants<>+2304(SB), Z19
-	VFMADD231PD.BCST constants<>+2272(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2272(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2272(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2272(SB), Z3, Z19
+	VBROADCASTSD     constants<>+2400(SB), Z12
+	VBROADCASTSD     constants<>+2400(SB), Z13
+	VBROADCASTSD     constants<>+2400(SB), Z14
+	VBROADCASTSD     constants<>+2400(SB), Z15
+	VFMADD231PD.BCST constants<>+2368(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2368(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2368(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2368(SB), Z3, Z15
+	VBROADCASTSD     constants<>+2464(SB), Z16
+	VBROADCASTSD     constants<>+2464(SB), Z17
+	VBROADCASTSD     constants<>+2464(SB), Z18
+	VBROADCASTSD     constants<>+2464(SB), Z19
+	VFMADD231PD.BCST constants<>+2432(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2432(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2432(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2432(SB), Z3, Z19
 	VFMADD231PD      Z8, Z12, Z16
 	VFMADD231PD      Z9, Z13, Z17
 	VFMADD231PD      Z10, Z14, Z18
 	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2368(SB), Z12
-	VBROADCASTSD     constants<>+2368(SB), Z13
-	VBROADCASTSD     constants<>+2368(SB), Z14
-	VBROADCASTSD     constants<>+2368(SB), Z15
-	VFMADD231PD.BCST constants<>+2336(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2336(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2336(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2336(SB), Z3, Z15
+	VBROADCASTSD     constants<>+2528(SB), Z12
+	VBROADCASTSD     constants<>+2528(SB), Z13
+	VBROADCASTSD     constants<>+2528(SB), Z14
+	VBROADCASTSD     constants<>+2528(SB), Z15
+	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2496(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2496(SB), Z3, Z15
 	VFMADD231PD      Z8, Z16, Z12
 	VFMADD231PD      Z9, Z17, Z13
 	VFMADD231PD      Z10, Z18, Z14
 	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2432(SB), Z16
-	VBROADCASTSD     constants<>+2432(SB), Z17
-	VBROADCASTSD     constants<>+2432(SB), Z18
-	VBROADCASTSD     constants<>+2432(SB), Z19
-	VFMADD231PD.BCST constants<>+2400(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2400(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2400(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2400(SB), Z3, Z19
+	VBROADCASTSD     constants<>+2592(SB), Z16
+	VBROADCASTSD     constants<>+2592(SB), Z17
+	VBROADCASTSD     constants<>+2592(SB), Z18
+	VBROADCASTSD     constants<>+2592(SB), Z19
+	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2560(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2560(SB), Z3, Z19
 	VFMADD231PD      Z8, Z12, Z16
 	VFMADD231PD      Z9, Z13, Z17
 	VFMADD231PD      Z10, Z14, Z18
 	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2496(SB), Z12
-	VBROADCASTSD     constants<>+2496(SB), Z13
-	VBROADCASTSD     constants<>+2496(SB), Z14
-	VBROADCASTSD     constants<>+2496(SB), Z15
-	VFMADD231PD.BCST constants<>+2464(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2464(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2464(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2464(SB), Z3, Z15
+	VBROADCASTSD     constants<>+2656(SB), Z12
+	VBROADCASTSD     constants<>+2656(SB), Z13
+	VBROADCASTSD     constants<>+2656(SB), Z14
+	VBROADCASTSD     constants<>+2656(SB), Z15
+	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2624(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2624(SB), Z3, Z15
 	VFMADD231PD      Z8, Z16, Z12
 	VFMADD231PD      Z9, Z17, Z13
 	VFMADD231PD      Z10, Z18, Z14
 	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2560(SB), Z16
-	VBROADCASTSD     constants<>+2560(SB), Z17
-	VBROADCASTSD     constants<>+2560(SB), Z18
-	VBROADCASTSD     constants<>+2560(SB), Z19
-	VFMADD231PD.BCST constants<>+2528(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2528(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2528(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2528(SB), Z3, Z19
+	VBROADCASTSD     constants<>+2720(SB), Z16
+	VBROADCASTSD     constants<>+2720(SB), Z17
+	VBROADCASTSD     constants<>+2720(SB), Z18
+	VBROADCASTSD     constants<>+2720(SB), Z19
+	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2688(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2688(SB), Z3, Z19
 	VFMADD231PD      Z8, Z12, Z16
 	VFMADD231PD      Z9, Z13, Z17
 	VFMADD231PD      Z10, Z14, Z18
 	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2624(SB), Z12
-	VBROADCASTSD     constants<>+2624(SB), Z13
-	VBROADCASTSD     constants<>+2624(SB), Z14
-	VBROADCASTSD     constants<>+2624(SB), Z15
-	VFMADD231PD.BCST constants<>+2592(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2592(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2592(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2592(SB), Z3, Z15
+	VBROADCASTSD     constants<>+2784(SB), Z12
+	VBROADCASTSD     constants<>+2784(SB), Z13
+	VBROADCASTSD     constants<>+2784(SB), Z14
+	VBROADCASTSD     constants<>+2784(SB), Z15
+	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2752(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2752(SB), Z3, Z15
 	VFMADD231PD      Z8, Z16, Z12
 	VFMADD231PD      Z9, Z17, Z13
 	VFMADD231PD      Z10, Z18, Z14
 	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2688(SB), Z16
-	VBROADCASTSD     constants<>+2688(SB), Z17
-	VBROADCASTSD     constants<>+2688(SB), Z18
-	VBROADCASTSD     constants<>+2688(SB), Z19
-	VFMADD231PD.BCST constants<>+2656(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2656(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2656(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2656(SB), Z3, Z19
+	VBROADCASTSD     constants<>+2848(SB), Z16
+	VBROADCASTSD     constants<>+2848(SB), Z17
+	VBROADCASTSD     constants<>+2848(SB), Z18
+	VBROADCASTSD     constants<>+2848(SB), Z19
+	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2816(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2816(SB), Z3, Z19
 	VFMADD231PD      Z8, Z12, Z16
 	VFMADD231PD      Z9, Z13, Z17
 	VFMADD231PD      Z10, Z14, Z18
 	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2752(SB), Z12
-	VBROADCASTSD     constants<>+2752(SB), Z13
-	VBROADCASTSD     constants<>+2752(SB), Z14
-	VBROADCASTSD     constants<>+2752(SB), Z15
-	VFMADD231PD.BCST constants<>+2720(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2720(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2720(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2720(SB), Z3, Z15
+	VBROADCASTSD     constants<>+2912(SB), Z12
+	VBROADCASTSD     constants<>+2912(SB), Z13
+	VBROADCASTSD     constants<>+2912(SB), Z14
+	VBROADCASTSD     constants<>+2912(SB), Z15
+	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2880(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2880(SB), Z3, Z15
 	VFMADD231PD      Z8, Z16, Z12
 	VFMADD231PD      Z9, Z17, Z13
 	VFMADD231PD      Z10, Z18, Z14
 	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2816(SB), Z16
-	VBROADCASTSD     constants<>+2816(SB), Z17
-	VBROADCASTSD     constants<>+2816(SB), Z18
-	VBROADCASTSD     constants<>+2816(SB), Z19
-	VFMADD231PD.BCST constants<>+2784(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2784(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2784(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2784(SB), Z3, Z19
+	VBROADCASTSD     constants<>+2976(SB), Z16
+	VBROADCASTSD     constants<>+2976(SB), Z17
+	VBROADCASTSD     constants<>+2976(SB), Z18
+	VBROADCASTSD     constants<>+2976(SB), Z19
+	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2944(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2944(SB), Z3, Z19
 	VFMADD231PD      Z8, Z12, Z16
 	VFMADD231PD      Z9, Z13, Z17
 	VFMADD231PD      Z10, Z14, Z18
 	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2176(SB), Z12
-	VBROADCASTSD     constants<>+2176(SB), Z13
-	VBROADCASTSD     constants<>+2176(SB), Z14
-	VBROADCASTSD     constants<>+2176(SB), Z15
+	VBROADCASTSD     constants<>+2336(SB), Z12
+	VBROADCASTSD     constants<>+2336(SB), Z13
+	VBROADCASTSD     constants<>+2336(SB), Z14
+	VBROADCASTSD     constants<>+2336(SB), Z15
 	VFMADD231PD      Z0, Z16, Z12
 	VFMADD231PD      Z1, Z17, Z13
 	VFMADD231PD      Z2, Z18, Z14
 	VFMADD231PD      Z3, Z19, Z15
-	VMULPD.BCST      constants<>+1696(SB), Z4, Z16
-	VMULPD.BCST      constants<>+1696(SB), Z5, Z17
-	VMULPD.BCST      constants<>+1696(SB), Z6, Z18
-	VMULPD.BCST      constants<>+1696(SB), Z7, Z19
+	VMULPD.BCST      constants<>+1888(SB), Z4, Z16
+	VMULPD.BCST      constants<>+1888(SB), Z5, Z17
+	VMULPD.BCST      constants<>+1888(SB), Z6, Z18
+	VMULPD.BCST      constants<>+1888(SB), Z7, Z19
 	VADDPD           Z0, Z16, Z20
 	VADDPD           Z1, Z17, Z21
 	VADDPD           Z2, Z18, Z22
@@ -37299,10 +36477,10 @@ loop:
 	VSUBPD           Z17, Z1, Z1
 	VSUBPD           Z18, Z2, Z2
 	VSUBPD           Z19, Z3, Z3
-	VFMADD231PD.BCST constants<>+1728(SB), Z4, Z0
-	VFMADD231PD.BCST constants<>+1728(SB), Z5, Z1
-	VFMADD231PD.BCST constants<>+1728(SB), Z6, Z2
-	VFMADD231PD.BCST constants<>+1728(SB), Z7, Z3
+	VFMADD231PD.BCST constants<>+1920(SB), Z4, Z0
+	VFMADD231PD.BCST constants<>+1920(SB), Z5, Z1
+	VFMADD231PD.BCST constants<>+1920(SB), Z6, Z2
+	VFMADD231PD.BCST constants<>+1920(SB), Z7, Z3
 	VFMADD231PD      Z8, Z12, Z0
 	VFMADD231PD      Z9, Z13, Z1
 	VFMADD231PD      Z10, Z14, Z2
@@ -37336,19 +36514,19 @@ TEXT ·rowPower64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS           (BX)(AX*8), Z0
 	VMOVUPS           64(BX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1376(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1376(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z         (DX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
 	VMOVUPS           (SI)(AX*8), Z2
 	VMOVUPS           64(SI)(AX*8), Z3
-	VBROADCASTSD      constants<>+2112(SB), Z4
-	VBROADCASTSD      constants<>+2112(SB), Z5
-	VFMADD231PD.BCST  constants<>+2080(SB), Z2, Z4
-	VFMADD231PD.BCST  constants<>+2080(SB), Z3, Z5
+	VBROADCASTSD      constants<>+2304(SB), Z4
+	VBROADCASTSD      constants<>+2304(SB), Z5
+	VFMADD231PD.BCST  constants<>+2272(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+2272(SB), Z3, Z5
 	VMULPD            Z4, Z0, Z0
 	VMULPD            Z5, Z1, Z1
-	VBROADCASTSD      constants<>+1376(SB), Z2
+	VBROADCASTSD      constants<>+1568(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
 	VMOVUPS           8192(R8)(AX*8), Z2
@@ -37357,53 +36535,53 @@ loop:
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
 	VMULPD.BCST       32(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1600(SB), Z2
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1664(SB), Z2
-	VBROADCASTSD      constants<>+1664(SB), Z3
-	VFMADD231PD.BCST  constants<>+1632(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1632(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1696(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1696(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1728(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1728(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1792(SB), Z6
-	VBROADCASTSD      constants<>+1792(SB), Z7
-	VFMADD231PD.BCST  constants<>+1760(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1760(SB), Z1, Z7
-	VBROADCASTSD      constants<>+1856(SB), Z8
-	VBROADCASTSD      constants<>+1856(SB), Z9
-	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+1920(SB), Z6
-	VBROADCASTSD      constants<>+1920(SB), Z7
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+1984(SB), Z8
-	VBROADCASTSD      constants<>+1984(SB), Z9
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1312(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, 24576(DI)(AX*8)
@@ -37435,27 +36613,27 @@ TEXT ·rowFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
 	VMOVUPS          64(SI)(AX*8), Z7
-	VBROADCASTSD     constants<>+1312(SB), Z8
+	VBROADCASTSD     constants<>+1216(SB), Z8
 	VSUBPD           Z6, Z8, Z9
 	VSUBPD           Z7, Z8, Z8
 	VMULPD.BCST      16(CX), Z6, Z10
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1376(SB), Z14
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1568(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1568(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1376(SB), Z18
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1568(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -37510,7 +36688,7 @@ noElements:
 	VMULPD       Z15, Z3, Z3
 	VMULPD       Z4, Z2, Z2
 	VMULPD       Z5, Z3, Z3
-	VBROADCASTSD constants<>+1376(SB), Z4
+	VBROADCASTSD constants<>+1568(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
 	VMOVUPS      Z2, (R9)(AX*8)
@@ -37546,27 +36724,27 @@ TEXT ·rowFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
 	VMOVUPS          64(SI)(AX*8), Z7
-	VBROADCASTSD     constants<>+1312(SB), Z8
+	VBROADCASTSD     constants<>+1216(SB), Z8
 	VSUBPD           Z6, Z8, Z9
 	VSUBPD           Z7, Z8, Z8
 	VMULPD.BCST      16(CX), Z6, Z10
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1376(SB), Z14
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1568(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1568(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1376(SB), Z18
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1568(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -37581,10 +36759,10 @@ loop:
 	VFMADD231PD.BCST (CX), Z7, Z15
 	VMOVUPS          4096(R9)(AX*8), Z16
 	VMOVUPS          4160(R9)(AX*8), Z17
-	VBROADCASTSD     constants<>+2112(SB), Z18
-	VBROADCASTSD     constants<>+2112(SB), Z19
-	VFMADD231PD.BCST constants<>+2080(SB), Z6, Z18
-	VFMADD231PD.BCST constants<>+2080(SB), Z7, Z19
+	VBROADCASTSD     constants<>+2304(SB), Z18
+	VBROADCASTSD     constants<>+2304(SB), Z19
+	VFMADD231PD.BCST constants<>+2272(SB), Z6, Z18
+	VFMADD231PD.BCST constants<>+2272(SB), Z7, Z19
 	VMULPD           Z18, Z4, Z18
 	VMULPD           Z19, Z5, Z19
 	VPMOVQ2M         Z18, K3
@@ -37633,10 +36811,10 @@ noElements:
 	VBLENDMPD        Z17, Z19, K4, Z17
 	VFNMADD231PD     Z16, Z10, Z9
 	VFNMADD231PD     Z17, Z11, Z8
-	VBROADCASTSD     constants<>+2112(SB), Z10
-	VBROADCASTSD     constants<>+2112(SB), Z11
-	VFMADD231PD.BCST constants<>+2080(SB), Z6, Z10
-	VFMADD231PD.BCST constants<>+2080(SB), Z7, Z11
+	VBROADCASTSD     constants<>+2304(SB), Z10
+	VBROADCASTSD     constants<>+2304(SB), Z11
+	VFMADD231PD.BCST constants<>+2272(SB), Z6, Z10
+	VFMADD231PD.BCST constants<>+2272(SB), Z7, Z11
 	VMOVUPS          4096(R9)(AX*8), Z6
 	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
@@ -37663,7 +36841,7 @@ noElements:
 	VMULPD           Z15, Z3, Z3
 	VMULPD           Z9, Z2, Z2
 	VMULPD           Z8, Z3, Z3
-	VBROADCASTSD     constants<>+1376(SB), Z4
+	VBROADCASTSD     constants<>+1568(SB), Z4
 	VFMADD231PD      Z2, Z4, Z1
 	VFMADD231PD      Z3, Z4, Z1
 	VMOVUPS          Z2, (R10)(AX*8)
@@ -37699,27 +36877,27 @@ TEXT ·rowFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
 	VMOVUPS          64(SI)(AX*8), Z7
-	VBROADCASTSD     constants<>+1312(SB), Z8
+	VBROADCASTSD     constants<>+1216(SB), Z8
 	VSUBPD           Z6, Z8, Z9
 	VSUBPD           Z7, Z8, Z8
 	VMULPD.BCST      16(CX), Z6, Z10
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1376(SB), Z14
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1568(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1568(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1376(SB), Z18
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1568(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -37770,10 +36948,10 @@ noElements:
 	VBLENDMPD        Z17, Z19, K4, Z17
 	VFNMADD231PD     Z16, Z10, Z9
 	VFNMADD231PD     Z17, Z11, Z8
-	VBROADCASTSD     constants<>+2112(SB), Z10
-	VBROADCASTSD     constants<>+2112(SB), Z11
-	VFMADD231PD.BCST constants<>+2080(SB), Z6, Z10
-	VFMADD231PD.BCST constants<>+2080(SB), Z7, Z11
+	VBROADCASTSD     constants<>+2304(SB), Z10
+	VBROADCASTSD     constants<>+2304(SB), Z11
+	VFMADD231PD.BCST constants<>+2272(SB), Z6, Z10
+	VFMADD231PD.BCST constants<>+2272(SB), Z7, Z11
 	VMOVUPS          4096(R9)(AX*8), Z6
 	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
@@ -37800,7 +36978,7 @@ noElements:
 	VMULPD           Z15, Z3, Z3
 	VMULPD           Z9, Z2, Z2
 	VMULPD           Z8, Z3, Z3
-	VBROADCASTSD     constants<>+1376(SB), Z4
+	VBROADCASTSD     constants<>+1568(SB), Z4
 	VFMADD231PD      Z2, Z4, Z1
 	VFMADD231PD      Z3, Z4, Z1
 	VMOVUPS          Z2, (R10)(AX*8)
@@ -37830,8 +37008,8 @@ loop:
 	PREFETCHT0     4160(DX)(AX*8)
 	VMOVUPS        (BX)(AX*8), Z0
 	VMOVUPS        64(BX)(AX*8), Z1
-	VCMPPD.BCST    $0x1e, constants<>+1376(SB), Z0, K1
-	VCMPPD.BCST    $0x1e, constants<>+1376(SB), Z1, K2
+	VCMPPD.BCST    $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST    $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z      (DX)(AX*8), K1, Z0
 	VMOVUPD.Z      64(DX)(AX*8), K2, Z1
 	VMOVUPS        (SI)(AX*8), Z2
@@ -37868,61 +37046,61 @@ TEXT ·rowSoftmaxExp64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS           (BX)(AX*8), Z0
 	VMOVUPS           64(BX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1376(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1376(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z         (DX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
 	VMOVUPS           (DI)(AX*8), Z2
 	VMOVUPS           64(DI)(AX*8), Z3
 	VSUBPD            Z2, Z0, Z0
 	VSUBPD            Z3, Z1, Z1
-	VBROADCASTSD      constants<>+1600(SB), Z2
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1664(SB), Z2
-	VBROADCASTSD      constants<>+1664(SB), Z3
-	VFMADD231PD.BCST  constants<>+1632(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1632(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1696(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1696(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1728(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1728(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1792(SB), Z6
-	VBROADCASTSD      constants<>+1792(SB), Z7
-	VFMADD231PD.BCST  constants<>+1760(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1760(SB), Z1, Z7
-	VBROADCASTSD      constants<>+1856(SB), Z8
-	VBROADCASTSD      constants<>+1856(SB), Z9
-	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+1920(SB), Z6
-	VBROADCASTSD      constants<>+1920(SB), Z7
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+1984(SB), Z8
-	VBROADCASTSD      constants<>+1984(SB), Z9
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1312(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, (SI)(AX*8)
@@ -37955,111 +37133,111 @@ TEXT ·rowSoftmaxSum64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          8192(CX)(AX*8), Z0
 	VMOVUPS          8256(CX)(AX*8), Z1
-	VADDPD.BCST      constants<>+1312(SB), Z0, Z2
-	VADDPD.BCST      constants<>+1312(SB), Z1, Z3
-	VBROADCASTSD     constants<>+1312(SB), Z4
+	VADDPD.BCST      constants<>+1216(SB), Z0, Z2
+	VADDPD.BCST      constants<>+1216(SB), Z1, Z3
+	VBROADCASTSD     constants<>+1216(SB), Z4
 	VDIVPD           Z2, Z4, Z2
 	VDIVPD           Z3, Z4, Z3
 	VMOVUPS          Z2, 12288(CX)(AX*8)
 	VMOVUPS          Z3, 12352(CX)(AX*8)
-	VCMPPD.BCST      $0x1d, constants<>+2144(SB), Z0, K1
-	VCMPPD.BCST      $0x1d, constants<>+2144(SB), Z1, K2
-	VADDPD.BCST      constants<>+1312(SB), Z0, Z2
-	VADDPD.BCST      constants<>+1312(SB), Z1, Z3
-	VPADDQ.BCST      constants<>+2848(SB), Z2, Z4
-	VPADDQ.BCST      constants<>+2848(SB), Z3, Z5
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z0, K1
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z1, K2
+	VADDPD.BCST      constants<>+1216(SB), Z0, Z2
+	VADDPD.BCST      constants<>+1216(SB), Z1, Z3
+	VPADDQ.BCST      constants<>+3008(SB), Z2, Z4
+	VPADDQ.BCST      constants<>+3008(SB), Z3, Z5
 	VPSRLQ           $0x34, Z4, Z4
 	VPSRLQ           $0x34, Z5, Z5
 	VPSLLQ           $0x34, Z4, Z6
 	VPSLLQ           $0x34, Z5, Z7
 	VPSUBQ           Z6, Z2, Z2
 	VPSUBQ           Z7, Z3, Z3
-	VPADDQ.BCST      constants<>+1312(SB), Z2, Z2
-	VPADDQ.BCST      constants<>+1312(SB), Z3, Z3
-	VORPD.BCST       constants<>+2880(SB), Z4, Z4
-	VORPD.BCST       constants<>+2880(SB), Z5, Z5
-	VSUBPD.BCST      constants<>+2912(SB), Z4, Z4
-	VSUBPD.BCST      constants<>+2912(SB), Z5, Z5
-	VSUBPD.BCST      constants<>+1312(SB), Z2, Z2
-	VSUBPD.BCST      constants<>+1312(SB), Z3, Z3
+	VPADDQ.BCST      constants<>+1216(SB), Z2, Z2
+	VPADDQ.BCST      constants<>+1216(SB), Z3, Z3
+	VORPD.BCST       constants<>+3040(SB), Z4, Z4
+	VORPD.BCST       constants<>+3040(SB), Z5, Z5
+	VSUBPD.BCST      constants<>+3072(SB), Z4, Z4
+	VSUBPD.BCST      constants<>+3072(SB), Z5, Z5
+	VSUBPD.BCST      constants<>+1216(SB), Z2, Z2
+	VSUBPD.BCST      constants<>+1216(SB), Z3, Z3
 	VBLENDMPD        Z2, Z0, K1, Z0
 	VBLENDMPD        Z3, Z1, K2, Z1
 	VMOVAPD.Z        Z4, K1, Z2
 	VMOVAPD.Z        Z5, K2, Z3
 	VMULPD           Z0, Z0, Z4
 	VMULPD           Z1, Z1, Z5
-	VBROADCASTSD     constants<>+2240(SB), Z6
-	VBROADCASTSD     constants<>+2240(SB), Z7
-	VFMADD231PD.BCST constants<>+2208(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2208(SB), Z1, Z7
-	VBROADCASTSD     constants<>+2304(SB), Z8
-	VBROADCASTSD     constants<>+2304(SB), Z9
-	VFMADD231PD.BCST constants<>+2272(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2272(SB), Z1, Z9
+	VBROADCASTSD     constants<>+2400(SB), Z6
+	VBROADCASTSD     constants<>+2400(SB), Z7
+	VFMADD231PD.BCST constants<>+2368(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2368(SB), Z1, Z7
+	VBROADCASTSD     constants<>+2464(SB), Z8
+	VBROADCASTSD     constants<>+2464(SB), Z9
+	VFMADD231PD.BCST constants<>+2432(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2432(SB), Z1, Z9
 	VFMADD231PD      Z4, Z6, Z8
 	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2368(SB), Z6
-	VBROADCASTSD     constants<>+2368(SB), Z7
-	VFMADD231PD.BCST constants<>+2336(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2336(SB), Z1, Z7
+	VBROADCASTSD     constants<>+2528(SB), Z6
+	VBROADCASTSD     constants<>+2528(SB), Z7
+	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z7
 	VFMADD231PD      Z4, Z8, Z6
 	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2432(SB), Z8
-	VBROADCASTSD     constants<>+2432(SB), Z9
-	VFMADD231PD.BCST constants<>+2400(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2400(SB), Z1, Z9
+	VBROADCASTSD     constants<>+2592(SB), Z8
+	VBROADCASTSD     constants<>+2592(SB), Z9
+	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z9
 	VFMADD231PD      Z4, Z6, Z8
 	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2496(SB), Z6
-	VBROADCASTSD     constants<>+2496(SB), Z7
-	VFMADD231PD.BCST constants<>+2464(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2464(SB), Z1, Z7
+	VBROADCASTSD     constants<>+2656(SB), Z6
+	VBROADCASTSD     constants<>+2656(SB), Z7
+	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z7
 	VFMADD231PD      Z4, Z8, Z6
 	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2560(SB), Z8
-	VBROADCASTSD     constants<>+2560(SB), Z9
-	VFMADD231PD.BCST constants<>+2528(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2528(SB), Z1, Z9
+	VBROADCASTSD     constants<>+2720(SB), Z8
+	VBROADCASTSD     constants<>+2720(SB), Z9
+	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z9
 	VFMADD231PD      Z4, Z6, Z8
 	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2624(SB), Z6
-	VBROADCASTSD     constants<>+2624(SB), Z7
-	VFMADD231PD.BCST constants<>+2592(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2592(SB), Z1, Z7
+	VBROADCASTSD     constants<>+2784(SB), Z6
+	VBROADCASTSD     constants<>+2784(SB), Z7
+	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z7
 	VFMADD231PD      Z4, Z8, Z6
 	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2688(SB), Z8
-	VBROADCASTSD     constants<>+2688(SB), Z9
-	VFMADD231PD.BCST constants<>+2656(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2656(SB), Z1, Z9
+	VBROADCASTSD     constants<>+2848(SB), Z8
+	VBROADCASTSD     constants<>+2848(SB), Z9
+	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z9
 	VFMADD231PD      Z4, Z6, Z8
 	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2752(SB), Z6
-	VBROADCASTSD     constants<>+2752(SB), Z7
-	VFMADD231PD.BCST constants<>+2720(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2720(SB), Z1, Z7
+	VBROADCASTSD     constants<>+2912(SB), Z6
+	VBROADCASTSD     constants<>+2912(SB), Z7
+	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z7
 	VFMADD231PD      Z4, Z8, Z6
 	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2816(SB), Z8
-	VBROADCASTSD     constants<>+2816(SB), Z9
-	VFMADD231PD.BCST constants<>+2784(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2784(SB), Z1, Z9
+	VBROADCASTSD     constants<>+2976(SB), Z8
+	VBROADCASTSD     constants<>+2976(SB), Z9
+	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z9
 	VFMADD231PD      Z4, Z6, Z8
 	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2176(SB), Z6
-	VBROADCASTSD     constants<>+2176(SB), Z7
+	VBROADCASTSD     constants<>+2336(SB), Z6
+	VBROADCASTSD     constants<>+2336(SB), Z7
 	VFMADD231PD      Z0, Z8, Z6
 	VFMADD231PD      Z1, Z9, Z7
-	VMULPD.BCST      constants<>+1696(SB), Z2, Z8
-	VMULPD.BCST      constants<>+1696(SB), Z3, Z9
+	VMULPD.BCST      constants<>+1888(SB), Z2, Z8
+	VMULPD.BCST      constants<>+1888(SB), Z3, Z9
 	VADDPD           Z0, Z8, Z10
 	VADDPD           Z1, Z9, Z11
 	VSUBPD           Z8, Z10, Z8
 	VSUBPD           Z9, Z11, Z9
 	VSUBPD           Z8, Z0, Z0
 	VSUBPD           Z9, Z1, Z1
-	VFMADD231PD.BCST constants<>+1728(SB), Z2, Z0
-	VFMADD231PD.BCST constants<>+1728(SB), Z3, Z1
+	VFMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VFMADD231PD      Z4, Z6, Z0
 	VFMADD231PD      Z5, Z7, Z1
 	VADDPD           Z0, Z10, Z0
@@ -38092,159 +37270,159 @@ loop:
 	VCMPPD.BCST       $0x00, 64(CX), Z5, K2
 	VSUBPD            Z0, Z2, Z0
 	VSUBPD            Z1, Z3, Z1
-	VADDPD.BCST       constants<>+1312(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VBLENDMPD         Z2, Z0, K1, Z0
 	VBLENDMPD         Z3, Z1, K2, Z1
 	VMOVUPS           12288(BX)(AX*8), Z2
 	VMOVUPS           12352(BX)(AX*8), Z3
 	VMULPD            Z2, Z0, Z0
 	VMULPD            Z3, Z1, Z1
-	VMAXPD.BCST       constants<>+2944(SB), Z0, Z0
-	VMAXPD.BCST       constants<>+2944(SB), Z1, Z1
-	VPADDQ.BCST       constants<>+2848(SB), Z0, Z2
-	VPADDQ.BCST       constants<>+2848(SB), Z1, Z3
+	VMAXPD.BCST       constants<>+3104(SB), Z0, Z0
+	VMAXPD.BCST       constants<>+3104(SB), Z1, Z1
+	VPADDQ.BCST       constants<>+3008(SB), Z0, Z2
+	VPADDQ.BCST       constants<>+3008(SB), Z1, Z3
 	VPSRLQ            $0x34, Z2, Z2
 	VPSRLQ            $0x34, Z3, Z3
 	VPSLLQ            $0x34, Z2, Z4
 	VPSLLQ            $0x34, Z3, Z5
 	VPSUBQ            Z4, Z0, Z0
 	VPSUBQ            Z5, Z1, Z1
-	VPADDQ.BCST       constants<>+1312(SB), Z0, Z0
-	VPADDQ.BCST       constants<>+1312(SB), Z1, Z1
-	VORPD.BCST        constants<>+2880(SB), Z2, Z2
-	VORPD.BCST        constants<>+2880(SB), Z3, Z3
-	VSUBPD.BCST       constants<>+2912(SB), Z2, Z2
-	VSUBPD.BCST       constants<>+2912(SB), Z3, Z3
-	VSUBPD.BCST       constants<>+1312(SB), Z0, Z0
-	VSUBPD.BCST       constants<>+1312(SB), Z1, Z1
+	VPADDQ.BCST       constants<>+1216(SB), Z0, Z0
+	VPADDQ.BCST       constants<>+1216(SB), Z1, Z1
+	VORPD.BCST        constants<>+3040(SB), Z2, Z2
+	VORPD.BCST        constants<>+3040(SB), Z3, Z3
+	VSUBPD.BCST       constants<>+3072(SB), Z2, Z2
+	VSUBPD.BCST       constants<>+3072(SB), Z3, Z3
+	VSUBPD.BCST       constants<>+1216(SB), Z0, Z0
+	VSUBPD.BCST       constants<>+1216(SB), Z1, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2240(SB), Z6
-	VBROADCASTSD      constants<>+2240(SB), Z7
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2304(SB), Z8
-	VBROADCASTSD      constants<>+2304(SB), Z9
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2400(SB), Z6
+	VBROADCASTSD      constants<>+2400(SB), Z7
+	VFMADD231PD.BCST  constants<>+2368(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2368(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2464(SB), Z8
+	VBROADCASTSD      constants<>+2464(SB), Z9
+	VFMADD231PD.BCST  constants<>+2432(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2432(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2368(SB), Z6
-	VBROADCASTSD      constants<>+2368(SB), Z7
-	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2528(SB), Z6
+	VBROADCASTSD      constants<>+2528(SB), Z7
+	VFMADD231PD.BCST  constants<>+2496(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2496(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2432(SB), Z8
-	VBROADCASTSD      constants<>+2432(SB), Z9
-	VFMADD231PD.BCST  constants<>+2400(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2400(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2592(SB), Z8
+	VBROADCASTSD      constants<>+2592(SB), Z9
+	VFMADD231PD.BCST  constants<>+2560(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2560(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2496(SB), Z6
-	VBROADCASTSD      constants<>+2496(SB), Z7
-	VFMADD231PD.BCST  constants<>+2464(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2464(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2656(SB), Z6
+	VBROADCASTSD      constants<>+2656(SB), Z7
+	VFMADD231PD.BCST  constants<>+2624(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2624(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2560(SB), Z8
-	VBROADCASTSD      constants<>+2560(SB), Z9
-	VFMADD231PD.BCST  constants<>+2528(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2528(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2720(SB), Z8
+	VBROADCASTSD      constants<>+2720(SB), Z9
+	VFMADD231PD.BCST  constants<>+2688(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2688(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2624(SB), Z6
-	VBROADCASTSD      constants<>+2624(SB), Z7
-	VFMADD231PD.BCST  constants<>+2592(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2592(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2784(SB), Z6
+	VBROADCASTSD      constants<>+2784(SB), Z7
+	VFMADD231PD.BCST  constants<>+2752(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2752(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2688(SB), Z8
-	VBROADCASTSD      constants<>+2688(SB), Z9
-	VFMADD231PD.BCST  constants<>+2656(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2656(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2848(SB), Z8
+	VBROADCASTSD      constants<>+2848(SB), Z9
+	VFMADD231PD.BCST  constants<>+2816(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2816(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2752(SB), Z6
-	VBROADCASTSD      constants<>+2752(SB), Z7
-	VFMADD231PD.BCST  constants<>+2720(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2720(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2912(SB), Z6
+	VBROADCASTSD      constants<>+2912(SB), Z7
+	VFMADD231PD.BCST  constants<>+2880(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2880(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2816(SB), Z8
-	VBROADCASTSD      constants<>+2816(SB), Z9
-	VFMADD231PD.BCST  constants<>+2784(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2784(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2976(SB), Z8
+	VBROADCASTSD      constants<>+2976(SB), Z9
+	VFMADD231PD.BCST  constants<>+2944(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2944(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
+	VBROADCASTSD      constants<>+2336(SB), Z6
+	VBROADCASTSD      constants<>+2336(SB), Z7
 	VFMADD231PD       Z0, Z8, Z6
 	VFMADD231PD       Z1, Z9, Z7
-	VMULPD.BCST       constants<>+1696(SB), Z2, Z8
-	VMULPD.BCST       constants<>+1696(SB), Z3, Z9
+	VMULPD.BCST       constants<>+1888(SB), Z2, Z8
+	VMULPD.BCST       constants<>+1888(SB), Z3, Z9
 	VADDPD            Z0, Z8, Z10
 	VADDPD            Z1, Z9, Z11
 	VSUBPD            Z8, Z10, Z8
 	VSUBPD            Z9, Z11, Z9
 	VSUBPD            Z8, Z0, Z0
 	VSUBPD            Z9, Z1, Z1
-	VFMADD231PD.BCST  constants<>+1728(SB), Z2, Z0
-	VFMADD231PD.BCST  constants<>+1728(SB), Z3, Z1
+	VFMADD231PD.BCST  constants<>+1920(SB), Z2, Z0
+	VFMADD231PD.BCST  constants<>+1920(SB), Z3, Z1
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
 	VADDPD            Z0, Z10, Z0
 	VADDPD            Z1, Z11, Z1
 	VMULPD.BCST       24(CX), Z0, Z0
 	VMULPD.BCST       24(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1600(SB), Z2
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1664(SB), Z2
-	VBROADCASTSD      constants<>+1664(SB), Z3
-	VFMADD231PD.BCST  constants<>+1632(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1632(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1696(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1696(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1728(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1728(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1792(SB), Z6
-	VBROADCASTSD      constants<>+1792(SB), Z7
-	VFMADD231PD.BCST  constants<>+1760(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1760(SB), Z1, Z7
-	VBROADCASTSD      constants<>+1856(SB), Z8
-	VBROADCASTSD      constants<>+1856(SB), Z9
-	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+1920(SB), Z6
-	VBROADCASTSD      constants<>+1920(SB), Z7
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+1984(SB), Z8
-	VBROADCASTSD      constants<>+1984(SB), Z9
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1312(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, 24576(BX)(AX*8)
@@ -38275,8 +37453,8 @@ TEXT ·rowSoftmaxFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     56(CX), Z5
@@ -38293,8 +37471,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMULPD           Z3, Z5, Z3
@@ -38321,8 +37499,8 @@ noElements:
 	VMULPD      Z2, Z4, Z2
 	VMULPD      Z5, Z1, Z1
 	VMULPD      Z6, Z2, Z2
-	VXORPD.BCST constants<>+1568(SB), Z1, Z1
-	VXORPD.BCST constants<>+1568(SB), Z2, Z2
+	VXORPD.BCST constants<>+1760(SB), Z1, Z1
+	VXORPD.BCST constants<>+1760(SB), Z2, Z2
 	VMOVUPS     Z1, (R9)(AX*8)
 	VMOVUPS     Z2, 64(R9)(AX*8)
 
@@ -38354,8 +37532,8 @@ TEXT ·rowSoftmaxFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     56(CX), Z5
@@ -38372,8 +37550,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
@@ -38390,8 +37568,8 @@ loop:
 	VCMPPD.BCST      $0x00, 64(CX), Z16, K4
 	VSUBPD           Z7, Z13, Z7
 	VSUBPD           Z8, Z14, Z8
-	VADDPD.BCST      constants<>+1312(SB), Z7, Z7
-	VADDPD.BCST      constants<>+1312(SB), Z8, Z8
+	VADDPD.BCST      constants<>+1216(SB), Z7, Z7
+	VADDPD.BCST      constants<>+1216(SB), Z8, Z8
 	VBLENDMPD        Z13, Z7, K3, Z7
 	VBLENDMPD        Z14, Z8, K4, Z8
 	VMULPD           Z9, Z7, Z7
@@ -38424,20 +37602,20 @@ noElements:
 	VMULPD       Z2, Z10, Z2
 	VMULPD       Z5, Z1, Z1
 	VMULPD       Z6, Z2, Z2
-	VMAXPD.BCST  constants<>+2944(SB), Z7, Z5
-	VMAXPD.BCST  constants<>+2944(SB), Z8, Z6
+	VMAXPD.BCST  constants<>+3104(SB), Z7, Z5
+	VMAXPD.BCST  constants<>+3104(SB), Z8, Z6
 	VDIVPD       Z5, Z3, Z3
 	VDIVPD       Z6, Z4, Z4
 	VMULPD.BCST  24(CX), Z11, Z5
 	VMULPD.BCST  24(CX), Z12, Z6
-	VBROADCASTSD constants<>+1312(SB), Z7
-	VBROADCASTSD constants<>+1312(SB), Z8
+	VBROADCASTSD constants<>+1216(SB), Z7
+	VBROADCASTSD constants<>+1216(SB), Z8
 	VFMADD231PD  Z3, Z5, Z7
 	VFMADD231PD  Z4, Z6, Z8
 	VMULPD       Z7, Z1, Z1
 	VMULPD       Z8, Z2, Z2
-	VXORPD.BCST  constants<>+1568(SB), Z1, Z1
-	VXORPD.BCST  constants<>+1568(SB), Z2, Z2
+	VXORPD.BCST  constants<>+1760(SB), Z1, Z1
+	VXORPD.BCST  constants<>+1760(SB), Z2, Z2
 	VMOVUPS      Z1, (R10)(AX*8)
 	VMOVUPS      Z2, 64(R10)(AX*8)
 
@@ -38469,8 +37647,8 @@ TEXT ·rowSoftmaxFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     56(CX), Z5
@@ -38487,8 +37665,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
@@ -38505,8 +37683,8 @@ loop:
 	VCMPPD.BCST      $0x00, 64(CX), Z16, K4
 	VSUBPD           Z7, Z13, Z7
 	VSUBPD           Z8, Z14, Z8
-	VADDPD.BCST      constants<>+1312(SB), Z7, Z7
-	VADDPD.BCST      constants<>+1312(SB), Z8, Z8
+	VADDPD.BCST      constants<>+1216(SB), Z7, Z7
+	VADDPD.BCST      constants<>+1216(SB), Z8, Z8
 	VBLENDMPD        Z13, Z7, K3, Z7
 	VBLENDMPD        Z14, Z8, K4, Z8
 	VMULPD           Z9, Z7, Z7
@@ -38539,20 +37717,20 @@ noElements:
 	VMULPD       Z2, Z10, Z2
 	VMULPD       Z5, Z1, Z1
 	VMULPD       Z6, Z2, Z2
-	VMAXPD.BCST  constants<>+2944(SB), Z7, Z5
-	VMAXPD.BCST  constants<>+2944(SB), Z8, Z6
+	VMAXPD.BCST  constants<>+3104(SB), Z7, Z5
+	VMAXPD.BCST  constants<>+3104(SB), Z8, Z6
 	VDIVPD       Z5, Z3, Z3
 	VDIVPD       Z6, Z4, Z4
 	VMULPD.BCST  24(CX), Z11, Z5
 	VMULPD.BCST  24(CX), Z12, Z6
-	VBROADCASTSD constants<>+1312(SB), Z7
-	VBROADCASTSD constants<>+1312(SB), Z8
+	VBROADCASTSD constants<>+1216(SB), Z7
+	VBROADCASTSD constants<>+1216(SB), Z8
 	VFMADD231PD  Z3, Z5, Z7
 	VFMADD231PD  Z4, Z6, Z8
 	VMULPD       Z7, Z1, Z1
 	VMULPD       Z8, Z2, Z2
-	VXORPD.BCST  constants<>+1568(SB), Z1, Z1
-	VXORPD.BCST  constants<>+1568(SB), Z2, Z2
+	VXORPD.BCST  constants<>+1760(SB), Z1, Z1
+	VXORPD.BCST  constants<>+1760(SB), Z2, Z2
 	VMOVUPS      Z1, (R10)(AX*8)
 	VMOVUPS      Z2, 64(R10)(AX*8)
 
@@ -38629,8 +37807,8 @@ loop:
 	VCMPPD.BCST  $0x00, 64(DX), Z10, K2
 	VSUBPD       Z1, Z7, Z9
 	VSUBPD       Z2, Z8, Z10
-	VADDPD.BCST  constants<>+1312(SB), Z9, Z9
-	VADDPD.BCST  constants<>+1312(SB), Z10, Z10
+	VADDPD.BCST  constants<>+1216(SB), Z9, Z9
+	VADDPD.BCST  constants<>+1216(SB), Z10, Z10
 	VBLENDMPD    Z7, Z9, K1, Z7
 	VBLENDMPD    Z8, Z10, K2, Z8
 	VMULPD       Z7, Z3, Z7
@@ -38649,7 +37827,7 @@ loop:
 	VMOVUPS      12352(R9)(CX*8), Z2
 	VMULPD       Z1, Z7, Z1
 	VMULPD       Z2, Z8, Z2
-	VBROADCASTSD constants<>+1376(SB), Z3
+	VBROADCASTSD constants<>+1568(SB), Z3
 	VFMADD231PD  Z1, Z3, Z0
 	VFMADD231PD  Z2, Z3, Z0
 	CMPB         440(AX), $0x00
@@ -38688,8 +37866,8 @@ loop:
 	PREFETCHT0  4160(DX)(AX*8)
 	VMOVUPS     (BX)(AX*8), Z0
 	VMOVUPS     64(BX)(AX*8), Z1
-	VCMPPD.BCST $0x1e, constants<>+1376(SB), Z0, K1
-	VCMPPD.BCST $0x1e, constants<>+1376(SB), Z1, K2
+	VCMPPD.BCST $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z   (CX)(AX*8), K1, Z0
 	VMOVUPD.Z   64(CX)(AX*8), K2, Z1
 	VMOVUPD.Z   (DX)(AX*8), K1, Z2
@@ -38715,7 +37893,7 @@ TEXT ·rowPairPower64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS           12288(DX)(AX*8), Z0
 	VMOVUPS           12352(DX)(AX*8), Z1
-	VBROADCASTSD      constants<>+1376(SB), Z2
+	VBROADCASTSD      constants<>+1568(SB), Z2
 	VMAXPD            Z0, Z2, Z3
 	VMAXPD            Z1, Z2, Z2
 	VMOVUPS           8192(DX)(AX*8), Z4
@@ -38724,60 +37902,60 @@ loop:
 	VADDPD            Z5, Z2, Z2
 	VMULPD.BCST       144(CX), Z3, Z3
 	VMULPD.BCST       144(CX), Z2, Z2
-	VBROADCASTSD      constants<>+1600(SB), Z4
+	VBROADCASTSD      constants<>+1792(SB), Z4
 	VMAXPD            Z3, Z4, Z3
 	VMAXPD            Z2, Z4, Z2
-	VBROADCASTSD      constants<>+1664(SB), Z4
-	VBROADCASTSD      constants<>+1664(SB), Z5
-	VFMADD231PD.BCST  constants<>+1632(SB), Z3, Z4
-	VFMADD231PD.BCST  constants<>+1632(SB), Z2, Z5
+	VBROADCASTSD      constants<>+1856(SB), Z4
+	VBROADCASTSD      constants<>+1856(SB), Z5
+	VFMADD231PD.BCST  constants<>+1824(SB), Z3, Z4
+	VFMADD231PD.BCST  constants<>+1824(SB), Z2, Z5
 	VRNDSCALEPD       $0x00, Z4, Z4
 	VRNDSCALEPD       $0x00, Z5, Z5
-	VFNMADD231PD.BCST constants<>+1696(SB), Z4, Z3
-	VFNMADD231PD.BCST constants<>+1696(SB), Z5, Z2
-	VFNMADD231PD.BCST constants<>+1728(SB), Z4, Z3
-	VFNMADD231PD.BCST constants<>+1728(SB), Z5, Z2
+	VFNMADD231PD.BCST constants<>+1888(SB), Z4, Z3
+	VFNMADD231PD.BCST constants<>+1888(SB), Z5, Z2
+	VFNMADD231PD.BCST constants<>+1920(SB), Z4, Z3
+	VFNMADD231PD.BCST constants<>+1920(SB), Z5, Z2
 	VMULPD            Z3, Z3, Z6
 	VMULPD            Z2, Z2, Z7
-	VBROADCASTSD      constants<>+1792(SB), Z8
-	VBROADCASTSD      constants<>+1792(SB), Z9
-	VFMADD231PD.BCST  constants<>+1760(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+1760(SB), Z2, Z9
-	VBROADCASTSD      constants<>+1856(SB), Z10
-	VBROADCASTSD      constants<>+1856(SB), Z11
-	VFMADD231PD.BCST  constants<>+1824(SB), Z3, Z10
-	VFMADD231PD.BCST  constants<>+1824(SB), Z2, Z11
+	VBROADCASTSD      constants<>+1984(SB), Z8
+	VBROADCASTSD      constants<>+1984(SB), Z9
+	VFMADD231PD.BCST  constants<>+1952(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+1952(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2048(SB), Z10
+	VBROADCASTSD      constants<>+2048(SB), Z11
+	VFMADD231PD.BCST  constants<>+2016(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+2016(SB), Z2, Z11
 	VFMADD231PD       Z6, Z8, Z10
 	VFMADD231PD       Z7, Z9, Z11
-	VBROADCASTSD      constants<>+1920(SB), Z8
-	VBROADCASTSD      constants<>+1920(SB), Z9
-	VFMADD231PD.BCST  constants<>+1888(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+1888(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z8
+	VBROADCASTSD      constants<>+2112(SB), Z9
+	VFMADD231PD.BCST  constants<>+2080(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2080(SB), Z2, Z9
 	VFMADD231PD       Z6, Z10, Z8
 	VFMADD231PD       Z7, Z11, Z9
-	VBROADCASTSD      constants<>+1984(SB), Z10
-	VBROADCASTSD      constants<>+1984(SB), Z11
-	VFMADD231PD.BCST  constants<>+1952(SB), Z3, Z10
-	VFMADD231PD.BCST  constants<>+1952(SB), Z2, Z11
+	VBROADCASTSD      constants<>+2176(SB), Z10
+	VBROADCASTSD      constants<>+2176(SB), Z11
+	VFMADD231PD.BCST  constants<>+2144(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+2144(SB), Z2, Z11
 	VFMADD231PD       Z6, Z8, Z10
 	VFMADD231PD       Z7, Z9, Z11
-	VBROADCASTSD      constants<>+2048(SB), Z8
-	VBROADCASTSD      constants<>+2048(SB), Z9
-	VFMADD231PD.BCST  constants<>+2016(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2016(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2240(SB), Z8
+	VBROADCASTSD      constants<>+2240(SB), Z9
+	VFMADD231PD.BCST  constants<>+2208(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2208(SB), Z2, Z9
 	VFMADD231PD       Z6, Z10, Z8
 	VFMADD231PD       Z7, Z11, Z9
 	VFMADD231PD       Z6, Z8, Z3
 	VFMADD231PD       Z7, Z9, Z2
-	VADDPD.BCST       constants<>+1312(SB), Z3, Z3
-	VADDPD.BCST       constants<>+1312(SB), Z2, Z2
+	VADDPD.BCST       constants<>+1216(SB), Z3, Z3
+	VADDPD.BCST       constants<>+1216(SB), Z2, Z2
 	VSCALEFPD         Z4, Z3, Z3
 	VSCALEFPD         Z5, Z2, Z2
 	VMOVUPS           Z3, 24576(DX)(AX*8)
 	VMOVUPS           Z2, 24640(DX)(AX*8)
-	VXORPD.BCST       constants<>+1568(SB), Z0, Z0
-	VXORPD.BCST       constants<>+1568(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1376(SB), Z2
+	VXORPD.BCST       constants<>+1760(SB), Z0, Z0
+	VXORPD.BCST       constants<>+1760(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1568(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
 	VMOVUPS           8192(DX)(AX*8), Z2
@@ -38786,53 +37964,53 @@ loop:
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
 	VMULPD.BCST       32(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1600(SB), Z2
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1664(SB), Z2
-	VBROADCASTSD      constants<>+1664(SB), Z3
-	VFMADD231PD.BCST  constants<>+1632(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1632(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1696(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1696(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1728(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1728(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1792(SB), Z6
-	VBROADCASTSD      constants<>+1792(SB), Z7
-	VFMADD231PD.BCST  constants<>+1760(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1760(SB), Z1, Z7
-	VBROADCASTSD      constants<>+1856(SB), Z8
-	VBROADCASTSD      constants<>+1856(SB), Z9
-	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+1920(SB), Z6
-	VBROADCASTSD      constants<>+1920(SB), Z7
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+1984(SB), Z8
-	VBROADCASTSD      constants<>+1984(SB), Z9
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1312(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, 16384(DX)(AX*8)
@@ -38865,8 +38043,8 @@ TEXT ·rowPairFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -38883,17 +38061,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1568(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1568(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     168(DX), Z16
 	VBROADCASTSD     168(DX), Z17
 	VFMADD231PD.BCST 160(DX), Z14, Z16
 	VFMADD231PD.BCST 160(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z17, K4
-	VBROADCASTSD     constants<>+1376(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z17, K4
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -38906,9 +38084,9 @@ loop:
 	VBROADCASTSD     56(DX), Z19
 	VFMADD231PD.BCST 48(DX), Z14, Z18
 	VFMADD231PD.BCST 48(DX), Z15, Z19
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z19, K4
-	VBROADCASTSD     constants<>+1376(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z19, K4
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z4, Z14, Z4
 	VMAXPD           Z5, Z14, Z5
 	VADDPD           Z6, Z4, Z4
@@ -38965,11 +38143,11 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1376(SB), Z4
+	VBROADCASTSD constants<>+1568(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1568(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1568(SB), Z3, Z5
+	VXORPD.BCST  constants<>+1760(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1760(SB), Z3, Z5
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
@@ -39026,8 +38204,8 @@ TEXT ·rowPairFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -39044,17 +38222,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1568(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1568(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     168(DX), Z16
 	VBROADCASTSD     168(DX), Z17
 	VFMADD231PD.BCST 160(DX), Z14, Z16
 	VFMADD231PD.BCST 160(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z17, K4
-	VBROADCASTSD     constants<>+1376(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z17, K4
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -39071,9 +38249,9 @@ loop:
 	VBROADCASTSD     56(DX), Z19
 	VFMADD231PD.BCST 48(DX), Z16, Z18
 	VFMADD231PD.BCST 48(DX), Z17, Z19
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z19, K4
-	VBROADCASTSD     constants<>+1376(SB), Z16
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z19, K4
+	VBROADCASTSD     constants<>+1568(SB), Z16
 	VMAXPD           Z4, Z16, Z4
 	VMAXPD           Z5, Z16, Z5
 	VADDPD           Z6, Z4, Z4
@@ -39146,11 +38324,11 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1376(SB), Z4
+	VBROADCASTSD constants<>+1568(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1568(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1568(SB), Z3, Z5
+	VXORPD.BCST  constants<>+1760(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1760(SB), Z3, Z5
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
@@ -39207,8 +38385,8 @@ TEXT ·rowPairFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -39225,17 +38403,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1568(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1568(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     168(DX), Z16
 	VBROADCASTSD     168(DX), Z17
 	VFMADD231PD.BCST 160(DX), Z14, Z16
 	VFMADD231PD.BCST 160(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z17, K4
-	VBROADCASTSD     constants<>+1376(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z17, K4
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -39252,9 +38430,9 @@ loop:
 	VBROADCASTSD     56(DX), Z19
 	VFMADD231PD.BCST 48(DX), Z16, Z18
 	VFMADD231PD.BCST 48(DX), Z17, Z19
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z19, K4
-	VBROADCASTSD     constants<>+1376(SB), Z16
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z19, K4
+	VBROADCASTSD     constants<>+1568(SB), Z16
 	VMAXPD           Z4, Z16, Z4
 	VMAXPD           Z5, Z16, Z5
 	VADDPD           Z6, Z4, Z4
@@ -39327,11 +38505,11 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1376(SB), Z4
+	VBROADCASTSD constants<>+1568(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1568(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1568(SB), Z3, Z5
+	VXORPD.BCST  constants<>+1760(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1760(SB), Z3, Z5
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
@@ -39386,8 +38564,8 @@ TEXT ·rowPairSums64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z6
 	VMOVUPS          64(BX)(AX*8), Z7
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z6, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z7, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z6, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z7, K1
 	VMOVUPS          12288(SI)(AX*8), Z8
 	VMOVUPS          12352(SI)(AX*8), Z9
 	VMOVUPS          4096(SI)(AX*8), Z10
@@ -39471,8 +38649,8 @@ TEXT ·rowPairGrad64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z1
 	VMOVUPS          64(SI)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
 	VMOVUPS          12288(DI)(CX*8), Z3
 	VMOVUPS          12352(DI)(CX*8), Z4
 	VMOVUPS          4096(DI)(CX*8), Z5
@@ -39511,11 +38689,11 @@ loop:
 	VMULPD           Z6, Z4, Z4
 	VMULPD           Z3, Z1, Z1
 	VMULPD           Z4, Z2, Z2
-	VBROADCASTSD     constants<>+1376(SB), Z3
+	VBROADCASTSD     constants<>+1568(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	VXORPD.BCST      constants<>+1568(SB), Z1, Z3
-	VXORPD.BCST      constants<>+1568(SB), Z2, Z4
+	VXORPD.BCST      constants<>+1760(SB), Z1, Z3
+	VXORPD.BCST      constants<>+1760(SB), Z2, Z4
 	CMPB             440(AX), $0x00
 	JE               store1
 	VMOVUPS          (R8)(CX*8), Z5
@@ -39564,8 +38742,8 @@ TEXT ·rowSumsNone64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z4, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z4, K2
 	VMOVUPD.Z        (SI)(AX*8), K1, Z5
 	VMOVUPD.Z        64(SI)(AX*8), K2, Z6
 	VMOVUPS          (BX)(AX*8), Z7
@@ -39615,8 +38793,8 @@ TEXT ·rowSumsSigmoid64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z4, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z4, K2
 	VMOVUPS          4096(DI)(AX*8), Z5
 	VMOVUPS          4160(DI)(AX*8), Z6
 	VMOVUPS          (DI)(AX*8), Z7
@@ -39678,8 +38856,8 @@ TEXT ·rowSumsSoftmax64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z4, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z4, K1
 	VMOVUPS          (SI)(AX*8), Z5
 	VMOVUPS          64(SI)(AX*8), Z6
 	VMOVUPS          12288(DI)(AX*8), Z7
@@ -39731,8 +38909,8 @@ TEXT ·rowGradNone64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K2
 	VMOVUPD.Z        (R8)(CX*8), K1, Z3
 	VMOVUPD.Z        64(R8)(CX*8), K2, Z4
 	VMOVUPS          (SI)(CX*8), Z5
@@ -39745,7 +38923,7 @@ loop:
 	VFMADD231PD.BCST 88(DX), Z4, Z8
 	VMULPD           Z1, Z7, Z1
 	VMULPD           Z2, Z8, Z2
-	VBROADCASTSD     constants<>+1376(SB), Z3
+	VBROADCASTSD     constants<>+1568(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
 	CMPB             440(AX), $0x00
@@ -39784,8 +38962,8 @@ TEXT ·rowGradSigmoid64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K2
 	VMOVUPS          4096(R9)(CX*8), Z3
 	VMOVUPS          4160(R9)(CX*8), Z4
 	VMOVUPS          (R9)(CX*8), Z5
@@ -39812,7 +38990,7 @@ loop:
 	VMULPD           Z2, Z10, Z2
 	VMULPD           Z3, Z1, Z1
 	VMULPD           Z4, Z2, Z2
-	VBROADCASTSD     constants<>+1376(SB), Z3
+	VBROADCASTSD     constants<>+1568(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
 	CMPB             440(AX), $0x00
@@ -39851,8 +39029,8 @@ TEXT ·rowGradSoftmax64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
 	VMOVUPS          (R8)(CX*8), Z3
 	VMOVUPS          64(R8)(CX*8), Z4
 	VMOVUPS          12288(R9)(CX*8), Z5
@@ -39911,7 +39089,7 @@ loop:
 	CMPQ      CX, n+8(FP)
 	JL        loop
 	VORPS     Y2, Y1, Y1
-	VPTEST    constants<>+992(SB), Y1
+	VPTEST    constants<>+1280(SB), Y1
 	JZ        flag1
 	ORQ       $0x01, 448(AX)
 
@@ -39954,8 +39132,8 @@ TEXT ·rowMap32AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 2048(DX)(CX*4)
 	VMOVUPS    (DX)(CX*4), Y2
-	VCMPPS     $0x19, constants<>+1024(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1088(SB), Y2, Y4
+	VCMPPS     $0x19, constants<>+1312(SB), Y2, Y3
+	VCMPPS     $0x16, constants<>+1376(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
 	VMINPS     constants<>+256(SB), Y2, Y2
@@ -39996,11 +39174,11 @@ loop:
 	PREFETCHT0 2048(DX)(CX*4)
 	VMOVUPS    (DX)(CX*4), Y2
 	VCMPPS     $0x19, constants<>+64(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1152(SB), Y2, Y4
+	VCMPPS     $0x16, constants<>+1440(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
-	VCMPPS     $0x19, constants<>+1184(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1216(SB), Y2, Y4
+	VCMPPS     $0x19, constants<>+1472(SB), Y2, Y3
+	VCMPPS     $0x16, constants<>+1504(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VCMPPS     $0x04, constants<>+64(SB), Y2, Y4
 	VANDPS     Y3, Y4, Y3
@@ -40080,10 +39258,10 @@ loop:
 	VCVTPS2DQ    Y1, Y1
 	VPSRAD       $0x01, Y1, Y2
 	VPSUBD       Y2, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y0, Y0
-	VPADDD       constants<>+928(SB), Y1, Y1
+	VPADDD       constants<>+1152(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*4)
@@ -40113,8 +39291,8 @@ loop:
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y0
 	VANDPS       (CX)(AX*4), Y0, Y0
 	VMOVUPS      (SI)(AX*4), Y1
-	VBROADCASTSS constants<>+1280(SB), Y2
-	VFMADD231PS  constants<>+1248(SB), Y1, Y2
+	VBROADCASTSS constants<>+512(SB), Y2
+	VFMADD231PS  constants<>+448(SB), Y1, Y2
 	VMULPS       Y2, Y0, Y0
 	VORPS        constants<>+0(SB), Y0, Y0
 	VBROADCASTSS constants<>+96(SB), Y1
@@ -40136,10 +39314,10 @@ loop:
 	VCVTPS2DQ    Y1, Y1
 	VPSRAD       $0x01, Y1, Y2
 	VPSUBD       Y2, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y0, Y0
-	VPADDD       constants<>+928(SB), Y1, Y1
+	VPADDD       constants<>+1152(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*4)
@@ -40163,46 +39341,46 @@ TEXT ·rowLog32AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (CX)(AX*4), Y0
 	VMOVUPS      32(CX)(AX*4), Y1
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
-	VBROADCASTSS constants<>+480(SB), Y4
-	VBROADCASTSS constants<>+480(SB), Y5
-	VFMADD231PS  constants<>+448(SB), Y0, Y4
-	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+544(SB), Y1, Y3
+	VBROADCASTSS constants<>+1088(SB), Y4
+	VBROADCASTSS constants<>+1088(SB), Y5
+	VFMADD231PS  constants<>+544(SB), Y0, Y4
+	VFMADD231PS  constants<>+544(SB), Y1, Y5
 	VBLENDVPS    Y2, Y4, Y0, Y0
 	VBLENDVPS    Y3, Y5, Y1, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+736(SB), Y6
-	VBROADCASTSS constants<>+736(SB), Y7
-	VFMADD231PS  constants<>+768(SB), Y0, Y6
-	VFMADD231PS  constants<>+768(SB), Y1, Y7
-	VBROADCASTSS constants<>+672(SB), Y8
-	VBROADCASTSS constants<>+672(SB), Y9
-	VFMADD231PS  constants<>+704(SB), Y0, Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+960(SB), Y0, Y6
+	VFMADD231PS  constants<>+960(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+992(SB), Y0, Y8
+	VFMADD231PS  constants<>+992(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+608(SB), Y6
-	VBROADCASTSS constants<>+608(SB), Y7
-	VFMADD231PS  constants<>+640(SB), Y0, Y6
-	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+1024(SB), Y0, Y6
+	VFMADD231PS  constants<>+1024(SB), Y1, Y7
 	VFMADD231PS  Y4, Y8, Y6
 	VFMADD231PS  Y5, Y9, Y7
-	VBROADCASTSS constants<>+544(SB), Y8
-	VBROADCASTSS constants<>+544(SB), Y9
-	VFMADD231PS  constants<>+576(SB), Y0, Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+1056(SB), Y0, Y8
+	VFMADD231PS  constants<>+1056(SB), Y1, Y9
 	VFMADD231PS  Y4, Y6, Y8
 	VFMADD231PS  Y5, Y7, Y9
-	VBROADCASTSS constants<>+480(SB), Y6
-	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+1088(SB), Y6
+	VBROADCASTSS constants<>+1088(SB), Y7
 	VFMADD231PS  Y0, Y8, Y6
 	VFMADD231PS  Y1, Y9, Y7
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y7, Y1
-	VANDPS       constants<>+512(SB), Y2, Y2
-	VANDPS       constants<>+512(SB), Y3, Y3
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, 4096(CX)(AX*4)
@@ -40230,8 +39408,8 @@ loop:
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y0
 	VANDPS       (DX)(AX*4), Y0, Y0
 	VMOVUPS      (SI)(AX*4), Y1
-	VBROADCASTSS constants<>+1280(SB), Y2
-	VFMADD231PS  constants<>+1248(SB), Y1, Y2
+	VBROADCASTSS constants<>+512(SB), Y2
+	VFMADD231PS  constants<>+448(SB), Y1, Y2
 	VMULPS       Y2, Y0, Y0
 	VBROADCASTSS constants<>+64(SB), Y1
 	VMAXPS       Y0, Y1, Y0
@@ -40258,10 +39436,10 @@ loop:
 	VCVTPS2DQ    Y1, Y1
 	VPSRAD       $0x01, Y1, Y2
 	VPSUBD       Y2, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y0, Y0
-	VPADDD       constants<>+928(SB), Y1, Y1
+	VPADDD       constants<>+1152(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, 12288(DI)(AX*4)
@@ -40392,8 +39570,8 @@ loop:
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y3, Y7
 	VMOVUPS      2048(R9)(AX*4), Y8
-	VBROADCASTSS constants<>+1280(SB), Y9
-	VFMADD231PS  constants<>+1248(SB), Y3, Y9
+	VBROADCASTSS constants<>+512(SB), Y9
+	VFMADD231PS  constants<>+448(SB), Y3, Y9
 	VMULPS       Y9, Y2, Y9
 	VMOVUPS      (R9)(AX*4), Y10
 	VMULPS       Y8, Y10, Y10
@@ -40422,8 +39600,8 @@ noElements:
 	VMULPS       Y10, Y4, Y4
 	VBLENDVPS    Y2, Y8, Y9, Y8
 	VFNMADD231PS Y8, Y5, Y4
-	VBROADCASTSS constants<>+1280(SB), Y5
-	VFMADD231PS  constants<>+1248(SB), Y3, Y5
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
 	VMOVUPS      2048(R9)(AX*4), Y3
 	VMULPS       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*4), Y8
@@ -40515,8 +39693,8 @@ noElements:
 	VMULPS       Y10, Y4, Y4
 	VBLENDVPS    Y2, Y8, Y9, Y8
 	VFNMADD231PS Y8, Y5, Y4
-	VBROADCASTSS constants<>+1280(SB), Y5
-	VFMADD231PS  constants<>+1248(SB), Y3, Y5
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
 	VMOVUPS      2048(R9)(AX*4), Y3
 	VMULPS       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*4), Y8
@@ -40609,10 +39787,10 @@ loop:
 	VCVTPS2DQ    Y1, Y1
 	VPSRAD       $0x01, Y1, Y2
 	VPSUBD       Y2, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y0, Y0
-	VPADDD       constants<>+928(SB), Y1, Y1
+	VPADDD       constants<>+1152(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (SI)(AX*4)
@@ -40642,9 +39820,9 @@ loop:
 	VBROADCASTSS constants<>+256(SB), Y2
 	VDIVPS       Y1, Y2, Y1
 	VMOVUPS      Y1, 6144(CX)(AX*4)
-	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y1
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y1
 	VADDPS       constants<>+256(SB), Y0, Y2
-	VPSUBD       constants<>+864(SB), Y2, Y3
+	VPSUBD       constants<>+928(SB), Y2, Y3
 	VPSRAD       $0x17, Y3, Y3
 	VPSLLD       $0x17, Y3, Y4
 	VPSUBD       Y4, Y2, Y2
@@ -40653,18 +39831,18 @@ loop:
 	VBLENDVPS    Y1, Y2, Y0, Y0
 	VANDPS       Y3, Y1, Y1
 	VMULPS       Y0, Y0, Y2
-	VBROADCASTSS constants<>+736(SB), Y3
-	VFMADD231PS  constants<>+768(SB), Y0, Y3
-	VBROADCASTSS constants<>+672(SB), Y4
-	VFMADD231PS  constants<>+704(SB), Y0, Y4
+	VBROADCASTSS constants<>+800(SB), Y3
+	VFMADD231PS  constants<>+960(SB), Y0, Y3
+	VBROADCASTSS constants<>+736(SB), Y4
+	VFMADD231PS  constants<>+992(SB), Y0, Y4
 	VFMADD231PS  Y2, Y3, Y4
-	VBROADCASTSS constants<>+608(SB), Y3
-	VFMADD231PS  constants<>+640(SB), Y0, Y3
+	VBROADCASTSS constants<>+672(SB), Y3
+	VFMADD231PS  constants<>+1024(SB), Y0, Y3
 	VFMADD231PS  Y2, Y4, Y3
-	VBROADCASTSS constants<>+544(SB), Y4
-	VFMADD231PS  constants<>+576(SB), Y0, Y4
+	VBROADCASTSS constants<>+608(SB), Y4
+	VFMADD231PS  constants<>+1056(SB), Y0, Y4
 	VFMADD231PS  Y2, Y3, Y4
-	VBROADCASTSS constants<>+480(SB), Y3
+	VBROADCASTSS constants<>+1088(SB), Y3
 	VFMADD231PS  Y0, Y4, Y3
 	VMULPS       constants<>+192(SB), Y1, Y4
 	VADDPS       Y0, Y4, Y5
@@ -40700,26 +39878,26 @@ loop:
 	VBLENDVPS    Y2, Y1, Y0, Y0
 	VMOVUPS      6144(BX)(AX*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMAXPS       constants<>+896(SB), Y0, Y0
-	VPSUBD       constants<>+864(SB), Y0, Y1
+	VMAXPS       constants<>+1120(SB), Y0, Y0
+	VPSUBD       constants<>+928(SB), Y0, Y1
 	VPSRAD       $0x17, Y1, Y1
 	VPSLLD       $0x17, Y1, Y2
 	VPSUBD       Y2, Y0, Y0
 	VCVTDQ2PS    Y1, Y1
 	VSUBPS       constants<>+256(SB), Y0, Y0
 	VMULPS       Y0, Y0, Y2
-	VBROADCASTSS constants<>+736(SB), Y3
-	VFMADD231PS  constants<>+768(SB), Y0, Y3
-	VBROADCASTSS constants<>+672(SB), Y4
-	VFMADD231PS  constants<>+704(SB), Y0, Y4
+	VBROADCASTSS constants<>+800(SB), Y3
+	VFMADD231PS  constants<>+960(SB), Y0, Y3
+	VBROADCASTSS constants<>+736(SB), Y4
+	VFMADD231PS  constants<>+992(SB), Y0, Y4
 	VFMADD231PS  Y2, Y3, Y4
-	VBROADCASTSS constants<>+608(SB), Y3
-	VFMADD231PS  constants<>+640(SB), Y0, Y3
+	VBROADCASTSS constants<>+672(SB), Y3
+	VFMADD231PS  constants<>+1024(SB), Y0, Y3
 	VFMADD231PS  Y2, Y4, Y3
-	VBROADCASTSS constants<>+544(SB), Y4
-	VFMADD231PS  constants<>+576(SB), Y0, Y4
+	VBROADCASTSS constants<>+608(SB), Y4
+	VFMADD231PS  constants<>+1056(SB), Y0, Y4
 	VFMADD231PS  Y2, Y3, Y4
-	VBROADCASTSS constants<>+480(SB), Y3
+	VBROADCASTSS constants<>+1088(SB), Y3
 	VFMADD231PS  Y0, Y4, Y3
 	VMULPS       constants<>+192(SB), Y1, Y4
 	VADDPS       Y0, Y4, Y5
@@ -40749,10 +39927,10 @@ loop:
 	VCVTPS2DQ    Y1, Y1
 	VPSRAD       $0x01, Y1, Y2
 	VPSUBD       Y2, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y0, Y0
-	VPADDD       constants<>+928(SB), Y1, Y1
+	VPADDD       constants<>+1152(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, 12288(BX)(AX*4)
@@ -40884,7 +40062,7 @@ noElements:
 	VANDPS       (DI)(AX*4), Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y3, Y0, Y0
-	VMAXPS       constants<>+896(SB), Y4, Y1
+	VMAXPS       constants<>+1120(SB), Y4, Y1
 	VDIVPS       Y1, Y2, Y1
 	VBROADCASTSS 12(CX), Y2
 	VMULPS       Y2, Y6, Y2
@@ -40964,7 +40142,7 @@ noElements:
 	VANDPS       (DI)(AX*4), Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y3, Y0, Y0
-	VMAXPS       constants<>+896(SB), Y4, Y1
+	VMAXPS       constants<>+1120(SB), Y4, Y1
 	VDIVPS       Y1, Y2, Y1
 	VBROADCASTSS 12(CX), Y2
 	VMULPS       Y2, Y6, Y2
@@ -41120,10 +40298,10 @@ loop:
 	VCVTPS2DQ    Y2, Y2
 	VPSRAD       $0x01, Y2, Y3
 	VPSUBD       Y3, Y2, Y2
-	VPADDD       constants<>+928(SB), Y3, Y3
+	VPADDD       constants<>+1152(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMOVUPS      Y1, 12288(DX)(AX*4)
@@ -41153,10 +40331,10 @@ loop:
 	VCVTPS2DQ    Y1, Y1
 	VPSRAD       $0x01, Y1, Y2
 	VPSUBD       Y2, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
+	VPADDD       constants<>+1152(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y0, Y0
-	VPADDD       constants<>+928(SB), Y1, Y1
+	VPADDD       constants<>+1152(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, 8192(DX)(AX*4)
@@ -41934,13 +41112,13 @@ loop:
 	VPMOVZXBQ (DX)(CX*1), Y3
 	VORPS     Y3, Y2, Y2
 	VPCMPEQQ  Y0, Y3, Y3
-	VANDPS    constants<>+1312(SB), Y3, Y3
+	VANDPS    constants<>+1216(SB), Y3, Y3
 	VMOVUPS   Y3, (BX)(CX*8)
 	ADDQ      $0x04, CX
 	CMPQ      CX, n+8(FP)
 	JL        loop
 	VORPS     Y2, Y1, Y1
-	VPTEST    constants<>+992(SB), Y1
+	VPTEST    constants<>+1280(SB), Y1
 	JZ        flag1
 	ORQ       $0x01, 448(AX)
 
@@ -41955,14 +41133,14 @@ TEXT ·rowValid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
 	MOVQ         408(AX), BX
-	VBROADCASTSD constants<>+1344(SB), Y0
+	VBROADCASTSD constants<>+1536(SB), Y0
 	XORQ         AX, AX
 
 loop:
 	VPMOVZXBQ (BX)(AX*1), Y1
 	VPCMPEQQ  Y0, Y1, Y1
 	VMOVUPS   (CX)(AX*8), Y2
-	VBLENDVPD Y1, constants<>+1376(SB), Y2, Y1
+	VBLENDVPD Y1, constants<>+1568(SB), Y2, Y1
 	VMOVUPS   Y1, (DX)(AX*8)
 	ADDQ      $0x04, AX
 	CMPQ      AX, n+8(FP)
@@ -41983,12 +41161,12 @@ TEXT ·rowMap64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
-	VCMPPD     $0x19, constants<>+1408(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1440(SB), Y2, Y4
+	VCMPPD     $0x19, constants<>+1600(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1632(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
-	VMINPD     constants<>+1312(SB), Y2, Y2
-	VMAXPD     constants<>+1376(SB), Y2, Y2
+	VMINPD     constants<>+1216(SB), Y2, Y2
+	VMAXPD     constants<>+1568(SB), Y2, Y2
 	VMULPD     Y2, Y2, Y3
 	VCMPPD     $0x04, Y2, Y3, Y3
 	VORPS      Y3, Y1, Y1
@@ -42024,14 +41202,14 @@ TEXT ·rowWeight64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
-	VCMPPD     $0x19, constants<>+1376(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1472(SB), Y2, Y4
+	VCMPPD     $0x19, constants<>+1568(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1664(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
-	VCMPPD     $0x19, constants<>+1504(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1536(SB), Y2, Y4
+	VCMPPD     $0x19, constants<>+1696(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1728(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
-	VCMPPD     $0x04, constants<>+1376(SB), Y2, Y4
+	VCMPPD     $0x04, constants<>+1568(SB), Y2, Y4
 	VANDPS     Y3, Y4, Y3
 	VORPS      Y3, Y1, Y1
 	VMOVUPS    Y2, (BX)(CX*8)
@@ -42064,7 +41242,7 @@ TEXT ·rowTotal64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (CX)(AX*8), Y0
-	VBROADCASTSD constants<>+1312(SB), Y1
+	VBROADCASTSD constants<>+1216(SB), Y1
 	VMOVUPS      256(DX)(BX*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 256(DX)(BX*1)
@@ -42087,45 +41265,45 @@ TEXT ·rowExp64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
-	VORPD        constants<>+1568(SB), Y0, Y0
-	VBROADCASTSD constants<>+1600(SB), Y1
+	VORPD        constants<>+1760(SB), Y0, Y0
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1664(SB), Y1
-	VFMADD231PD  constants<>+1632(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1696(SB), Y1, Y0
-	VFNMADD231PD constants<>+1728(SB), Y1, Y0
+	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1792(SB), Y3
-	VFMADD231PD  constants<>+1760(SB), Y0, Y3
-	VBROADCASTSD constants<>+1856(SB), Y4
-	VFMADD231PD  constants<>+1824(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+1920(SB), Y3
-	VFMADD231PD  constants<>+1888(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+1984(SB), Y4
-	VFMADD231PD  constants<>+1952(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1312(SB), Y0, Y0
-	VMULPD       constants<>+2144(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+2976(SB), Y2, Y2
+	VADDPD       constants<>+3136(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+2976(SB), Y1, Y1
+	VADDPD       constants<>+3136(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*8)
-	VADDPD       constants<>+1312(SB), Y0, Y0
-	VBROADCASTSD constants<>+1312(SB), Y1
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VBROADCASTSD constants<>+1216(SB), Y1
 	VDIVPD       Y0, Y1, Y0
 	VMOVUPS      Y0, 4096(BX)(AX*8)
 	ADDQ         $0x04, AX
@@ -42147,49 +41325,49 @@ TEXT ·rowScaledExp64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
-	VBROADCASTSD constants<>+2112(SB), Y2
-	VFMADD231PD  constants<>+2080(SB), Y1, Y2
+	VBROADCASTSD constants<>+2304(SB), Y2
+	VFMADD231PD  constants<>+2272(SB), Y1, Y2
 	VMULPD       Y2, Y0, Y0
-	VORPD        constants<>+1568(SB), Y0, Y0
-	VBROADCASTSD constants<>+1600(SB), Y1
+	VORPD        constants<>+1760(SB), Y0, Y0
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1664(SB), Y1
-	VFMADD231PD  constants<>+1632(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1696(SB), Y1, Y0
-	VFNMADD231PD constants<>+1728(SB), Y1, Y0
+	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1792(SB), Y3
-	VFMADD231PD  constants<>+1760(SB), Y0, Y3
-	VBROADCASTSD constants<>+1856(SB), Y4
-	VFMADD231PD  constants<>+1824(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+1920(SB), Y3
-	VFMADD231PD  constants<>+1888(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+1984(SB), Y4
-	VFMADD231PD  constants<>+1952(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1312(SB), Y0, Y0
-	VMULPD       constants<>+2144(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+2976(SB), Y2, Y2
+	VADDPD       constants<>+3136(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+2976(SB), Y1, Y1
+	VADDPD       constants<>+3136(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*8)
-	VADDPD       constants<>+1312(SB), Y0, Y0
-	VBROADCASTSD constants<>+1312(SB), Y1
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VBROADCASTSD constants<>+1216(SB), Y1
 	VDIVPD       Y0, Y1, Y0
 	VMOVUPS      Y0, 4096(BX)(AX*8)
 	ADDQ         $0x04, AX
@@ -42208,90 +41386,90 @@ TEXT ·rowLog64AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (CX)(AX*8), Y0
 	VMOVUPS      32(CX)(AX*8), Y1
-	VCMPPD       $0x1d, constants<>+2144(SB), Y0, Y2
-	VCMPPD       $0x1d, constants<>+2144(SB), Y1, Y3
-	VBROADCASTSD constants<>+2176(SB), Y4
-	VBROADCASTSD constants<>+2176(SB), Y5
-	VFMADD231PD  constants<>+2144(SB), Y0, Y4
-	VFMADD231PD  constants<>+2144(SB), Y1, Y5
+	VCMPPD       $0x1d, constants<>+1248(SB), Y0, Y2
+	VCMPPD       $0x1d, constants<>+1248(SB), Y1, Y3
+	VBROADCASTSD constants<>+2336(SB), Y4
+	VBROADCASTSD constants<>+2336(SB), Y5
+	VFMADD231PD  constants<>+1248(SB), Y0, Y4
+	VFMADD231PD  constants<>+1248(SB), Y1, Y5
 	VBLENDVPD    Y2, Y4, Y0, Y0
 	VBLENDVPD    Y3, Y5, Y1, Y1
-	VANDPS       constants<>+1312(SB), Y2, Y2
-	VANDPS       constants<>+1312(SB), Y3, Y3
+	VANDPS       constants<>+1216(SB), Y2, Y2
+	VANDPS       constants<>+1216(SB), Y3, Y3
 	VMULPD       Y0, Y0, Y4
 	VMULPD       Y1, Y1, Y5
-	VBROADCASTSD constants<>+2240(SB), Y6
-	VBROADCASTSD constants<>+2240(SB), Y7
-	VFMADD231PD  constants<>+2208(SB), Y0, Y6
-	VFMADD231PD  constants<>+2208(SB), Y1, Y7
-	VBROADCASTSD constants<>+2304(SB), Y8
-	VBROADCASTSD constants<>+2304(SB), Y9
-	VFMADD231PD  constants<>+2272(SB), Y0, Y8
-	VFMADD231PD  constants<>+2272(SB), Y1, Y9
+	VBROADCASTSD constants<>+2400(SB), Y6
+	VBROADCASTSD constants<>+2400(SB), Y7
+	VFMADD231PD  constants<>+2368(SB), Y0, Y6
+	VFMADD231PD  constants<>+2368(SB), Y1, Y7
+	VBROADCASTSD constants<>+2464(SB), Y8
+	VBROADCASTSD constants<>+2464(SB), Y9
+	VFMADD231PD  constants<>+2432(SB), Y0, Y8
+	VFMADD231PD  constants<>+2432(SB), Y1, Y9
 	VFMADD231PD  Y4, Y6, Y8
 	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2368(SB), Y6
-	VBROADCASTSD constants<>+2368(SB), Y7
-	VFMADD231PD  constants<>+2336(SB), Y0, Y6
-	VFMADD231PD  constants<>+2336(SB), Y1, Y7
+	VBROADCASTSD constants<>+2528(SB), Y6
+	VBROADCASTSD constants<>+2528(SB), Y7
+	VFMADD231PD  constants<>+2496(SB), Y0, Y6
+	VFMADD231PD  constants<>+2496(SB), Y1, Y7
 	VFMADD231PD  Y4, Y8, Y6
 	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2432(SB), Y8
-	VBROADCASTSD constants<>+2432(SB), Y9
-	VFMADD231PD  constants<>+2400(SB), Y0, Y8
-	VFMADD231PD  constants<>+2400(SB), Y1, Y9
+	VBROADCASTSD constants<>+2592(SB), Y8
+	VBROADCASTSD constants<>+2592(SB), Y9
+	VFMADD231PD  constants<>+2560(SB), Y0, Y8
+	VFMADD231PD  constants<>+2560(SB), Y1, Y9
 	VFMADD231PD  Y4, Y6, Y8
 	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2496(SB), Y6
-	VBROADCASTSD constants<>+2496(SB), Y7
-	VFMADD231PD  constants<>+2464(SB), Y0, Y6
-	VFMADD231PD  constants<>+2464(SB), Y1, Y7
+	VBROADCASTSD constants<>+2656(SB), Y6
+	VBROADCASTSD constants<>+2656(SB), Y7
+	VFMADD231PD  constants<>+2624(SB), Y0, Y6
+	VFMADD231PD  constants<>+2624(SB), Y1, Y7
 	VFMADD231PD  Y4, Y8, Y6
 	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2560(SB), Y8
-	VBROADCASTSD constants<>+2560(SB), Y9
-	VFMADD231PD  constants<>+2528(SB), Y0, Y8
-	VFMADD231PD  constants<>+2528(SB), Y1, Y9
+	VBROADCASTSD constants<>+2720(SB), Y8
+	VBROADCASTSD constants<>+2720(SB), Y9
+	VFMADD231PD  constants<>+2688(SB), Y0, Y8
+	VFMADD231PD  constants<>+2688(SB), Y1, Y9
 	VFMADD231PD  Y4, Y6, Y8
 	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2624(SB), Y6
-	VBROADCASTSD constants<>+2624(SB), Y7
-	VFMADD231PD  constants<>+2592(SB), Y0, Y6
-	VFMADD231PD  constants<>+2592(SB), Y1, Y7
+	VBROADCASTSD constants<>+2784(SB), Y6
+	VBROADCASTSD constants<>+2784(SB), Y7
+	VFMADD231PD  constants<>+2752(SB), Y0, Y6
+	VFMADD231PD  constants<>+2752(SB), Y1, Y7
 	VFMADD231PD  Y4, Y8, Y6
 	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2688(SB), Y8
-	VBROADCASTSD constants<>+2688(SB), Y9
-	VFMADD231PD  constants<>+2656(SB), Y0, Y8
-	VFMADD231PD  constants<>+2656(SB), Y1, Y9
+	VBROADCASTSD constants<>+2848(SB), Y8
+	VBROADCASTSD constants<>+2848(SB), Y9
+	VFMADD231PD  constants<>+2816(SB), Y0, Y8
+	VFMADD231PD  constants<>+2816(SB), Y1, Y9
 	VFMADD231PD  Y4, Y6, Y8
 	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2752(SB), Y6
-	VBROADCASTSD constants<>+2752(SB), Y7
-	VFMADD231PD  constants<>+2720(SB), Y0, Y6
-	VFMADD231PD  constants<>+2720(SB), Y1, Y7
+	VBROADCASTSD constants<>+2912(SB), Y6
+	VBROADCASTSD constants<>+2912(SB), Y7
+	VFMADD231PD  constants<>+2880(SB), Y0, Y6
+	VFMADD231PD  constants<>+2880(SB), Y1, Y7
 	VFMADD231PD  Y4, Y8, Y6
 	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2816(SB), Y8
-	VBROADCASTSD constants<>+2816(SB), Y9
-	VFMADD231PD  constants<>+2784(SB), Y0, Y8
-	VFMADD231PD  constants<>+2784(SB), Y1, Y9
+	VBROADCASTSD constants<>+2976(SB), Y8
+	VBROADCASTSD constants<>+2976(SB), Y9
+	VFMADD231PD  constants<>+2944(SB), Y0, Y8
+	VFMADD231PD  constants<>+2944(SB), Y1, Y9
 	VFMADD231PD  Y4, Y6, Y8
 	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2176(SB), Y6
-	VBROADCASTSD constants<>+2176(SB), Y7
+	VBROADCASTSD constants<>+2336(SB), Y6
+	VBROADCASTSD constants<>+2336(SB), Y7
 	VFMADD231PD  Y0, Y8, Y6
 	VFMADD231PD  Y1, Y9, Y7
-	VMULPD       constants<>+1696(SB), Y2, Y8
-	VMULPD       constants<>+1696(SB), Y3, Y9
+	VMULPD       constants<>+1888(SB), Y2, Y8
+	VMULPD       constants<>+1888(SB), Y3, Y9
 	VADDPD       Y0, Y8, Y10
 	VADDPD       Y1, Y9, Y11
 	VSUBPD       Y8, Y10, Y8
 	VSUBPD       Y9, Y11, Y9
 	VSUBPD       Y8, Y0, Y0
 	VSUBPD       Y9, Y1, Y1
-	VFMADD231PD  constants<>+1728(SB), Y2, Y0
-	VFMADD231PD  constants<>+1728(SB), Y3, Y1
+	VFMADD231PD  constants<>+1920(SB), Y2, Y0
+	VFMADD231PD  constants<>+1920(SB), Y3, Y1
 	VFMADD231PD  Y4, Y6, Y0
 	VFMADD231PD  Y5, Y7, Y1
 	VADDPD       Y0, Y10, Y0
@@ -42318,49 +41496,49 @@ TEXT ·rowPower64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
-	VBROADCASTSD constants<>+2112(SB), Y2
-	VFMADD231PD  constants<>+2080(SB), Y1, Y2
+	VBROADCASTSD constants<>+2304(SB), Y2
+	VFMADD231PD  constants<>+2272(SB), Y1, Y2
 	VMULPD       Y2, Y0, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMAXPD       Y0, Y1, Y0
 	VMOVUPS      8192(R8)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1600(SB), Y1
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1664(SB), Y1
-	VFMADD231PD  constants<>+1632(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1696(SB), Y1, Y0
-	VFNMADD231PD constants<>+1728(SB), Y1, Y0
+	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1792(SB), Y3
-	VFMADD231PD  constants<>+1760(SB), Y0, Y3
-	VBROADCASTSD constants<>+1856(SB), Y4
-	VFMADD231PD  constants<>+1824(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+1920(SB), Y3
-	VFMADD231PD  constants<>+1888(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+1984(SB), Y4
-	VFMADD231PD  constants<>+1952(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1312(SB), Y0, Y0
-	VMULPD       constants<>+2144(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+2976(SB), Y2, Y2
+	VADDPD       constants<>+3136(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+2976(SB), Y1, Y1
+	VADDPD       constants<>+3136(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 24576(DI)(AX*8)
@@ -42389,19 +41567,19 @@ TEXT ·rowFocalZero64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
-	VBROADCASTSD constants<>+1312(SB), Y4
+	VBROADCASTSD constants<>+1216(SB), Y4
 	VSUBPD       Y3, Y4, Y4
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1376(SB), Y7
+	VBROADCASTSD constants<>+1568(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1568(SB), Y2, Y8
-	VBROADCASTSD constants<>+1376(SB), Y9
+	VXORPD       constants<>+1760(SB), Y2, Y8
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -42436,7 +41614,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R11)(R12*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R11)(R12*1)
@@ -42469,19 +41647,19 @@ TEXT ·rowFocalTwo64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
-	VBROADCASTSD constants<>+1312(SB), Y4
+	VBROADCASTSD constants<>+1216(SB), Y4
 	VSUBPD       Y3, Y4, Y4
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1376(SB), Y7
+	VBROADCASTSD constants<>+1568(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1568(SB), Y2, Y8
-	VBROADCASTSD constants<>+1376(SB), Y9
+	VXORPD       constants<>+1760(SB), Y2, Y8
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -42491,8 +41669,8 @@ loop:
 	VBROADCASTSD (CX), Y8
 	VFMADD231PD  Y8, Y3, Y7
 	VMOVUPS      4096(R9)(AX*8), Y8
-	VBROADCASTSD constants<>+2112(SB), Y9
-	VFMADD231PD  constants<>+2080(SB), Y3, Y9
+	VBROADCASTSD constants<>+2304(SB), Y9
+	VFMADD231PD  constants<>+2272(SB), Y3, Y9
 	VMULPD       Y9, Y2, Y9
 	VMOVUPS      (R9)(AX*8), Y10
 	VMULPD       Y8, Y10, Y10
@@ -42521,8 +41699,8 @@ noElements:
 	VMULPD       Y10, Y4, Y4
 	VBLENDVPD    Y2, Y8, Y9, Y8
 	VFNMADD231PD Y8, Y5, Y4
-	VBROADCASTSD constants<>+2112(SB), Y5
-	VFMADD231PD  constants<>+2080(SB), Y3, Y5
+	VBROADCASTSD constants<>+2304(SB), Y5
+	VFMADD231PD  constants<>+2272(SB), Y3, Y5
 	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
@@ -42536,7 +41714,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R12)(R13*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R12)(R13*1)
@@ -42569,19 +41747,19 @@ TEXT ·rowFocal64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
-	VBROADCASTSD constants<>+1312(SB), Y4
+	VBROADCASTSD constants<>+1216(SB), Y4
 	VSUBPD       Y3, Y4, Y4
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1376(SB), Y7
+	VBROADCASTSD constants<>+1568(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1568(SB), Y2, Y8
-	VBROADCASTSD constants<>+1376(SB), Y9
+	VXORPD       constants<>+1760(SB), Y2, Y8
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -42614,8 +41792,8 @@ noElements:
 	VMULPD       Y10, Y4, Y4
 	VBLENDVPD    Y2, Y8, Y9, Y8
 	VFNMADD231PD Y8, Y5, Y4
-	VBROADCASTSD constants<>+2112(SB), Y5
-	VFMADD231PD  constants<>+2080(SB), Y3, Y5
+	VBROADCASTSD constants<>+2304(SB), Y5
+	VFMADD231PD  constants<>+2272(SB), Y3, Y5
 	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
@@ -42629,7 +41807,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R12)(R13*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R12)(R13*1)
@@ -42656,7 +41834,7 @@ TEXT ·rowLargest64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0   4096(DX)(AX*8)
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
 	VCMPPD       $0x1e, Y1, Y0, Y2
@@ -42685,41 +41863,41 @@ TEXT ·rowSoftmaxExp64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (DI)(AX*8), Y1
 	VSUBPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1600(SB), Y1
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1664(SB), Y1
-	VFMADD231PD  constants<>+1632(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1696(SB), Y1, Y0
-	VFNMADD231PD constants<>+1728(SB), Y1, Y0
+	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1792(SB), Y3
-	VFMADD231PD  constants<>+1760(SB), Y0, Y3
-	VBROADCASTSD constants<>+1856(SB), Y4
-	VFMADD231PD  constants<>+1824(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+1920(SB), Y3
-	VFMADD231PD  constants<>+1888(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+1984(SB), Y4
-	VFMADD231PD  constants<>+1952(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1312(SB), Y0, Y0
-	VMULPD       constants<>+2144(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+2976(SB), Y2, Y2
+	VADDPD       constants<>+3136(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+2976(SB), Y1, Y1
+	VADDPD       constants<>+3136(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (SI)(AX*8)
@@ -42745,59 +41923,59 @@ TEXT ·rowSoftmaxSum64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      8192(CX)(AX*8), Y0
-	VADDPD       constants<>+1312(SB), Y0, Y1
-	VBROADCASTSD constants<>+1312(SB), Y2
+	VADDPD       constants<>+1216(SB), Y0, Y1
+	VBROADCASTSD constants<>+1216(SB), Y2
 	VDIVPD       Y1, Y2, Y1
 	VMOVUPS      Y1, 12288(CX)(AX*8)
-	VCMPPD       $0x1d, constants<>+2144(SB), Y0, Y1
-	VADDPD       constants<>+1312(SB), Y0, Y2
-	VPADDQ       constants<>+2848(SB), Y2, Y3
+	VCMPPD       $0x1d, constants<>+1248(SB), Y0, Y1
+	VADDPD       constants<>+1216(SB), Y0, Y2
+	VPADDQ       constants<>+3008(SB), Y2, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPSLLQ       $0x34, Y3, Y4
 	VPSUBQ       Y4, Y2, Y2
-	VPADDQ       constants<>+1312(SB), Y2, Y2
-	VORPD        constants<>+2880(SB), Y3, Y3
-	VSUBPD       constants<>+2912(SB), Y3, Y3
-	VSUBPD       constants<>+1312(SB), Y2, Y2
+	VPADDQ       constants<>+1216(SB), Y2, Y2
+	VORPD        constants<>+3040(SB), Y3, Y3
+	VSUBPD       constants<>+3072(SB), Y3, Y3
+	VSUBPD       constants<>+1216(SB), Y2, Y2
 	VBLENDVPD    Y1, Y2, Y0, Y0
 	VANDPS       Y3, Y1, Y1
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2240(SB), Y3
-	VFMADD231PD  constants<>+2208(SB), Y0, Y3
-	VBROADCASTSD constants<>+2304(SB), Y4
-	VFMADD231PD  constants<>+2272(SB), Y0, Y4
+	VBROADCASTSD constants<>+2400(SB), Y3
+	VFMADD231PD  constants<>+2368(SB), Y0, Y3
+	VBROADCASTSD constants<>+2464(SB), Y4
+	VFMADD231PD  constants<>+2432(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2368(SB), Y3
-	VFMADD231PD  constants<>+2336(SB), Y0, Y3
+	VBROADCASTSD constants<>+2528(SB), Y3
+	VFMADD231PD  constants<>+2496(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2432(SB), Y4
-	VFMADD231PD  constants<>+2400(SB), Y0, Y4
+	VBROADCASTSD constants<>+2592(SB), Y4
+	VFMADD231PD  constants<>+2560(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2496(SB), Y3
-	VFMADD231PD  constants<>+2464(SB), Y0, Y3
+	VBROADCASTSD constants<>+2656(SB), Y3
+	VFMADD231PD  constants<>+2624(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2560(SB), Y4
-	VFMADD231PD  constants<>+2528(SB), Y0, Y4
+	VBROADCASTSD constants<>+2720(SB), Y4
+	VFMADD231PD  constants<>+2688(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2624(SB), Y3
-	VFMADD231PD  constants<>+2592(SB), Y0, Y3
+	VBROADCASTSD constants<>+2784(SB), Y3
+	VFMADD231PD  constants<>+2752(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2688(SB), Y4
-	VFMADD231PD  constants<>+2656(SB), Y0, Y4
+	VBROADCASTSD constants<>+2848(SB), Y4
+	VFMADD231PD  constants<>+2816(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2752(SB), Y3
-	VFMADD231PD  constants<>+2720(SB), Y0, Y3
+	VBROADCASTSD constants<>+2912(SB), Y3
+	VFMADD231PD  constants<>+2880(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2816(SB), Y4
-	VFMADD231PD  constants<>+2784(SB), Y0, Y4
+	VBROADCASTSD constants<>+2976(SB), Y4
+	VFMADD231PD  constants<>+2944(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
+	VBROADCASTSD constants<>+2336(SB), Y3
 	VFMADD231PD  Y0, Y4, Y3
-	VMULPD       constants<>+1696(SB), Y1, Y4
+	VMULPD       constants<>+1888(SB), Y1, Y4
 	VADDPD       Y0, Y4, Y5
 	VSUBPD       Y4, Y5, Y4
 	VSUBPD       Y4, Y0, Y0
-	VFMADD231PD  constants<>+1728(SB), Y1, Y0
+	VFMADD231PD  constants<>+1920(SB), Y1, Y0
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       Y0, Y5, Y0
 	VMOVUPS      Y0, 16384(CX)(AX*8)
@@ -42823,91 +42001,91 @@ loop:
 	VBROADCASTSD 64(CX), Y3
 	VCMPPD       $0x00, Y3, Y2, Y2
 	VSUBPD       Y0, Y1, Y0
-	VADDPD       constants<>+1312(SB), Y0, Y0
+	VADDPD       constants<>+1216(SB), Y0, Y0
 	VBLENDVPD    Y2, Y1, Y0, Y0
 	VMOVUPS      12288(BX)(AX*8), Y1
 	VMULPD       Y1, Y0, Y0
-	VMAXPD       constants<>+2944(SB), Y0, Y0
-	VPADDQ       constants<>+2848(SB), Y0, Y1
+	VMAXPD       constants<>+3104(SB), Y0, Y0
+	VPADDQ       constants<>+3008(SB), Y0, Y1
 	VPSRLQ       $0x34, Y1, Y1
 	VPSLLQ       $0x34, Y1, Y2
 	VPSUBQ       Y2, Y0, Y0
-	VPADDQ       constants<>+1312(SB), Y0, Y0
-	VORPD        constants<>+2880(SB), Y1, Y1
-	VSUBPD       constants<>+2912(SB), Y1, Y1
-	VSUBPD       constants<>+1312(SB), Y0, Y0
+	VPADDQ       constants<>+1216(SB), Y0, Y0
+	VORPD        constants<>+3040(SB), Y1, Y1
+	VSUBPD       constants<>+3072(SB), Y1, Y1
+	VSUBPD       constants<>+1216(SB), Y0, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2240(SB), Y3
-	VFMADD231PD  constants<>+2208(SB), Y0, Y3
-	VBROADCASTSD constants<>+2304(SB), Y4
-	VFMADD231PD  constants<>+2272(SB), Y0, Y4
+	VBROADCASTSD constants<>+2400(SB), Y3
+	VFMADD231PD  constants<>+2368(SB), Y0, Y3
+	VBROADCASTSD constants<>+2464(SB), Y4
+	VFMADD231PD  constants<>+2432(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2368(SB), Y3
-	VFMADD231PD  constants<>+2336(SB), Y0, Y3
+	VBROADCASTSD constants<>+2528(SB), Y3
+	VFMADD231PD  constants<>+2496(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2432(SB), Y4
-	VFMADD231PD  constants<>+2400(SB), Y0, Y4
+	VBROADCASTSD constants<>+2592(SB), Y4
+	VFMADD231PD  constants<>+2560(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2496(SB), Y3
-	VFMADD231PD  constants<>+2464(SB), Y0, Y3
+	VBROADCASTSD constants<>+2656(SB), Y3
+	VFMADD231PD  constants<>+2624(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2560(SB), Y4
-	VFMADD231PD  constants<>+2528(SB), Y0, Y4
+	VBROADCASTSD constants<>+2720(SB), Y4
+	VFMADD231PD  constants<>+2688(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2624(SB), Y3
-	VFMADD231PD  constants<>+2592(SB), Y0, Y3
+	VBROADCASTSD constants<>+2784(SB), Y3
+	VFMADD231PD  constants<>+2752(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2688(SB), Y4
-	VFMADD231PD  constants<>+2656(SB), Y0, Y4
+	VBROADCASTSD constants<>+2848(SB), Y4
+	VFMADD231PD  constants<>+2816(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2752(SB), Y3
-	VFMADD231PD  constants<>+2720(SB), Y0, Y3
+	VBROADCASTSD constants<>+2912(SB), Y3
+	VFMADD231PD  constants<>+2880(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2816(SB), Y4
-	VFMADD231PD  constants<>+2784(SB), Y0, Y4
+	VBROADCASTSD constants<>+2976(SB), Y4
+	VFMADD231PD  constants<>+2944(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
+	VBROADCASTSD constants<>+2336(SB), Y3
 	VFMADD231PD  Y0, Y4, Y3
-	VMULPD       constants<>+1696(SB), Y1, Y4
+	VMULPD       constants<>+1888(SB), Y1, Y4
 	VADDPD       Y0, Y4, Y5
 	VSUBPD       Y4, Y5, Y4
 	VSUBPD       Y4, Y0, Y0
-	VFMADD231PD  constants<>+1728(SB), Y1, Y0
+	VFMADD231PD  constants<>+1920(SB), Y1, Y0
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       Y0, Y5, Y0
 	VBROADCASTSD 24(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1600(SB), Y1
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1664(SB), Y1
-	VFMADD231PD  constants<>+1632(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1696(SB), Y1, Y0
-	VFNMADD231PD constants<>+1728(SB), Y1, Y0
+	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1792(SB), Y3
-	VFMADD231PD  constants<>+1760(SB), Y0, Y3
-	VBROADCASTSD constants<>+1856(SB), Y4
-	VFMADD231PD  constants<>+1824(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+1920(SB), Y3
-	VFMADD231PD  constants<>+1888(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+1984(SB), Y4
-	VFMADD231PD  constants<>+1952(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1312(SB), Y0, Y0
-	VMULPD       constants<>+2144(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+2976(SB), Y2, Y2
+	VADDPD       constants<>+3136(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+2976(SB), Y1, Y1
+	VADDPD       constants<>+3136(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 24576(BX)(AX*8)
@@ -42936,7 +42114,7 @@ TEXT ·rowSoftmaxFocalZero64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 56(CX), Y3
 	VBROADCASTSD 48(CX), Y4
@@ -42946,7 +42124,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1376(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1568(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMULPD       Y2, Y3, Y2
 	VMOVUPS      (R11)(R12*1), Y4
@@ -42966,7 +42144,7 @@ noElements:
 	VANDPS  (DI)(AX*8), Y1, Y1
 	VMULPD  Y0, Y1, Y0
 	VMULPD  Y3, Y0, Y0
-	VXORPD  constants<>+1568(SB), Y0, Y0
+	VXORPD  constants<>+1760(SB), Y0, Y0
 	VMOVUPS Y0, (R9)(AX*8)
 
 noGradient:
@@ -42996,7 +42174,7 @@ TEXT ·rowSoftmaxFocalTwo64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 56(CX), Y3
 	VBROADCASTSD 48(CX), Y4
@@ -43006,7 +42184,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1376(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1568(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
 	VMOVUPS      12288(R8)(AX*8), Y5
@@ -43016,7 +42194,7 @@ loop:
 	VBROADCASTSD 64(CX), Y9
 	VCMPPD       $0x00, Y9, Y8, Y8
 	VSUBPD       Y4, Y7, Y4
-	VADDPD       constants<>+1312(SB), Y4, Y4
+	VADDPD       constants<>+1216(SB), Y4, Y4
 	VBLENDVPD    Y8, Y7, Y4, Y4
 	VMULPD       Y5, Y4, Y4
 	VMULPD       Y4, Y4, Y5
@@ -43039,14 +42217,14 @@ noElements:
 	VANDPS       (DI)(AX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	VMAXPD       constants<>+2944(SB), Y4, Y1
+	VMAXPD       constants<>+3104(SB), Y4, Y1
 	VDIVPD       Y1, Y2, Y1
 	VBROADCASTSD 24(CX), Y2
 	VMULPD       Y2, Y6, Y2
-	VBROADCASTSD constants<>+1312(SB), Y3
+	VBROADCASTSD constants<>+1216(SB), Y3
 	VFMADD231PD  Y1, Y2, Y3
 	VMULPD       Y3, Y0, Y0
-	VXORPD       constants<>+1568(SB), Y0, Y0
+	VXORPD       constants<>+1760(SB), Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*8)
 
 noGradient:
@@ -43076,7 +42254,7 @@ TEXT ·rowSoftmaxFocal64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 56(CX), Y3
 	VBROADCASTSD 48(CX), Y4
@@ -43086,7 +42264,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1376(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1568(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
 	VMOVUPS      12288(R8)(AX*8), Y5
@@ -43096,7 +42274,7 @@ loop:
 	VBROADCASTSD 64(CX), Y9
 	VCMPPD       $0x00, Y9, Y8, Y8
 	VSUBPD       Y4, Y7, Y4
-	VADDPD       constants<>+1312(SB), Y4, Y4
+	VADDPD       constants<>+1216(SB), Y4, Y4
 	VBLENDVPD    Y8, Y7, Y4, Y4
 	VMULPD       Y5, Y4, Y4
 	VMOVUPS      24576(R8)(AX*8), Y5
@@ -43119,14 +42297,14 @@ noElements:
 	VANDPS       (DI)(AX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	VMAXPD       constants<>+2944(SB), Y4, Y1
+	VMAXPD       constants<>+3104(SB), Y4, Y1
 	VDIVPD       Y1, Y2, Y1
 	VBROADCASTSD 24(CX), Y2
 	VMULPD       Y2, Y6, Y2
-	VBROADCASTSD constants<>+1312(SB), Y3
+	VBROADCASTSD constants<>+1216(SB), Y3
 	VFMADD231PD  Y1, Y2, Y3
 	VMULPD       Y3, Y0, Y0
-	VXORPD       constants<>+1568(SB), Y0, Y0
+	VXORPD       constants<>+1760(SB), Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*8)
 
 noGradient:
@@ -43186,7 +42364,7 @@ loop:
 	VBROADCASTSD 64(DX), Y5
 	VCMPPD       $0x00, Y5, Y4, Y4
 	VSUBPD       Y0, Y3, Y5
-	VADDPD       constants<>+1312(SB), Y5, Y5
+	VADDPD       constants<>+1216(SB), Y5, Y5
 	VBLENDVPD    Y4, Y3, Y5, Y3
 	VMULPD       Y3, Y1, Y3
 	VMOVUPS      (DI)(CX*8), Y4
@@ -43196,7 +42374,7 @@ loop:
 	VMOVUPS      Y0, 20480(R9)(CX*8)
 	VMOVUPS      12288(R9)(CX*8), Y0
 	VMULPD       Y0, Y3, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
@@ -43229,7 +42407,7 @@ loop:
 	PREFETCHT0 4096(CX)(AX*8)
 	PREFETCHT0 4096(DX)(AX*8)
 	VMOVUPS    (BX)(AX*8), Y0
-	VCMPPD     $0x1e, constants<>+1376(SB), Y0, Y0
+	VCMPPD     $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS     (CX)(AX*8), Y0, Y1
 	VANDPS     (DX)(AX*8), Y0, Y0
 	VSUBPD     Y0, Y1, Y0
@@ -43250,84 +42428,84 @@ TEXT ·rowPairPower64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      12288(DX)(AX*8), Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMAXPD       Y0, Y1, Y1
 	VMOVUPS      8192(DX)(AX*8), Y2
 	VADDPD       Y2, Y1, Y1
 	VBROADCASTSD 144(CX), Y2
 	VMULPD       Y2, Y1, Y1
-	VBROADCASTSD constants<>+1600(SB), Y2
+	VBROADCASTSD constants<>+1792(SB), Y2
 	VMAXPD       Y1, Y2, Y1
-	VBROADCASTSD constants<>+1664(SB), Y2
-	VFMADD231PD  constants<>+1632(SB), Y1, Y2
+	VBROADCASTSD constants<>+1856(SB), Y2
+	VFMADD231PD  constants<>+1824(SB), Y1, Y2
 	VROUNDPD     $0x00, Y2, Y2
-	VFNMADD231PD constants<>+1696(SB), Y2, Y1
-	VFNMADD231PD constants<>+1728(SB), Y2, Y1
+	VFNMADD231PD constants<>+1888(SB), Y2, Y1
+	VFNMADD231PD constants<>+1920(SB), Y2, Y1
 	VMULPD       Y1, Y1, Y3
-	VBROADCASTSD constants<>+1792(SB), Y4
-	VFMADD231PD  constants<>+1760(SB), Y1, Y4
-	VBROADCASTSD constants<>+1856(SB), Y5
-	VFMADD231PD  constants<>+1824(SB), Y1, Y5
+	VBROADCASTSD constants<>+1984(SB), Y4
+	VFMADD231PD  constants<>+1952(SB), Y1, Y4
+	VBROADCASTSD constants<>+2048(SB), Y5
+	VFMADD231PD  constants<>+2016(SB), Y1, Y5
 	VFMADD231PD  Y3, Y4, Y5
-	VBROADCASTSD constants<>+1920(SB), Y4
-	VFMADD231PD  constants<>+1888(SB), Y1, Y4
+	VBROADCASTSD constants<>+2112(SB), Y4
+	VFMADD231PD  constants<>+2080(SB), Y1, Y4
 	VFMADD231PD  Y3, Y5, Y4
-	VBROADCASTSD constants<>+1984(SB), Y5
-	VFMADD231PD  constants<>+1952(SB), Y1, Y5
+	VBROADCASTSD constants<>+2176(SB), Y5
+	VFMADD231PD  constants<>+2144(SB), Y1, Y5
 	VFMADD231PD  Y3, Y4, Y5
-	VBROADCASTSD constants<>+2048(SB), Y4
-	VFMADD231PD  constants<>+2016(SB), Y1, Y4
+	VBROADCASTSD constants<>+2240(SB), Y4
+	VFMADD231PD  constants<>+2208(SB), Y1, Y4
 	VFMADD231PD  Y3, Y5, Y4
 	VFMADD231PD  Y3, Y4, Y1
-	VADDPD       constants<>+1312(SB), Y1, Y1
-	VMULPD       constants<>+2144(SB), Y2, Y3
+	VADDPD       constants<>+1216(SB), Y1, Y1
+	VMULPD       constants<>+1248(SB), Y2, Y3
 	VROUNDPD     $0x01, Y3, Y3
 	VSUBPD       Y3, Y2, Y2
-	VADDPD       constants<>+2976(SB), Y3, Y3
+	VADDPD       constants<>+3136(SB), Y3, Y3
 	VPSLLQ       $0x34, Y3, Y3
 	VMULPD       Y3, Y1, Y1
-	VADDPD       constants<>+2976(SB), Y2, Y2
+	VADDPD       constants<>+3136(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y1, Y1
 	VMOVUPS      Y1, 24576(DX)(AX*8)
-	VXORPD       constants<>+1568(SB), Y0, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VXORPD       constants<>+1760(SB), Y0, Y0
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMAXPD       Y0, Y1, Y0
 	VMOVUPS      8192(DX)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1600(SB), Y1
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1664(SB), Y1
-	VFMADD231PD  constants<>+1632(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1696(SB), Y1, Y0
-	VFNMADD231PD constants<>+1728(SB), Y1, Y0
+	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1792(SB), Y3
-	VFMADD231PD  constants<>+1760(SB), Y0, Y3
-	VBROADCASTSD constants<>+1856(SB), Y4
-	VFMADD231PD  constants<>+1824(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+1920(SB), Y3
-	VFMADD231PD  constants<>+1888(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+1984(SB), Y4
-	VFMADD231PD  constants<>+1952(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1312(SB), Y0, Y0
-	VMULPD       constants<>+2144(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+2976(SB), Y2, Y2
+	VADDPD       constants<>+3136(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+2976(SB), Y1, Y1
+	VADDPD       constants<>+3136(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 16384(DX)(AX*8)
@@ -43357,7 +42535,7 @@ TEXT ·rowPairFocalZero64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -43365,13 +42543,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1568(SB), Y2, Y5
+	VXORPD       constants<>+1760(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 168(DX), Y8
 	VBROADCASTSD 160(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1376(SB), Y8, Y7
-	VBROADCASTSD constants<>+1376(SB), Y9
+	VCMPPD       $0x04, constants<>+1568(SB), Y8, Y7
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -43379,8 +42557,8 @@ loop:
 	VBROADCASTSD 56(DX), Y9
 	VBROADCASTSD 48(DX), Y10
 	VFMADD231PD  Y10, Y7, Y9
-	VCMPPD       $0x04, constants<>+1376(SB), Y9, Y7
-	VBROADCASTSD constants<>+1376(SB), Y10
+	VCMPPD       $0x04, constants<>+1568(SB), Y9, Y7
+	VBROADCASTSD constants<>+1568(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y7, Y2
@@ -43417,11 +42595,11 @@ noElements0:
 	VMULPD       Y8, Y0, Y0
 	VMULPD       Y4, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1568(SB), Y0, Y1
+	VXORPD       constants<>+1760(SB), Y0, Y1
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
@@ -43467,7 +42645,7 @@ TEXT ·rowPairFocalTwo64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -43475,13 +42653,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1568(SB), Y2, Y5
+	VXORPD       constants<>+1760(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 168(DX), Y8
 	VBROADCASTSD 160(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1376(SB), Y8, Y7
-	VBROADCASTSD constants<>+1376(SB), Y9
+	VCMPPD       $0x04, constants<>+1568(SB), Y8, Y7
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -43491,8 +42669,8 @@ loop:
 	VBROADCASTSD 56(DX), Y9
 	VBROADCASTSD 48(DX), Y10
 	VFMADD231PD  Y10, Y8, Y9
-	VCMPPD       $0x04, constants<>+1376(SB), Y9, Y8
-	VBROADCASTSD constants<>+1376(SB), Y10
+	VCMPPD       $0x04, constants<>+1568(SB), Y9, Y8
+	VBROADCASTSD constants<>+1568(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
@@ -43539,11 +42717,11 @@ noElements0:
 	VFMADD231PD  Y5, Y1, Y3
 	VMULPD       Y3, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1568(SB), Y0, Y1
+	VXORPD       constants<>+1760(SB), Y0, Y1
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
@@ -43589,7 +42767,7 @@ TEXT ·rowPairFocal64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -43597,13 +42775,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1568(SB), Y2, Y5
+	VXORPD       constants<>+1760(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 168(DX), Y8
 	VBROADCASTSD 160(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1376(SB), Y8, Y7
-	VBROADCASTSD constants<>+1376(SB), Y9
+	VCMPPD       $0x04, constants<>+1568(SB), Y8, Y7
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -43613,8 +42791,8 @@ loop:
 	VBROADCASTSD 56(DX), Y9
 	VBROADCASTSD 48(DX), Y10
 	VFMADD231PD  Y10, Y8, Y9
-	VCMPPD       $0x04, constants<>+1376(SB), Y9, Y8
-	VBROADCASTSD constants<>+1376(SB), Y10
+	VCMPPD       $0x04, constants<>+1568(SB), Y9, Y8
+	VBROADCASTSD constants<>+1568(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
@@ -43661,11 +42839,11 @@ noElements0:
 	VFMADD231PD  Y5, Y1, Y3
 	VMULPD       Y3, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1568(SB), Y0, Y1
+	VXORPD       constants<>+1760(SB), Y0, Y1
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
@@ -43705,7 +42883,7 @@ TEXT ·rowPairSums64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      12288(SI)(AX*8), Y1
 	VMOVUPS      4096(SI)(AX*8), Y2
 	VMOVUPS      (SI)(AX*8), Y3
@@ -43771,7 +42949,7 @@ TEXT ·rowPairGrad64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y1
 	VMOVUPS      4096(DI)(CX*8), Y2
 	VMOVUPS      (DI)(CX*8), Y3
@@ -43794,11 +42972,11 @@ loop:
 	VMULPD       Y0, Y2, Y0
 	VMULPD       Y1, Y4, Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	VXORPD       constants<>+1568(SB), Y0, Y1
+	VXORPD       constants<>+1760(SB), Y0, Y1
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Y2
@@ -43836,7 +43014,7 @@ TEXT ·rowSumsNone64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VANDPS       (SI)(AX*8), Y1, Y1
 	VMOVUPS      (BX)(AX*8), Y2
 	VMULPD       Y0, Y1, Y3
@@ -43878,7 +43056,7 @@ TEXT ·rowSumsSigmoid64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      4096(DI)(AX*8), Y2
 	VMOVUPS      (DI)(AX*8), Y3
 	VMULPD       Y2, Y3, Y3
@@ -43925,7 +43103,7 @@ TEXT ·rowSumsSoftmax64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y1
 	VMOVUPS      12288(DI)(AX*8), Y2
 	VMULPD       Y2, Y1, Y1
@@ -43969,7 +43147,7 @@ TEXT ·rowGradNone64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VANDPS       (R8)(CX*8), Y1, Y1
 	VMOVUPS      (SI)(CX*8), Y2
 	VBROADCASTSD 80(DX), Y3
@@ -43978,7 +43156,7 @@ loop:
 	VBROADCASTSD 88(DX), Y2
 	VFMADD231PD  Y2, Y1, Y3
 	VMULPD       Y0, Y3, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R9)(R10*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R9)(R10*1)
@@ -44013,7 +43191,7 @@ TEXT ·rowGradSigmoid64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      4096(R9)(CX*8), Y2
 	VMOVUPS      (R9)(CX*8), Y3
 	VMULPD       Y2, Y3, Y3
@@ -44028,7 +43206,7 @@ loop:
 	VFMADD231PD  Y3, Y1, Y4
 	VMULPD       Y0, Y4, Y0
 	VMULPD       Y2, Y0, Y0
-	VBROADCASTSD constants<>+1376(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
@@ -44063,7 +43241,7 @@ TEXT ·rowGradSoftmax64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      (R8)(CX*8), Y1
 	VMOVUPS      12288(R9)(CX*8), Y2
 	VMULPD       Y2, Y1, Y1
@@ -44202,432 +43380,472 @@ DATA constants<>+432(SB)/4, $0x3ac00e06
 DATA constants<>+436(SB)/4, $0x3ac00e06
 DATA constants<>+440(SB)/4, $0x3ac00e06
 DATA constants<>+444(SB)/4, $0x3ac00e06
-DATA constants<>+448(SB)/4, $0x3f000000
-DATA constants<>+452(SB)/4, $0x3f000000
-DATA constants<>+456(SB)/4, $0x3f000000
-DATA constants<>+460(SB)/4, $0x3f000000
-DATA constants<>+464(SB)/4, $0x3f000000
-DATA constants<>+468(SB)/4, $0x3f000000
-DATA constants<>+472(SB)/4, $0x3f000000
-DATA constants<>+476(SB)/4, $0x3f000000
-DATA constants<>+480(SB)/4, $0xbf000000
-DATA constants<>+484(SB)/4, $0xbf000000
-DATA constants<>+488(SB)/4, $0xbf000000
-DATA constants<>+492(SB)/4, $0xbf000000
-DATA constants<>+496(SB)/4, $0xbf000000
-DATA constants<>+500(SB)/4, $0xbf000000
-DATA constants<>+504(SB)/4, $0xbf000000
-DATA constants<>+508(SB)/4, $0xbf000000
-DATA constants<>+512(SB)/4, $0x3f317218
-DATA constants<>+516(SB)/4, $0x3f317218
-DATA constants<>+520(SB)/4, $0x3f317218
-DATA constants<>+524(SB)/4, $0x3f317218
-DATA constants<>+528(SB)/4, $0x3f317218
-DATA constants<>+532(SB)/4, $0x3f317218
-DATA constants<>+536(SB)/4, $0x3f317218
-DATA constants<>+540(SB)/4, $0x3f317218
-DATA constants<>+544(SB)/4, $0x3eaaaad2
-DATA constants<>+548(SB)/4, $0x3eaaaad2
-DATA constants<>+552(SB)/4, $0x3eaaaad2
-DATA constants<>+556(SB)/4, $0x3eaaaad2
-DATA constants<>+560(SB)/4, $0x3eaaaad2
-DATA constants<>+564(SB)/4, $0x3eaaaad2
-DATA constants<>+568(SB)/4, $0x3eaaaad2
-DATA constants<>+572(SB)/4, $0x3eaaaad2
-DATA constants<>+576(SB)/4, $0xbe800021
-DATA constants<>+580(SB)/4, $0xbe800021
-DATA constants<>+584(SB)/4, $0xbe800021
-DATA constants<>+588(SB)/4, $0xbe800021
-DATA constants<>+592(SB)/4, $0xbe800021
-DATA constants<>+596(SB)/4, $0xbe800021
-DATA constants<>+600(SB)/4, $0xbe800021
-DATA constants<>+604(SB)/4, $0xbe800021
-DATA constants<>+608(SB)/4, $0x3e4cb4c0
-DATA constants<>+612(SB)/4, $0x3e4cb4c0
-DATA constants<>+616(SB)/4, $0x3e4cb4c0
-DATA constants<>+620(SB)/4, $0x3e4cb4c0
-DATA constants<>+624(SB)/4, $0x3e4cb4c0
-DATA constants<>+628(SB)/4, $0x3e4cb4c0
-DATA constants<>+632(SB)/4, $0x3e4cb4c0
-DATA constants<>+636(SB)/4, $0x3e4cb4c0
-DATA constants<>+640(SB)/4, $0xbe2a77a7
-DATA constants<>+644(SB)/4, $0xbe2a77a7
-DATA constants<>+648(SB)/4, $0xbe2a77a7
-DATA constants<>+652(SB)/4, $0xbe2a77a7
-DATA constants<>+656(SB)/4, $0xbe2a77a7
-DATA constants<>+660(SB)/4, $0xbe2a77a7
-DATA constants<>+664(SB)/4, $0xbe2a77a7
-DATA constants<>+668(SB)/4, $0xbe2a77a7
-DATA constants<>+672(SB)/4, $0x3e144335
-DATA constants<>+676(SB)/4, $0x3e144335
-DATA constants<>+680(SB)/4, $0x3e144335
-DATA constants<>+684(SB)/4, $0x3e144335
-DATA constants<>+688(SB)/4, $0x3e144335
-DATA constants<>+692(SB)/4, $0x3e144335
-DATA constants<>+696(SB)/4, $0x3e144335
-DATA constants<>+700(SB)/4, $0x3e144335
-DATA constants<>+704(SB)/4, $0xbe06c97d
-DATA constants<>+708(SB)/4, $0xbe06c97d
-DATA constants<>+712(SB)/4, $0xbe06c97d
-DATA constants<>+716(SB)/4, $0xbe06c97d
-DATA constants<>+720(SB)/4, $0xbe06c97d
-DATA constants<>+724(SB)/4, $0xbe06c97d
-DATA constants<>+728(SB)/4, $0xbe06c97d
-DATA constants<>+732(SB)/4, $0xbe06c97d
-DATA constants<>+736(SB)/4, $0x3dd64eeb
-DATA constants<>+740(SB)/4, $0x3dd64eeb
-DATA constants<>+744(SB)/4, $0x3dd64eeb
-DATA constants<>+748(SB)/4, $0x3dd64eeb
-DATA constants<>+752(SB)/4, $0x3dd64eeb
-DATA constants<>+756(SB)/4, $0x3dd64eeb
-DATA constants<>+760(SB)/4, $0x3dd64eeb
-DATA constants<>+764(SB)/4, $0x3dd64eeb
-DATA constants<>+768(SB)/4, $0xbd389bab
-DATA constants<>+772(SB)/4, $0xbd389bab
-DATA constants<>+776(SB)/4, $0xbd389bab
-DATA constants<>+780(SB)/4, $0xbd389bab
-DATA constants<>+784(SB)/4, $0xbd389bab
-DATA constants<>+788(SB)/4, $0xbd389bab
-DATA constants<>+792(SB)/4, $0xbd389bab
-DATA constants<>+796(SB)/4, $0xbd389bab
-DATA constants<>+800(SB)/4, $0xbe93404f
-DATA constants<>+804(SB)/4, $0xbe93404f
-DATA constants<>+808(SB)/4, $0xbe93404f
-DATA constants<>+812(SB)/4, $0xbe93404f
-DATA constants<>+816(SB)/4, $0xbe93404f
-DATA constants<>+820(SB)/4, $0xbe93404f
-DATA constants<>+824(SB)/4, $0xbe93404f
-DATA constants<>+828(SB)/4, $0xbe93404f
-DATA constants<>+832(SB)/4, $0x7fffffff
-DATA constants<>+836(SB)/4, $0x7fffffff
-DATA constants<>+840(SB)/4, $0x7fffffff
-DATA constants<>+844(SB)/4, $0x7fffffff
-DATA constants<>+848(SB)/4, $0x7fffffff
-DATA constants<>+852(SB)/4, $0x7fffffff
-DATA constants<>+856(SB)/4, $0x7fffffff
-DATA constants<>+860(SB)/4, $0x7fffffff
-DATA constants<>+864(SB)/4, $0x3f400000
-DATA constants<>+868(SB)/4, $0x3f400000
-DATA constants<>+872(SB)/4, $0x3f400000
-DATA constants<>+876(SB)/4, $0x3f400000
-DATA constants<>+880(SB)/4, $0x3f400000
-DATA constants<>+884(SB)/4, $0x3f400000
-DATA constants<>+888(SB)/4, $0x3f400000
-DATA constants<>+892(SB)/4, $0x3f400000
-DATA constants<>+896(SB)/4, $0x00800000
-DATA constants<>+900(SB)/4, $0x00800000
-DATA constants<>+904(SB)/4, $0x00800000
-DATA constants<>+908(SB)/4, $0x00800000
-DATA constants<>+912(SB)/4, $0x00800000
-DATA constants<>+916(SB)/4, $0x00800000
-DATA constants<>+920(SB)/4, $0x00800000
-DATA constants<>+924(SB)/4, $0x00800000
-DATA constants<>+928(SB)/4, $0x0000007f
-DATA constants<>+932(SB)/4, $0x0000007f
-DATA constants<>+936(SB)/4, $0x0000007f
-DATA constants<>+940(SB)/4, $0x0000007f
-DATA constants<>+944(SB)/4, $0x0000007f
-DATA constants<>+948(SB)/4, $0x0000007f
-DATA constants<>+952(SB)/4, $0x0000007f
-DATA constants<>+956(SB)/4, $0x0000007f
-DATA constants<>+960(SB)/4, $0xffffffff
-DATA constants<>+964(SB)/4, $0xffffffff
-DATA constants<>+968(SB)/4, $0xffffffff
-DATA constants<>+972(SB)/4, $0xffffffff
-DATA constants<>+976(SB)/4, $0xffffffff
-DATA constants<>+980(SB)/4, $0xffffffff
-DATA constants<>+984(SB)/4, $0xffffffff
-DATA constants<>+988(SB)/4, $0xffffffff
-DATA constants<>+992(SB)/4, $0xfffffffe
-DATA constants<>+996(SB)/4, $0xfffffffe
-DATA constants<>+1000(SB)/4, $0xfffffffe
-DATA constants<>+1004(SB)/4, $0xfffffffe
-DATA constants<>+1008(SB)/4, $0xfffffffe
-DATA constants<>+1012(SB)/4, $0xfffffffe
-DATA constants<>+1016(SB)/4, $0xfffffffe
-DATA constants<>+1020(SB)/4, $0xfffffffe
-DATA constants<>+1024(SB)/4, $0xb727c5ac
-DATA constants<>+1028(SB)/4, $0xb727c5ac
-DATA constants<>+1032(SB)/4, $0xb727c5ac
-DATA constants<>+1036(SB)/4, $0xb727c5ac
-DATA constants<>+1040(SB)/4, $0xb727c5ac
-DATA constants<>+1044(SB)/4, $0xb727c5ac
-DATA constants<>+1048(SB)/4, $0xb727c5ac
-DATA constants<>+1052(SB)/4, $0xb727c5ac
-DATA constants<>+1056(SB)/4, $0x3f800054
-DATA constants<>+1060(SB)/4, $0x3f800054
-DATA constants<>+1064(SB)/4, $0x3f800054
-DATA constants<>+1068(SB)/4, $0x3f800054
-DATA constants<>+1072(SB)/4, $0x3f800054
-DATA constants<>+1076(SB)/4, $0x3f800054
-DATA constants<>+1080(SB)/4, $0x3f800054
-DATA constants<>+1084(SB)/4, $0x3f800054
-DATA constants<>+1088(SB)/4, $0x3f800053
-DATA constants<>+1092(SB)/4, $0x3f800053
-DATA constants<>+1096(SB)/4, $0x3f800053
-DATA constants<>+1100(SB)/4, $0x3f800053
-DATA constants<>+1104(SB)/4, $0x3f800053
-DATA constants<>+1108(SB)/4, $0x3f800053
-DATA constants<>+1112(SB)/4, $0x3f800053
-DATA constants<>+1116(SB)/4, $0x3f800053
-DATA constants<>+1120(SB)/4, $0x7f800000
-DATA constants<>+1124(SB)/4, $0x7f800000
-DATA constants<>+1128(SB)/4, $0x7f800000
-DATA constants<>+1132(SB)/4, $0x7f800000
-DATA constants<>+1136(SB)/4, $0x7f800000
-DATA constants<>+1140(SB)/4, $0x7f800000
-DATA constants<>+1144(SB)/4, $0x7f800000
-DATA constants<>+1148(SB)/4, $0x7f800000
-DATA constants<>+1152(SB)/4, $0x7f7fffff
-DATA constants<>+1156(SB)/4, $0x7f7fffff
-DATA constants<>+1160(SB)/4, $0x7f7fffff
-DATA constants<>+1164(SB)/4, $0x7f7fffff
-DATA constants<>+1168(SB)/4, $0x7f7fffff
-DATA constants<>+1172(SB)/4, $0x7f7fffff
-DATA constants<>+1176(SB)/4, $0x7f7fffff
-DATA constants<>+1180(SB)/4, $0x7f7fffff
-DATA constants<>+1184(SB)/4, $0x21800000
-DATA constants<>+1188(SB)/4, $0x21800000
-DATA constants<>+1192(SB)/4, $0x21800000
-DATA constants<>+1196(SB)/4, $0x21800000
-DATA constants<>+1200(SB)/4, $0x21800000
-DATA constants<>+1204(SB)/4, $0x21800000
-DATA constants<>+1208(SB)/4, $0x21800000
-DATA constants<>+1212(SB)/4, $0x21800000
-DATA constants<>+1216(SB)/4, $0x5d800000
-DATA constants<>+1220(SB)/4, $0x5d800000
-DATA constants<>+1224(SB)/4, $0x5d800000
-DATA constants<>+1228(SB)/4, $0x5d800000
-DATA constants<>+1232(SB)/4, $0x5d800000
-DATA constants<>+1236(SB)/4, $0x5d800000
-DATA constants<>+1240(SB)/4, $0x5d800000
-DATA constants<>+1244(SB)/4, $0x5d800000
-DATA constants<>+1248(SB)/4, $0x40000000
-DATA constants<>+1252(SB)/4, $0x40000000
-DATA constants<>+1256(SB)/4, $0x40000000
-DATA constants<>+1260(SB)/4, $0x40000000
-DATA constants<>+1264(SB)/4, $0x40000000
-DATA constants<>+1268(SB)/4, $0x40000000
-DATA constants<>+1272(SB)/4, $0x40000000
-DATA constants<>+1276(SB)/4, $0x40000000
-DATA constants<>+1280(SB)/4, $0xbf800000
-DATA constants<>+1284(SB)/4, $0xbf800000
-DATA constants<>+1288(SB)/4, $0xbf800000
-DATA constants<>+1292(SB)/4, $0xbf800000
-DATA constants<>+1296(SB)/4, $0xbf800000
-DATA constants<>+1300(SB)/4, $0xbf800000
-DATA constants<>+1304(SB)/4, $0xbf800000
-DATA constants<>+1308(SB)/4, $0xbf800000
-DATA constants<>+1312(SB)/8, $0x3ff0000000000000
-DATA constants<>+1320(SB)/8, $0x3ff0000000000000
-DATA constants<>+1328(SB)/8, $0x3ff0000000000000
-DATA constants<>+1336(SB)/8, $0x3ff0000000000000
-DATA constants<>+1344(SB)/8, $0x00000000000000ff
-DATA constants<>+1352(SB)/8, $0x00000000000000ff
-DATA constants<>+1360(SB)/8, $0x00000000000000ff
-DATA constants<>+1368(SB)/8, $0x00000000000000ff
-DATA constants<>+1376(SB)/8, $0x0000000000000000
-DATA constants<>+1384(SB)/8, $0x0000000000000000
-DATA constants<>+1392(SB)/8, $0x0000000000000000
-DATA constants<>+1400(SB)/8, $0x0000000000000000
-DATA constants<>+1408(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1416(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1424(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1432(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1440(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1448(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1456(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1464(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1472(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1480(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1488(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1496(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1504(SB)/8, $0x3c30000000000000
-DATA constants<>+1512(SB)/8, $0x3c30000000000000
-DATA constants<>+1520(SB)/8, $0x3c30000000000000
-DATA constants<>+1528(SB)/8, $0x3c30000000000000
-DATA constants<>+1536(SB)/8, $0x43b0000000000000
-DATA constants<>+1544(SB)/8, $0x43b0000000000000
-DATA constants<>+1552(SB)/8, $0x43b0000000000000
-DATA constants<>+1560(SB)/8, $0x43b0000000000000
-DATA constants<>+1568(SB)/8, $0x8000000000000000
-DATA constants<>+1576(SB)/8, $0x8000000000000000
-DATA constants<>+1584(SB)/8, $0x8000000000000000
-DATA constants<>+1592(SB)/8, $0x8000000000000000
-DATA constants<>+1600(SB)/8, $0xc087500000000000
-DATA constants<>+1608(SB)/8, $0xc087500000000000
-DATA constants<>+1616(SB)/8, $0xc087500000000000
-DATA constants<>+1624(SB)/8, $0xc087500000000000
-DATA constants<>+1632(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1640(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1648(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1656(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1664(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1672(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1680(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1688(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1696(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1704(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1712(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1720(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1728(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+1736(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+1744(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+1752(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+1760(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+1768(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+1776(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+1784(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+1792(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+1800(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+1808(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+1816(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+1824(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+1832(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+1840(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+1848(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+1856(SB)/8, $0x3efa019f6a721113
-DATA constants<>+1864(SB)/8, $0x3efa019f6a721113
-DATA constants<>+1872(SB)/8, $0x3efa019f6a721113
-DATA constants<>+1880(SB)/8, $0x3efa019f6a721113
-DATA constants<>+1888(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+1896(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+1904(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+1912(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+1920(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+1928(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+1936(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+1944(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+1952(SB)/8, $0x3f81111111090ded
-DATA constants<>+1960(SB)/8, $0x3f81111111090ded
-DATA constants<>+1968(SB)/8, $0x3f81111111090ded
-DATA constants<>+1976(SB)/8, $0x3f81111111090ded
-DATA constants<>+1984(SB)/8, $0x3fa55555555560e9
-DATA constants<>+1992(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2000(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2008(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2016(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2024(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2032(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2040(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2048(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2056(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2064(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2072(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2080(SB)/8, $0x4000000000000000
-DATA constants<>+2088(SB)/8, $0x4000000000000000
-DATA constants<>+2096(SB)/8, $0x4000000000000000
-DATA constants<>+2104(SB)/8, $0x4000000000000000
-DATA constants<>+2112(SB)/8, $0xbff0000000000000
-DATA constants<>+2120(SB)/8, $0xbff0000000000000
-DATA constants<>+2128(SB)/8, $0xbff0000000000000
-DATA constants<>+2136(SB)/8, $0xbff0000000000000
-DATA constants<>+2144(SB)/8, $0x3fe0000000000000
-DATA constants<>+2152(SB)/8, $0x3fe0000000000000
-DATA constants<>+2160(SB)/8, $0x3fe0000000000000
-DATA constants<>+2168(SB)/8, $0x3fe0000000000000
-DATA constants<>+2176(SB)/8, $0xbfe0000000000000
-DATA constants<>+2184(SB)/8, $0xbfe0000000000000
-DATA constants<>+2192(SB)/8, $0xbfe0000000000000
-DATA constants<>+2200(SB)/8, $0xbfe0000000000000
-DATA constants<>+2208(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2216(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2224(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2232(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2240(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2248(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2256(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2264(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2272(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2280(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2288(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2296(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2304(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2312(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2320(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2328(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2336(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2344(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2352(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2360(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2368(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2376(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2384(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2392(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2400(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2408(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2416(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2424(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2432(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2440(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2448(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2456(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2464(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2472(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2480(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2488(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2496(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2504(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2512(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2520(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2528(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2536(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2544(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2552(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2560(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2568(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2576(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2584(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2592(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2600(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2608(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2616(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2624(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2632(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2640(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2648(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2656(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2664(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2672(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2680(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2688(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2696(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2704(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2712(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2720(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2728(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2736(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2744(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2752(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+2760(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+2768(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+2776(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+2784(SB)/8, $0xbfd0000000000158
-DATA constants<>+2792(SB)/8, $0xbfd0000000000158
-DATA constants<>+2800(SB)/8, $0xbfd0000000000158
-DATA constants<>+2808(SB)/8, $0xbfd0000000000158
-DATA constants<>+2816(SB)/8, $0x3fd555555555554a
-DATA constants<>+2824(SB)/8, $0x3fd555555555554a
-DATA constants<>+2832(SB)/8, $0x3fd555555555554a
-DATA constants<>+2840(SB)/8, $0x3fd555555555554a
-DATA constants<>+2848(SB)/8, $0x0008000000000000
-DATA constants<>+2856(SB)/8, $0x0008000000000000
-DATA constants<>+2864(SB)/8, $0x0008000000000000
-DATA constants<>+2872(SB)/8, $0x0008000000000000
-DATA constants<>+2880(SB)/8, $0x4330000000000000
-DATA constants<>+2888(SB)/8, $0x4330000000000000
-DATA constants<>+2896(SB)/8, $0x4330000000000000
-DATA constants<>+2904(SB)/8, $0x4330000000000000
-DATA constants<>+2912(SB)/8, $0x43300000000003ff
-DATA constants<>+2920(SB)/8, $0x43300000000003ff
-DATA constants<>+2928(SB)/8, $0x43300000000003ff
-DATA constants<>+2936(SB)/8, $0x43300000000003ff
-DATA constants<>+2944(SB)/8, $0x0010000000000000
-DATA constants<>+2952(SB)/8, $0x0010000000000000
-DATA constants<>+2960(SB)/8, $0x0010000000000000
-DATA constants<>+2968(SB)/8, $0x0010000000000000
-DATA constants<>+2976(SB)/8, $0x43380000000003ff
-DATA constants<>+2984(SB)/8, $0x43380000000003ff
-DATA constants<>+2992(SB)/8, $0x43380000000003ff
-DATA constants<>+3000(SB)/8, $0x43380000000003ff
-GLOBL constants<>(SB), RODATA|NOPTR, $3008
+DATA constants<>+448(SB)/4, $0x40000000
+DATA constants<>+452(SB)/4, $0x40000000
+DATA constants<>+456(SB)/4, $0x40000000
+DATA constants<>+460(SB)/4, $0x40000000
+DATA constants<>+464(SB)/4, $0x40000000
+DATA constants<>+468(SB)/4, $0x40000000
+DATA constants<>+472(SB)/4, $0x40000000
+DATA constants<>+476(SB)/4, $0x40000000
+DATA constants<>+480(SB)/4, $0x3e800000
+DATA constants<>+484(SB)/4, $0x3e800000
+DATA constants<>+488(SB)/4, $0x3e800000
+DATA constants<>+492(SB)/4, $0x3e800000
+DATA constants<>+496(SB)/4, $0x3e800000
+DATA constants<>+500(SB)/4, $0x3e800000
+DATA constants<>+504(SB)/4, $0x3e800000
+DATA constants<>+508(SB)/4, $0x3e800000
+DATA constants<>+512(SB)/4, $0xbf800000
+DATA constants<>+516(SB)/4, $0xbf800000
+DATA constants<>+520(SB)/4, $0xbf800000
+DATA constants<>+524(SB)/4, $0xbf800000
+DATA constants<>+528(SB)/4, $0xbf800000
+DATA constants<>+532(SB)/4, $0xbf800000
+DATA constants<>+536(SB)/4, $0xbf800000
+DATA constants<>+540(SB)/4, $0xbf800000
+DATA constants<>+544(SB)/4, $0x3f000000
+DATA constants<>+548(SB)/4, $0x3f000000
+DATA constants<>+552(SB)/4, $0x3f000000
+DATA constants<>+556(SB)/4, $0x3f000000
+DATA constants<>+560(SB)/4, $0x3f000000
+DATA constants<>+564(SB)/4, $0x3f000000
+DATA constants<>+568(SB)/4, $0x3f000000
+DATA constants<>+572(SB)/4, $0x3f000000
+DATA constants<>+576(SB)/4, $0x3f317218
+DATA constants<>+580(SB)/4, $0x3f317218
+DATA constants<>+584(SB)/4, $0x3f317218
+DATA constants<>+588(SB)/4, $0x3f317218
+DATA constants<>+592(SB)/4, $0x3f317218
+DATA constants<>+596(SB)/4, $0x3f317218
+DATA constants<>+600(SB)/4, $0x3f317218
+DATA constants<>+604(SB)/4, $0x3f317218
+DATA constants<>+608(SB)/4, $0x3eaaaad2
+DATA constants<>+612(SB)/4, $0x3eaaaad2
+DATA constants<>+616(SB)/4, $0x3eaaaad2
+DATA constants<>+620(SB)/4, $0x3eaaaad2
+DATA constants<>+624(SB)/4, $0x3eaaaad2
+DATA constants<>+628(SB)/4, $0x3eaaaad2
+DATA constants<>+632(SB)/4, $0x3eaaaad2
+DATA constants<>+636(SB)/4, $0x3eaaaad2
+DATA constants<>+640(SB)/4, $0x3e800021
+DATA constants<>+644(SB)/4, $0x3e800021
+DATA constants<>+648(SB)/4, $0x3e800021
+DATA constants<>+652(SB)/4, $0x3e800021
+DATA constants<>+656(SB)/4, $0x3e800021
+DATA constants<>+660(SB)/4, $0x3e800021
+DATA constants<>+664(SB)/4, $0x3e800021
+DATA constants<>+668(SB)/4, $0x3e800021
+DATA constants<>+672(SB)/4, $0x3e4cb4c0
+DATA constants<>+676(SB)/4, $0x3e4cb4c0
+DATA constants<>+680(SB)/4, $0x3e4cb4c0
+DATA constants<>+684(SB)/4, $0x3e4cb4c0
+DATA constants<>+688(SB)/4, $0x3e4cb4c0
+DATA constants<>+692(SB)/4, $0x3e4cb4c0
+DATA constants<>+696(SB)/4, $0x3e4cb4c0
+DATA constants<>+700(SB)/4, $0x3e4cb4c0
+DATA constants<>+704(SB)/4, $0x3e2a77a7
+DATA constants<>+708(SB)/4, $0x3e2a77a7
+DATA constants<>+712(SB)/4, $0x3e2a77a7
+DATA constants<>+716(SB)/4, $0x3e2a77a7
+DATA constants<>+720(SB)/4, $0x3e2a77a7
+DATA constants<>+724(SB)/4, $0x3e2a77a7
+DATA constants<>+728(SB)/4, $0x3e2a77a7
+DATA constants<>+732(SB)/4, $0x3e2a77a7
+DATA constants<>+736(SB)/4, $0x3e144335
+DATA constants<>+740(SB)/4, $0x3e144335
+DATA constants<>+744(SB)/4, $0x3e144335
+DATA constants<>+748(SB)/4, $0x3e144335
+DATA constants<>+752(SB)/4, $0x3e144335
+DATA constants<>+756(SB)/4, $0x3e144335
+DATA constants<>+760(SB)/4, $0x3e144335
+DATA constants<>+764(SB)/4, $0x3e144335
+DATA constants<>+768(SB)/4, $0x3e06c97d
+DATA constants<>+772(SB)/4, $0x3e06c97d
+DATA constants<>+776(SB)/4, $0x3e06c97d
+DATA constants<>+780(SB)/4, $0x3e06c97d
+DATA constants<>+784(SB)/4, $0x3e06c97d
+DATA constants<>+788(SB)/4, $0x3e06c97d
+DATA constants<>+792(SB)/4, $0x3e06c97d
+DATA constants<>+796(SB)/4, $0x3e06c97d
+DATA constants<>+800(SB)/4, $0x3dd64eeb
+DATA constants<>+804(SB)/4, $0x3dd64eeb
+DATA constants<>+808(SB)/4, $0x3dd64eeb
+DATA constants<>+812(SB)/4, $0x3dd64eeb
+DATA constants<>+816(SB)/4, $0x3dd64eeb
+DATA constants<>+820(SB)/4, $0x3dd64eeb
+DATA constants<>+824(SB)/4, $0x3dd64eeb
+DATA constants<>+828(SB)/4, $0x3dd64eeb
+DATA constants<>+832(SB)/4, $0x3d389bab
+DATA constants<>+836(SB)/4, $0x3d389bab
+DATA constants<>+840(SB)/4, $0x3d389bab
+DATA constants<>+844(SB)/4, $0x3d389bab
+DATA constants<>+848(SB)/4, $0x3d389bab
+DATA constants<>+852(SB)/4, $0x3d389bab
+DATA constants<>+856(SB)/4, $0x3d389bab
+DATA constants<>+860(SB)/4, $0x3d389bab
+DATA constants<>+864(SB)/4, $0xbe93404f
+DATA constants<>+868(SB)/4, $0xbe93404f
+DATA constants<>+872(SB)/4, $0xbe93404f
+DATA constants<>+876(SB)/4, $0xbe93404f
+DATA constants<>+880(SB)/4, $0xbe93404f
+DATA constants<>+884(SB)/4, $0xbe93404f
+DATA constants<>+888(SB)/4, $0xbe93404f
+DATA constants<>+892(SB)/4, $0xbe93404f
+DATA constants<>+896(SB)/4, $0x7fffffff
+DATA constants<>+900(SB)/4, $0x7fffffff
+DATA constants<>+904(SB)/4, $0x7fffffff
+DATA constants<>+908(SB)/4, $0x7fffffff
+DATA constants<>+912(SB)/4, $0x7fffffff
+DATA constants<>+916(SB)/4, $0x7fffffff
+DATA constants<>+920(SB)/4, $0x7fffffff
+DATA constants<>+924(SB)/4, $0x7fffffff
+DATA constants<>+928(SB)/4, $0x3f400000
+DATA constants<>+932(SB)/4, $0x3f400000
+DATA constants<>+936(SB)/4, $0x3f400000
+DATA constants<>+940(SB)/4, $0x3f400000
+DATA constants<>+944(SB)/4, $0x3f400000
+DATA constants<>+948(SB)/4, $0x3f400000
+DATA constants<>+952(SB)/4, $0x3f400000
+DATA constants<>+956(SB)/4, $0x3f400000
+DATA constants<>+960(SB)/4, $0xbd389bab
+DATA constants<>+964(SB)/4, $0xbd389bab
+DATA constants<>+968(SB)/4, $0xbd389bab
+DATA constants<>+972(SB)/4, $0xbd389bab
+DATA constants<>+976(SB)/4, $0xbd389bab
+DATA constants<>+980(SB)/4, $0xbd389bab
+DATA constants<>+984(SB)/4, $0xbd389bab
+DATA constants<>+988(SB)/4, $0xbd389bab
+DATA constants<>+992(SB)/4, $0xbe06c97d
+DATA constants<>+996(SB)/4, $0xbe06c97d
+DATA constants<>+1000(SB)/4, $0xbe06c97d
+DATA constants<>+1004(SB)/4, $0xbe06c97d
+DATA constants<>+1008(SB)/4, $0xbe06c97d
+DATA constants<>+1012(SB)/4, $0xbe06c97d
+DATA constants<>+1016(SB)/4, $0xbe06c97d
+DATA constants<>+1020(SB)/4, $0xbe06c97d
+DATA constants<>+1024(SB)/4, $0xbe2a77a7
+DATA constants<>+1028(SB)/4, $0xbe2a77a7
+DATA constants<>+1032(SB)/4, $0xbe2a77a7
+DATA constants<>+1036(SB)/4, $0xbe2a77a7
+DATA constants<>+1040(SB)/4, $0xbe2a77a7
+DATA constants<>+1044(SB)/4, $0xbe2a77a7
+DATA constants<>+1048(SB)/4, $0xbe2a77a7
+DATA constants<>+1052(SB)/4, $0xbe2a77a7
+DATA constants<>+1056(SB)/4, $0xbe800021
+DATA constants<>+1060(SB)/4, $0xbe800021
+DATA constants<>+1064(SB)/4, $0xbe800021
+DATA constants<>+1068(SB)/4, $0xbe800021
+DATA constants<>+1072(SB)/4, $0xbe800021
+DATA constants<>+1076(SB)/4, $0xbe800021
+DATA constants<>+1080(SB)/4, $0xbe800021
+DATA constants<>+1084(SB)/4, $0xbe800021
+DATA constants<>+1088(SB)/4, $0xbf000000
+DATA constants<>+1092(SB)/4, $0xbf000000
+DATA constants<>+1096(SB)/4, $0xbf000000
+DATA constants<>+1100(SB)/4, $0xbf000000
+DATA constants<>+1104(SB)/4, $0xbf000000
+DATA constants<>+1108(SB)/4, $0xbf000000
+DATA constants<>+1112(SB)/4, $0xbf000000
+DATA constants<>+1116(SB)/4, $0xbf000000
+DATA constants<>+1120(SB)/4, $0x00800000
+DATA constants<>+1124(SB)/4, $0x00800000
+DATA constants<>+1128(SB)/4, $0x00800000
+DATA constants<>+1132(SB)/4, $0x00800000
+DATA constants<>+1136(SB)/4, $0x00800000
+DATA constants<>+1140(SB)/4, $0x00800000
+DATA constants<>+1144(SB)/4, $0x00800000
+DATA constants<>+1148(SB)/4, $0x00800000
+DATA constants<>+1152(SB)/4, $0x0000007f
+DATA constants<>+1156(SB)/4, $0x0000007f
+DATA constants<>+1160(SB)/4, $0x0000007f
+DATA constants<>+1164(SB)/4, $0x0000007f
+DATA constants<>+1168(SB)/4, $0x0000007f
+DATA constants<>+1172(SB)/4, $0x0000007f
+DATA constants<>+1176(SB)/4, $0x0000007f
+DATA constants<>+1180(SB)/4, $0x0000007f
+DATA constants<>+1184(SB)/4, $0xffffffff
+DATA constants<>+1188(SB)/4, $0xffffffff
+DATA constants<>+1192(SB)/4, $0xffffffff
+DATA constants<>+1196(SB)/4, $0xffffffff
+DATA constants<>+1200(SB)/4, $0xffffffff
+DATA constants<>+1204(SB)/4, $0xffffffff
+DATA constants<>+1208(SB)/4, $0xffffffff
+DATA constants<>+1212(SB)/4, $0xffffffff
+DATA constants<>+1216(SB)/8, $0x3ff0000000000000
+DATA constants<>+1224(SB)/8, $0x3ff0000000000000
+DATA constants<>+1232(SB)/8, $0x3ff0000000000000
+DATA constants<>+1240(SB)/8, $0x3ff0000000000000
+DATA constants<>+1248(SB)/8, $0x3fe0000000000000
+DATA constants<>+1256(SB)/8, $0x3fe0000000000000
+DATA constants<>+1264(SB)/8, $0x3fe0000000000000
+DATA constants<>+1272(SB)/8, $0x3fe0000000000000
+DATA constants<>+1280(SB)/4, $0xfffffffe
+DATA constants<>+1284(SB)/4, $0xfffffffe
+DATA constants<>+1288(SB)/4, $0xfffffffe
+DATA constants<>+1292(SB)/4, $0xfffffffe
+DATA constants<>+1296(SB)/4, $0xfffffffe
+DATA constants<>+1300(SB)/4, $0xfffffffe
+DATA constants<>+1304(SB)/4, $0xfffffffe
+DATA constants<>+1308(SB)/4, $0xfffffffe
+DATA constants<>+1312(SB)/4, $0xb727c5ac
+DATA constants<>+1316(SB)/4, $0xb727c5ac
+DATA constants<>+1320(SB)/4, $0xb727c5ac
+DATA constants<>+1324(SB)/4, $0xb727c5ac
+DATA constants<>+1328(SB)/4, $0xb727c5ac
+DATA constants<>+1332(SB)/4, $0xb727c5ac
+DATA constants<>+1336(SB)/4, $0xb727c5ac
+DATA constants<>+1340(SB)/4, $0xb727c5ac
+DATA constants<>+1344(SB)/4, $0x3f800054
+DATA constants<>+1348(SB)/4, $0x3f800054
+DATA constants<>+1352(SB)/4, $0x3f800054
+DATA constants<>+1356(SB)/4, $0x3f800054
+DATA constants<>+1360(SB)/4, $0x3f800054
+DATA constants<>+1364(SB)/4, $0x3f800054
+DATA constants<>+1368(SB)/4, $0x3f800054
+DATA constants<>+1372(SB)/4, $0x3f800054
+DATA constants<>+1376(SB)/4, $0x3f800053
+DATA constants<>+1380(SB)/4, $0x3f800053
+DATA constants<>+1384(SB)/4, $0x3f800053
+DATA constants<>+1388(SB)/4, $0x3f800053
+DATA constants<>+1392(SB)/4, $0x3f800053
+DATA constants<>+1396(SB)/4, $0x3f800053
+DATA constants<>+1400(SB)/4, $0x3f800053
+DATA constants<>+1404(SB)/4, $0x3f800053
+DATA constants<>+1408(SB)/4, $0x7f800000
+DATA constants<>+1412(SB)/4, $0x7f800000
+DATA constants<>+1416(SB)/4, $0x7f800000
+DATA constants<>+1420(SB)/4, $0x7f800000
+DATA constants<>+1424(SB)/4, $0x7f800000
+DATA constants<>+1428(SB)/4, $0x7f800000
+DATA constants<>+1432(SB)/4, $0x7f800000
+DATA constants<>+1436(SB)/4, $0x7f800000
+DATA constants<>+1440(SB)/4, $0x7f7fffff
+DATA constants<>+1444(SB)/4, $0x7f7fffff
+DATA constants<>+1448(SB)/4, $0x7f7fffff
+DATA constants<>+1452(SB)/4, $0x7f7fffff
+DATA constants<>+1456(SB)/4, $0x7f7fffff
+DATA constants<>+1460(SB)/4, $0x7f7fffff
+DATA constants<>+1464(SB)/4, $0x7f7fffff
+DATA constants<>+1468(SB)/4, $0x7f7fffff
+DATA constants<>+1472(SB)/4, $0x21800000
+DATA constants<>+1476(SB)/4, $0x21800000
+DATA constants<>+1480(SB)/4, $0x21800000
+DATA constants<>+1484(SB)/4, $0x21800000
+DATA constants<>+1488(SB)/4, $0x21800000
+DATA constants<>+1492(SB)/4, $0x21800000
+DATA constants<>+1496(SB)/4, $0x21800000
+DATA constants<>+1500(SB)/4, $0x21800000
+DATA constants<>+1504(SB)/4, $0x5d800000
+DATA constants<>+1508(SB)/4, $0x5d800000
+DATA constants<>+1512(SB)/4, $0x5d800000
+DATA constants<>+1516(SB)/4, $0x5d800000
+DATA constants<>+1520(SB)/4, $0x5d800000
+DATA constants<>+1524(SB)/4, $0x5d800000
+DATA constants<>+1528(SB)/4, $0x5d800000
+DATA constants<>+1532(SB)/4, $0x5d800000
+DATA constants<>+1536(SB)/8, $0x00000000000000ff
+DATA constants<>+1544(SB)/8, $0x00000000000000ff
+DATA constants<>+1552(SB)/8, $0x00000000000000ff
+DATA constants<>+1560(SB)/8, $0x00000000000000ff
+DATA constants<>+1568(SB)/8, $0x0000000000000000
+DATA constants<>+1576(SB)/8, $0x0000000000000000
+DATA constants<>+1584(SB)/8, $0x0000000000000000
+DATA constants<>+1592(SB)/8, $0x0000000000000000
+DATA constants<>+1600(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1608(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1616(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1624(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1632(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1640(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1648(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1656(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1664(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1672(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1680(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1688(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1696(SB)/8, $0x3c30000000000000
+DATA constants<>+1704(SB)/8, $0x3c30000000000000
+DATA constants<>+1712(SB)/8, $0x3c30000000000000
+DATA constants<>+1720(SB)/8, $0x3c30000000000000
+DATA constants<>+1728(SB)/8, $0x43b0000000000000
+DATA constants<>+1736(SB)/8, $0x43b0000000000000
+DATA constants<>+1744(SB)/8, $0x43b0000000000000
+DATA constants<>+1752(SB)/8, $0x43b0000000000000
+DATA constants<>+1760(SB)/8, $0x8000000000000000
+DATA constants<>+1768(SB)/8, $0x8000000000000000
+DATA constants<>+1776(SB)/8, $0x8000000000000000
+DATA constants<>+1784(SB)/8, $0x8000000000000000
+DATA constants<>+1792(SB)/8, $0xc087500000000000
+DATA constants<>+1800(SB)/8, $0xc087500000000000
+DATA constants<>+1808(SB)/8, $0xc087500000000000
+DATA constants<>+1816(SB)/8, $0xc087500000000000
+DATA constants<>+1824(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1832(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1840(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1848(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1856(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+1864(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+1872(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+1880(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+1888(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+1896(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+1904(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+1912(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+1920(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+1928(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+1936(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+1944(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+1952(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+1960(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+1968(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+1976(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+1984(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+1992(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2000(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2008(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2016(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2024(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2032(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2040(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2048(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2056(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2064(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2072(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2080(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2088(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2096(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2104(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2112(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2120(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2128(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2136(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2144(SB)/8, $0x3f81111111090ded
+DATA constants<>+2152(SB)/8, $0x3f81111111090ded
+DATA constants<>+2160(SB)/8, $0x3f81111111090ded
+DATA constants<>+2168(SB)/8, $0x3f81111111090ded
+DATA constants<>+2176(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2184(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2192(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2200(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2208(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2216(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2224(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2232(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2240(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2248(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2256(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2264(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2272(SB)/8, $0x4000000000000000
+DATA constants<>+2280(SB)/8, $0x4000000000000000
+DATA constants<>+2288(SB)/8, $0x4000000000000000
+DATA constants<>+2296(SB)/8, $0x4000000000000000
+DATA constants<>+2304(SB)/8, $0xbff0000000000000
+DATA constants<>+2312(SB)/8, $0xbff0000000000000
+DATA constants<>+2320(SB)/8, $0xbff0000000000000
+DATA constants<>+2328(SB)/8, $0xbff0000000000000
+DATA constants<>+2336(SB)/8, $0xbfe0000000000000
+DATA constants<>+2344(SB)/8, $0xbfe0000000000000
+DATA constants<>+2352(SB)/8, $0xbfe0000000000000
+DATA constants<>+2360(SB)/8, $0xbfe0000000000000
+DATA constants<>+2368(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2376(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2384(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2392(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2400(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2408(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2416(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2424(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2432(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2440(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2448(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2456(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2464(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2472(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2480(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2488(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2496(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2504(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2512(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2520(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2528(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2536(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2544(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2552(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2560(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2568(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2576(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2584(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2592(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2600(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2608(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2616(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2624(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2632(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2640(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2648(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2656(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2664(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2672(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2680(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2688(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2696(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2704(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2712(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2720(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2728(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2736(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2744(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2752(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2760(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2768(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2776(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2784(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2792(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2800(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2808(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2816(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2824(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2832(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2840(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2848(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+2856(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+2864(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+2872(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+2880(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+2888(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+2896(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+2904(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+2912(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+2920(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+2928(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+2936(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+2944(SB)/8, $0xbfd0000000000158
+DATA constants<>+2952(SB)/8, $0xbfd0000000000158
+DATA constants<>+2960(SB)/8, $0xbfd0000000000158
+DATA constants<>+2968(SB)/8, $0xbfd0000000000158
+DATA constants<>+2976(SB)/8, $0x3fd555555555554a
+DATA constants<>+2984(SB)/8, $0x3fd555555555554a
+DATA constants<>+2992(SB)/8, $0x3fd555555555554a
+DATA constants<>+3000(SB)/8, $0x3fd555555555554a
+DATA constants<>+3008(SB)/8, $0x0008000000000000
+DATA constants<>+3016(SB)/8, $0x0008000000000000
+DATA constants<>+3024(SB)/8, $0x0008000000000000
+DATA constants<>+3032(SB)/8, $0x0008000000000000
+DATA constants<>+3040(SB)/8, $0x4330000000000000
+DATA constants<>+3048(SB)/8, $0x4330000000000000
+DATA constants<>+3056(SB)/8, $0x4330000000000000
+DATA constants<>+3064(SB)/8, $0x4330000000000000
+DATA constants<>+3072(SB)/8, $0x43300000000003ff
+DATA constants<>+3080(SB)/8, $0x43300000000003ff
+DATA constants<>+3088(SB)/8, $0x43300000000003ff
+DATA constants<>+3096(SB)/8, $0x43300000000003ff
+DATA constants<>+3104(SB)/8, $0x0010000000000000
+DATA constants<>+3112(SB)/8, $0x0010000000000000
+DATA constants<>+3120(SB)/8, $0x0010000000000000
+DATA constants<>+3128(SB)/8, $0x0010000000000000
+DATA constants<>+3136(SB)/8, $0x43380000000003ff
+DATA constants<>+3144(SB)/8, $0x43380000000003ff
+DATA constants<>+3152(SB)/8, $0x43380000000003ff
+DATA constants<>+3160(SB)/8, $0x43380000000003ff
+GLOBL constants<>(SB), RODATA|NOPTR, $3168

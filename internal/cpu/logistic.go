@@ -49,28 +49,25 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 		if i%block == 0 {
 			b.compute(v, x0, x1, g1, y, i, k)
 		}
+		x := x1[i]
+		if v.Pair {
+			x -= x0[i]
+		}
+		small := b.small[i%block]
+		if v.Cached && !v.Grad {
+			g1[i] = math.Float32frombits(math.Float32bits(small) | math.Float32bits(x)&signBit)
+		}
 		if class == noClass {
 			if v.Grad {
 				g1[i] = 0
 				if v.Pair {
 					g0[i] = 0
 				}
-			} else if v.Cached {
-				g1[i] = 1 // as for a logit of 0
 			}
 			continue
 		}
-		x := x1[i]
-		if v.Pair {
-			x -= x0[i]
-		}
 		positive := uint32(class) == k.class
-		e := b.exp[i%block]
-		if v.Cached && !v.Grad {
-			g1[i] = math.Float32frombits(math.Float32bits(e) | math.Float32bits(x)&signBit)
-		}
-		large := 1 / (1 + e)
-		small := float32(e * large)
+		large := 1 - small
 		var g float32
 		if v.Overlap {
 			p, q := large, small
@@ -153,8 +150,8 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 // in a loop each: their chains of dependent operations are long, and of a short loop
 // the processor runs several turns at once.
 type logisticBlock struct {
-	exp   [block]float32 // e^−|x|
-	log   [block]float32 // log(1+e^−|x|), where v has elements
+	small [block]float32 // σ(−|x|)
+	log   [block]float32 // −log σ(|x|), where v has elements
 	power [block]float32 // (1−p_t)^γ, where γ is any
 }
 
@@ -166,18 +163,19 @@ func (b *logisticBlock) compute(v kernel.Variant, x0, x1, g1 []float32, y []uint
 		}
 		return x1[lo+i]
 	}
-	for i := range b.exp {
+	for i := range b.small {
 		if v.Cached && v.Grad {
-			b.exp[i] = math.Float32frombits(math.Float32bits(g1[lo+i]) &^ signBit)
+			b.small[i] = math.Float32frombits(math.Float32bits(g1[lo+i]) &^ signBit)
 		} else {
-			b.exp[i] = expUpTo(math.Float32frombits(math.Float32bits(logit(i)) | signBit))
+			e := expUpTo(math.Float32frombits(math.Float32bits(logit(i)) | signBit))
+			b.small[i] = e / (1 + e)
 		}
 	}
 	if !v.Elements() {
 		return
 	}
-	for i, e := range b.exp {
-		b.log[i] = log1p01(e)
+	for i, s := range b.small {
+		b.log[i] = minusLog1m(s)
 	}
 	if v.Exponent != kernel.GammaAny {
 		return

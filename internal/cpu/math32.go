@@ -97,6 +97,24 @@ func log1p01(e float32) float32 {
 	return fmaNormal(c, f2, e)
 }
 
+// minusLog1m returns −log(1−s) for s in [0,½], within 1 ulp.
+func minusLog1m(s float32) float32 {
+	g, k := s, float32(0)
+	if s > kernel.Log1mSplit {
+		g, k = fmaExact(s, 2, -1), kernel.Ln2 // 1−s = ½·(1−g)
+	}
+	// logTail with the coefficients of −g.
+	g2 := g * g
+	p01 := fmaNormal(g, -kernel.LogPoly1, kernel.LogPoly0)
+	p23 := fmaNormal(g, -kernel.LogPoly3, kernel.LogPoly2)
+	p45 := fmaNormal(g, -kernel.LogPoly5, kernel.LogPoly4)
+	p67 := fmaNormal(g, -kernel.LogPoly7, kernel.LogPoly6)
+	p := fmaNormal(p67, g2, p45)
+	p = fmaNormal(p, g2, p23)
+	p = fmaNormal(p, g2, p01)
+	return fmaNormal(fmaNormal(p, g, 0.5), g2, g) + k
+}
+
 // logOnePlus returns log(1+x) for x ≥ 0, within a few ulp.
 func logOnePlus(x float32) float32 {
 	if x >= kernel.Log1pSplit {

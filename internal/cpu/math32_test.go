@@ -139,6 +139,7 @@ func TestExhaustive(t *testing.T) {
 		{"exp", exp32, math.Exp, float32(math.Inf(-1)), float32(math.Inf(1))},
 		{"log", log32, math.Log, float32(math.Inf(-1)), float32(math.Inf(1))},
 		{"log1p on [0,1]", log1p01, math.Log1p, 0, 1},
+		{"-log1p(-s) on [0,1/2]", minusLog1m, func(s float64) float64 { return -math.Log1p(-s) }, 0, 0.5},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			const parts = 64

@@ -1,14 +1,12 @@
 package cpu
 
 import (
-	"math"
-
 	"github.com/x/afl/internal/plan"
 )
 
 // Stats implements [plan.Backend] and [plan.Kernels].
 func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error) {
-	b := open(in)
+	b, kernels := open(in), k.kernels()
 	st := &plan.Stats{
 		Valid:      make([]float64, b.N),
 		Count:      make([]float64, b.N*b.C),
@@ -19,21 +17,21 @@ func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, err
 		st.Magnitude = make([]float64, b.N*st.K)
 		st.Boundary = make([]float64, b.N*st.K)
 	}
-	if labels := newLabelReader(b, k.kernels()); labels != nil {
+	if labels := newLabelReader(b, kernels); labels != nil {
 		if err := statsOfBits(b, labels, st, want); err != nil {
 			return nil, err
 		}
 		return st, nil
 	}
 	if b.Target.Dense {
-		if maps := newMapReader(b, k.kernels()); maps != nil && statsOfBits(b, maps, st, want) == nil {
+		if maps := newMapReader(b, kernels); maps != nil && statsOfBits(b, maps, st, want) == nil {
 			return st, nil
 		}
 		// A map is soft, or invalid: what follows names the first such value.
 	}
 	width := 2 + b.C
 	sums, err := sumChunks(b.N, b.V, width, false, func(ch chunk, acc []float64, s *scratch) error {
-		return countChunk(b, ch, acc, &s.labels)
+		return countChunk(b, kernels, ch, acc, &s.labels)
 	})
 	if err != nil {
 		return nil, err
@@ -48,20 +46,19 @@ func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, err
 	}
 	// One unit is a slab of planes of one mask, within which voxels are summed in
 	// order.
-	slabs := min(b.Space[0], maxChunks)
+	slabs := min(b.Space[0], 16) // of many planes each, as those next to a slab are read too
 	part := make([]float64, 2*b.N*st.K*slabs)
 	err = units(b.N*st.K*slabs, func(i int, s *scratch) error {
 		slab, mask := i%slabs, i/slabs
 		lo, hi := slab*b.Space[0]/slabs, (slab+1)*b.Space[0]/slabs
-		return gradientPlanes(b, mask/st.K, mask%st.K, lo, hi, s, func(_ int, magnitude []float64) {
-			total, boundary := 0.0, 0
+		return gradientPlanes(b, kernels, mask/st.K, mask%st.K, lo, hi, s, func(_ int, magnitude []float64) {
+			boundary := 0
 			for _, m := range magnitude {
-				total += m
 				if m != 0 {
 					boundary++
 				}
 			}
-			part[2*i] += total
+			part[2*i] += sum(magnitude)
 			part[2*i+1] += float64(boundary)
 		})
 	})
@@ -90,7 +87,7 @@ func (t *labelTile) reserve(c int) {
 
 // countChunk adds the numbers of valid voxels, of the foreground and of each class
 // to acc.
-func countChunk(b *batch, ch chunk, acc []float64, t *labelTile) error {
+func countChunk(b *batch, k *kernels, ch chunk, acc []float64, t *labelTile) error {
 	t.reserve(b.C)
 	for lo := ch.lo; lo < ch.hi; lo += tileVoxels {
 		hi := min(lo+tileVoxels, ch.hi)
@@ -114,32 +111,28 @@ func countChunk(b *batch, ch chunk, acc []float64, t *labelTile) error {
 		}
 		acc[0] += float64(hi - lo)
 		for c := range b.C {
-			row := t.maps[c*tileVoxels:][:hi-lo]
-			if err := maps(b, ch.n, c, lo, hi, row); err != nil {
+			own, err := softRow(b, k, ch.n, c, lo, hi, t.maps[c*tileVoxels:])
+			if err != nil {
 				return err
 			}
-			acc[2+c] += sum(row)
+			acc[2+c] += own
+			if b.C <= 2 && c == b.C-1 { // the foreground is this channel
+				acc[1] += own
+			}
 		}
-		acc[1] += sum(foregroundOfMaps(t.maps, b.C, hi-lo, t.row))
+		if b.C > 2 {
+			acc[1] += sum(foregroundOfMaps(t.maps, b.C, hi-lo, t.row))
+		}
 	}
 	return nil
 }
 
-func sum(s []float64) float64 {
-	total := 0.0
-	for _, v := range s {
-		total += v
-	}
-	return total
-}
-
-// foregroundOfMaps returns the largest value of the channels above 0, or of the
-// only channel, for each of n voxels.
+// foregroundOfMaps returns the largest value of the channels above 0, of which there
+// are several, for each of n voxels.
 func foregroundOfMaps(maps []float64, channels, n int, dst []float64) []float64 {
 	dst = dst[:n]
-	first := min(1, channels-1)
-	copy(dst, maps[first*tileVoxels:])
-	for c := first + 1; c < channels; c++ {
+	copy(dst, maps[tileVoxels:])
+	for c := 2; c < channels; c++ {
 		for i, v := range maps[c*tileVoxels:][:n] {
 			dst[i] = max(dst[i], v)
 		}
@@ -149,16 +142,18 @@ func foregroundOfMaps(maps []float64, channels, n int, dst []float64) []float64 
 
 // maskPlane is one plane (all voxels of one first spatial index) of a mask.
 type maskPlane struct {
-	mask []float64
+	around []float64 // mask, and one more number before and after
+	mask   []float64
 	// ignored lists the voxels that take no part, which are background in mask.
 	ignored []int32
 }
 
 // read fills the plane with plane x of a mask: mask 0 is the foreground, mask k
 // the class k.
-func (p *maskPlane) read(b *batch, n, mask, x int, t *labelTile) error {
+func (p *maskPlane) read(b *batch, k *kernels, n, mask, x int, t *labelTile) error {
 	size := b.Space[1] * b.Space[2]
-	p.mask = grow(p.mask, size)
+	p.around = grow(p.around, size+2)
+	p.mask = p.around[1 : size+1]
 	p.ignored = p.ignored[:0]
 	t.reserve(b.C)
 	for lo := 0; lo < size; lo += tileVoxels {
@@ -171,12 +166,12 @@ func (p *maskPlane) read(b *batch, n, mask, x int, t *labelTile) error {
 			if mask == 0 { // the foreground is one channel
 				c = b.C - 1
 			}
-			if err := maps(b, n, c, from, to, out); err != nil {
+			if _, err := softRow(b, k, n, c, from, to, out); err != nil {
 				return err
 			}
 		case b.Target.Dense:
 			for c := 1; c < b.C; c++ {
-				if err := maps(b, n, c, from, to, t.maps[c*tileVoxels:]); err != nil {
+				if _, err := softRow(b, k, n, c, from, to, t.maps[c*tileVoxels:]); err != nil {
 					return err
 				}
 			}
@@ -199,45 +194,55 @@ func (p *maskPlane) read(b *batch, n, mask, x int, t *labelTile) error {
 	return nil
 }
 
-// gradientPlanes calls visit with the gradient magnitude of each row of planes
-// [lo,hi) of a mask and the index of the row's first voxel in the sample:
-// central differences inside, one-sided ones at the ends, unit step, no
-// component along an axis of size 1. Ignored voxels have magnitude 0.
-func gradientPlanes(b *batch, n, mask, lo, hi int, s *scratch, visit func(first int, magnitude []float64)) error {
+// gradientPlanes calls visit with the gradient magnitude of each of planes [lo,hi) of a
+// mask and the index of the plane's first voxel in the sample: central differences
+// inside, one-sided ones at the ends, unit step, no component along an axis of size 1.
+// Ignored voxels have magnitude 0.
+func gradientPlanes(b *batch, k *kernels, n, mask, lo, hi int, s *scratch, visit func(first int, magnitude []float64)) error {
 	planes, rows, length := b.Space[0], b.Space[1], b.Space[2]
-	s.row = grow(s.row, length)
+	size := rows * length
+	s.row = grow(s.row, size)
 	before, center, after := &s.planes[0], &s.planes[1], &s.planes[2]
-	if err := before.read(b, n, mask, max(lo-1, 0), &s.labels); err != nil {
+	if err := before.read(b, k, n, mask, max(lo-1, 0), &s.labels); err != nil {
 		return err
 	}
-	if err := center.read(b, n, mask, lo, &s.labels); err != nil {
+	if err := center.read(b, k, n, mask, lo, &s.labels); err != nil {
 		return err
 	}
 	for x := lo; x < hi; x++ {
-		if err := after.read(b, n, mask, min(x+1, planes-1), &s.labels); err != nil {
+		if err := after.read(b, k, n, mask, min(x+1, planes-1), &s.labels); err != nil {
 			return err
 		}
-		stepX := step(x, planes)
-		skip := center.ignored
-		for y := range rows {
-			at := y * length
-			own := center.mask[at:][:length]
-			left, right := before.mask[at:][:length], after.mask[at:][:length]
-			up := center.mask[max(y-1, 0)*length:][:length]
-			down := center.mask[min(y+1, rows-1)*length:][:length]
-			stepY := step(y, rows)
-			for i := range own {
-				dx := (right[i] - left[i]) * stepX
-				dy := (down[i] - up[i]) * stepY
-				dz := (own[min(i+1, length-1)] - own[max(i-1, 0)]) * step(i, length)
-				s.row[i] = math.Sqrt(float64(dx*dx) + float64(dy*dy) + float64(dz*dz))
+		left, right := before.mask, after.mask
+		steps := [2]float64{step(x, planes)}
+		// some computes rows [from,to), whose neighbors have the same distances. It takes
+		// the ends of rows for inner voxels.
+		some := func(from, to int) {
+			steps[1] = step(from, rows)
+			from, to, up, down := from*length, to*length, max(from-1, 0)*length, min(from+1, rows-1)*length
+			k.magnitudes(s.row[from:to], center.around[from:to+2], left[from:to], right[from:to],
+				center.mask[up:up+to-from], center.mask[down:down+to-from], &steps)
+			for at := from; at < to; at += length {
+				ends := [2]int{0, length - 1}
+				own := center.mask[at : at+length]
+				for _, z := range ends[:min(length, 2)] {
+					i := at + z
+					s.row[i] = magnitude((right[i]-left[i])*steps[0], (center.mask[down+i-from]-center.mask[up+i-from])*steps[1],
+						(own[min(z+1, length-1)]-own[max(z-1, 0)])*step(z, length))
+				}
 			}
-			for len(skip) > 0 && int(skip[0]) < at+length {
-				s.row[int(skip[0])-at] = 0
-				skip = skip[1:]
-			}
-			visit((x*rows+y)*length, s.row)
 		}
+		some(0, 1)
+		if rows > 2 {
+			some(1, rows-1)
+		}
+		if rows > 1 {
+			some(rows-1, rows)
+		}
+		for _, i := range center.ignored {
+			s.row[i] = 0
+		}
+		visit(x*size, s.row)
 		before, center, after = center, after, before
 	}
 	return nil
@@ -253,9 +258,9 @@ func step(at, size int) float64 {
 }
 
 // checkMaps refuses a target of maps with a value outside [0,1].
-func checkMaps(b *batch) error {
+func checkMaps(b *batch, k *kernels) error {
 	_, err := sumChunks(b.N, b.V, 2+b.C, false, func(ch chunk, acc []float64, s *scratch) error {
-		return countChunk(b, ch, acc, &s.labels)
+		return countChunk(b, k, ch, acc, &s.labels)
 	})
 	return err
 }
@@ -263,15 +268,15 @@ func checkMaps(b *batch) error {
 // Magnitude writes the gradient magnitude of the foreground mask of every voxel
 // to dst, which has N×V entries; ignored voxels get 0.
 func Magnitude(in *plan.Batch, dst []float64) error {
-	b := open(in)
+	b, k := open(in), Backend{}.kernels()
 	if b.Target.Dense { // the foreground does not need channel 0, which is checked too
-		if err := checkMaps(b); err != nil {
+		if err := checkMaps(b, k); err != nil {
 			return err
 		}
 	}
 	return units(b.N*b.Space[0], func(i int, s *scratch) error {
 		n, x := i/b.Space[0], i%b.Space[0]
-		return gradientPlanes(b, n, 0, x, x+1, s, func(first int, magnitude []float64) {
+		return gradientPlanes(b, k, n, 0, x, x+1, s, func(first int, magnitude []float64) {
 			copy(dst[n*b.V+first:], magnitude)
 		})
 	})

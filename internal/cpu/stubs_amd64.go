@@ -613,6 +613,16 @@ func packAVX2(dst *uint64, src *uint8, words int, class uint8)
 //go:noescape
 func packMapAVX2(dst *uint64, src *float32, words int) (soft uint32)
 
+// widenAVX2 is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
+//
+//go:noescape
+func widenAVX2(dst *float64, src *float32, sums *float64, n int) (bad uint32)
+
+// magnitudesAVX2 is magnitudesGo for n voxels, a multiple of 4.
+//
+//go:noescape
+func magnitudesAVX2(dst *float64, around *float64, left *float64, right *float64, up *float64, down *float64, steps *float64, n int)
+
 // rowClass32AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape

@@ -19,6 +19,9 @@ import (
 // options holds the values of the flags.
 type options struct {
 	dataDir, modelDir string
+	cases             string
+	checkLevel        choice
+	reading           readingFlags
 	resume, join      bool
 	weights           string
 	selection         selectionName
@@ -46,17 +49,20 @@ type options struct {
 
 // sessionFlags are the flags that do not affect the result, so a resumed run may
 // change them.
-var sessionFlags = []string{"model_dir", "resume", "join", "cache", "profile"}
+var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
-	o := &options{loss: lossList{"afl"}, model: modelList{"unet"}, selection: selectionName(train.Selections()[0]), phantomSize: triple(p.Phantom.Size)}
+	o := &options{checkLevel: choice{value: checkLevels[0], of: checkLevels}, loss: lossList{"afl"}, model: modelList{"unet"}, selection: selectionName(train.Selections()[0]), phantomSize: triple(p.Phantom.Size)}
 	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	// Run prints errors on one line, and usage prints the text of -h.
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
 
-	f.StringVar(&o.dataDir, "data_dir", "", "`folder` of the images; empty: a synthetic phantom is generated")
+	f.StringVar(&o.dataDir, "data_dir", "", "`folder` of the images; empty, and no -cases: a synthetic phantom is generated")
+	f.StringVar(&o.cases, "cases", "", "`file` that lists the cases, instead of -data_dir: CSV with the columns case, image (all channels in one\nfile) or image.<channel> for each channel, label and, if wanted, split (train, valid or test), or JSON\nwith the same keys; paths are relative to its folder")
+	f.Var(&o.checkLevel, "check", "how much of the `data` is read before the training of a new run: full, every voxel of every case, or headers")
+	o.reading.addTo(f)
 	f.StringVar(&o.modelDir, "model_dir", "runs/"+p.Name, "`folder` of the run: weights, checkpoints, tables, curves")
 	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated. -epochs, -loss and\n-model can be given again to add to the run, and -data_dir if the data have moved")
 	f.BoolVar(&o.join, "join", false, "train nothing, but make one report of the runs in the folders that follow the flags, and write it\nto -model_dir")
@@ -112,7 +118,7 @@ func (o *options) check(flags *flag.FlagSet) error {
 	bad := func(name string, value any, want string) error {
 		return usageErrorf("-%s is %v; it must be %s", name, value, want)
 	}
-	for _, path := range []*string{&o.dataDir, &o.weights} {
+	for _, path := range []*string{&o.dataDir, &o.cases, &o.weights} {
 		if *path == "" {
 			continue
 		}
@@ -144,8 +150,12 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return bad("phantom_train", o.phantomTrain, "at least 1")
 	case o.phantomValid < 1:
 		return bad("phantom_valid", o.phantomValid, "at least 1")
+	case o.dataDir != "" && o.cases != "":
+		return usageErrorf("-data_dir and -cases both name the data; use only one of them")
 	case o.dataDir != "" && phantomFlag(flags) != "":
 		return usageErrorf("-%s has no effect with -data_dir", phantomFlag(flags))
+	case o.cases != "" && phantomFlag(flags) != "":
+		return usageErrorf("-%s has no effect with -cases", phantomFlag(flags))
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
 	}

@@ -177,7 +177,7 @@ func joinedReport(p Program, runs []*joined) *report.Run {
 	result := &report.Run{Title: fmt.Sprintf("%s: %d runs", p.Name, len(runs)), Select: runs[0].options.selection.String()}
 	phantom := false
 	for _, r := range runs {
-		phantom = phantom || r.options.dataDir == ""
+		phantom = phantom || r.options.from() == ""
 		if r.options.selection.String() != result.Select {
 			result.Select = report.SelectVaries
 		}

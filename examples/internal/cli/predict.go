@@ -132,7 +132,7 @@ func (p *predictor) all(ctx context.Context, cases []dataset.Case) error {
 		}
 		results = append(results, report.CasePrediction{ID: c.ID, Prediction: result})
 	}
-	if p.options.casesPath == "" || p.options.label == "" {
+	if p.options.casesPath == "" || !labeled(cases) {
 		return nil
 	}
 	out := p.options.summary()
@@ -165,7 +165,7 @@ func (o *predictOptions) checkOutputs(cases []dataset.Case, members []*member) e
 	for _, c := range cases {
 		all = append(all, o.outputs(c, members))
 	}
-	if o.casesPath != "" && o.label != "" {
+	if o.casesPath != "" && labeled(cases) {
 		all = append(all, o.summary())
 	}
 	for _, out := range all {

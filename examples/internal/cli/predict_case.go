@@ -108,7 +108,7 @@ func (p *predictor) predict(ctx context.Context, c dataset.Case) (*report.Predic
 		return nil, err
 	}
 	if c.Label != "" {
-		label, err := volume.ReadLabel(c.Label) // Protocol.Valid has checked its grid
+		label, err := dataset.ReadLabel(c, p.options.reading.reading())
 		if err != nil {
 			return nil, err
 		}

@@ -24,6 +24,7 @@ type predictOptions struct {
 	weights                     fileList
 	weightsPrefix               string
 	casePath, casesPath, images string
+	reading                     readingFlags
 	label, out                  string
 	force, probabilities        bool
 
@@ -53,7 +54,8 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.Var(&o.weights, "weights", "comma-separated `files` of weights: best.safetensors of a run, or a PyTorch .pth; required. Of several,\nan ensemble, the probabilities are averaged; they must segment the same")
 	f.StringVar(&o.weightsPrefix, "weights_prefix", "", weightsPrefixUsage)
 	f.StringVar(&o.casePath, "case", "", "`folder` of the case's images, or the folder followed by the common prefix of their names; the suffix\nof a name identifies the channel: t2w, adc, hbv; flair, t1, t1ce, t2; 0000, 0001, …; image")
-	f.StringVar(&o.casesPath, "cases", "", "`folder` of several cases, all of which are predicted, in it or in the folders directly below it")
+	f.StringVar(&o.casesPath, "cases", "", "`folder` of several cases, all of which are predicted, in it or in the folders directly below it, or file\nthat lists them, as for training; its labels, if any, are used like those of -label")
+	o.reading.addTo(f)
 	f.StringVar(&o.images, "image", "", "comma-separated image `files` of the case in channel order, instead of -case")
 	f.StringVar(&o.label, "label", "", "label `file` to evaluate the mask against; the results are also written as .csv and .json next to -out;\nwith -cases the folder of the labels <case>, <case>_gt, <case>_seg or <case>_label")
 	f.StringVar(&o.out, "out", "", "mask `file` to write, .nii.gz or .nii; empty: <case>_mask.nii.gz in the current folder; with -cases\nthe folder of these masks, created if it does not exist")
@@ -110,7 +112,11 @@ func (o *predictOptions) findCases() ([]dataset.Case, error) {
 		c.Label = o.label
 		return []dataset.Case{c}, nil
 	}
-	cases, err := dataset.FindCases(o.casesPath)
+	list := dataset.FindCases
+	if info, err := os.Stat(o.casesPath); err == nil && !info.IsDir() {
+		list = dataset.ListCases
+	}
+	cases, err := list(o.casesPath)
 	if err != nil {
 		return nil, fmt.Errorf("-cases: %w", err)
 	}
@@ -123,6 +129,11 @@ func (o *predictOptions) findCases() ([]dataset.Case, error) {
 		}
 	}
 	return cases, nil
+}
+
+// labeled reports whether every case has a label.
+func labeled(cases []dataset.Case) bool {
+	return !slices.ContainsFunc(cases, func(c dataset.Case) bool { return c.Label == "" })
 }
 
 // makeFolder checks that the folder of the output files exists, and creates it for -cases.
@@ -185,7 +196,7 @@ func (o *predictOptions) use(flags *flag.FlagSet, file string, metadata map[stri
 	case "brats":
 		u.Protocol = dataset.BraTS()
 	}
-	u.Protocol.Scheme = scheme
+	u.Protocol.Scheme, u.Protocol.Reading = scheme, o.reading.reading()
 	if o.size != (triple{}) {
 		u.Protocol.Size = o.size
 	}

@@ -52,7 +52,7 @@ const (
 var growingFlags = []string{"epochs", "loss", "model"}
 
 // describingFlags name data and weights, which the record describes by their content.
-var describingFlags = []string{"data_dir", "weights", "weights_prefix", "max_cases", "phantom_train", "phantom_valid", "phantom_size"}
+var describingFlags = []string{"data_dir", "cases", "weights", "weights_prefix", "max_cases", "phantom_train", "phantom_valid", "phantom_size"}
 
 // newRecord returns the record of a new run.
 func newRecord(program string, flags *flag.FlagSet, scheme segment.Scheme, data *fingerprint.Data, weights *fingerprint.File) (*record, error) {
@@ -131,7 +131,8 @@ func flagValues(f *flag.FlagSet) map[string]string {
 
 // restoreFlags sets every flag that is absent from the command line to its recorded
 // value. It returns an error naming the first flag that was set to another value, except
-// for growingFlags with more than before and -data_dir, whose content is compared later.
+// for growingFlags with more than before, and -data_dir and -cases, whose content is compared
+// later.
 func (r *record) restoreFlags(f *flag.FlagSet, dir string) error {
 	set := map[string]bool{}
 	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
@@ -152,7 +153,7 @@ func (r *record) restoreFlags(f *flag.FlagSet, dir string) error {
 			if !grown(was, now) {
 				return usageErrorf("-%s is %s, but the run in %s was started with %s, and a run can only grow; give at least that or use another -model_dir", name, now, dir, was)
 			}
-		case name == "data_dir" && was != "" && now != "":
+		case (name == "data_dir" || name == "cases") && was != "" && now != "":
 		default:
 			return usageErrorf("-%s is %s, but the run in %s was started with %s; leave it out or use another -model_dir", name, now, dir, was)
 		}

@@ -244,7 +244,8 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 	dir := trained(t, tinyPICAI(), append(quick, "-epochs", "1", "-loss", "dice")...)
 	temporary := []string{".run.json.0123456789abcdef.tmp", "unet/dice/.checkpoint.safetensors.0123456789abcdef.tmp", "unet/.loss.png.0123456789abcdef.tmp", ".phantom-1/TrainImage/a.nii"}
 	// Other programs may be writing these.
-	kept := []string{".mask.nii.gz.0123456789abcdef.tmp", "unet/dice/.checkpoint.safetensors.tmp", "unet/dice/mine.tmp", "unet/.phantom-1/a"}
+	kept := []string{".mask.nii.gz.0123456789abcdef.tmp", "unet/dice/.checkpoint.safetensors.tmp", "unet/dice/mine.tmp", "unet/.phantom-1/a",
+		"other/run.lock", "other/.run.json.0123456789abcdef.tmp", "other/unet/.loss.png.0123456789abcdef.tmp"}
 	for _, name := range append(append([]string(nil), temporary...), kept...) {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))

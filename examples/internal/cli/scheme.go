@@ -21,7 +21,7 @@ type schemeFlags struct{ classes, regions string }
 
 // addTo defines the flags in f.
 func (s *schemeFlags) addTo(f *flag.FlagSet) {
-	f.StringVar(&s.classes, "classes", "", "comma-separated `labels` to segment as classes that exclude each other, by a softmax: values such as\n1,2,3, or names in the dataset.json of -data_dir, or all; every other label is background.\nScans are flipped in training, so classes that only their side tells apart cannot be learned;\nempty: every nonzero label is foreground")
+	f.StringVar(&s.classes, "classes", "", "comma-separated `labels` to segment as classes that exclude each other, by a softmax: values such as\n1,2,3, or names in the dataset.json of -data_dir (or the JSON of -cases), or all; every other label is background.\nScans are flipped in training, so classes that only their side tells apart cannot be learned;\nempty: every nonzero label is foreground")
 	f.StringVar(&s.regions, "regions", "", "`regions` to segment, by a sigmoid each: unions of labels that may overlap, such as\nWT=1,2,4;TC=1,4;ET=4, larger ones first; empty: every nonzero label is foreground")
 }
 
@@ -96,7 +96,7 @@ func checkSegments(scheme segment.Scheme, cases []dataset.Case) error {
 		if len(missing) == 0 {
 			return nil
 		}
-		v, err := volume.Read(c.Label)
+		v, err := volume.ReadLabel(c.Label)
 		if err != nil {
 			return err
 		}
@@ -127,18 +127,4 @@ func schemeFact(scheme segment.Scheme) string {
 		return fmt.Sprintf("Segmented: %s; every other label is background. The network has a channel with a sigmoid for each region.", scheme)
 	}
 	return ""
-}
-
-// channelNames returns the names of a data set's image channels, nil if they are not known.
-// set may be nil, for a phantom that is not generated yet.
-func channelNames(set *dataset.Set, description *dataset.Description) []string {
-	byFile := []string{"t2w", "adc", "hbv"}
-	switch {
-	case set != nil && set.Layout == dataset.TrainVolumesLayout,
-		set != nil && set.Layout == dataset.TrainImageLayout && len(set.Train[0].Images) == len(byFile):
-		return byFile
-	case description != nil:
-		return description.Channels
-	}
-	return nil
 }

@@ -107,7 +107,7 @@ func (o *options) recordSession(ctx context.Context, program string, flags *flag
 		}
 	} else {
 		if err := fingerprint.Compare(known, data); err != nil {
-			return nil, fmt.Errorf("-data_dir: %s: %w", from, err)
+			return nil, fmt.Errorf("-%s: %s: %w", map[bool]string{true: "cases", false: "data_dir"}[o.cases != ""], from, err)
 		}
 		if err := rec.sameScheme(scheme); err != nil {
 			return nil, err
@@ -117,6 +117,9 @@ func (o *options) recordSession(ctx context.Context, program string, flags *flag
 	s, err := newSession(flags)
 	if err != nil {
 		return nil, err
+	}
+	if n := len(rec.Sessions); n > 0 && rec.Sessions[n-1].Version != s.Version {
+		progress.Println(fmt.Sprintf("The last session of this run had another version of the program (%s, now %s); the bits may differ from those of an uninterrupted run.", rec.Sessions[n-1].Version, s.Version))
 	}
 	rec.Sessions = append(rec.Sessions, s)
 	return rec, rec.write(o.modelDir)

@@ -35,8 +35,9 @@ func removeTemporaries(dir string) error {
 	return nil
 }
 
-// inFolder calls do for everything in dir and up to levels folders below it. It skips
-// folders that it may not read: no run of this user wrote them.
+// inFolder calls do for everything in the folder of a run and up to levels folders below it.
+// It leaves out folders that are those of other runs, and folders that it may not read: no
+// run of this user wrote them.
 func inFolder(dir string, levels int, do func(path string, e os.DirEntry) error) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
@@ -50,11 +51,21 @@ func inFolder(dir string, levels int, do func(path string, e os.DirEntry) error)
 		if err := do(path, e); err != nil {
 			return err
 		}
-		if levels > 0 && e.IsDir() {
+		if levels > 0 && e.IsDir() && !isRun(path) {
 			if err := inFolder(path, levels-1, do); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// isRun reports whether dir is the folder of a run.
+func isRun(dir string) bool {
+	for _, name := range []string{recordName, runlock.Name} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }

@@ -191,36 +191,50 @@ func ChannelOrder(names []string) []string {
 // name has no channel ending.
 func splitChannel(stem string) (id, channel string) {
 	for _, names := range channelNames {
-		for _, name := range names {
-			if stem == name {
-				return "", name
-			}
-			for _, joint := range []string{"_", "-"} {
-				if id, ok := strings.CutSuffix(stem, joint+name); ok && id != "" {
-					return id, name
-				}
+		if id, channel = splitEnding(stem, names); channel != "" {
+			return id, channel
+		}
+	}
+	return "", ""
+}
+
+// splitEnding splits a name into what is before "_" or "-" and one of the given endings. The
+// ending is empty if the name has none of them; the rest is empty if the name is an ending.
+func splitEnding(stem string, endings []string) (rest, ending string) {
+	for _, name := range endings {
+		if stem == name {
+			return "", name
+		}
+		for _, joint := range []string{"_", "-"} {
+			if rest, ok := strings.CutSuffix(stem, joint+name); ok && rest != "" {
+				return rest, name
 			}
 		}
 	}
 	return "", ""
 }
 
-// complete returns the files of the largest complete set of channels, or nil if there
+// completeNames returns the names of the largest complete set of channels, or nil if there
 // is none.
-func complete(files map[string]string) []string {
+func completeNames(files map[string]string) []string {
 	var best []string
 	for _, names := range channelNames {
-		var paths []string
-		for _, name := range names {
-			if path, ok := files[name]; ok {
-				paths = append(paths, path)
-			}
-		}
-		if len(paths) == len(names) && len(paths) > len(best) {
-			best = paths
+		complete := !slices.ContainsFunc(names, func(name string) bool { return files[name] == "" })
+		if complete && len(names) > len(best) {
+			best = names
 		}
 	}
 	return best
+}
+
+// complete returns the files of the largest complete set of channels, or nil if there
+// is none.
+func complete(files map[string]string) []string {
+	var paths []string
+	for _, name := range completeNames(files) {
+		paths = append(paths, files[name])
+	}
+	return paths
 }
 
 func endings() string {

@@ -11,8 +11,8 @@ import (
 // fields; a step whose field is zero is skipped. The zero Protocol loads, orients and
 // normalizes.
 //
-//  1. Read the files and map the label's values by Scheme. Channels on another grid than the first image are resampled
-//     onto its grid (linear; 0 outside their field of view).
+//  1. Read the files and map the label's values by Scheme. Channels on another grid than
+//     the first image are resampled onto its grid (linear; 0 outside their field of view).
 //  2. Spacing: resample to this voxel size.
 //  3. Permute and flip the axes, without interpolation, to point as closely as
 //     possible to the right, anterior and superior (RAS). This precedes Size so that
@@ -29,6 +29,10 @@ import (
 //     voxels are all equal becomes zero.
 //  8. Noise, Scale, Shift (training only), with one draw for all channels.
 type Protocol struct {
+	// Reading says how files are read that are not as they should be. It describes the
+	// files and not the network, so that it is not stored with weights.
+	Reading Reading `json:"-"`
+
 	// Scheme is what the label's values mean. By default every nonzero label is tumor.
 	Scheme segment.Scheme `json:",omitzero"`
 

@@ -1,6 +1,9 @@
 package fingerprint
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Equal reports whether two files have the same content.
 func (f File) Equal(g File) bool { return f.content() == g.content() }
@@ -43,6 +46,9 @@ func (c Case) compare(now Case) error {
 		if g := now.Images[i]; !f.Equal(g) {
 			return fmt.Errorf("image file %d of %d had %s and has %s", i+1, len(c.Images), f.describe(), g.describe())
 		}
+	}
+	if !slices.EqualFunc(c.Voxels, now.Voxels, File.Equal) {
+		return fmt.Errorf("a file of voxels beside a header is another one")
 	}
 	if !c.Label.Equal(now.Label) {
 		return fmt.Errorf("the label had %s and has %s", c.Label.describe(), now.Label.describe())

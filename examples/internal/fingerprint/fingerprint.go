@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/volume"
 )
 
 // File is the content of a file.
@@ -32,6 +34,9 @@ type Case struct {
 	ID     string `json:"id"`
 	Images []File `json:"images"` // in the order of the channels
 	Label  File   `json:"label"`
+	// Voxels are the second files of the label and the images, in this order, whose header
+	// and voxels are two files (.hdr and .img, .mhd and .raw).
+	Voxels []File `json:"voxels,omitempty"`
 }
 
 // Data is the content of the cases of a run.
@@ -49,6 +54,9 @@ func (d *Data) ID() (string, error) {
 			bare[i] = Case{ID: c.ID, Images: make([]File, len(c.Images)), Label: c.Label.content()}
 			for k, f := range c.Images {
 				bare[i].Images[k] = f.content()
+			}
+			for _, f := range c.Voxels {
+				bare[i].Voxels = append(bare[i].Voxels, f.content())
 			}
 		}
 		return bare
@@ -130,7 +138,7 @@ func (d *Data) versions() map[string]File {
 	}
 	for _, cases := range [][]Case{d.Train, d.Valid} {
 		for _, c := range cases {
-			for _, f := range append(append([]File(nil), c.Images...), c.Label) {
+			for _, f := range slices.Concat(c.Images, c.Voxels, []File{c.Label}) {
 				if f.Version != "" {
 					files[f.Version] = f
 				}
@@ -163,6 +171,23 @@ func (r *reader) plan(cases []dataset.Case, out []Case) error {
 		jobs := []job{{c.Label, &out[i].Label}}
 		for k, path := range c.Images {
 			jobs = append(jobs, job{path, &out[i].Images[k]})
+		}
+		var voxels []string
+		for _, j := range jobs {
+			if !volume.Separable(j.path) {
+				continue
+			}
+			files, err := volume.Files(j.path)
+			if err != nil {
+				return fmt.Errorf("fingerprint: case %s: %w", c.ID, err)
+			}
+			voxels = append(voxels, slices.DeleteFunc(files, func(path string) bool { return path == j.path })...)
+		}
+		if len(voxels) > 0 {
+			out[i].Voxels = make([]File, len(voxels))
+			for k, path := range voxels {
+				jobs = append(jobs, job{path, &out[i].Voxels[k]})
+			}
 		}
 		for _, j := range jobs {
 			info, err := os.Stat(j.path)

@@ -104,6 +104,30 @@ func TestCompareNamesTheDifference(t *testing.T) {
 
 // TestExchangedFiles exchanges files of the same size and modification time under their
 // names, with and without the results of an earlier call.
+// TestVoxelsBesideTheHeader changes the file of the voxels alone.
+func TestVoxelsBesideTheHeader(t *testing.T) {
+	dir := t.TempDir()
+	c := dataset.Case{ID: "a", Images: []string{filepath.Join(dir, "a.mhd")}, Label: filepath.Join(dir, "a_gt.mhd")}
+	for _, name := range []string{"a", "a_gt"} {
+		header := "NDims = 3\nDimSize = 1 1 2\nElementType = MET_UCHAR\nElementDataFile = " + name + ".raw\n"
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".mhd"), []byte(header), 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".raw"), []byte{1, 2}, 0o644))
+	}
+	before := of(t, []dataset.Case{c}, nil, nil)
+	require.Len(t, before.Train[0].Voxels, 2)
+	id, err := before.ID()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.raw"), []byte{1, 3}, 0o644))
+	after := of(t, []dataset.Case{c}, nil, before)
+	assert.EqualError(t, Compare(before, after), "the training case a has changed since the run started: a file of voxels beside a header is another one")
+	changed, err := after.ID()
+	require.NoError(t, err)
+	assert.NotEqual(t, id, changed)
+	require.NoError(t, os.Remove(filepath.Join(dir, "a_gt.raw")))
+	_, err = Of(context.Background(), []dataset.Case{c}, nil, nil, nil)
+	assert.ErrorContains(t, err, "case a: volume: MetaImage: the voxels")
+}
+
 func TestExchangedFiles(t *testing.T) {
 	dir := t.TempDir()
 	train := write(t, dir, "a", "b")

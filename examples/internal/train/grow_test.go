@@ -327,7 +327,7 @@ func TestBetter(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, got, "the first epoch")
 		_, err = better(name, epoch(m, report.Undefined), nil)
-		assert.ErrorContains(t, err, "no validation case has a tumor")
+		assert.ErrorContains(t, err, "no validation case has a value for it")
 	}
 	got, err := better(SelectLast, epoch(report.SoftDice, 0), epoch(report.SoftDice, 1))
 	require.NoError(t, err)

@@ -37,7 +37,7 @@ func better(selection string, e, best *report.Epoch) (bool, error) {
 	value := e.Valid[selectable[i]].Value
 	switch {
 	case !value.Defined():
-		return false, fmt.Errorf("train: the weights cannot be selected by %s, which has no value: no validation case has a tumor", selection)
+		return false, fmt.Errorf("train: the weights cannot be selected by %s: no validation case has a value for it, because none has anything to segment", selection)
 	case best == nil:
 		return true, nil
 	}

@@ -82,7 +82,7 @@ func tinyJob(t *testing.T, dir string, step func()) *Job {
 		Networks: []Network{{
 			Name: "unet", Title: "UNet",
 			New: func() (nn.Network, error) {
-				net := models.UNet{Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}, Norm: models.BatchNorm}
+				net := models.UNet{Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}, ResUnits: 2, Norm: models.BatchNorm}
 				return models.New(models.Config{Architecture: net, InChannels: set.Channels}, backend, 5)
 			},
 			Source:      dataset.NewCache(protocol, 1<<30),

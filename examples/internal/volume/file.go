@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -31,6 +32,35 @@ func TrimExtension(name string) (stem string, ok bool) {
 
 // pairData stands for the .img file beside a .hdr file.
 const pairData = ".img"
+
+// Separable reports whether a file name is of a kind whose header and voxels may be in two
+// files: all but .nii and .nii.gz.
+func Separable(path string) bool {
+	path = strings.TrimSuffix(strings.ToLower(path), ".gz")
+	return slices.Contains([]string{".mha", ".mhd", ".hdr", ".img"}, filepath.Ext(path))
+}
+
+// Files returns the files of the image at path: the one with the header, and that of the
+// voxels if it is another one, which must exist.
+func Files(path string) ([]string, error) {
+	f, header, err := openImage(path)
+	if err != nil {
+		return nil, fmt.Errorf("volume: %w", err)
+	}
+	defer f.Close()
+	h, _, err := open(f)
+	if err != nil {
+		return nil, fmt.Errorf("volume: %w (%s)", err, path)
+	}
+	if h.dataFile == "" {
+		return []string{header}, nil
+	}
+	data, err := h.openData(header)
+	if err != nil {
+		return nil, fmt.Errorf("volume: %v: %w (%s)", h.Format, err, path)
+	}
+	return []string{header, data.Name()}, data.Close()
+}
 
 func readFile(path string) (*Volume, error) {
 	f, path, err := openImage(path)
@@ -82,6 +112,9 @@ func openImage(path string) (*os.File, string, error) {
 			path = header
 			break
 		}
+	}
+	if raw := strings.ToLower(filepath.Ext(path)); raw == ".raw" || raw == ".zraw" {
+		return nil, "", fmt.Errorf("a %s file has no header; read the .mhd file that describes it", raw)
 	}
 	f, err := os.Open(path)
 	return f, path, err

@@ -151,6 +151,46 @@ func TestGzipMembersAndPadding(t *testing.T) {
 	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
 
+func TestFilesOfAnImage(t *testing.T) {
+	s := specs[0]
+	header, data := s.pair(binary.LittleEndian, 0)
+	dir := writeFiles(t, map[string][]byte{
+		"a.hdr": header, "a.img": data, "one.nii": s.file(binary.LittleEndian, nil), "one.mha": metaFile(nil, metaValues),
+		"b.mhd": []byte(metaLines(map[string]string{"ElementDataFile": "sub/b.raw"})), "sub/b.raw": metaValues,
+		"c.mhd": []byte(metaLines(map[string]string{"ElementDataFile": "c.raw"})),
+	})
+	for name, want := range map[string][]string{
+		"a.hdr": {"a.hdr", "a.img"}, "a.img": {"a.hdr", "a.img"}, "one.nii": {"one.nii"}, "one.mha": {"one.mha"}, "b.mhd": {"b.mhd", "sub/b.raw"},
+	} {
+		got, err := Files(filepath.Join(dir, name))
+		require.NoError(t, err, name)
+		for i, path := range want {
+			want[i] = filepath.Join(dir, filepath.FromSlash(path))
+		}
+		assert.Equal(t, want, got)
+	}
+	for name, want := range map[string]bool{"a.nii": false, "a.nii.gz": false, "a": false, "a.MHD": true, "a.mha": true, "a.hdr.gz": true, "a.IMG": true} {
+		assert.Equal(t, want, Separable(name), name)
+	}
+	for name, says := range map[string]string{"c.mhd": "MetaImage: the voxels: stat", "sub/b.raw": "a .raw file has no header; read the .mhd file", "absent": "no such file"} {
+		_, err := Files(filepath.Join(dir, name))
+		assert.ErrorContains(t, err, says)
+	}
+}
+
+// TestForeignFormats names what a file is that has the name of an image.
+func TestForeignFormats(t *testing.T) {
+	for text, want := range map[string]string{
+		strings.Repeat("\x00", 128) + "DICM\x02\x00": "DICOM", "NRRD0004\ntype: short\n": "NRRD", "BZh91AY&SY": "bzip2", "\x28\xb5\x2f\xfd\x00": "Zstandard",
+		"PK\x03\x04\x14": "ZIP", "\x89PNG\r\n\x1a\n": "PNG", "\xff\xd8\xff\xe0": "JPEG", "<!DOCTYPE html>": "HTML", "\x93NUMPY\x01": "NumPy",
+	} {
+		for _, file := range [][]byte{[]byte(text), gzipped(t, []byte(text))} {
+			_, err := Decode(bytes.NewReader(file))
+			assert.ErrorContains(t, err, "this is a "+want+" file; convert it to NIfTI or MetaImage")
+		}
+	}
+}
+
 func TestTrimExtension(t *testing.T) {
 	for name, want := range map[string]string{
 		"a.nii": "a", "a.nii.gz": "a", "a.b.NII.GZ": "a.b", "a.mha": "a", "a.mhd": "a", "a.hdr": "a", "a.hdr.gz": "a", "dir/a_gt.Nii": "dir/a_gt",

@@ -13,6 +13,12 @@ const (
 	// maxLabelValues is the maximum number of distinct nonzero values of a label. Tumor
 	// labels have a handful; a scan mistaken for a label has hundreds.
 	maxLabelValues = 64
+
+	// A scan with few values is told from a label by its noise: labels are areas of equal
+	// values, so that far fewer than half of the voxels differ from the one before. Below
+	// these numbers of values and voxels nothing can be told.
+	fewLabelValues = 8
+	fewVoxels      = 1000
 )
 
 // ReadLabel reads an image as [Read] does and checks that it is a label with
@@ -30,13 +36,15 @@ func ReadLabel(path string) (*Volume, error) {
 
 // RoundLabel rounds every value to the nearest whole number. It returns an error, and may
 // have rounded some values, unless v has a single channel, every value is within 10⁻³ of one
-// of the numbers 0, 1, 2, …, and at most 64 of these other than 0 occur.
+// of the numbers 0, 1, 2, …, and they look like labels: at most 64 of them other than 0
+// occur, and not so many that they change from voxel to voxel as in a scan.
 func (v *Volume) RoundLabel() error {
 	if v.Channels != 1 {
 		return fmt.Errorf("the label has %d channels, want 1", v.Channels)
 	}
 	seen := map[float64]bool{}
 	var last, lastWhole float64
+	changes := 0
 	for i, x := range v.Data {
 		if x == last { // labels come in runs
 			v.Data[i] = lastWhole
@@ -49,12 +57,16 @@ func (v *Volume) RoundLabel() error {
 		whole = math.Abs(whole) // −0
 		v.Data[i] = whole
 		last, lastWhole = x, whole
+		changes++
 		if whole != 0 {
 			seen[whole] = true
 		}
 		if len(seen) > maxLabelValues {
 			return fmt.Errorf("more than %d distinct values: this is an image, not a label", maxLabelValues)
 		}
+	}
+	if n := len(v.Data); n >= fewVoxels && len(seen) > fewLabelValues && changes > n/2 {
+		return fmt.Errorf("%d distinct values that change from voxel to voxel: this is an image, not a label", len(seen))
 	}
 	return nil
 }

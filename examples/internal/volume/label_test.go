@@ -37,6 +37,21 @@ func TestRoundLabel(t *testing.T) {
 	assert.ErrorContains(t, (&Volume{Dims: [3]int{1, 1, 1}, Channels: 2, Data: []float64{0, 1}}).RoundLabel(), "2 channels")
 }
 
+// TestScanWithFewValues tells a coarsely stored scan from a label with as many values.
+func TestScanWithFewValues(t *testing.T) {
+	scan, label := &Volume{Dims: [3]int{10, 10, 10}, Channels: 1}, &Volume{Dims: [3]int{10, 10, 10}, Channels: 1}
+	for i := range 1000 {
+		scan.Data = append(scan.Data, float64(20+i*7%23))
+		label.Data = append(label.Data, float64(i/10%23)) // rows of one value
+	}
+	assert.EqualError(t, scan.RoundLabel(), "23 distinct values that change from voxel to voxel: this is an image, not a label")
+	assert.NoError(t, label.RoundLabel())
+	for i := range scan.Data {
+		scan.Data[i] = float64(i * 7 % 9) // a noisy label of eight values
+	}
+	assert.NoError(t, scan.RoundLabel())
+}
+
 func TestReadLabel(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.nii")

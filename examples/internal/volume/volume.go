@@ -207,6 +207,9 @@ func open(r io.Reader) (*Header, *bufio.Reader, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if name := foreignFormat(br); name != "" {
+		return nil, nil, fmt.Errorf("this is a %s file; convert it to NIfTI or MetaImage", name)
+	}
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 		switch order.Uint32(start) {
 		case nifti1.headerSize:

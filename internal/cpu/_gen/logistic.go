@@ -67,15 +67,17 @@ func logistic(t tier, v kernel.Variant) {
 	coef := func(i int) word { return word{mem: k.Offset(4 * i)} }
 	i := GP64()
 	floats := func(base reg.Register) Mem { return Mem{Base: base, Index: i, Scale: 4} }
-	// Intermediates that the loops pass on, e^−|x| and log(1+e^−|x|): kernel.Strip
-	// numbers each, of which a part is in use.
-	e, l := floats(buf), floats(buf).Offset(4*kernel.Strip)
+	// Intermediates that the loops pass on, e^−|x| or σ(−|x|) and −log σ(|x|):
+	// kernel.Strip numbers each, of which a part is in use.
+	s, l := floats(buf), floats(buf).Offset(4*kernel.Strip)
 
 	negative := litBits(signBit)
-	logits := func(t tier, valid mask) vec {
-		x := t.loadMasked(valid, floats(x1))
+	// The logits of voxels without a class may be anything: what is computed of them is
+	// neither added to a sum nor written as a gradient.
+	logits := func(t tier) vec {
+		x := t.loadAt(floats(x1))
 		if v.Pair {
-			x = t.sub(x, t.loadMasked(valid, floats(x0)))
+			x = t.sub(x, t.loadAt(floats(x0)))
 		}
 		return x
 	}
@@ -110,26 +112,50 @@ func logistic(t tier, v kernel.Variant) {
 	ADDQ(U32(kernel.Part), end)
 	CMPQ(end, n)
 	CMOVQGT(n, end)
-	// The second of two passes loads e^−|x|, with the sign of x, from g1.
+	// The second of two passes loads σ(−|x|), with the sign of x, from g1. Else two loops
+	// compute it, each the quotients of every other register: all of them in one loop
+	// would keep it waiting for the divider.
 	load := v.Cached && v.Grad
-	if !load {
-		loop("exponential", short, append(expConstants(), negative), func(t tier) {
-			x := func() vec { return logits(t, t.isValid(t.read(labels))) }
-			power := t.exp(t.or(x(), negative))
-			t.store(power, e, false)
-			if v.Cached { // loads x again: registers are scarcer than load slots
-				t.storeBy(stream, "cached", t.or(power, t.and(x(), negative)), floats(g1))
+	quotients := func(t tier, e vec, from int) {
+		step := 2
+		if !t.wide { // all in the first loop
+			if step = 1; from > 0 {
+				return
 			}
+		}
+		one := t
+		one.unroll = 1
+		for u := from; u < len(e); u += step {
+			e := e[u : u+1]
+			e[0] = one.div(e, one.add(e, lit(1)))[0]
+		}
+	}
+	if !load {
+		// The focal term is NaN where a logit is, whatever its exponential.
+		nanMatters := v.Overlap || v.Exponent < kernel.GammaTwo
+		loop("exponential", short, append(expConstants(), negative), func(t tier) {
+			e := t.expOfMinusAbs(logits(t), nanMatters)
+			quotients(t, e, 0)
+			t.store(e, s, false)
 		})
 	}
-	exponentials := func(t tier) vec {
+	smaller := func(t tier) vec {
 		if load {
 			return t.and(t.loadAt(floats(g1)), litBits(signBit-1))
 		}
-		return t.loadAt(e)
+		return t.loadAt(s)
 	}
 	if v.Elements() {
-		loop("logarithm", short, logConstants(), func(t tier) { t.store(t.log1p01(exponentials(t)), l, false) })
+		loop("logarithm", short, minusLogConstants(), func(t tier) {
+			small := smaller(t)
+			if !load {
+				quotients(t, small, 1)
+				for u := 1; u < len(small) && t.wide; u += 2 {
+					t.store(small[u:u+1], s.Offset(u*t.bytes()), false)
+				}
+			}
+			t.store(t.minusLog1m(small), l, false)
+		})
 	}
 
 	constants := []word{lit(1), lit(0), negative}
@@ -166,11 +192,17 @@ func logistic(t tier, v kernel.Variant) {
 		if load && !v.Elements() {
 			x = t.loadAt(floats(g1))
 		} else {
-			x = logits(t, valid)
+			x = logits(t)
 		}
-		e := exponentials(t)
-		large := t.div(lit(1), t.add(e, lit(1)))
-		small := t.mul(e, large)
+		small := smaller(t)
+		if !load && !v.Elements() {
+			quotients(t, small, 1)
+		}
+		if v.Cached && !v.Grad {
+			both := t.each(func(u int, d reg.VecVirtual) { VMOVAPS(small[u], d) })
+			t.storeBy(stream, "cached", t.withSign(both, x), floats(g1))
+		}
+		large := t.sub(lit(1), small)
 		// The overlap term comes first, so that fewer values are live at once.
 		var g vec
 		if v.Overlap {
@@ -182,7 +214,12 @@ func logistic(t tier, v kernel.Variant) {
 				if v.Pair {
 					d = t.sub(d, t.fma(q, coef(slope0), t.blend(positive, coef(coefNeg0), coef(coefPos0))))
 				}
-				g = t.mul(d, t.mul(small, large))
+				slope := t.mul(small, large)
+				if v.Exponent == kernel.NoPointwise {
+					g = t.maskedMul(valid, d, slope)
+				} else {
+					g = t.mul(d, slope)
+				}
 			} else {
 				acc.fma(at[kernel.SumP], valid, p, t.max(p, coef(plain)))
 				acc.add(at[kernel.SumI], positive, p)
@@ -197,7 +234,7 @@ func logistic(t tier, v kernel.Variant) {
 		}
 		if v.Exponent != kernel.NoPointwise {
 			// z is −x for a voxel of the class.
-			z := t.blend(positive, t.xor(x, negative), x)
+			z := t.negateWhere(positive, x)
 			miss := t.blend(t.signs(z), small, large)
 			var nll, factor vec
 			if v.Elements() {
@@ -218,29 +255,28 @@ func logistic(t tier, v kernel.Variant) {
 			}
 			if v.Grad {
 				own := t.blend(positive, coef(gradPos), coef(gradNeg))
-				if factor == nil {
-					own = t.mul(own, miss)
-				} else {
-					hit := t.sub(lit(1), miss)
+				rest := miss
+				if factor != nil {
+					var hit vec // γ times 1−miss
 					if v.Exponent == kernel.GammaTwo {
-						hit = t.add(hit, hit)
+						hit = t.fnma(miss, lit(2), lit(2))
 					} else {
-						hit = t.mul(hit, t.blend(positive, coef(gammaPos), coef(gammaNeg)))
+						hit = t.mul(t.sub(lit(1), miss), t.blend(positive, coef(gammaPos), coef(gammaNeg)))
 					}
-					own = t.mul(t.mul(own, factor), t.fma(hit, nll, miss))
+					own, rest = t.mul(own, factor), t.fma(hit, nll, miss)
 				}
-				if g != nil {
-					own = t.add(g, own)
+				if g == nil {
+					g = t.maskedMul(valid, own, rest)
+				} else {
+					g = t.maskedAdd(valid, g, t.mul(own, rest))
 				}
-				g = own
 			}
 		}
 		if v.Grad {
-			g = t.masked(valid, g)
 			at1, at0 := floats(g1), floats(g0)
 			var opposite vec
 			if v.Pair {
-				opposite = t.masked(valid, t.xor(g, negative))
+				opposite = t.maskedXor(valid, g, negative)
 			}
 			if load {
 				t.store(g, at1, false) // its cache line has just been read

@@ -19,13 +19,17 @@ import (
 
 var (
 	dir   = flag.String("dir", "..", "folder to write to")
-	count = flag.Bool("count", false, "write nothing; count the instructions of the AVX-512 logistic kernels in that folder")
+	count = flag.String("count", "", "write nothing; count the instructions of the fused kernels of one and two channels and of the float32 row kernels in that folder, those of the `instruction set` avx512 or neon")
 )
 
 func main() {
 	flag.Parse()
-	if *count {
-		if err := printCounts(os.Stdout, filepath.Join(*dir, "kernels_amd64.s")); err != nil {
+	if *count != "" {
+		set, ok := instructionSets[*count]
+		if !ok {
+			log.Fatalf("no counts of the instruction set %q, only of avx512 and neon", *count)
+		}
+		if err := printCounts(os.Stdout, set, filepath.Join(*dir, set.file)); err != nil {
 			log.Fatal(err)
 		}
 		return
@@ -46,6 +50,8 @@ func main() {
 	labels(avx2)
 	pack(avx2)
 	packMap(avx2)
+	widen(avx2)
+	magnitudes(avx2)
 	for _, t := range rowTiers(tiers...) {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
@@ -63,6 +69,8 @@ func main() {
 	labels(neon)
 	pack(neon)
 	packMap(neon)
+	widen(neon)
+	magnitudes(neon)
 	for _, t := range rowTiers(neon) {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)

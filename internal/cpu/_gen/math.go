@@ -3,6 +3,10 @@ package main
 import (
 	"slices"
 
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+
 	"github.com/x/afl/internal/cpu/kernel"
 )
 
@@ -35,8 +39,29 @@ func (t tier) functions() *kernel.Functions {
 
 // exp is eˣ for x below the point where it becomes infinite.
 func (t tier) exp(x vec) vec {
+	return t.expInRange(t.max(t.lit(t.functions().ExpLow), x))
+}
+
+// expOfMinusAbs is e^−|x|. For a NaN it may be anything if that does not matter.
+func (t tier) expOfMinusAbs(x vec, nanMatters bool) vec {
+	if !t.wide || nanMatters {
+		return t.exp(t.or(x, t.signBit()))
+	}
+	// The number that is smaller in magnitude, with the sign bit set.
+	const negativeOfSmaller = 0x0e
+	low := t.lit(t.functions().ExpLow)
+	return t.expInRange(t.each(func(u int, d reg.VecVirtual) {
+		if w, ok := t.inMemory(low); ok {
+			t.op(VRANGEPS_BCST, VRANGEPD_BCST)(U8(negativeOfSmaller), w.mem, x[u], d)
+		} else {
+			t.op(VRANGEPS, VRANGEPD)(U8(negativeOfSmaller), t.load(low)[u], x[u], d)
+		}
+	}))
+}
+
+// expInRange is eˣ for x that are at least ExpLow.
+func (t tier) expInRange(x vec) vec {
 	k := t.functions()
-	x = t.max(t.lit(k.ExpLow), x)
 	n := t.round(t.fma(x, t.lit(k.Log2E), t.lit(-k.ExpBias)))
 	r := t.fnma(n, t.lit(k.Ln2Hi), x)
 	r = t.fnma(n, t.lit(k.Ln2Lo), r)
@@ -78,15 +103,42 @@ func logConstants() []word {
 	return list
 }
 
-// log1p01 is log(1+e) for e in [0,1].
+// log1p01 is log(1+e) for e in [0,1]. e is overwritten.
 func (t tier) log1p01(e vec) vec {
 	halved := t.atLeast(e, t.lit(kernel.Log1pSplit))
-	f := t.blend(halved, t.fma(e, t.lit(0.5), t.lit(-0.5)), e)
+	f := t.fmaWhere(halved, e, t.lit(0.5), t.lit(-0.5))
 	if t.double { // ln 2 rounded to one number is not close enough
 		return t.logOfSum(f, t.masked(halved, t.lit(1)))
 	}
 	f2, c := t.logTail(f)
-	return t.add(t.fma(c, f2, f), t.masked(halved, lit(kernel.Ln2)))
+	return t.addWhere(halved, t.fma(c, f2, f), lit(kernel.Ln2))
+}
+
+// minusLogConstants are the constants of minusLog1m.
+func minusLogConstants() []word {
+	list := []word{lit(2), lit(kernel.Log1mSplit), lit(-1), lit(0.5), lit(kernel.Ln2)}
+	for _, c := range mirrored(kernel.Float32.Log) {
+		list = append(list, lit(float32(c)))
+	}
+	return list
+}
+
+// minusLog1m is −log(1−s) for s in [0,½]. s is overwritten.
+func (t tier) minusLog1m(s vec) vec {
+	halved := t.greater(s, lit(kernel.Log1mSplit))
+	g := t.fmaWhere(halved, s, lit(2), lit(-1))
+	g2 := t.mul(g, g)
+	c := t.fma(t.polynomial(mirrored(kernel.Float32.Log), g, g2), g, lit(0.5))
+	return t.addWhere(halved, t.fma(c, g2, g), lit(kernel.Ln2))
+}
+
+// mirrored returns the coefficients of p(−x).
+func mirrored(p []float64) []float64 {
+	q := slices.Clone(p)
+	for i := 1; i < len(q); i += 2 {
+		q[i] = -q[i]
+	}
+	return q
 }
 
 // logTail returns f² and c with log(1+f) = f + f²·c.

@@ -366,6 +366,96 @@ func (t tier) maskedOne(m mask, v value, u int, d reg.VecVirtual) {
 	}
 }
 
+// fmaWhere is m ? a·b + c : a. a is overwritten.
+func (t tier) fmaWhere(m mask, a vec, b, c word) vec {
+	if !t.wide {
+		return t.blend(m, t.fma(a, b, c), a)
+	}
+	factor := t.load(b)
+	for u := range a {
+		if w, ok := t.inMemory(c); ok {
+			t.op(VFMADD213PS_BCST, VFMADD213PD_BCST)(w.mem, factor[u], m[u], a[u])
+		} else {
+			t.op(VFMADD213PS, VFMADD213PD)(t.load(c)[u], factor[u], m[u], a[u])
+		}
+	}
+	return a
+}
+
+// addWhere is m ? v + w : v, for a v that is not −0. v is overwritten.
+func (t tier) addWhere(m mask, v vec, w word) vec {
+	if !t.wide {
+		return t.add(v, t.masked(m, w))
+	}
+	t.where(t.op(VADDPS, VADDPD), t.op(VADDPS_BCST, VADDPD_BCST), m, v, w)
+	return v
+}
+
+// negateWhere is m ? −v : v, for a mask from a comparison. v is overwritten.
+func (t tier) negateWhere(m mask, v vec) vec {
+	if !t.wide {
+		return t.xor(v, t.masked(m, t.signBit()))
+	}
+	t.where(t.op(VXORPS, VXORPD), t.op(VXORPS_BCST, VXORPD_BCST), m, v, t.signBit())
+	return v
+}
+
+// where emits v = v∘w in the lanes of m, for AVX-512.
+func (t tier) where(plain, broadcast func(...Op), m mask, v vec, w word) {
+	for u := range v {
+		if in, ok := t.inMemory(w); ok {
+			broadcast(in.mem, v[u], m[u], v[u])
+		} else {
+			plain(t.load(w)[u], v[u], m[u], v[u])
+		}
+	}
+}
+
+// maskedAdd, maskedMul and maskedXor are m ? a∘b : 0, of float32. AVX-512 does that at no
+// cost.
+func (t tier) maskedAdd(m mask, a, b vec) vec {
+	if !t.wide {
+		return t.masked(m, t.add(a, b))
+	}
+	return t.each(func(u int, d reg.VecVirtual) { VADDPS_Z(b[u], a[u], m[u], d) })
+}
+
+func (t tier) maskedMul(m mask, a, b vec) vec {
+	if !t.wide {
+		return t.masked(m, t.mul(a, b))
+	}
+	return t.each(func(u int, d reg.VecVirtual) { VMULPS_Z(b[u], a[u], m[u], d) })
+}
+
+func (t tier) maskedXor(m mask, a vec, b word) vec {
+	if !t.wide {
+		return t.masked(m, t.xor(a, b))
+	}
+	if w, ok := t.inMemory(b); ok {
+		return t.each(func(u int, d reg.VecVirtual) { VXORPS_BCST_Z(w.mem, a[u], m[u], d) })
+	}
+	with := t.load(b)
+	return t.each(func(u int, d reg.VecVirtual) { VXORPS_Z(with[u], a[u], m[u], d) })
+}
+
+// withSign is v, which is not negative, with the sign of another vec. For AVX-512 v is
+// overwritten.
+func (t tier) withSign(v, sign vec) vec {
+	if !t.wide {
+		return t.or(v, t.and(sign, t.signBit()))
+	}
+	const orOfAnd = 0xf8 // v | sign & bit
+	bit := t.signBit()
+	for u := range v {
+		if w, ok := t.inMemory(bit); ok {
+			t.op(VPTERNLOGD_BCST, VPTERNLOGQ_BCST)(U8(orOfAnd), w.mem, sign[u], v[u])
+		} else {
+			t.op(VPTERNLOGD, VPTERNLOGQ)(U8(orOfAnd), t.load(bit)[u], sign[u], v[u])
+		}
+	}
+	return v
+}
+
 // loadMasked loads m ? memory : 0.
 func (t tier) loadMasked(m mask, at Mem) vec {
 	return t.each(func(u int, d reg.VecVirtual) {
@@ -651,11 +741,13 @@ func (s *sums) fma(i int, m mask, a, b vec) {
 			VFMADD231PS(a[u], b[u], m[u], s.regs[i])
 			continue
 		}
+		// Both factors, as the other one may be infinite or NaN.
 		at := s.memory.Offset(64*i).Idx(s.half, 1)
-		d, sum := s.t.register(), s.t.register()
+		d, e, sum := s.t.register(), s.t.register(), s.t.register()
 		s.t.maskedOne(m, a, u, d)
+		s.t.maskedOne(m, b, u, e)
 		VMOVUPS(at, sum)
-		VFMADD231PS(d, b[u], sum)
+		VFMADD231PS(d, e, sum)
 		VMOVUPS(sum, at)
 	}
 }

@@ -15,6 +15,8 @@ const (
 	ExpLow  = -104 // exp is 0 from just above it
 	// Log1pSplit is where log(1+e) halves its argument; from ½ on e−1 is exact.
 	Log1pSplit = 0.5
+	// Log1mSplit is above where −log(1−s) doubles 1−s; from there 2s−1 is exact.
+	Log1mSplit = 0.25
 	// Smallest is the smallest normal float32, a lower bound of divisors and of the
 	// arguments of the logarithm.
 	Smallest = 0x1p-126

@@ -21,7 +21,7 @@ type Variant struct {
 	Exponent Exponent
 	Overlap  bool // an overlap term: its sums, or with Grad its gradient
 	Grad     bool // writes the gradient
-	// Cached is set for both passes of an overlap term that share e^−|x|: the first
+	// Cached is set for both passes of an overlap term that share σ(−|x|): the first
 	// stores it in g1 with the sign of x, the second loads it from there. Logistic
 	// kernels only.
 	Cached bool
