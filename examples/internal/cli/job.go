@@ -31,7 +31,6 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	}
 
 	channels, description := p.PhantomChannels, phantom.Description(p.Phantom.Kind)
-	channelNames := description.Channels
 	var set *dataset.Set
 	var err error
 	if o.from() != "" {
@@ -41,7 +40,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			}
 			return nil, err
 		}
-		channels, description, channelNames = set.Channels, set.Description, set.ChannelNames
+		channels, description = set.Channels, set.Description
 	}
 	scheme, err := o.scheme.scheme(description)
 	if err != nil {
@@ -70,7 +69,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if err != nil {
 		return nil, err
 	}
-	if err := begin.compare(o.weights, scheme, channelNames); err != nil {
+	if err := begin.compare(o.weights, scheme, channelNames(set, description)); err != nil {
 		return nil, err
 	}
 

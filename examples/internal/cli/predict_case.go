@@ -72,6 +72,9 @@ func (p *predictor) predict(ctx context.Context, c dataset.Case) (*report.Predic
 	if err != nil {
 		return nil, err
 	}
+	for _, text := range scan.Notes {
+		p.printf("Note: in %s %s.", c.Images[0], text)
+	}
 	mean := infer.NewMean(p.scheme(), scan.Dims, scan.Affine)
 	result := &report.Prediction{}
 	var sample *dataset.Sample

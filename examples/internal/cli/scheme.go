@@ -128,3 +128,15 @@ func schemeFact(scheme segment.Scheme) string {
 	}
 	return ""
 }
+
+// channelNames returns the names of a data set's image channels, nil if they are not known.
+// set may be nil, for a phantom that is not generated yet.
+func channelNames(set *dataset.Set, description *dataset.Description) []string {
+	switch {
+	case set != nil:
+		return set.ChannelNames
+	case description != nil:
+		return description.Channels
+	}
+	return nil
+}

@@ -93,7 +93,7 @@ type caseList struct {
 	unlabeled bool
 }
 
-// set assigns a value of the list, whose key is a column or a key of an object.
+// assign sets what a key of the list, a column or a key of an object, says about a case.
 func (l *caseList) assign(c *listedCase, key string, values []string) error {
 	switch column := strings.ToLower(key); {
 	case (column == "image" || column == "images") && c.images == nil:
@@ -417,4 +417,14 @@ func ListCases(path string) ([]Case, error) {
 		f.problem("it lists no cases")
 	}
 	return cases, f.err()
+}
+
+// ListedChannels returns the names of the channels by which a list of cases, read like that of
+// [ReadCases], gives its images, in their order, or nil if it gives one file for all.
+func ListedChannels(path string) ([]string, error) {
+	l, err := openList(path)
+	if err != nil || len(l.cases) == 0 {
+		return nil, err
+	}
+	return l.cases[0].channels, nil
 }

@@ -135,28 +135,36 @@ func FindCases(dir string) ([]Case, error) {
 	return cases, nil
 }
 
-// FindLabel returns the label file of a case in a folder: <case>, <case>_gt, <case>_seg or
-// <case>_label with the extension of an image. If there is none, or several, it returns an
-// error.
+// FindLabel returns the label file of a case in a folder or in its folder named as the case:
+// <case>, or <case> and, after "_" or "-", seg, gt or label, with the extension of an image.
+// If there is none, or several, it returns an error.
 func FindLabel(dir, id string) (string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", fmt.Errorf("dataset: %w", err)
-	}
 	label := ""
-	for _, e := range entries {
-		stem, ok := volume.TrimExtension(e.Name())
-		rest, named := strings.CutPrefix(stem, id)
-		if !ok || !named || e.IsDir() || !slices.Contains([]string{"", "_gt", "_seg", "_label"}, rest) {
+	for _, folder := range []string{dir, filepath.Join(dir, id)} {
+		if folder != dir && !isDir(folder) {
 			continue
 		}
-		if label != "" {
-			return "", fmt.Errorf("dataset: %s and %s in %s are both labels of the case %s", filepath.Base(label), e.Name(), dir, id)
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return "", fmt.Errorf("dataset: %w", err)
 		}
-		label = filepath.Join(dir, e.Name())
+		for _, e := range entries {
+			stem, ok := volume.TrimExtension(e.Name())
+			if rest, ending := splitEnding(stem, labelEndings); ending != "" {
+				stem = rest
+			}
+			if !ok || stem != id || e.IsDir() {
+				continue
+			}
+			path := filepath.Join(folder, e.Name())
+			if label != "" {
+				return "", fmt.Errorf("dataset: %s and %s are both labels of the case %s", label, path, id)
+			}
+			label = path
+		}
 	}
 	if label == "" {
-		return "", fmt.Errorf("dataset: %s contains no label %s, %s_gt, %s_seg or %s_label", dir, id, id, id, id)
+		return "", fmt.Errorf("dataset: %s contains no label %s, nor %s with the ending %s", dir, id, id, strings.Join(labelEndings, ", "))
 	}
 	return label, nil
 }

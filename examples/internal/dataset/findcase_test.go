@@ -15,7 +15,9 @@ func touch(t *testing.T, names ...string) string {
 	dir := filepath.Join(t.TempDir(), "patient")
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	for _, name := range names {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o644))
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, nil, 0o644))
 	}
 	return dir
 }
@@ -104,8 +106,8 @@ func TestFindCases(t *testing.T) {
 }
 
 func TestFindLabel(t *testing.T) {
-	dir := touch(t, "a_gt.nii.gz", "ab_seg.mha", "b.nii", "c_label.nii", "c_gt.nii", "a_image.nii")
-	for id, want := range map[string]string{"a": "a_gt.nii.gz", "ab": "ab_seg.mha", "b": "b.nii"} {
+	dir := touch(t, "a_gt.nii.gz", "ab_seg.mha", "b.nii", "c_label.nii", "c_gt.nii", "a_image.nii", "e/e-seg.nii", "e/e-t1c.nii", "f.nii", "f/f_gt.nii")
+	for id, want := range map[string]string{"a": "a_gt.nii.gz", "ab": "ab_seg.mha", "b": "b.nii", "e": "e/e-seg.nii"} {
 		got, err := FindLabel(dir, id)
 		require.NoError(t, err)
 		assert.Equal(t, filepath.Join(dir, want), got)
@@ -113,7 +115,9 @@ func TestFindLabel(t *testing.T) {
 	_, err := FindLabel(dir, "c")
 	assert.ErrorContains(t, err, "are both labels of the case c")
 	_, err = FindLabel(dir, "d")
-	assert.ErrorContains(t, err, "contains no label d, d_gt, d_seg or d_label")
+	assert.ErrorContains(t, err, "contains no label d, nor d with the ending seg, gt, label")
+	_, err = FindLabel(dir, "f")
+	assert.ErrorContains(t, err, "are both labels of the case f")
 	_, err = FindLabel(filepath.Join(dir, "absent"), "a")
 	assert.Error(t, err)
 }

@@ -19,8 +19,9 @@ func checkOverlap(first string, m affine, dims [3]int, image string, other affin
 var orders = [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}
 
 // onGrid returns the reorientation after which a grid is the same as a reference grid, to
-// within labelTolerance, and false if there is none. Of several it returns the nearest.
-func onGrid(m affine, dims [3]int, other affine, otherDims [3]int) (best rearrangement, ok bool) {
+// within the tolerance of [sameGrid], and false if there is none. Of several it returns the
+// nearest.
+func onGrid(m affine, dims [3]int, other affine, otherDims [3]int, tolerance float64) (best rearrangement, ok bool) {
 	nearest := math.Inf(1)
 	for _, order := range orders {
 		for flips := range 8 {
@@ -35,7 +36,7 @@ func onGrid(m affine, dims [3]int, other affine, otherDims [3]int) (best rearran
 				continue
 			}
 			moved := multiply(other, r.affine())
-			if d := gridDistance(m, moved, dims); d < nearest && sameGrid(m, moved, dims, labelTolerance) {
+			if d := gridDistance(m, moved, dims); d < nearest && sameGrid(m, moved, dims, tolerance) {
 				nearest, best, ok = d, r, true
 			}
 		}
@@ -46,7 +47,7 @@ func onGrid(m affine, dims [3]int, other affine, otherDims [3]int) (best rearran
 // checkLabelGrid returns an error if a label on its grid cannot be brought onto its image's
 // grid by [place].
 func checkLabelGrid(image string, dims [3]int, m affine, label string, labelDims [3]int, labelAffine affine, resample bool) error {
-	if _, ok := onGrid(m, dims, labelAffine, labelDims); ok {
+	if _, ok := onGrid(m, dims, labelAffine, labelDims, labelTolerance); ok {
 		return nil
 	}
 	grids := fmt.Sprintf("label %s is on another grid than its image %s: the label has %s, the image %s",
@@ -70,7 +71,7 @@ func place[T uint8 | float64](image string, dims [3]int, m affine, path string, 
 	if err := checkLabelGrid(image, dims, m, path, label.dims, label.affine, resampled); err != nil {
 		return label, err
 	}
-	if r, ok := onGrid(m, dims, label.affine, label.dims); ok {
+	if r, ok := onGrid(m, dims, label.affine, label.dims, labelTolerance); ok {
 		label = rearrange(label, r)
 		label.affine = m
 		return label, nil

@@ -13,9 +13,9 @@ import (
 	"github.com/x/afl/examples/internal/volume"
 )
 
-// TestLabelsAreReoriented writes a label with its axes in every order and direction and
+// TestFilesAreReoriented writes a channel and a label with its axes in every order and direction and
 // expects the values of the original.
-func TestLabelsAreReoriented(t *testing.T) {
+func TestFilesAreReoriented(t *testing.T) {
 	dims, m := [3]int{4, 3, 2}, oblique(point{0.5, 0.75, 3}, point{-11, 20, 7})
 	dir := t.TempDir()
 	image := filepath.Join(dir, "image.nii")
@@ -29,7 +29,7 @@ func TestLabelsAreReoriented(t *testing.T) {
 	for i, x := range original.data {
 		want[i] = uint8(min(x, 1))
 	}
-	c := Case{ID: "a", Images: []string{image}, Label: filepath.Join(dir, "label.nii")}
+	c := Case{ID: "a", Images: []string{image, filepath.Join(dir, "channel.nii")}, Label: filepath.Join(dir, "label.nii")}
 	for _, order := range orders {
 		for flips := range 8 {
 			r := rearrangement{axis: order}
@@ -40,13 +40,18 @@ func TestLabelsAreReoriented(t *testing.T) {
 				}
 			}
 			moved := rearrange(original, r)
-			// A header rounds the affine.
-			moved.affine[0][3] += 0.1
+			channel := &volume.Volume{Dims: moved.dims, Channels: 1, Data: moved.data, Affine: moved.affine}
+			channel.Affine[0][3] += 0.001
+			require.NoError(t, volume.Write(c.Images[1], channel, volume.WriteOptions{}))
+			moved.affine[0][3] += 0.1 // as rounded by a header
 			v := &volume.Volume{Dims: moved.dims, Channels: 1, Data: moved.data, Affine: moved.affine}
 			require.NoError(t, volume.Write(c.Label, v, volume.WriteOptions{}))
 			prep, err := Protocol{}.load(c)
 			require.NoError(t, err, "%v, flips %b", order, flips)
 			assert.Equal(t, want, prep.label.data)
+			for i, x := range original.data {
+				require.Equal(t, float32(x), prep.image.data[len(original.data)+i], "no interpolation")
+			}
 			assert.Equal(t, prep.image.affine, prep.label.affine)
 
 			label, err := ReadLabel(c, Reading{})

@@ -70,7 +70,9 @@ func (p Protocol) load(c Case) (*prepared, error) {
 			continue
 		}
 		ref := prep.image
-		if a.dims != ref.dims || !sameGrid(ref.affine, a.affine, ref.dims, channelTolerance) {
+		if r, ok := onGrid(ref.affine, ref.dims, a.affine, a.dims, channelTolerance); ok {
+			a = rearrange(a, r)
+		} else {
 			if err := checkOverlap(c.Images[0], ref.affine, ref.dims, path, a.affine, a.dims); err != nil {
 				return nil, err
 			}

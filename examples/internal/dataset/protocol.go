@@ -13,6 +13,7 @@ import (
 //
 //  1. Read the files and map the label's values by Scheme. Channels on another grid than
 //     the first image are resampled onto its grid (linear; 0 outside their field of view).
+//     Files on the same grid with their axes in another order or direction are reoriented.
 //  2. Spacing: resample to this voxel size.
 //  3. Permute and flip the axes, without interpolation, to point as closely as
 //     possible to the right, anterior and superior (RAS). This precedes Size so that
