@@ -10,10 +10,10 @@
 // the range of float32, computes its chunk again in float64, as the CPU does.
 //
 // A thread computes four voxels at a time in float32 and one in float64, channel by
-// channel; repeated reads of a tile hit the caches. With a softmax, let a_k be the
+// channel; repeated reads of a tile hit the caches. With a softmax, let d_k be the
 // derivative of a voxel's terms with respect to log p_k. The gradient of channel c is
 //
-//	a_c·(1−p_c) − p_c·Σ_{k≠c} a_k
+//	d_c·(1−p_c) − p_c·Σ_{k≠c} d_k
 //
 // where both 1−p_c and the sum are taken without cancellation: for the channel with the
 // largest logit they are sums over the other channels, and for the others p_c ≤ ½.
@@ -129,6 +129,7 @@ template <class G> struct GroupSoftmax {
 	typename G::Row d_top, d_others; // the derivative with respect to log p of the top, and the sum of the others'
 };
 
+// softmax_of computes all but the derivatives, which sum_derivatives adds.
 template <class Real, class T, class G = VoxelGroup<Real, T>>
 AFL_DEVICE void softmax_of(const AflArguments &a, const VoxelGroup<Real, T> &g, int32_t from, GroupSoftmax<G> &s) {
 	typename G::Row x;
@@ -242,7 +243,8 @@ AFL_DEVICE void softmax_channel(const AflArguments &a, const VoxelGroup<Real, T>
 	}
 }
 
-// sum_derivatives completes a softmax for pull.
+// sum_derivatives sums the derivatives of the given terms with respect to log p over the
+// channels of a softmax, as pull needs them.
 template <class Real, class T, class G = VoxelGroup<Real, T>>
 AFL_DEVICE void sum_derivatives(const AflArguments &a, const AflArguments &shared, const VoxelGroup<Real, T> &g, GroupSoftmax<G> &s,
 	const GeneralChannel<Real> *table, bool pointwise, bool overlap) {

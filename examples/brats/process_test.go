@@ -180,27 +180,34 @@ func TestKilledRunsAreBitIdentical(t *testing.T) {
 	t.Log("killed", killed, "locks taken over", taken)
 }
 
-// TestClosedTerminal sends SIGHUP, twice as a shell may, and resumes.
-func TestClosedTerminal(t *testing.T) {
+// TestRepeatedSignals sends signals in a row, as a terminal that closes, a session that ends
+// or timeout(1) does, and checks that the state is saved all the same.
+func TestRepeatedSignals(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("there is no SIGHUP on Windows")
+		t.Skip("Windows does not send these signals")
 	}
-	dir := filepath.Join(t.TempDir(), "run")
-	cmd := command(withSmall("-model_dir", dir, "-epochs", "10000", "-loss", "dice")...)
-	sent := false
-	stderr, err := follow(t, cmd, func(line string) {
-		if !sent && strings.Contains(line, "epoch 1/") {
-			sent = true
-			assert.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
-			assert.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
-		}
-	})
-	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit)
-	assert.Equal(t, 130, exit.ExitCode(), stderr)
-	assert.Contains(t, stderr, "Stopping after the current step")
-	assert.FileExists(t, filepath.Join(dir, "unet", "dice", "checkpoint.safetensors"))
-	assert.NoFileExists(t, filepath.Join(dir, "run.lock"))
+	for _, signals := range [][]syscall.Signal{{syscall.SIGHUP, syscall.SIGHUP}, {syscall.SIGHUP, syscall.SIGTERM}, {syscall.SIGTERM, syscall.SIGTERM}} {
+		dir := filepath.Join(t.TempDir(), "run")
+		cmd := command(withSmall("-model_dir", dir, "-epochs", "10000", "-loss", "dice")...)
+		sent := false
+		stderr, err := follow(t, cmd, func(line string) {
+			if !sent && strings.Contains(line, "epoch 1/") {
+				sent = true
+				for _, s := range signals {
+					if err := cmd.Process.Signal(s); err != nil {
+						assert.ErrorIs(t, err, os.ErrProcessDone) // the second one came late
+					}
+					time.Sleep(time.Millisecond) // or the system delivers equal signals once
+				}
+			}
+		})
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit)
+		assert.Equal(t, 130, exit.ExitCode(), "%v: %s", signals, stderr)
+		assert.Equal(t, 1, strings.Count(stderr, "Stopping after the current step"))
+		assert.FileExists(t, filepath.Join(dir, "unet", "dice", "checkpoint.safetensors"))
+		assert.NoFileExists(t, filepath.Join(dir, "run.lock"))
+	}
 }
 
 // TestBrokenPipe closes the other end of the output, as Ctrl-C does to a tee.

@@ -22,8 +22,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/nn/onednn"
@@ -59,11 +61,15 @@ const (
 
 // Main runs a training program with the command-line arguments after its name and
 // returns the exit code. On the first SIGINT, SIGTERM or SIGHUP, or when the reader of its
-// output is gone, the program completes the current step and writes a checkpoint; a second
-// SIGINT or SIGTERM kills the process.
+// output is gone, the program completes the current step and writes a checkpoint; another
+// SIGINT or SIGTERM, a second or more after the first, kills the process.
 func Main(p Program, args []string) int {
 	return interruptible("step", func(ctx context.Context) int { return Run(ctx, p, args, os.Stdout, os.Stderr) })
 }
+
+// sameRequest is how long another SIGINT or SIGTERM counts as part of the first: timeout(1),
+// for example, sends SIGTERM to the process and then to its group.
+const sameRequest = time.Second
 
 // interruptible calls run with a context that is canceled by the first signal; the program
 // then completes the current unit of work, which unit names.
@@ -71,7 +77,7 @@ func interruptible(unit string, run func(ctx context.Context) int) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	asked := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	caught := make(chan os.Signal, 1)
+	caught := make(chan os.Signal, 8)
 	signal.Notify(caught, asked...)
 	// These two stay caught: a terminal that closes can send several SIGHUPs, and every
 	// write to a broken pipe, such as the one to a tee that Ctrl-C has stopped too, raises
@@ -83,14 +89,23 @@ func interruptible(unit string, run func(ctx context.Context) int) int {
 	done := make(chan struct{})
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
-		select {
-		case <-caught:
-		case <-done:
-			return
+		var restore <-chan time.Time
+		for {
+			select {
+			case s := <-caught:
+				if ctx.Err() == nil {
+					cancel()
+					fmt.Fprintln(os.Stderr, "\nStopping after the current "+unit+"; interrupt again to stop immediately.")
+				}
+				if restore == nil && slices.Contains(asked, s) {
+					restore = time.After(sameRequest)
+				}
+			case <-restore:
+				signal.Reset(asked...)
+			case <-done:
+				return
+			}
 		}
-		cancel()
-		signal.Reset(asked...)
-		fmt.Fprintln(os.Stderr, "\nStopping after the current "+unit+"; interrupt again to stop immediately.")
 	})
 	defer watcher.Wait()
 	defer signal.Stop(caught)

@@ -5,13 +5,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -249,6 +253,42 @@ func TestSignalNamesCurrentUnit(t *testing.T) {
 	})
 	assert.Equal(t, exitInterrupted, code)
 	assert.Equal(t, "Stopping after the current window; interrupt again to stop immediately.", notice)
+}
+
+// TestSecondInterruptKills interrupts a process that does not stop, again and again.
+func TestSecondInterruptKills(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a process cannot be interrupted from outside on Windows")
+	}
+	const hang = "CLI_TEST_HANG"
+	if os.Getenv(hang) != "" {
+		interruptible("step", func(context.Context) int {
+			fmt.Println("ready")
+			time.Sleep(10 * time.Minute)
+			return exitOK
+		})
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestSecondInterruptKills$")
+	cmd.Env = append(os.Environ(), hang+"=1")
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() && lines.Text() != "ready" {
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		cmd.Process.Signal(os.Interrupt) // an error once it has ended
+		select {
+		case err := <-ended:
+			require.Error(t, err)
+			assert.Equal(t, -1, cmd.ProcessState.ExitCode(), "ended by a signal")
+			return
+		case <-time.After(sameRequest / 4):
+		}
+	}
 }
 
 func TestResumeNeedsTheSameCases(t *testing.T) {

@@ -37,7 +37,7 @@ func (o *options) joinRuns(p Program, flags *flag.FlagSet, progress *report.Prog
 		}
 		runs = append(runs, run)
 	}
-	if err := comparable(runs); err != nil {
+	if err := checkComparable(runs); err != nil {
 		return err
 	}
 	nameRuns(runs)
@@ -80,7 +80,7 @@ func (o *options) checkJoin(flags *flag.FlagSet) (err error) {
 	case err != nil:
 		return err
 	case !given:
-		return usageErrorf("-join: -model_dir is missing; it names the folder of the report")
+		return usageErrorf("-join: -model_dir is missing; it names the folder of the report and stands before those of the runs")
 	case flags.NArg() < 2:
 		return usageErrorf("-join: want the folders of at least two runs after the flags, got %d", flags.NArg())
 	}
@@ -126,9 +126,9 @@ func readRun(p Program, dir string) (*joined, error) {
 	return &joined{dir: dir, record: rec, options: o, results: results}, nil
 }
 
-// comparable returns an error if the figures of the runs cannot stand in one table: if they
+// checkComparable returns an error if the figures of the runs cannot stand in one table: if they
 // are of different validation cases, or if two runs are the same and have the same training.
-func comparable(runs []*joined) error {
+func checkComparable(runs []*joined) error {
 	type training struct {
 		run string
 		key train.Key

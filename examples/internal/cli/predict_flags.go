@@ -70,7 +70,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 
 	o.backend.addTo(f)
 	f.Var(&o.model, "model", "`network`; this and the flags below replace what the weights file records, or supply what\nit does not: "+joinInLines(models.Names()))
-	f.StringVar(&o.options, "options", "", "`JSON` object of network options that differ from the published ones, such as\n{\"Channels\":[16,32],\"Strides\":[[2,2,2]]}")
+	f.StringVar(&o.options, "options", "", "`JSON` object of network options that differ from the published ones, such as\n{\"Channels\":[16,32],\"Strides\":[[2,2,2]]}, or the arguments of MONAI's constructor with its class:\n{\"_target_\":\"UNet\",\"spatial_dims\":3,…}")
 	f.Var(&o.protocol, "protocol", "`preprocessing` of the scans in training: picai or brats; empty: as recorded in the weights")
 	f.Var(&o.size, "size", "`X,Y,Z` voxels to which scans were resized in training; empty: the protocol's size")
 	f.Var(&o.rule, "prediction_rule", "`rule` that makes masks of the logits: sigmoid (of channel 1 above 0.5) or argmax; empty: as recorded in the weights,\nor sigmoid if they record none; only without classes and regions")

@@ -34,10 +34,10 @@ const (
 	// systemName is the name of the file that carries the operating system's lock.
 	systemName = ".run.lock"
 
-	// patience is how long Acquire waits for a process that holds the operating system's
+	// ownerTimeout is how long Acquire waits for a process that holds the operating system's
 	// lock to write its name.
-	patience = 2 * time.Second
-	retry    = 10 * time.Millisecond
+	ownerTimeout = 10 * time.Second
+	retry        = 10 * time.Millisecond
 )
 
 // Owner is the process that holds a lock.
@@ -132,7 +132,7 @@ func (l *Lock) lockSystem(host string) error {
 		}
 		// The file may still name the process before the one that holds the lock now.
 		owner, err := l.owner()
-		if err == nil && (owner.Host != host || alive(owner.PID)) || time.Since(start) > patience {
+		if err == nil && (owner.Host != host || alive(owner.PID)) || time.Since(start) > ownerTimeout {
 			return &HeldError{Dir: l.dir, Owner: owner}
 		}
 	}
@@ -175,8 +175,8 @@ func (l *Lock) claim(host string) (abandoned *Owner, err error) {
 		return owner, nil
 	}
 	// A link, unlike a rename, fails if another host has written the file in the meantime.
-	temp := filepath.Join(l.dir, fmt.Sprintf(".%s.%016x.tmp", Name, rand.Uint64()))
-	if err := atomicfile.WriteString(temp, string(l.own)); err != nil {
+	temp, err := l.temporary()
+	if err != nil {
 		return nil, fmt.Errorf("runlock: %w", err)
 	}
 	defer os.Remove(temp)
@@ -192,6 +192,25 @@ func (l *Lock) claim(host string) (abandoned *Owner, err error) {
 		return nil, fmt.Errorf("runlock: %w", err)
 	}
 	return nil, nil
+}
+
+// temporary writes the content of run.lock to a temporary file, with a name like those of
+// package atomicfile, and returns its path.
+func (l *Lock) temporary() (path string, err error) {
+	path = filepath.Join(l.dir, fmt.Sprintf(".%s.%016x.tmp", Name, rand.Uint64()))
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(l.own)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		os.Remove(path)
+		return "", err
+	}
+	return path, nil
 }
 
 // owner reads run.lock.

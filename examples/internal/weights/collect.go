@@ -183,8 +183,8 @@ func eachEntry(entries []entry, f func(key string, v any) error) error {
 	return nil
 }
 
-// object collects the tensors of an object: of a module the state_dict, of others their
-// items and attributes.
+// object collects the tensors of an object: of a module the state_dict, of others the
+// arguments of their call, their items and attributes.
 func (c *collector) object(at *keyPath, o *object, dictionary, depth int) error {
 	if !c.first(o) {
 		return nil
@@ -195,6 +195,9 @@ func (c *collector) object(at *keyPath, o *object, dictionary, depth int) error 
 	}
 	if o.isTensor() {
 		return c.tensor(at, item{of: o.of, dictionary: dictionary})
+	}
+	if err := c.sequence(at, o.args, depth); err != nil {
+		return err
 	}
 	if err := c.dict(at, o.entries, depth); err != nil {
 		return err

@@ -47,8 +47,8 @@ var plainKeys = append([]string{
 	"model_state", "model", "network", "net", "model_weights", "network_weights", "weights",
 }, wrappers...)
 
-// Fit finds the tensors of a network in the file. Its names may follow any prefix, and
-// names of wrappers may be anywhere in them. Of several prefixes that one is taken under
+// Fit finds the tensors of a network in the file. Its names may follow any prefix, lack the
+// name of a module that holds all of them, and have names of wrappers anywhere in them. Of several prefixes that one is taken under
 // which most of the network is found, and then that whose shapes are right; under, if it is
 // not empty, is the only prefix to consider. Entries that are missing or have a wrong shape
 // give a *FitError. If several prefixes fit equally well and not exactly one of them has
@@ -150,7 +150,7 @@ func choose(matches []*match) (*match, []*match, error) {
 	})
 	best := []*match{matches[0]}
 	for _, m := range matches[1:] {
-		if m.found == matches[0].found && m.right == matches[0].right && !m.same(matches[0]) {
+		if m.found == matches[0].found && m.right == matches[0].right && !slices.ContainsFunc(best, m.same) {
 			best = append(best, m)
 		}
 	}
@@ -208,7 +208,12 @@ func (m *match) same(o *match) bool {
 // matches returns, for every prefix under which the file has names of the network, what it
 // has.
 func (s segments) matches(items []item, network []Entry) []*match {
-	entries := make(map[string]Entry, len(network))
+	// The state_dict of the submodule that holds all of a network lacks its name.
+	whole := commonPrefix(network)
+	entries := make(map[string]Entry, 2*len(network))
+	for _, e := range network {
+		entries[strings.TrimPrefix(e.Name, whole)] = e
+	}
 	for _, e := range network {
 		entries[e.Name] = e
 	}
@@ -231,13 +236,13 @@ func (s segments) matches(items []item, network []Entry) []*match {
 				m = &match{prefix: prefix, items: map[string]item{}}
 				all[prefix] = m
 			}
-			if first, twice := m.items[rest]; twice {
+			if first, twice := m.items[e.Name]; twice {
 				if first.tensor == nil || t.tensor == nil || !first.tensor.same(t.tensor) {
 					m.twice = []string{first.name, t.name}
 				}
 				continue
 			}
-			m.items[rest] = t
+			m.items[e.Name] = t
 			if !e.Counter {
 				m.found++
 				if misfit(t, e) == "" {
@@ -247,6 +252,24 @@ func (s segments) matches(items []item, network []Entry) []*match {
 		}
 	}
 	return slices.Collect(maps.Values(all))
+}
+
+// commonPrefix returns the names, each with its dot, of the modules that hold all tensors of
+// a network.
+func commonPrefix(network []Entry) string {
+	if len(network) == 0 {
+		return ""
+	}
+	prefix := network[0].Name
+	for _, e := range network {
+		for !strings.HasPrefix(e.Name, prefix) || !strings.HasSuffix(prefix, ".") {
+			if prefix == "" {
+				return ""
+			}
+			prefix = prefix[:strings.LastIndexByte(strings.TrimSuffix(prefix, "."), '.')+1]
+		}
+	}
+	return prefix
 }
 
 // segments strips the names of wrappers from names.

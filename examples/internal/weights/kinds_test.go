@@ -75,6 +75,7 @@ var kinds = map[string]struct {
 	"whole4.pth":          {},
 	"whole_ddp.pth":       {prefix: "model"},
 	"whole_legacy.pth":    {},
+	"whole_by_call.pth":   {prefix: "net.0"},
 	"script.ts":           {extra: []string{"grid"}}, // TorchScript does not say which buffers are persistent
 	"arrays.pth":          {},
 	"arrays2.pkl":         {},
@@ -169,6 +170,35 @@ func TestWrappedSafetensors(t *testing.T) {
 		assert.Equal(t, []string{"norm.num_batches_tracked"}, got.Filled)
 		assert.Equal(t, []string{"criterion.weight"}, got.Extra)
 	}
+}
+
+// TestFitPrefixes finds a network under names that are more or fewer than its own.
+func TestFitPrefixes(t *testing.T) {
+	for network, whole := range map[string]string{"": "", "model.": "model.", "model.net.": "model.net.", "a.": "a."} {
+		for _, in := range []string{"", "model.", "model.net.", "a.", "x.model.", "x.y."} {
+			tensors := map[string]*tensor.Dense{}
+			var entries []Entry
+			for i, e := range small[:6] {
+				entries = append(entries, Entry{Name: network + e.Name, Shape: []int{1}})
+				tensors[in+e.Name] = tensor.New(tensor.WithShape(1), tensor.WithBacking([]float32{float32(i)}))
+			}
+			assert.Equal(t, whole, commonPrefix(entries))
+			path := filepath.Join(t.TempDir(), "w")
+			require.NoError(t, Save(path, tensors, nil))
+			f, err := Open(path)
+			require.NoError(t, err)
+			got, err := f.Fit(entries, "")
+			require.NoError(t, f.Close())
+			require.NoError(t, err, "%q in %q", network, in)
+			for i, e := range entries {
+				assert.Equal(t, []float32{float32(i)}, got.State[e.Name].Data())
+			}
+		}
+	}
+	assert.Equal(t, "a.", commonPrefix([]Entry{{Name: "a.b"}}))
+	assert.Equal(t, "", commonPrefix([]Entry{{Name: "a.b"}, {Name: "ab.c"}}))
+	assert.Equal(t, "a.b.", commonPrefix([]Entry{{Name: "a.b.c"}, {Name: "a.b.d.e"}}))
+	assert.Equal(t, "", commonPrefix(nil))
 }
 
 // TestFitErrors checks what is said about files that do not fit.

@@ -96,7 +96,8 @@ type (
 	// It only records what Python would have passed to it.
 	object struct {
 		of      string // "module.name" of the class or function
-		state   any    // what __setstate__ would receive, usually a dict of attributes
+		args    tuple
+		state   any // what __setstate__ would receive, usually a dict of attributes
 		items   []any
 		entries []entry
 	}
@@ -538,7 +539,7 @@ func (u *unpickler) call(op byte) error {
 	case global:
 		call := callables[callee]
 		if call == nil || op == opNewObjectEx {
-			u.push(&object{of: string(callee)})
+			u.push(&object{of: string(callee), args: args})
 			return nil
 		}
 		v, err := call(u, args)
@@ -547,7 +548,7 @@ func (u *unpickler) call(op byte) error {
 		}
 		u.push(v)
 	case *object: // such as a class that is looked up inside another
-		u.push(&object{of: callee.of})
+		u.push(&object{of: callee.of, args: args})
 	default:
 		return fmt.Errorf("it calls %s", typeName(callee))
 	}

@@ -166,6 +166,17 @@ class Options:
     mode: Mode = Mode.TRAIN
 
 
+class Wrapper(nn.Module):
+    """A module that is pickled by a call, like those of torch.compile."""
+
+    def __init__(self, module):
+        super().__init__()
+        self._orig_mod = module
+
+    def __reduce__(self):
+        return Wrapper, (self._orig_mod,)
+
+
 class AttributeDict(dict):
     """A dictionary with attributes, like that of the hyperparameters in Lightning."""
 
@@ -248,6 +259,7 @@ def kinds():
     torch.save(small, "whole4.pth", pickle_protocol=4)
     torch.save({"model": nn.DataParallel(small), "epoch": 1}, "whole_ddp.pth")
     torch.save(small, "whole_legacy.pth", _use_new_zipfile_serialization=False)
+    torch.save({"net": Wrapper(small)}, "whole_by_call.pth")
     torch.jit.script(small).save("script.ts")
 
     arrays = {k: v.numpy() for k, v in values.items()}
