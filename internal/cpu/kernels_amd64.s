@@ -12163,18 +12163,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -12185,7 +12189,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -12203,10 +12207,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -12214,14 +12220,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -12326,7 +12328,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -12355,35 +12357,40 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD        (CX)(BX*1), Z11
-	VPMOVZXBD        16(CX)(BX*1), Z12
-	VPCMPEQD.BCST    (R8), Z11, K1
-	VPCMPEQD.BCST    (R8), Z12, K2
-	VMOVUPS          (R10)(BX*4), Z11
-	VMOVUPS          64(R10)(BX*4), Z12
-	VBLENDMPS        Z11, Z5, K1, Z5
-	VBLENDMPS        Z12, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R9)(BX*4), Z11
-	VMOVUPS          64(R9)(BX*4), Z12
-	VBLENDMPS        Z11, Z7, K1, Z7
-	VBLENDMPS        Z12, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	ADDQ             pitch+16(FP), R10
+	VPBROADCASTB   (R8), X11
+	VPCMPEQB       (CX)(BX*1), X11, K1
+	VPCMPEQB       16(CX)(BX*1), X11, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z11
+	VMOVUPS        64(R10)(BX*4), Z12
+	VBLENDMPS      Z11, Z5, K1, Z5
+	VBLENDMPS      Z12, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z11
+	VMOVUPS        64(R9)(BX*4), Z12
+	VBLENDMPS      Z11, Z7, K1, Z7
+	VBLENDMPS      Z12, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+
+notOwn:
+	ADDQ             $0x00000400, R10
 	ADDQ             pitch+16(FP), R11
 	ADDQ             $0x20, R8
 	ADDQ             $0x00000400, R9
@@ -12514,18 +12521,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -12536,7 +12547,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -12554,10 +12565,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -12565,14 +12578,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -12677,7 +12686,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -12706,35 +12715,40 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD        (CX)(BX*1), Z11
-	VPMOVZXBD        16(CX)(BX*1), Z12
-	VPCMPEQD.BCST    (R8), Z11, K1
-	VPCMPEQD.BCST    (R8), Z12, K2
-	VMOVUPS          (R10)(BX*4), Z11
-	VMOVUPS          64(R10)(BX*4), Z12
-	VBLENDMPS        Z11, Z5, K1, Z5
-	VBLENDMPS        Z12, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R9)(BX*4), Z11
-	VMOVUPS          64(R9)(BX*4), Z12
-	VBLENDMPS        Z11, Z7, K1, Z7
-	VBLENDMPS        Z12, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	ADDQ             pitch+16(FP), R10
+	VPBROADCASTB   (R8), X11
+	VPCMPEQB       (CX)(BX*1), X11, K1
+	VPCMPEQB       16(CX)(BX*1), X11, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z11
+	VMOVUPS        64(R10)(BX*4), Z12
+	VBLENDMPS      Z11, Z5, K1, Z5
+	VBLENDMPS      Z12, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z11
+	VMOVUPS        64(R9)(BX*4), Z12
+	VBLENDMPS      Z11, Z7, K1, Z7
+	VBLENDMPS      Z12, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+
+notOwn:
+	ADDQ             $0x00000400, R10
 	ADDQ             pitch+16(FP), R11
 	ADDQ             $0x20, R8
 	ADDQ             $0x00000400, R9
@@ -12872,18 +12886,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -12894,7 +12912,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -12912,10 +12930,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -12923,14 +12943,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -13035,7 +13051,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -13064,39 +13080,44 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z12
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD         (CX)(BX*1), Z13
-	VPMOVZXBD         16(CX)(BX*1), Z14
-	VPCMPEQD.BCST     (R8), Z13, K1
-	VPCMPEQD.BCST     (R8), Z14, K2
-	VMOVUPS           (R10)(BX*4), Z13
-	VMOVUPS           64(R10)(BX*4), Z14
-	VBLENDMPS         Z13, Z5, K1, Z5
-	VBLENDMPS         Z14, Z6, K2, Z6
-	VMOVAPS           Z5, Z5
-	VMOVAPS           Z6, Z6
-	VMOVUPS           (R9)(BX*4), Z13
-	VMOVUPS           64(R9)(BX*4), Z14
-	VBLENDMPS         Z13, Z7, K1, Z7
-	VBLENDMPS         Z14, Z8, K2, Z8
-	VMOVAPS           Z7, Z7
-	VMOVAPS           Z8, Z8
-	VBLENDMPS.BCST    4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST    4(R8), Z10, K2, Z10
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VBLENDMPS.BCST    12(R8), Z11, K1, Z11
-	VBLENDMPS.BCST    12(R8), Z12, K2, Z12
-	VMOVAPS           Z11, Z11
-	VMOVAPS           Z12, Z12
-	ADDQ              pitch+16(FP), R10
+	VPBROADCASTB   (R8), X13
+	VPCMPEQB       (CX)(BX*1), X13, K1
+	VPCMPEQB       16(CX)(BX*1), X13, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z13
+	VMOVUPS        64(R10)(BX*4), Z14
+	VBLENDMPS      Z13, Z5, K1, Z5
+	VBLENDMPS      Z14, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z13
+	VMOVUPS        64(R9)(BX*4), Z14
+	VBLENDMPS      Z13, Z7, K1, Z7
+	VBLENDMPS      Z14, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 12(R8), Z11, K1, Z11
+	VBLENDMPS.BCST 12(R8), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+
+notOwn:
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -13321,18 +13342,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -13343,7 +13368,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -13361,10 +13386,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -13372,14 +13399,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -13484,7 +13507,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -13506,61 +13529,62 @@ value:
 	ADDQ         $0x20, BX
 	CMPQ         BX, SI
 	JL           value
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 writeOf:
-	ADDQ    $0x40, R12
-	VMOVUPS (R12), Z1
-	VMOVUPS 64(R12), Z2
-	VMOVUPS 128(R12), Z3
-	XORQ    BX, BX
+	ADDQ         $0x40, R12
+	VMOVUPS      (R12), Z1
+	VMOVUPS      64(R12), Z2
+	VMOVUPS      128(R12), Z3
+	VPBROADCASTB (R8), X4
+	XORQ         BX, BX
 
 write:
-	VMOVUPS       (R9)(BX*4), Z4
-	VMOVUPS       64(R9)(BX*4), Z5
-	VMOVUPS       3072(DX)(BX*4), Z6
-	VMOVUPS       3136(DX)(BX*4), Z7
-	VMULPS        Z6, Z4, Z4
-	VMULPS        Z7, Z5, Z5
-	VPMOVZXBD     (CX)(BX*1), Z6
-	VPMOVZXBD     16(CX)(BX*1), Z7
-	VPCMPEQD.BCST (R8), Z6, K1
-	VPCMPEQD.BCST (R8), Z7, K2
-	VBROADCASTSS  constants<>+256(SB), Z6
-	VBROADCASTSS  constants<>+256(SB), Z7
-	VFMADD231PS   Z4, Z6, K1, Z1
-	VFMADD231PS   Z5, Z7, K2, Z1
-	VPCMPB        $0x04, (CX)(BX*1), X0, K3
-	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
-	VMAXPS.BCST   16(R8), Z4, Z8
-	VMAXPS.BCST   16(R8), Z5, Z9
-	VFMADD231PS   Z4, Z8, K3, Z2
-	VFMADD231PS   Z5, Z9, K4, Z2
-	VFMADD231PS   Z6, Z6, K1, Z3
-	VFMADD231PS   Z7, Z7, K2, Z3
-	ADDQ          $0x20, BX
-	CMPQ          BX, SI
-	JL            write
-	VMOVUPS       Z1, (R12)
-	VMOVUPS       Z2, 64(R12)
-	VMOVUPS       Z3, 128(R12)
-	SUBQ          $0x40, R12
-	ADDQ          pitch+16(FP), R10
-	ADDQ          pitch+16(FP), R11
-	ADDQ          $0x20, R8
-	ADDQ          $0x00000400, R9
-	ADDQ          $0x000000c0, R12
-	DECQ          DI
-	JNZ           writeOf
-	ADDQ          $0x00000400, AX
-	ADDQ          $0x00000100, CX
-	SUBQ          SI, n+64(FP)
-	JNZ           turn
+	VMOVUPS      (R9)(BX*4), Z5
+	VMOVUPS      64(R9)(BX*4), Z6
+	VMOVUPS      3072(DX)(BX*4), Z7
+	VMOVUPS      3136(DX)(BX*4), Z8
+	VMULPS       Z7, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VPCMPEQB     (CX)(BX*1), X4, K1
+	VPCMPEQB     16(CX)(BX*1), X4, K2
+	VBROADCASTSS constants<>+256(SB), Z7
+	VBROADCASTSS constants<>+256(SB), Z8
+	VFMADD231PS  Z5, Z7, K1, Z1
+	VFMADD231PS  Z6, Z8, K2, Z1
+	VPCMPB       $0x04, (CX)(BX*1), X0, K3
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST  16(R8), Z5, Z9
+	VMAXPS.BCST  16(R8), Z6, Z10
+	VFMADD231PS  Z5, Z9, K3, Z2
+	VFMADD231PS  Z6, Z10, K4, Z2
+	VFMADD231PS  Z7, Z7, K1, Z3
+	VFMADD231PS  Z8, Z8, K2, Z3
+	ADDQ         $0x20, BX
+	CMPQ         BX, SI
+	JL           write
+	VMOVUPS      Z1, (R12)
+	VMOVUPS      Z2, 64(R12)
+	VMOVUPS      Z3, 128(R12)
+	SUBQ         $0x40, R12
+	ADDQ         $0x00000400, R10
+	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x20, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, R12
+	DECQ         DI
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
 	VZEROUPPER
 	RET
 
@@ -13589,18 +13613,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -13611,7 +13639,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -13629,10 +13657,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -13640,14 +13670,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -13752,7 +13778,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -13781,35 +13807,40 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD        (CX)(BX*1), Z11
-	VPMOVZXBD        16(CX)(BX*1), Z12
-	VPCMPEQD.BCST    (R8), Z11, K1
-	VPCMPEQD.BCST    (R8), Z12, K2
-	VMOVUPS          (R10)(BX*4), Z11
-	VMOVUPS          64(R10)(BX*4), Z12
-	VBLENDMPS        Z11, Z5, K1, Z5
-	VBLENDMPS        Z12, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R9)(BX*4), Z11
-	VMOVUPS          64(R9)(BX*4), Z12
-	VBLENDMPS        Z11, Z7, K1, Z7
-	VBLENDMPS        Z12, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	ADDQ             pitch+16(FP), R10
+	VPBROADCASTB   (R8), X11
+	VPCMPEQB       (CX)(BX*1), X11, K1
+	VPCMPEQB       16(CX)(BX*1), X11, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z11
+	VMOVUPS        64(R10)(BX*4), Z12
+	VBLENDMPS      Z11, Z5, K1, Z5
+	VBLENDMPS      Z12, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z11
+	VMOVUPS        64(R9)(BX*4), Z12
+	VBLENDMPS      Z11, Z7, K1, Z7
+	VBLENDMPS      Z12, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+
+notOwn:
+	ADDQ             $0x00000400, R10
 	ADDQ             pitch+16(FP), R11
 	ADDQ             $0x20, R8
 	ADDQ             $0x00000400, R9
@@ -13908,61 +13939,62 @@ own:
 	ADDQ             $0x20, BX
 	CMPQ             BX, SI
 	JL               value
-	MOVQ             AX, R10
+	MOVQ             c+56(FP), R10
+	SHLQ             $0x0a, R10
 	MOVQ             AX, R11
 	MOVQ             k+40(FP), R8
 	LEAQ             8192(DX), R9
+	ADDQ             R9, R10
 	MOVQ             sums+32(FP), R12
 	MOVQ             c+56(FP), DI
 
 writeOf:
-	ADDQ    $0x40, R12
-	VMOVUPS (R12), Z1
-	VMOVUPS 64(R12), Z2
-	VMOVUPS 128(R12), Z3
-	XORQ    BX, BX
+	ADDQ         $0x40, R12
+	VMOVUPS      (R12), Z1
+	VMOVUPS      64(R12), Z2
+	VMOVUPS      128(R12), Z3
+	VPBROADCASTB (R8), X4
+	XORQ         BX, BX
 
 write:
-	VMOVUPS       (R9)(BX*4), Z4
-	VMOVUPS       64(R9)(BX*4), Z5
-	VMOVUPS       3072(DX)(BX*4), Z6
-	VMOVUPS       3136(DX)(BX*4), Z7
-	VMULPS        Z6, Z4, Z4
-	VMULPS        Z7, Z5, Z5
-	VPMOVZXBD     (CX)(BX*1), Z6
-	VPMOVZXBD     16(CX)(BX*1), Z7
-	VPCMPEQD.BCST (R8), Z6, K1
-	VPCMPEQD.BCST (R8), Z7, K2
-	VBROADCASTSS  constants<>+256(SB), Z6
-	VBROADCASTSS  constants<>+256(SB), Z7
-	VFMADD231PS   Z4, Z6, K1, Z1
-	VFMADD231PS   Z5, Z7, K2, Z1
-	VPCMPB        $0x04, (CX)(BX*1), X0, K3
-	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
-	VMAXPS.BCST   16(R8), Z4, Z8
-	VMAXPS.BCST   16(R8), Z5, Z9
-	VFMADD231PS   Z4, Z8, K3, Z2
-	VFMADD231PS   Z5, Z9, K4, Z2
-	VFMADD231PS   Z6, Z6, K1, Z3
-	VFMADD231PS   Z7, Z7, K2, Z3
-	ADDQ          $0x20, BX
-	CMPQ          BX, SI
-	JL            write
-	VMOVUPS       Z1, (R12)
-	VMOVUPS       Z2, 64(R12)
-	VMOVUPS       Z3, 128(R12)
-	SUBQ          $0x40, R12
-	ADDQ          pitch+16(FP), R10
-	ADDQ          pitch+16(FP), R11
-	ADDQ          $0x20, R8
-	ADDQ          $0x00000400, R9
-	ADDQ          $0x000000c0, R12
-	DECQ          DI
-	JNZ           writeOf
-	ADDQ          $0x00000400, AX
-	ADDQ          $0x00000100, CX
-	SUBQ          SI, n+64(FP)
-	JNZ           turn
+	VMOVUPS      (R9)(BX*4), Z5
+	VMOVUPS      64(R9)(BX*4), Z6
+	VMOVUPS      3072(DX)(BX*4), Z7
+	VMOVUPS      3136(DX)(BX*4), Z8
+	VMULPS       Z7, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VPCMPEQB     (CX)(BX*1), X4, K1
+	VPCMPEQB     16(CX)(BX*1), X4, K2
+	VBROADCASTSS constants<>+256(SB), Z7
+	VBROADCASTSS constants<>+256(SB), Z8
+	VFMADD231PS  Z5, Z7, K1, Z1
+	VFMADD231PS  Z6, Z8, K2, Z1
+	VPCMPB       $0x04, (CX)(BX*1), X0, K3
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST  16(R8), Z5, Z9
+	VMAXPS.BCST  16(R8), Z6, Z10
+	VFMADD231PS  Z5, Z9, K3, Z2
+	VFMADD231PS  Z6, Z10, K4, Z2
+	VFMADD231PS  Z7, Z7, K1, Z3
+	VFMADD231PS  Z8, Z8, K2, Z3
+	ADDQ         $0x20, BX
+	CMPQ         BX, SI
+	JL           write
+	VMOVUPS      Z1, (R12)
+	VMOVUPS      Z2, 64(R12)
+	VMOVUPS      Z3, 128(R12)
+	SUBQ         $0x40, R12
+	ADDQ         $0x00000400, R10
+	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x20, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, R12
+	DECQ         DI
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
 	VZEROUPPER
 	RET
 
@@ -13991,18 +14023,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -14013,7 +14049,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -14031,10 +14067,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -14042,14 +14080,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -14154,7 +14188,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -14183,35 +14217,40 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD        (CX)(BX*1), Z11
-	VPMOVZXBD        16(CX)(BX*1), Z12
-	VPCMPEQD.BCST    (R8), Z11, K1
-	VPCMPEQD.BCST    (R8), Z12, K2
-	VMOVUPS          (R10)(BX*4), Z11
-	VMOVUPS          64(R10)(BX*4), Z12
-	VBLENDMPS        Z11, Z5, K1, Z5
-	VBLENDMPS        Z12, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R9)(BX*4), Z11
-	VMOVUPS          64(R9)(BX*4), Z12
-	VBLENDMPS        Z11, Z7, K1, Z7
-	VBLENDMPS        Z12, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	ADDQ             pitch+16(FP), R10
+	VPBROADCASTB   (R8), X11
+	VPCMPEQB       (CX)(BX*1), X11, K1
+	VPCMPEQB       16(CX)(BX*1), X11, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z11
+	VMOVUPS        64(R10)(BX*4), Z12
+	VBLENDMPS      Z11, Z5, K1, Z5
+	VBLENDMPS      Z12, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z11
+	VMOVUPS        64(R9)(BX*4), Z12
+	VBLENDMPS      Z11, Z7, K1, Z7
+	VBLENDMPS      Z12, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+
+notOwn:
+	ADDQ             $0x00000400, R10
 	ADDQ             pitch+16(FP), R11
 	ADDQ             $0x20, R8
 	ADDQ             $0x00000400, R9
@@ -14317,61 +14356,62 @@ own:
 	ADDQ             $0x20, BX
 	CMPQ             BX, SI
 	JL               value
-	MOVQ             AX, R10
+	MOVQ             c+56(FP), R10
+	SHLQ             $0x0a, R10
 	MOVQ             AX, R11
 	MOVQ             k+40(FP), R8
 	LEAQ             8192(DX), R9
+	ADDQ             R9, R10
 	MOVQ             sums+32(FP), R12
 	MOVQ             c+56(FP), DI
 
 writeOf:
-	ADDQ    $0x40, R12
-	VMOVUPS (R12), Z1
-	VMOVUPS 64(R12), Z2
-	VMOVUPS 128(R12), Z3
-	XORQ    BX, BX
+	ADDQ         $0x40, R12
+	VMOVUPS      (R12), Z1
+	VMOVUPS      64(R12), Z2
+	VMOVUPS      128(R12), Z3
+	VPBROADCASTB (R8), X4
+	XORQ         BX, BX
 
 write:
-	VMOVUPS       (R9)(BX*4), Z4
-	VMOVUPS       64(R9)(BX*4), Z5
-	VMOVUPS       3072(DX)(BX*4), Z6
-	VMOVUPS       3136(DX)(BX*4), Z7
-	VMULPS        Z6, Z4, Z4
-	VMULPS        Z7, Z5, Z5
-	VPMOVZXBD     (CX)(BX*1), Z6
-	VPMOVZXBD     16(CX)(BX*1), Z7
-	VPCMPEQD.BCST (R8), Z6, K1
-	VPCMPEQD.BCST (R8), Z7, K2
-	VBROADCASTSS  constants<>+256(SB), Z6
-	VBROADCASTSS  constants<>+256(SB), Z7
-	VFMADD231PS   Z4, Z6, K1, Z1
-	VFMADD231PS   Z5, Z7, K2, Z1
-	VPCMPB        $0x04, (CX)(BX*1), X0, K3
-	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
-	VMAXPS.BCST   16(R8), Z4, Z8
-	VMAXPS.BCST   16(R8), Z5, Z9
-	VFMADD231PS   Z4, Z8, K3, Z2
-	VFMADD231PS   Z5, Z9, K4, Z2
-	VFMADD231PS   Z6, Z6, K1, Z3
-	VFMADD231PS   Z7, Z7, K2, Z3
-	ADDQ          $0x20, BX
-	CMPQ          BX, SI
-	JL            write
-	VMOVUPS       Z1, (R12)
-	VMOVUPS       Z2, 64(R12)
-	VMOVUPS       Z3, 128(R12)
-	SUBQ          $0x40, R12
-	ADDQ          pitch+16(FP), R10
-	ADDQ          pitch+16(FP), R11
-	ADDQ          $0x20, R8
-	ADDQ          $0x00000400, R9
-	ADDQ          $0x000000c0, R12
-	DECQ          DI
-	JNZ           writeOf
-	ADDQ          $0x00000400, AX
-	ADDQ          $0x00000100, CX
-	SUBQ          SI, n+64(FP)
-	JNZ           turn
+	VMOVUPS      (R9)(BX*4), Z5
+	VMOVUPS      64(R9)(BX*4), Z6
+	VMOVUPS      3072(DX)(BX*4), Z7
+	VMOVUPS      3136(DX)(BX*4), Z8
+	VMULPS       Z7, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VPCMPEQB     (CX)(BX*1), X4, K1
+	VPCMPEQB     16(CX)(BX*1), X4, K2
+	VBROADCASTSS constants<>+256(SB), Z7
+	VBROADCASTSS constants<>+256(SB), Z8
+	VFMADD231PS  Z5, Z7, K1, Z1
+	VFMADD231PS  Z6, Z8, K2, Z1
+	VPCMPB       $0x04, (CX)(BX*1), X0, K3
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST  16(R8), Z5, Z9
+	VMAXPS.BCST  16(R8), Z6, Z10
+	VFMADD231PS  Z5, Z9, K3, Z2
+	VFMADD231PS  Z6, Z10, K4, Z2
+	VFMADD231PS  Z7, Z7, K1, Z3
+	VFMADD231PS  Z8, Z8, K2, Z3
+	ADDQ         $0x20, BX
+	CMPQ         BX, SI
+	JL           write
+	VMOVUPS      Z1, (R12)
+	VMOVUPS      Z2, 64(R12)
+	VMOVUPS      Z3, 128(R12)
+	SUBQ         $0x40, R12
+	ADDQ         $0x00000400, R10
+	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x20, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, R12
+	DECQ         DI
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
 	VZEROUPPER
 	RET
 
@@ -14400,18 +14440,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -14422,7 +14466,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -14440,10 +14484,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -14451,14 +14497,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -14563,7 +14605,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -14592,39 +14634,44 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z12
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD         (CX)(BX*1), Z13
-	VPMOVZXBD         16(CX)(BX*1), Z14
-	VPCMPEQD.BCST     (R8), Z13, K1
-	VPCMPEQD.BCST     (R8), Z14, K2
-	VMOVUPS           (R10)(BX*4), Z13
-	VMOVUPS           64(R10)(BX*4), Z14
-	VBLENDMPS         Z13, Z5, K1, Z5
-	VBLENDMPS         Z14, Z6, K2, Z6
-	VMOVAPS           Z5, Z5
-	VMOVAPS           Z6, Z6
-	VMOVUPS           (R9)(BX*4), Z13
-	VMOVUPS           64(R9)(BX*4), Z14
-	VBLENDMPS         Z13, Z7, K1, Z7
-	VBLENDMPS         Z14, Z8, K2, Z8
-	VMOVAPS           Z7, Z7
-	VMOVAPS           Z8, Z8
-	VBLENDMPS.BCST    4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST    4(R8), Z10, K2, Z10
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VBLENDMPS.BCST    12(R8), Z11, K1, Z11
-	VBLENDMPS.BCST    12(R8), Z12, K2, Z12
-	VMOVAPS           Z11, Z11
-	VMOVAPS           Z12, Z12
-	ADDQ              pitch+16(FP), R10
+	VPBROADCASTB   (R8), X13
+	VPCMPEQB       (CX)(BX*1), X13, K1
+	VPCMPEQB       16(CX)(BX*1), X13, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z13
+	VMOVUPS        64(R10)(BX*4), Z14
+	VBLENDMPS      Z13, Z5, K1, Z5
+	VBLENDMPS      Z14, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z13
+	VMOVUPS        64(R9)(BX*4), Z14
+	VBLENDMPS      Z13, Z7, K1, Z7
+	VBLENDMPS      Z14, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 12(R8), Z11, K1, Z11
+	VBLENDMPS.BCST 12(R8), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+
+notOwn:
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -14817,61 +14864,62 @@ own:
 	ADDQ              $0x20, BX
 	CMPQ              BX, SI
 	JL                value
-	MOVQ              AX, R10
+	MOVQ              c+56(FP), R10
+	SHLQ              $0x0a, R10
 	MOVQ              AX, R11
 	MOVQ              k+40(FP), R8
 	LEAQ              8192(DX), R9
+	ADDQ              R9, R10
 	MOVQ              sums+32(FP), R12
 	MOVQ              c+56(FP), DI
 
 writeOf:
-	ADDQ    $0x40, R12
-	VMOVUPS (R12), Z1
-	VMOVUPS 64(R12), Z2
-	VMOVUPS 128(R12), Z3
-	XORQ    BX, BX
+	ADDQ         $0x40, R12
+	VMOVUPS      (R12), Z1
+	VMOVUPS      64(R12), Z2
+	VMOVUPS      128(R12), Z3
+	VPBROADCASTB (R8), X4
+	XORQ         BX, BX
 
 write:
-	VMOVUPS       (R9)(BX*4), Z4
-	VMOVUPS       64(R9)(BX*4), Z5
-	VMOVUPS       3072(DX)(BX*4), Z6
-	VMOVUPS       3136(DX)(BX*4), Z7
-	VMULPS        Z6, Z4, Z4
-	VMULPS        Z7, Z5, Z5
-	VPMOVZXBD     (CX)(BX*1), Z6
-	VPMOVZXBD     16(CX)(BX*1), Z7
-	VPCMPEQD.BCST (R8), Z6, K1
-	VPCMPEQD.BCST (R8), Z7, K2
-	VBROADCASTSS  constants<>+256(SB), Z6
-	VBROADCASTSS  constants<>+256(SB), Z7
-	VFMADD231PS   Z4, Z6, K1, Z1
-	VFMADD231PS   Z5, Z7, K2, Z1
-	VPCMPB        $0x04, (CX)(BX*1), X0, K3
-	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
-	VMAXPS.BCST   16(R8), Z4, Z8
-	VMAXPS.BCST   16(R8), Z5, Z9
-	VFMADD231PS   Z4, Z8, K3, Z2
-	VFMADD231PS   Z5, Z9, K4, Z2
-	VFMADD231PS   Z6, Z6, K1, Z3
-	VFMADD231PS   Z7, Z7, K2, Z3
-	ADDQ          $0x20, BX
-	CMPQ          BX, SI
-	JL            write
-	VMOVUPS       Z1, (R12)
-	VMOVUPS       Z2, 64(R12)
-	VMOVUPS       Z3, 128(R12)
-	SUBQ          $0x40, R12
-	ADDQ          pitch+16(FP), R10
-	ADDQ          pitch+16(FP), R11
-	ADDQ          $0x20, R8
-	ADDQ          $0x00000400, R9
-	ADDQ          $0x000000c0, R12
-	DECQ          DI
-	JNZ           writeOf
-	ADDQ          $0x00000400, AX
-	ADDQ          $0x00000100, CX
-	SUBQ          SI, n+64(FP)
-	JNZ           turn
+	VMOVUPS      (R9)(BX*4), Z5
+	VMOVUPS      64(R9)(BX*4), Z6
+	VMOVUPS      3072(DX)(BX*4), Z7
+	VMOVUPS      3136(DX)(BX*4), Z8
+	VMULPS       Z7, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VPCMPEQB     (CX)(BX*1), X4, K1
+	VPCMPEQB     16(CX)(BX*1), X4, K2
+	VBROADCASTSS constants<>+256(SB), Z7
+	VBROADCASTSS constants<>+256(SB), Z8
+	VFMADD231PS  Z5, Z7, K1, Z1
+	VFMADD231PS  Z6, Z8, K2, Z1
+	VPCMPB       $0x04, (CX)(BX*1), X0, K3
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST  16(R8), Z5, Z9
+	VMAXPS.BCST  16(R8), Z6, Z10
+	VFMADD231PS  Z5, Z9, K3, Z2
+	VFMADD231PS  Z6, Z10, K4, Z2
+	VFMADD231PS  Z7, Z7, K1, Z3
+	VFMADD231PS  Z8, Z8, K2, Z3
+	ADDQ         $0x20, BX
+	CMPQ         BX, SI
+	JL           write
+	VMOVUPS      Z1, (R12)
+	VMOVUPS      Z2, 64(R12)
+	VMOVUPS      Z3, 128(R12)
+	SUBQ         $0x40, R12
+	ADDQ         $0x00000400, R10
+	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x20, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, R12
+	DECQ         DI
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
 	VZEROUPPER
 	RET
 
@@ -14901,18 +14949,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -14923,7 +14975,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -14941,10 +14993,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -14952,14 +15006,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -15064,7 +15114,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -15093,39 +15143,44 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z13
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD        (CX)(SI*1), Z13
-	VPMOVZXBD        16(CX)(SI*1), Z14
-	VPCMPEQD.BCST    (R9), Z13, K1
-	VPCMPEQD.BCST    (R9), Z14, K2
-	VMOVUPS          (R11)(SI*4), Z13
-	VMOVUPS          64(R11)(SI*4), Z14
-	VBLENDMPS        Z13, Z5, K1, Z5
-	VBLENDMPS        Z14, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R10)(SI*4), Z13
-	VMOVUPS          64(R10)(SI*4), Z14
-	VBLENDMPS        Z13, Z7, K1, Z7
-	VBLENDMPS        Z14, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
-	VMOVAPS          Z11, Z11
-	VMOVAPS          Z12, Z12
-	ADDQ             pitch+16(FP), R11
+	VPBROADCASTB   (R9), X13
+	VPCMPEQB       (CX)(SI*1), X13, K1
+	VPCMPEQB       16(CX)(SI*1), X13, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z13
+	VMOVUPS        64(R11)(SI*4), Z14
+	VBLENDMPS      Z13, Z5, K1, Z5
+	VBLENDMPS      Z14, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z13
+	VMOVUPS        64(R10)(SI*4), Z14
+	VBLENDMPS      Z13, Z7, K1, Z7
+	VBLENDMPS      Z14, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+
+notOwn:
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -15216,6 +15271,10 @@ own:
 	VMULPS           Z4, Z2, Z2
 	VMOVUPS          Z11, 4096(DX)(SI*4)
 	VMOVUPS          Z12, 4160(DX)(SI*4)
+	VMULPS           Z1, Z11, Z1
+	VMULPS           Z2, Z12, Z2
+	VXORPS.BCST      constants<>+0(SB), Z1, Z1
+	VXORPS.BCST      constants<>+0(SB), Z2, Z2
 	VMOVUPS          Z1, 5120(DX)(SI*4)
 	VMOVUPS          Z2, 5184(DX)(SI*4)
 	MOVQ             sums+32(FP), R13
@@ -15228,60 +15287,57 @@ own:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               value
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS       (R10)(SI*4), Z1
-	VMOVUPS       64(R10)(SI*4), Z2
-	VMOVUPS       3072(DX)(SI*4), Z3
-	VMOVUPS       3136(DX)(SI*4), Z4
-	VMULPS        Z3, Z1, Z1
-	VMULPS        Z4, Z2, Z2
-	VMOVUPS       4096(DX)(SI*4), Z3
-	VMOVUPS       4160(DX)(SI*4), Z4
-	VPMOVZXBD     (CX)(SI*1), Z5
-	VPMOVZXBD     16(CX)(SI*1), Z6
-	VPCMPEQD.BCST (R9), Z5, K1
-	VPCMPEQD.BCST (R9), Z6, K2
-	VMOVUPS       5120(DX)(SI*4), Z5
-	VMOVUPS       5184(DX)(SI*4), Z6
-	VMULPS        Z5, Z3, Z5
-	VMULPS        Z6, Z4, Z6
-	VXORPS.BCST   constants<>+0(SB), Z5, Z5
-	VXORPS.BCST   constants<>+0(SB), Z6, Z6
-	VMULPS        Z1, Z3, Z1
-	VMULPS        Z2, Z4, Z2
-	VBLENDMPS     Z5, Z1, K1, Z1
-	VBLENDMPS     Z6, Z2, K2, Z2
-	VPCMPB        $0x04, (CX)(SI*1), X0, K1
-	VPCMPB        $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z     Z1, K1, Z1
-	VMOVAPS.Z     Z2, K2, Z2
-	CMPB          stream+72(FP), $0x00
-	JNE           gradientPast
-	VMOVUPS       Z1, (R12)(SI*4)
-	VMOVUPS       Z2, 64(R12)(SI*4)
-	JMP           gradientStored
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS  (R10)(SI*4), Z2
+	VMOVUPS  64(R10)(SI*4), Z3
+	VMOVUPS  3072(DX)(SI*4), Z4
+	VMOVUPS  3136(DX)(SI*4), Z5
+	VMULPS   Z4, Z2, Z2
+	VMULPS   Z5, Z3, Z3
+	VPCMPEQB (CX)(SI*1), X1, K1
+	VPCMPEQB 16(CX)(SI*1), X1, K2
+	VMOVUPS  4096(DX)(SI*4), Z4
+	VMOVUPS  4160(DX)(SI*4), Z5
+	VMULPS   Z2, Z4, Z2
+	VMULPS   Z3, Z5, Z3
+	VMOVUPS  5120(DX)(SI*4), K1, Z2
+	VMOVUPS  5184(DX)(SI*4), K2, Z3
+	CMPB     stream+72(FP), $0x00
+	JNE      gradientPast
+	VMOVUPS  Z2, (R12)(SI*4)
+	VMOVUPS  Z3, 64(R12)(SI*4)
+	JMP      gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -15322,18 +15378,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -15344,7 +15404,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -15362,10 +15422,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -15373,14 +15435,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -15485,7 +15543,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -15514,43 +15572,48 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z14
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD        (CX)(SI*1), Z15
-	VPMOVZXBD        16(CX)(SI*1), Z16
-	VPCMPEQD.BCST    (R9), Z15, K1
-	VPCMPEQD.BCST    (R9), Z16, K2
-	VMOVUPS          (R11)(SI*4), Z15
-	VMOVUPS          64(R11)(SI*4), Z16
-	VBLENDMPS        Z15, Z5, K1, Z5
-	VBLENDMPS        Z16, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R10)(SI*4), Z15
-	VMOVUPS          64(R10)(SI*4), Z16
-	VBLENDMPS        Z15, Z7, K1, Z7
-	VBLENDMPS        Z16, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
-	VMOVAPS          Z11, Z11
-	VMOVAPS          Z12, Z12
-	VBLENDMPS.BCST   12(R9), Z13, K1, Z13
-	VBLENDMPS.BCST   12(R9), Z14, K2, Z14
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	ADDQ             pitch+16(FP), R11
+	VPBROADCASTB   (R9), X15
+	VPCMPEQB       (CX)(SI*1), X15, K1
+	VPCMPEQB       16(CX)(SI*1), X15, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z15
+	VMOVUPS        64(R11)(SI*4), Z16
+	VBLENDMPS      Z15, Z5, K1, Z5
+	VBLENDMPS      Z16, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z15
+	VMOVUPS        64(R10)(SI*4), Z16
+	VBLENDMPS      Z15, Z7, K1, Z7
+	VBLENDMPS      Z16, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+	VBLENDMPS.BCST 12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST 12(R9), Z14, K2, Z14
+	VMOVAPS        Z13, Z13
+	VMOVAPS        Z14, Z14
+
+notOwn:
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -15662,6 +15725,10 @@ own:
 	VMULPS           Z8, Z4, Z4
 	VMOVUPS          Z3, 4096(DX)(SI*4)
 	VMOVUPS          Z4, 4160(DX)(SI*4)
+	VMULPS           Z1, Z3, Z1
+	VMULPS           Z2, Z4, Z2
+	VXORPS.BCST      constants<>+0(SB), Z1, Z1
+	VXORPS.BCST      constants<>+0(SB), Z2, Z2
 	VMOVUPS          Z1, 5120(DX)(SI*4)
 	VMOVUPS          Z2, 5184(DX)(SI*4)
 	MOVQ             sums+32(FP), R13
@@ -15674,60 +15741,57 @@ own:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               value
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS       (R10)(SI*4), Z1
-	VMOVUPS       64(R10)(SI*4), Z2
-	VMOVUPS       3072(DX)(SI*4), Z3
-	VMOVUPS       3136(DX)(SI*4), Z4
-	VMULPS        Z3, Z1, Z1
-	VMULPS        Z4, Z2, Z2
-	VMOVUPS       4096(DX)(SI*4), Z3
-	VMOVUPS       4160(DX)(SI*4), Z4
-	VPMOVZXBD     (CX)(SI*1), Z5
-	VPMOVZXBD     16(CX)(SI*1), Z6
-	VPCMPEQD.BCST (R9), Z5, K1
-	VPCMPEQD.BCST (R9), Z6, K2
-	VMOVUPS       5120(DX)(SI*4), Z5
-	VMOVUPS       5184(DX)(SI*4), Z6
-	VMULPS        Z5, Z3, Z5
-	VMULPS        Z6, Z4, Z6
-	VXORPS.BCST   constants<>+0(SB), Z5, Z5
-	VXORPS.BCST   constants<>+0(SB), Z6, Z6
-	VMULPS        Z1, Z3, Z1
-	VMULPS        Z2, Z4, Z2
-	VBLENDMPS     Z5, Z1, K1, Z1
-	VBLENDMPS     Z6, Z2, K2, Z2
-	VPCMPB        $0x04, (CX)(SI*1), X0, K1
-	VPCMPB        $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z     Z1, K1, Z1
-	VMOVAPS.Z     Z2, K2, Z2
-	CMPB          stream+72(FP), $0x00
-	JNE           gradientPast
-	VMOVUPS       Z1, (R12)(SI*4)
-	VMOVUPS       Z2, 64(R12)(SI*4)
-	JMP           gradientStored
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS  (R10)(SI*4), Z2
+	VMOVUPS  64(R10)(SI*4), Z3
+	VMOVUPS  3072(DX)(SI*4), Z4
+	VMOVUPS  3136(DX)(SI*4), Z5
+	VMULPS   Z4, Z2, Z2
+	VMULPS   Z5, Z3, Z3
+	VPCMPEQB (CX)(SI*1), X1, K1
+	VPCMPEQB 16(CX)(SI*1), X1, K2
+	VMOVUPS  4096(DX)(SI*4), Z4
+	VMOVUPS  4160(DX)(SI*4), Z5
+	VMULPS   Z2, Z4, Z2
+	VMULPS   Z3, Z5, Z3
+	VMOVUPS  5120(DX)(SI*4), K1, Z2
+	VMOVUPS  5184(DX)(SI*4), K2, Z3
+	CMPB     stream+72(FP), $0x00
+	JNE      gradientPast
+	VMOVUPS  Z2, (R12)(SI*4)
+	VMOVUPS  Z3, 64(R12)(SI*4)
+	JMP      gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -15768,18 +15832,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -15790,7 +15858,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -15808,10 +15876,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -15819,14 +15889,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -15931,7 +15997,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -15960,43 +16026,48 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z14
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD         (CX)(SI*1), Z15
-	VPMOVZXBD         16(CX)(SI*1), Z16
-	VPCMPEQD.BCST     (R9), Z15, K1
-	VPCMPEQD.BCST     (R9), Z16, K2
-	VMOVUPS           (R11)(SI*4), Z15
-	VMOVUPS           64(R11)(SI*4), Z16
-	VBLENDMPS         Z15, Z5, K1, Z5
-	VBLENDMPS         Z16, Z6, K2, Z6
-	VMOVAPS           Z5, Z5
-	VMOVAPS           Z6, Z6
-	VMOVUPS           (R10)(SI*4), Z15
-	VMOVUPS           64(R10)(SI*4), Z16
-	VBLENDMPS         Z15, Z7, K1, Z7
-	VBLENDMPS         Z16, Z8, K2, Z8
-	VMOVAPS           Z7, Z7
-	VMOVAPS           Z8, Z8
-	VBLENDMPS.BCST    4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST    4(R9), Z10, K2, Z10
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VBLENDMPS.BCST    8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST    8(R9), Z12, K2, Z12
-	VMOVAPS           Z11, Z11
-	VMOVAPS           Z12, Z12
-	VBLENDMPS.BCST    12(R9), Z13, K1, Z13
-	VBLENDMPS.BCST    12(R9), Z14, K2, Z14
-	VMOVAPS           Z13, Z13
-	VMOVAPS           Z14, Z14
-	ADDQ              pitch+16(FP), R11
+	VPBROADCASTB   (R9), X15
+	VPCMPEQB       (CX)(SI*1), X15, K1
+	VPCMPEQB       16(CX)(SI*1), X15, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z15
+	VMOVUPS        64(R11)(SI*4), Z16
+	VBLENDMPS      Z15, Z5, K1, Z5
+	VBLENDMPS      Z16, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z15
+	VMOVUPS        64(R10)(SI*4), Z16
+	VBLENDMPS      Z15, Z7, K1, Z7
+	VBLENDMPS      Z16, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+	VBLENDMPS.BCST 12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST 12(R9), Z14, K2, Z14
+	VMOVAPS        Z13, Z13
+	VMOVAPS        Z14, Z14
+
+notOwn:
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -16195,6 +16266,10 @@ own:
 	VMULPS            Z8, Z4, Z4
 	VMOVUPS           Z3, 4096(DX)(SI*4)
 	VMOVUPS           Z4, 4160(DX)(SI*4)
+	VMULPS            Z1, Z3, Z1
+	VMULPS            Z2, Z4, Z2
+	VXORPS.BCST       constants<>+0(SB), Z1, Z1
+	VXORPS.BCST       constants<>+0(SB), Z2, Z2
 	VMOVUPS           Z1, 5120(DX)(SI*4)
 	VMOVUPS           Z2, 5184(DX)(SI*4)
 	MOVQ              sums+32(FP), R13
@@ -16207,60 +16282,57 @@ own:
 	ADDQ              $0x20, SI
 	CMPQ              SI, DI
 	JL                value
-	MOVQ              AX, R11
+	MOVQ              c+56(FP), R11
+	SHLQ              $0x0a, R11
 	MOVQ              BX, R12
 	MOVQ              k+40(FP), R9
 	LEAQ              8192(DX), R10
+	ADDQ              R10, R11
 	MOVQ              sums+32(FP), R13
 	MOVQ              c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS       (R10)(SI*4), Z1
-	VMOVUPS       64(R10)(SI*4), Z2
-	VMOVUPS       3072(DX)(SI*4), Z3
-	VMOVUPS       3136(DX)(SI*4), Z4
-	VMULPS        Z3, Z1, Z1
-	VMULPS        Z4, Z2, Z2
-	VMOVUPS       4096(DX)(SI*4), Z3
-	VMOVUPS       4160(DX)(SI*4), Z4
-	VPMOVZXBD     (CX)(SI*1), Z5
-	VPMOVZXBD     16(CX)(SI*1), Z6
-	VPCMPEQD.BCST (R9), Z5, K1
-	VPCMPEQD.BCST (R9), Z6, K2
-	VMOVUPS       5120(DX)(SI*4), Z5
-	VMOVUPS       5184(DX)(SI*4), Z6
-	VMULPS        Z5, Z3, Z5
-	VMULPS        Z6, Z4, Z6
-	VXORPS.BCST   constants<>+0(SB), Z5, Z5
-	VXORPS.BCST   constants<>+0(SB), Z6, Z6
-	VMULPS        Z1, Z3, Z1
-	VMULPS        Z2, Z4, Z2
-	VBLENDMPS     Z5, Z1, K1, Z1
-	VBLENDMPS     Z6, Z2, K2, Z2
-	VPCMPB        $0x04, (CX)(SI*1), X0, K1
-	VPCMPB        $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z     Z1, K1, Z1
-	VMOVAPS.Z     Z2, K2, Z2
-	CMPB          stream+72(FP), $0x00
-	JNE           gradientPast
-	VMOVUPS       Z1, (R12)(SI*4)
-	VMOVUPS       Z2, 64(R12)(SI*4)
-	JMP           gradientStored
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS  (R10)(SI*4), Z2
+	VMOVUPS  64(R10)(SI*4), Z3
+	VMOVUPS  3072(DX)(SI*4), Z4
+	VMOVUPS  3136(DX)(SI*4), Z5
+	VMULPS   Z4, Z2, Z2
+	VMULPS   Z5, Z3, Z3
+	VPCMPEQB (CX)(SI*1), X1, K1
+	VPCMPEQB 16(CX)(SI*1), X1, K2
+	VMOVUPS  4096(DX)(SI*4), Z4
+	VMOVUPS  4160(DX)(SI*4), Z5
+	VMULPS   Z2, Z4, Z2
+	VMULPS   Z3, Z5, Z3
+	VMOVUPS  5120(DX)(SI*4), K1, Z2
+	VMOVUPS  5184(DX)(SI*4), K2, Z3
+	CMPB     stream+72(FP), $0x00
+	JNE      gradientPast
+	VMOVUPS  Z2, (R12)(SI*4)
+	VMOVUPS  Z3, 64(R12)(SI*4)
+	JMP      gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -16301,18 +16373,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -16323,7 +16399,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -16341,10 +16417,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -16352,14 +16430,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -16464,7 +16538,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -16493,10 +16567,12 @@ derivatives:
 	VBROADCASTSS constants<>+64(SB), Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -16524,17 +16600,19 @@ top:
 	VBLENDMPS        Z7, Z2, K2, Z2
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
 	ADDQ             $0x000000c0, R13
 	DECQ             R8
 	JNZ              top
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
@@ -16564,7 +16642,7 @@ mean:
 	VSUBPS           Z2, Z9, Z6
 	VFMADD231PS      Z5, Z7, Z3
 	VFMADD231PS      Z6, Z8, Z4
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -16578,63 +16656,70 @@ mean:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               derivatives
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS          (R10)(SI*4), Z1
-	VMOVUPS          64(R10)(SI*4), Z2
-	VMOVUPS          3072(DX)(SI*4), Z3
-	VMOVUPS          3136(DX)(SI*4), Z4
-	VMULPS           Z3, Z1, Z1
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS          (R10)(SI*4), Z2
+	VMOVUPS          64(R10)(SI*4), Z3
+	VMOVUPS          3072(DX)(SI*4), Z4
+	VMOVUPS          3136(DX)(SI*4), Z5
 	VMULPS           Z4, Z2, Z2
-	VPMOVZXBD        (CX)(SI*1), Z3
-	VPMOVZXBD        16(CX)(SI*1), Z4
-	VPCMPEQD.BCST    (R9), Z3, K1
-	VPCMPEQD.BCST    (R9), Z4, K2
-	VBROADCASTSS     24(R9), Z3
-	VBLENDMPS.BCST   20(R9), Z3, K1, Z4
-	VBLENDMPS.BCST   20(R9), Z3, K2, Z3
-	VFMADD231PS.BCST 28(R9), Z1, Z4
-	VFMADD231PS.BCST 28(R9), Z2, Z3
-	VMOVUPS          6144(DX)(SI*4), Z5
-	VMOVUPS          6208(DX)(SI*4), Z6
-	VSUBPS           Z5, Z4, Z4
-	VSUBPS           Z6, Z3, Z3
-	VMOVUPS          7168(DX)(SI*4), Z5
-	VMOVUPS          7232(DX)(SI*4), Z6
-	VSUBPS           Z5, Z4, Z4
-	VSUBPS           Z6, Z3, Z3
-	VMULPS           Z4, Z1, Z1
-	VMULPS           Z3, Z2, Z2
+	VMULPS           Z5, Z3, Z3
+	VPCMPEQB         (CX)(SI*1), X1, K1
+	VPCMPEQB         16(CX)(SI*1), X1, K2
+	VBROADCASTSS     24(R9), Z4
+	VBLENDMPS.BCST   20(R9), Z4, K1, Z5
+	VBLENDMPS.BCST   20(R9), Z4, K2, Z4
+	VFMADD231PS.BCST 28(R9), Z2, Z5
+	VFMADD231PS.BCST 28(R9), Z3, Z4
+	VMOVUPS          6144(DX)(SI*4), Z6
+	VMOVUPS          6208(DX)(SI*4), Z7
+	VSUBPS           Z6, Z5, Z5
+	VSUBPS           Z7, Z4, Z4
+	VMOVUPS          7168(DX)(SI*4), Z6
+	VMOVUPS          7232(DX)(SI*4), Z7
+	VSUBPS           Z6, Z5, Z5
+	VSUBPS           Z7, Z4, Z4
+	VMULPS           Z5, Z2, Z2
+	VMULPS           Z4, Z3, Z3
 	VPCMPB           $0x04, (CX)(SI*1), X0, K1
 	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z        Z1, K1, Z1
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
 	CMPB             stream+72(FP), $0x00
 	JNE              gradientPast
-	VMOVUPS          Z1, (R12)(SI*4)
-	VMOVUPS          Z2, 64(R12)(SI*4)
+	VMOVUPS          Z2, (R12)(SI*4)
+	VMOVUPS          Z3, 64(R12)(SI*4)
 	JMP              gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -16675,18 +16760,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -16697,7 +16786,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -16715,10 +16804,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -16726,14 +16817,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -16838,7 +16925,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -16867,39 +16954,44 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z13
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD        (CX)(SI*1), Z13
-	VPMOVZXBD        16(CX)(SI*1), Z14
-	VPCMPEQD.BCST    (R9), Z13, K1
-	VPCMPEQD.BCST    (R9), Z14, K2
-	VMOVUPS          (R11)(SI*4), Z13
-	VMOVUPS          64(R11)(SI*4), Z14
-	VBLENDMPS        Z13, Z5, K1, Z5
-	VBLENDMPS        Z14, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R10)(SI*4), Z13
-	VMOVUPS          64(R10)(SI*4), Z14
-	VBLENDMPS        Z13, Z7, K1, Z7
-	VBLENDMPS        Z14, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
-	VMOVAPS          Z11, Z11
-	VMOVAPS          Z12, Z12
-	ADDQ             pitch+16(FP), R11
+	VPBROADCASTB   (R9), X13
+	VPCMPEQB       (CX)(SI*1), X13, K1
+	VPCMPEQB       16(CX)(SI*1), X13, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z13
+	VMOVUPS        64(R11)(SI*4), Z14
+	VBLENDMPS      Z13, Z5, K1, Z5
+	VBLENDMPS      Z14, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z13
+	VMOVUPS        64(R10)(SI*4), Z14
+	VBLENDMPS      Z13, Z7, K1, Z7
+	VBLENDMPS      Z14, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+
+notOwn:
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -16990,6 +17082,10 @@ own:
 	VMULPS           Z4, Z2, Z2
 	VMOVUPS          Z11, 4096(DX)(SI*4)
 	VMOVUPS          Z12, 4160(DX)(SI*4)
+	VMULPS           Z1, Z11, Z1
+	VMULPS           Z2, Z12, Z2
+	VXORPS.BCST      constants<>+0(SB), Z1, Z1
+	VXORPS.BCST      constants<>+0(SB), Z2, Z2
 	VMOVUPS          Z1, 5120(DX)(SI*4)
 	VMOVUPS          Z2, 5184(DX)(SI*4)
 	MOVQ             sums+32(FP), R13
@@ -17009,10 +17105,12 @@ derivatives:
 	VBROADCASTSS constants<>+64(SB), Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -17040,17 +17138,19 @@ top:
 	VBLENDMPS        Z7, Z2, K2, Z2
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
 	ADDQ             $0x000000c0, R13
 	DECQ             R8
 	JNZ              top
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
@@ -17080,7 +17180,7 @@ mean:
 	VSUBPS           Z2, Z9, Z6
 	VFMADD231PS      Z5, Z7, Z3
 	VFMADD231PS      Z6, Z8, Z4
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -17094,81 +17194,78 @@ mean:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               derivatives
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS          (R10)(SI*4), Z1
-	VMOVUPS          64(R10)(SI*4), Z2
-	VMOVUPS          3072(DX)(SI*4), Z3
-	VMOVUPS          3136(DX)(SI*4), Z4
-	VMULPS           Z3, Z1, Z1
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS          (R10)(SI*4), Z2
+	VMOVUPS          64(R10)(SI*4), Z3
+	VMOVUPS          3072(DX)(SI*4), Z4
+	VMOVUPS          3136(DX)(SI*4), Z5
 	VMULPS           Z4, Z2, Z2
-	VMOVUPS          4096(DX)(SI*4), Z3
-	VMOVUPS          4160(DX)(SI*4), Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VMOVUPS          5120(DX)(SI*4), Z5
-	VMOVUPS          5184(DX)(SI*4), Z6
-	VMULPS           Z5, Z3, Z5
-	VMULPS           Z6, Z4, Z6
-	VXORPS.BCST      constants<>+0(SB), Z5, Z5
-	VXORPS.BCST      constants<>+0(SB), Z6, Z6
-	VMULPS           Z1, Z3, Z3
+	VMULPS           Z5, Z3, Z3
+	VPCMPEQB         (CX)(SI*1), X1, K1
+	VPCMPEQB         16(CX)(SI*1), X1, K2
+	VMOVUPS          4096(DX)(SI*4), Z4
+	VMOVUPS          4160(DX)(SI*4), Z5
 	VMULPS           Z2, Z4, Z4
-	VBLENDMPS        Z5, Z3, K1, Z3
-	VBLENDMPS        Z6, Z4, K2, Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VBROADCASTSS     24(R9), Z5
-	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
-	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
-	VFMADD231PS.BCST 28(R9), Z1, Z6
-	VFMADD231PS.BCST 28(R9), Z2, Z5
-	VMOVUPS          6144(DX)(SI*4), Z7
-	VMOVUPS          6208(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMOVUPS          7168(DX)(SI*4), Z7
-	VMOVUPS          7232(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMULPS           Z6, Z1, Z1
-	VMULPS           Z5, Z2, Z2
-	VADDPS           Z3, Z1, Z1
+	VMULPS           Z3, Z5, Z5
+	VMOVUPS          5120(DX)(SI*4), K1, Z4
+	VMOVUPS          5184(DX)(SI*4), K2, Z5
+	VBROADCASTSS     24(R9), Z6
+	VBLENDMPS.BCST   20(R9), Z6, K1, Z7
+	VBLENDMPS.BCST   20(R9), Z6, K2, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z7
+	VFMADD231PS.BCST 28(R9), Z3, Z6
+	VMOVUPS          6144(DX)(SI*4), Z8
+	VMOVUPS          6208(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMOVUPS          7168(DX)(SI*4), Z8
+	VMOVUPS          7232(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMULPS           Z7, Z2, Z2
+	VMULPS           Z6, Z3, Z3
 	VADDPS           Z4, Z2, Z2
+	VADDPS           Z5, Z3, Z3
 	VPCMPB           $0x04, (CX)(SI*1), X0, K1
 	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z        Z1, K1, Z1
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
 	CMPB             stream+72(FP), $0x00
 	JNE              gradientPast
-	VMOVUPS          Z1, (R12)(SI*4)
-	VMOVUPS          Z2, 64(R12)(SI*4)
+	VMOVUPS          Z2, (R12)(SI*4)
+	VMOVUPS          Z3, 64(R12)(SI*4)
 	JMP              gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -17209,18 +17306,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -17231,7 +17332,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -17249,10 +17350,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -17260,14 +17363,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -17372,7 +17471,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -17401,43 +17500,48 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z14
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD        (CX)(SI*1), Z15
-	VPMOVZXBD        16(CX)(SI*1), Z16
-	VPCMPEQD.BCST    (R9), Z15, K1
-	VPCMPEQD.BCST    (R9), Z16, K2
-	VMOVUPS          (R11)(SI*4), Z15
-	VMOVUPS          64(R11)(SI*4), Z16
-	VBLENDMPS        Z15, Z5, K1, Z5
-	VBLENDMPS        Z16, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R10)(SI*4), Z15
-	VMOVUPS          64(R10)(SI*4), Z16
-	VBLENDMPS        Z15, Z7, K1, Z7
-	VBLENDMPS        Z16, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
-	VMOVAPS          Z11, Z11
-	VMOVAPS          Z12, Z12
-	VBLENDMPS.BCST   12(R9), Z13, K1, Z13
-	VBLENDMPS.BCST   12(R9), Z14, K2, Z14
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	ADDQ             pitch+16(FP), R11
+	VPBROADCASTB   (R9), X15
+	VPCMPEQB       (CX)(SI*1), X15, K1
+	VPCMPEQB       16(CX)(SI*1), X15, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z15
+	VMOVUPS        64(R11)(SI*4), Z16
+	VBLENDMPS      Z15, Z5, K1, Z5
+	VBLENDMPS      Z16, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z15
+	VMOVUPS        64(R10)(SI*4), Z16
+	VBLENDMPS      Z15, Z7, K1, Z7
+	VBLENDMPS      Z16, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+	VBLENDMPS.BCST 12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST 12(R9), Z14, K2, Z14
+	VMOVAPS        Z13, Z13
+	VMOVAPS        Z14, Z14
+
+notOwn:
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -17549,6 +17653,10 @@ own:
 	VMULPS           Z8, Z4, Z4
 	VMOVUPS          Z3, 4096(DX)(SI*4)
 	VMOVUPS          Z4, 4160(DX)(SI*4)
+	VMULPS           Z1, Z3, Z1
+	VMULPS           Z2, Z4, Z2
+	VXORPS.BCST      constants<>+0(SB), Z1, Z1
+	VXORPS.BCST      constants<>+0(SB), Z2, Z2
 	VMOVUPS          Z1, 5120(DX)(SI*4)
 	VMOVUPS          Z2, 5184(DX)(SI*4)
 	MOVQ             sums+32(FP), R13
@@ -17568,10 +17676,12 @@ derivatives:
 	VBROADCASTSS constants<>+64(SB), Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -17599,17 +17709,19 @@ top:
 	VBLENDMPS        Z7, Z2, K2, Z2
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
 	ADDQ             $0x000000c0, R13
 	DECQ             R8
 	JNZ              top
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
@@ -17639,7 +17751,7 @@ mean:
 	VSUBPS           Z2, Z9, Z6
 	VFMADD231PS      Z5, Z7, Z3
 	VFMADD231PS      Z6, Z8, Z4
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -17653,81 +17765,78 @@ mean:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               derivatives
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS          (R10)(SI*4), Z1
-	VMOVUPS          64(R10)(SI*4), Z2
-	VMOVUPS          3072(DX)(SI*4), Z3
-	VMOVUPS          3136(DX)(SI*4), Z4
-	VMULPS           Z3, Z1, Z1
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS          (R10)(SI*4), Z2
+	VMOVUPS          64(R10)(SI*4), Z3
+	VMOVUPS          3072(DX)(SI*4), Z4
+	VMOVUPS          3136(DX)(SI*4), Z5
 	VMULPS           Z4, Z2, Z2
-	VMOVUPS          4096(DX)(SI*4), Z3
-	VMOVUPS          4160(DX)(SI*4), Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VMOVUPS          5120(DX)(SI*4), Z5
-	VMOVUPS          5184(DX)(SI*4), Z6
-	VMULPS           Z5, Z3, Z5
-	VMULPS           Z6, Z4, Z6
-	VXORPS.BCST      constants<>+0(SB), Z5, Z5
-	VXORPS.BCST      constants<>+0(SB), Z6, Z6
-	VMULPS           Z1, Z3, Z3
+	VMULPS           Z5, Z3, Z3
+	VPCMPEQB         (CX)(SI*1), X1, K1
+	VPCMPEQB         16(CX)(SI*1), X1, K2
+	VMOVUPS          4096(DX)(SI*4), Z4
+	VMOVUPS          4160(DX)(SI*4), Z5
 	VMULPS           Z2, Z4, Z4
-	VBLENDMPS        Z5, Z3, K1, Z3
-	VBLENDMPS        Z6, Z4, K2, Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VBROADCASTSS     24(R9), Z5
-	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
-	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
-	VFMADD231PS.BCST 28(R9), Z1, Z6
-	VFMADD231PS.BCST 28(R9), Z2, Z5
-	VMOVUPS          6144(DX)(SI*4), Z7
-	VMOVUPS          6208(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMOVUPS          7168(DX)(SI*4), Z7
-	VMOVUPS          7232(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMULPS           Z6, Z1, Z1
-	VMULPS           Z5, Z2, Z2
-	VADDPS           Z3, Z1, Z1
+	VMULPS           Z3, Z5, Z5
+	VMOVUPS          5120(DX)(SI*4), K1, Z4
+	VMOVUPS          5184(DX)(SI*4), K2, Z5
+	VBROADCASTSS     24(R9), Z6
+	VBLENDMPS.BCST   20(R9), Z6, K1, Z7
+	VBLENDMPS.BCST   20(R9), Z6, K2, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z7
+	VFMADD231PS.BCST 28(R9), Z3, Z6
+	VMOVUPS          6144(DX)(SI*4), Z8
+	VMOVUPS          6208(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMOVUPS          7168(DX)(SI*4), Z8
+	VMOVUPS          7232(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMULPS           Z7, Z2, Z2
+	VMULPS           Z6, Z3, Z3
 	VADDPS           Z4, Z2, Z2
+	VADDPS           Z5, Z3, Z3
 	VPCMPB           $0x04, (CX)(SI*1), X0, K1
 	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z        Z1, K1, Z1
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
 	CMPB             stream+72(FP), $0x00
 	JNE              gradientPast
-	VMOVUPS          Z1, (R12)(SI*4)
-	VMOVUPS          Z2, 64(R12)(SI*4)
+	VMOVUPS          Z2, (R12)(SI*4)
+	VMOVUPS          Z3, 64(R12)(SI*4)
 	JMP              gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -17768,18 +17877,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -17790,7 +17903,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -17808,10 +17921,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -17819,14 +17934,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -17931,7 +18042,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -17960,43 +18071,48 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z14
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD         (CX)(SI*1), Z15
-	VPMOVZXBD         16(CX)(SI*1), Z16
-	VPCMPEQD.BCST     (R9), Z15, K1
-	VPCMPEQD.BCST     (R9), Z16, K2
-	VMOVUPS           (R11)(SI*4), Z15
-	VMOVUPS           64(R11)(SI*4), Z16
-	VBLENDMPS         Z15, Z5, K1, Z5
-	VBLENDMPS         Z16, Z6, K2, Z6
-	VMOVAPS           Z5, Z5
-	VMOVAPS           Z6, Z6
-	VMOVUPS           (R10)(SI*4), Z15
-	VMOVUPS           64(R10)(SI*4), Z16
-	VBLENDMPS         Z15, Z7, K1, Z7
-	VBLENDMPS         Z16, Z8, K2, Z8
-	VMOVAPS           Z7, Z7
-	VMOVAPS           Z8, Z8
-	VBLENDMPS.BCST    4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST    4(R9), Z10, K2, Z10
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VBLENDMPS.BCST    8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST    8(R9), Z12, K2, Z12
-	VMOVAPS           Z11, Z11
-	VMOVAPS           Z12, Z12
-	VBLENDMPS.BCST    12(R9), Z13, K1, Z13
-	VBLENDMPS.BCST    12(R9), Z14, K2, Z14
-	VMOVAPS           Z13, Z13
-	VMOVAPS           Z14, Z14
-	ADDQ              pitch+16(FP), R11
+	VPBROADCASTB   (R9), X15
+	VPCMPEQB       (CX)(SI*1), X15, K1
+	VPCMPEQB       16(CX)(SI*1), X15, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z15
+	VMOVUPS        64(R11)(SI*4), Z16
+	VBLENDMPS      Z15, Z5, K1, Z5
+	VBLENDMPS      Z16, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z15
+	VMOVUPS        64(R10)(SI*4), Z16
+	VBLENDMPS      Z15, Z7, K1, Z7
+	VBLENDMPS      Z16, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+	VBLENDMPS.BCST 12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST 12(R9), Z14, K2, Z14
+	VMOVAPS        Z13, Z13
+	VMOVAPS        Z14, Z14
+
+notOwn:
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -18195,6 +18311,10 @@ own:
 	VMULPS            Z8, Z4, Z4
 	VMOVUPS           Z3, 4096(DX)(SI*4)
 	VMOVUPS           Z4, 4160(DX)(SI*4)
+	VMULPS            Z1, Z3, Z1
+	VMULPS            Z2, Z4, Z2
+	VXORPS.BCST       constants<>+0(SB), Z1, Z1
+	VXORPS.BCST       constants<>+0(SB), Z2, Z2
 	VMOVUPS           Z1, 5120(DX)(SI*4)
 	VMOVUPS           Z2, 5184(DX)(SI*4)
 	MOVQ              sums+32(FP), R13
@@ -18214,10 +18334,12 @@ derivatives:
 	VBROADCASTSS constants<>+64(SB), Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -18245,17 +18367,19 @@ top:
 	VBLENDMPS        Z7, Z2, K2, Z2
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
 	ADDQ             $0x000000c0, R13
 	DECQ             R8
 	JNZ              top
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
@@ -18285,7 +18409,7 @@ mean:
 	VSUBPS           Z2, Z9, Z6
 	VFMADD231PS      Z5, Z7, Z3
 	VFMADD231PS      Z6, Z8, Z4
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -18299,81 +18423,78 @@ mean:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               derivatives
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS          (R10)(SI*4), Z1
-	VMOVUPS          64(R10)(SI*4), Z2
-	VMOVUPS          3072(DX)(SI*4), Z3
-	VMOVUPS          3136(DX)(SI*4), Z4
-	VMULPS           Z3, Z1, Z1
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS          (R10)(SI*4), Z2
+	VMOVUPS          64(R10)(SI*4), Z3
+	VMOVUPS          3072(DX)(SI*4), Z4
+	VMOVUPS          3136(DX)(SI*4), Z5
 	VMULPS           Z4, Z2, Z2
-	VMOVUPS          4096(DX)(SI*4), Z3
-	VMOVUPS          4160(DX)(SI*4), Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VMOVUPS          5120(DX)(SI*4), Z5
-	VMOVUPS          5184(DX)(SI*4), Z6
-	VMULPS           Z5, Z3, Z5
-	VMULPS           Z6, Z4, Z6
-	VXORPS.BCST      constants<>+0(SB), Z5, Z5
-	VXORPS.BCST      constants<>+0(SB), Z6, Z6
-	VMULPS           Z1, Z3, Z3
+	VMULPS           Z5, Z3, Z3
+	VPCMPEQB         (CX)(SI*1), X1, K1
+	VPCMPEQB         16(CX)(SI*1), X1, K2
+	VMOVUPS          4096(DX)(SI*4), Z4
+	VMOVUPS          4160(DX)(SI*4), Z5
 	VMULPS           Z2, Z4, Z4
-	VBLENDMPS        Z5, Z3, K1, Z3
-	VBLENDMPS        Z6, Z4, K2, Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VBROADCASTSS     24(R9), Z5
-	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
-	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
-	VFMADD231PS.BCST 28(R9), Z1, Z6
-	VFMADD231PS.BCST 28(R9), Z2, Z5
-	VMOVUPS          6144(DX)(SI*4), Z7
-	VMOVUPS          6208(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMOVUPS          7168(DX)(SI*4), Z7
-	VMOVUPS          7232(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMULPS           Z6, Z1, Z1
-	VMULPS           Z5, Z2, Z2
-	VADDPS           Z3, Z1, Z1
+	VMULPS           Z3, Z5, Z5
+	VMOVUPS          5120(DX)(SI*4), K1, Z4
+	VMOVUPS          5184(DX)(SI*4), K2, Z5
+	VBROADCASTSS     24(R9), Z6
+	VBLENDMPS.BCST   20(R9), Z6, K1, Z7
+	VBLENDMPS.BCST   20(R9), Z6, K2, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z7
+	VFMADD231PS.BCST 28(R9), Z3, Z6
+	VMOVUPS          6144(DX)(SI*4), Z8
+	VMOVUPS          6208(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMOVUPS          7168(DX)(SI*4), Z8
+	VMOVUPS          7232(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMULPS           Z7, Z2, Z2
+	VMULPS           Z6, Z3, Z3
 	VADDPS           Z4, Z2, Z2
+	VADDPS           Z5, Z3, Z3
 	VPCMPB           $0x04, (CX)(SI*1), X0, K1
 	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z        Z1, K1, Z1
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
 	CMPB             stream+72(FP), $0x00
 	JNE              gradientPast
-	VMOVUPS          Z1, (R12)(SI*4)
-	VMOVUPS          Z2, 64(R12)(SI*4)
+	VMOVUPS          Z2, (R12)(SI*4)
+	VMOVUPS          Z3, 64(R12)(SI*4)
 	JMP              gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -28212,23 +28333,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28242,10 +28366,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28253,13 +28379,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -28333,7 +28454,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28354,10 +28475,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28374,7 +28497,7 @@ own:
 	VBROADCASTSS 4(R9), Y6
 	VBLENDVPS    Y5, Y6, Y4, Y4
 	VMOVAPS      Y4, Y4
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28463,23 +28586,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28493,10 +28619,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28504,13 +28632,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -28584,7 +28707,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28605,10 +28728,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28625,7 +28750,7 @@ own:
 	VBROADCASTSS 4(R9), Y6
 	VBLENDVPS    Y5, Y6, Y4, Y4
 	VMOVAPS      Y4, Y4
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28718,23 +28843,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28748,10 +28876,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28759,13 +28889,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -28839,7 +28964,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28860,10 +28985,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28883,7 +29010,7 @@ own:
 	VBROADCASTSS 12(R9), Y7
 	VBLENDVPS    Y6, Y7, Y5, Y5
 	VMOVAPS      Y5, Y5
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29028,23 +29155,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29058,10 +29188,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29069,13 +29201,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -29149,7 +29276,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29168,10 +29295,12 @@ value:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           value
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29209,7 +29338,7 @@ write:
 	CMPQ         BX, SI
 	JL           write
 	SUBQ         $0x40, R13
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29245,23 +29374,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29275,10 +29407,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29286,13 +29420,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -29366,7 +29495,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29387,10 +29516,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29407,7 +29538,7 @@ own:
 	VBROADCASTSS 4(R9), Y6
 	VBLENDVPS    Y5, Y6, Y4, Y4
 	VMOVAPS      Y4, Y4
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29467,10 +29598,12 @@ own:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           value
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29508,7 +29641,7 @@ write:
 	CMPQ         BX, SI
 	JL           write
 	SUBQ         $0x40, R13
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29544,23 +29677,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29574,10 +29710,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29585,13 +29723,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -29665,7 +29798,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29686,10 +29819,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29706,7 +29841,7 @@ own:
 	VBROADCASTSS 4(R9), Y6
 	VBLENDVPS    Y5, Y6, Y4, Y4
 	VMOVAPS      Y4, Y4
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29770,10 +29905,12 @@ own:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           value
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29811,7 +29948,7 @@ write:
 	CMPQ         BX, SI
 	JL           write
 	SUBQ         $0x40, R13
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29847,23 +29984,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29877,10 +30017,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29888,13 +30030,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -29968,7 +30105,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29989,10 +30126,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -30012,7 +30151,7 @@ own:
 	VBROADCASTSS 12(R9), Y7
 	VBLENDVPS    Y6, Y7, Y5, Y5
 	VMOVAPS      Y5, Y5
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -30128,10 +30267,12 @@ own:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           value
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -30169,7 +30310,7 @@ write:
 	CMPQ         BX, SI
 	JL           write
 	SUBQ         $0x40, R13
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -30206,23 +30347,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30236,10 +30380,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30247,13 +30393,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -30327,7 +30468,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30348,10 +30489,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30371,7 +30514,7 @@ own:
 	VBROADCASTSS 8(R10), Y7
 	VBLENDVPS    Y6, Y7, Y5, Y5
 	VMOVAPS      Y5, Y5
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30420,6 +30563,8 @@ own:
 	VBLENDVPS    Y6, Y0, Y3, Y0
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y5, 4096(DX)(SI*4)
+	VMULPS       Y0, Y5, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -30433,10 +30578,12 @@ own:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           value
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30445,22 +30592,21 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y0
-	VBLENDVPS    Y2, Y3, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       Y0, Y1, Y0
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y0
+	VMOVUPS      5120(DX)(SI*4), Y2
+	VBLENDVPS    Y1, Y2, Y0, Y0
 	CMPB         stream+72(FP), $0x00
 	JNE          gradientPast
 	VMOVUPS      Y0, (R13)(SI*4)
@@ -30474,7 +30620,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11
@@ -30512,23 +30658,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30542,10 +30691,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30553,13 +30704,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -30633,7 +30779,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30654,10 +30800,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30680,7 +30828,7 @@ own:
 	VBROADCASTSS 12(R10), Y8
 	VBLENDVPS    Y7, Y8, Y6, Y6
 	VMOVAPS      Y6, Y6
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30740,6 +30888,8 @@ own:
 	VMULPS       Y8, Y5, Y1
 	VMULPS       Y3, Y1, Y1
 	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMULPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -30753,10 +30903,12 @@ own:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           value
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30765,22 +30917,21 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y0
-	VBLENDVPS    Y2, Y3, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       Y0, Y1, Y0
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y0
+	VMOVUPS      5120(DX)(SI*4), Y2
+	VBLENDVPS    Y1, Y2, Y0, Y0
 	CMPB         stream+72(FP), $0x00
 	JNE          gradientPast
 	VMOVUPS      Y0, (R13)(SI*4)
@@ -30794,7 +30945,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11
@@ -30832,23 +30983,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30862,10 +31016,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30873,13 +31029,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -30953,7 +31104,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30974,10 +31125,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31000,7 +31153,7 @@ own:
 	VBROADCASTSS 12(R10), Y8
 	VBLENDVPS    Y7, Y8, Y6, Y6
 	VMOVAPS      Y6, Y6
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31112,6 +31265,8 @@ own:
 	VMULPS       Y8, Y5, Y1
 	VMULPS       Y3, Y1, Y1
 	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMULPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -31125,10 +31280,12 @@ own:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           value
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31137,22 +31294,21 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y0
-	VBLENDVPS    Y2, Y3, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       Y0, Y1, Y0
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y0
+	VMOVUPS      5120(DX)(SI*4), Y2
+	VBLENDVPS    Y1, Y2, Y0, Y0
 	CMPB         stream+72(FP), $0x00
 	JNE          gradientPast
 	VMOVUPS      Y0, (R13)(SI*4)
@@ -31166,7 +31322,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11
@@ -31204,23 +31360,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(SI*4)
-	VANDPS       (R11)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R12)(SI*4)
+	VANDPS       (R12)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -31234,10 +31393,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -31245,13 +31406,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(SI*4), Y0, Y0
-	VANDPS       32(R11)(SI*4), Y1, Y1
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      32(R11)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -31325,7 +31481,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -31349,10 +31505,12 @@ value:
 derivatives:
 	VBROADCASTSS constants<>+64(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -31373,17 +31531,19 @@ top:
 	VPCMPEQD     Y4, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y0, Y0
 	VMOVAPS      Y0, Y0
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
 	ADDQ         $0x000000c0, R13
 	DECQ         R8
 	JNZ          top
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -31406,7 +31566,7 @@ mean:
 	VFMADD231PS  Y5, Y2, Y4
 	VSUBPS       Y0, Y4, Y2
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -31418,10 +31578,12 @@ mean:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           derivatives
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -31430,6 +31592,11 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+
+fetched:
 	VMOVUPS      (R10)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
@@ -31463,7 +31630,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -31501,23 +31668,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31531,10 +31701,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31542,13 +31714,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -31622,7 +31789,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31643,10 +31810,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31666,7 +31835,7 @@ own:
 	VBROADCASTSS 8(R10), Y7
 	VBLENDVPS    Y6, Y7, Y5, Y5
 	VMOVAPS      Y5, Y5
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31715,6 +31884,8 @@ own:
 	VBLENDVPS    Y6, Y0, Y3, Y0
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y5, 4096(DX)(SI*4)
+	VMULPS       Y0, Y5, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -31733,10 +31904,12 @@ own:
 derivatives:
 	VBROADCASTSS constants<>+64(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31757,17 +31930,19 @@ top:
 	VPCMPEQD     Y4, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y0, Y0
 	VMOVAPS      Y0, Y0
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
 	ADDQ         $0x000000c0, R14
 	DECQ         R9
 	JNZ          top
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31790,7 +31965,7 @@ mean:
 	VFMADD231PS  Y5, Y2, Y4
 	VSUBPS       Y0, Y4, Y2
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31802,10 +31977,12 @@ mean:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           derivatives
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31814,32 +31991,32 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y2
 	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y1
-	VBLENDVPS    Y2, Y3, Y1, Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VBLENDVPS    Y1, Y3, Y2, Y2
 	VBROADCASTSS 24(R10), Y3
 	VBROADCASTSS 20(R10), Y4
-	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y1
 	VBROADCASTSS 28(R10), Y3
-	VFMADD231PS  Y3, Y0, Y2
+	VFMADD231PS  Y3, Y0, Y1
 	VMOVUPS      6144(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
 	VMOVUPS      7168(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
-	VMULPS       Y2, Y0, Y0
-	VADDPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
 	VBROADCASTSS constants<>+32(SB), Y2
 	VPCMPGTD     Y1, Y2, Y1
@@ -31857,7 +32034,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11
@@ -31895,23 +32072,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31925,10 +32105,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31936,13 +32118,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -32016,7 +32193,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32037,10 +32214,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32063,7 +32242,7 @@ own:
 	VBROADCASTSS 12(R10), Y8
 	VBLENDVPS    Y7, Y8, Y6, Y6
 	VMOVAPS      Y6, Y6
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32123,6 +32302,8 @@ own:
 	VMULPS       Y8, Y5, Y1
 	VMULPS       Y3, Y1, Y1
 	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMULPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -32141,10 +32322,12 @@ own:
 derivatives:
 	VBROADCASTSS constants<>+64(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32165,17 +32348,19 @@ top:
 	VPCMPEQD     Y4, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y0, Y0
 	VMOVAPS      Y0, Y0
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
 	ADDQ         $0x000000c0, R14
 	DECQ         R9
 	JNZ          top
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32198,7 +32383,7 @@ mean:
 	VFMADD231PS  Y5, Y2, Y4
 	VSUBPS       Y0, Y4, Y2
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32210,10 +32395,12 @@ mean:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           derivatives
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32222,32 +32409,32 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y2
 	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y1
-	VBLENDVPS    Y2, Y3, Y1, Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VBLENDVPS    Y1, Y3, Y2, Y2
 	VBROADCASTSS 24(R10), Y3
 	VBROADCASTSS 20(R10), Y4
-	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y1
 	VBROADCASTSS 28(R10), Y3
-	VFMADD231PS  Y3, Y0, Y2
+	VFMADD231PS  Y3, Y0, Y1
 	VMOVUPS      6144(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
 	VMOVUPS      7168(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
-	VMULPS       Y2, Y0, Y0
-	VADDPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
 	VBROADCASTSS constants<>+32(SB), Y2
 	VPCMPGTD     Y1, Y2, Y1
@@ -32265,7 +32452,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11
@@ -32303,23 +32490,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32333,10 +32523,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32344,13 +32536,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -32424,7 +32611,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32445,10 +32632,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32471,7 +32660,7 @@ own:
 	VBROADCASTSS 12(R10), Y8
 	VBLENDVPS    Y7, Y8, Y6, Y6
 	VMOVAPS      Y6, Y6
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32583,6 +32772,8 @@ own:
 	VMULPS       Y8, Y5, Y1
 	VMULPS       Y3, Y1, Y1
 	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMULPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -32601,10 +32792,12 @@ own:
 derivatives:
 	VBROADCASTSS constants<>+64(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32625,17 +32818,19 @@ top:
 	VPCMPEQD     Y4, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y0, Y0
 	VMOVAPS      Y0, Y0
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
 	ADDQ         $0x000000c0, R14
 	DECQ         R9
 	JNZ          top
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32658,7 +32853,7 @@ mean:
 	VFMADD231PS  Y5, Y2, Y4
 	VSUBPS       Y0, Y4, Y2
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32670,10 +32865,12 @@ mean:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           derivatives
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32682,32 +32879,32 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y2
 	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y1
-	VBLENDVPS    Y2, Y3, Y1, Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VBLENDVPS    Y1, Y3, Y2, Y2
 	VBROADCASTSS 24(R10), Y3
 	VBROADCASTSS 20(R10), Y4
-	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y1
 	VBROADCASTSS 28(R10), Y3
-	VFMADD231PS  Y3, Y0, Y2
+	VFMADD231PS  Y3, Y0, Y1
 	VMOVUPS      6144(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
 	VMOVUPS      7168(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
-	VMULPS       Y2, Y0, Y0
-	VADDPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
 	VBROADCASTSS constants<>+32(SB), Y2
 	VPCMPGTD     Y1, Y2, Y1
@@ -32725,7 +32922,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11
