@@ -2174,8 +2174,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0     4096(AX)(DI*4)
-	PREFETCHT0     4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB         $0x04, (CX)(DI*1), X1, K1
 	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB       (CX)(DI*1), X0, K3
@@ -2444,8 +2450,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -2726,8 +2738,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -2988,8 +3006,14 @@ exponential:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0       4096(AX)(DI*4)
-	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB           $0x04, (CX)(DI*1), X1, K1
 	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB         (CX)(DI*1), X0, K3
@@ -3154,8 +3178,14 @@ exponential:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0       4096(AX)(DI*4)
-	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB           $0x04, (CX)(DI*1), X1, K1
 	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB         (CX)(DI*1), X0, K3
@@ -3429,8 +3459,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -3732,8 +3768,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -6308,10 +6350,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0     4096(AX)(R9*4)
-	PREFETCHT0     4096(BX)(R9*4)
-	PREFETCHT0     4160(AX)(R9*4)
-	PREFETCHT0     4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB         $0x04, (CX)(R9*1), X1, K1
 	VPCMPB         $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB       (CX)(R9*1), X0, K3
@@ -6607,10 +6657,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -6918,10 +6976,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -7209,10 +7275,18 @@ exponential:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0       4096(AX)(R9*4)
-	PREFETCHT0       4096(BX)(R9*4)
-	PREFETCHT0       4160(AX)(R9*4)
-	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB           $0x04, (CX)(R9*1), X1, K1
 	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB         (CX)(R9*1), X0, K3
@@ -7411,10 +7485,18 @@ exponential:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0       4096(AX)(R9*4)
-	PREFETCHT0       4096(BX)(R9*4)
-	PREFETCHT0       4160(AX)(R9*4)
-	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB           $0x04, (CX)(R9*1), X1, K1
 	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB         (CX)(R9*1), X0, K3
@@ -7722,10 +7804,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -8061,10 +8151,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -8368,6 +8466,12 @@ exponential:
 rest:
 	PREFETCHT0 4096(AX)(DI*4)
 	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB     $0x04, (CX)(DI*1), X1, K1
 	VPCMPB     $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB   (CX)(DI*1), X0, K3
@@ -8647,8 +8751,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0      4096(AX)(DI*4)
-	PREFETCHT0      4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(DI*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB        (CX)(DI*1), X0, K3
@@ -8950,8 +9060,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0      4096(AX)(DI*4)
-	PREFETCHT0      4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(DI*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB        (CX)(DI*1), X0, K3
@@ -9257,8 +9373,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0      4096(AX)(DI*4)
-	PREFETCHT0      4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(DI*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB        (CX)(DI*1), X0, K3
@@ -10173,10 +10295,16 @@ exponential:
 	MOVQ              R9, R8
 
 rest:
-	PREFETCHT0      4096(AX)(R8*4)
-	PREFETCHT0      4096(BX)(R8*4)
-	PREFETCHT0      4160(AX)(R8*4)
-	PREFETCHT0      4160(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	PREFETCHT0 4160(AX)(R8*4)
+	PREFETCHT0 4160(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(R8*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
 	VPCMPEQB        (CX)(R8*1), X0, K3
@@ -10500,10 +10628,16 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0      4096(AX)(R8*4)
-	PREFETCHT0      4096(BX)(R8*4)
-	PREFETCHT0      4160(AX)(R8*4)
-	PREFETCHT0      4160(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	PREFETCHT0 4160(AX)(R8*4)
+	PREFETCHT0 4160(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(R8*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
 	VPCMPEQB        (CX)(R8*1), X0, K3
@@ -10850,10 +10984,16 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0      4096(AX)(R8*4)
-	PREFETCHT0      4096(BX)(R8*4)
-	PREFETCHT0      4160(AX)(R8*4)
-	PREFETCHT0      4160(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	PREFETCHT0 4160(AX)(R8*4)
+	PREFETCHT0 4160(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(R8*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
 	VPCMPEQB        (CX)(R8*1), X0, K3
@@ -11204,10 +11344,16 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0      4096(AX)(R8*4)
-	PREFETCHT0      4096(BX)(R8*4)
-	PREFETCHT0      4160(AX)(R8*4)
-	PREFETCHT0      4160(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	PREFETCHT0 4160(AX)(R8*4)
+	PREFETCHT0 4160(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(R8*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
 	VPCMPEQB        (CX)(R8*1), X0, K3
@@ -11439,8 +11585,14 @@ turn:
 	VBROADCASTSS constants<>+0(SB), Z3
 
 rest:
-	PREFETCHT0       4096(DX)(SI*4)
-	PREFETCHT0       4160(DX)(SI*4)
+	PREFETCHT0 4096(DX)(SI*4)
+	PREFETCHT0 4160(DX)(SI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(SI*4)
+	PREFETCHT0 1088(BX)(SI*4)
+
+fetched:
 	VPCMPB           $0x04, (AX)(SI*1), X1, K1
 	VPCMPB           $0x04, 16(AX)(SI*1), X1, K2
 	VPCMPEQB         (AX)(SI*1), X0, K3
@@ -11525,8 +11677,14 @@ turn:
 	VBROADCASTSS 16(CX), Z5
 
 rest:
-	PREFETCHT0       4096(DX)(SI*4)
-	PREFETCHT0       4160(DX)(SI*4)
+	PREFETCHT0 4096(DX)(SI*4)
+	PREFETCHT0 4160(DX)(SI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(SI*4)
+	PREFETCHT0 1088(BX)(SI*4)
+
+fetched:
 	VPCMPB           $0x04, (AX)(SI*1), X1, K1
 	VPCMPB           $0x04, 16(AX)(SI*1), X1, K2
 	VPCMPEQB         (AX)(SI*1), X0, K3
@@ -11720,12 +11878,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(SI)(R9*4)
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(SI)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(SI)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -11953,12 +12117,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(SI)(R9*4)
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(SI)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(SI)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -20398,7 +20568,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -20598,7 +20773,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -20804,7 +20984,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -21010,7 +21195,12 @@ exponential:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -21133,7 +21323,12 @@ exponential:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -21319,7 +21514,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -21535,7 +21735,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -23644,8 +23849,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -23864,8 +24075,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -24090,8 +24307,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -24316,8 +24539,14 @@ exponential:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -24465,8 +24694,14 @@ exponential:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -24677,8 +24912,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -24919,8 +25160,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -25162,7 +25409,12 @@ exponential:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -25390,7 +25642,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -25645,7 +25902,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -25902,7 +26164,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -26624,8 +26891,13 @@ exponential:
 	MOVQ         R9, R8
 
 rest:
-	PREFETCHT0   4096(AX)(R8*4)
-	PREFETCHT0   4096(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -26916,8 +27188,13 @@ logarithm:
 	MOVQ         R9, R8
 
 rest:
-	PREFETCHT0   4096(AX)(R8*4)
-	PREFETCHT0   4096(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -27235,8 +27512,13 @@ logarithm:
 	MOVQ         R9, R8
 
 rest:
-	PREFETCHT0   4096(AX)(R8*4)
-	PREFETCHT0   4096(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -27556,8 +27838,13 @@ logarithm:
 	MOVQ         R9, R8
 
 rest:
-	PREFETCHT0   4096(AX)(R8*4)
-	PREFETCHT0   4096(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -27792,7 +28079,12 @@ turn:
 	CMOVQGT n+64(FP), DI
 
 rest:
-	PREFETCHT0   4096(DX)(SI*4)
+	PREFETCHT0 4096(DX)(SI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(SI*4)
+
+fetched:
 	VPMOVZXBD    (AX)(SI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -27861,7 +28153,12 @@ turn:
 	CMOVQGT n+64(FP), DI
 
 rest:
-	PREFETCHT0   4096(DX)(SI*4)
+	PREFETCHT0 4096(DX)(SI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(SI*4)
+
+fetched:
 	VPMOVZXBD    (AX)(SI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -27996,9 +28293,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(SI)(R9*4)
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -28165,9 +28467,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(SI)(R9*4)
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
