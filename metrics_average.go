@@ -54,8 +54,8 @@ func (c Confusions) Weighted(metric func(Confusion) float64) float64 {
 	return sum / weights
 }
 
-// CountDefined returns how many of values[n][k] are not NaN: of how many samples and
-// classes a mean speaks. It is MONAI's not_nans for reduction "none", added up.
+// CountDefined returns how many of values[n][k] are not NaN: how many samples n and classes
+// k a mean includes. It is the sum of MONAI's not_nans for reduction "none".
 func CountDefined(values [][]float64) int {
 	defined := 0
 	for _, classes := range values {

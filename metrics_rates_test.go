@@ -75,7 +75,7 @@ func TestRatesAreNaNWhereNothingIsMeasured(t *testing.T) {
 	}
 }
 
-// TestRatesLaws checks how the metrics hang together.
+// TestRatesLaws checks identities between the metrics.
 func TestRatesLaws(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
 	f1, err := afl.FBeta(1)

@@ -76,7 +76,8 @@ type Candidates struct {
 // probability, not 0, is at least a threshold. A candidate's confidence is the largest
 // probability in it.
 //
-// probabilities is slices×rows×columns or rows×columns, float32 or float64, and finite.
+// probabilities is slices×rows×columns or rows×columns, float32 or float64, and finite, of
+// at most 2³¹−1 voxels.
 // Numbers outside 0 to 1, which interpolation and sums over networks give, are taken as
 // they are; voxels that are not above 0 belong to no candidate. Thresholds are rounded to
 // the type of the probabilities. DynamicFast and Static number the candidates in row-major
@@ -89,6 +90,9 @@ func (e Extraction) Candidates(probabilities *tensor.Dense) (*Candidates, error)
 	p, shape, err := readFloats("probabilities", probabilities, -math.MaxFloat64, math.MaxFloat64, "a finite number")
 	if err != nil {
 		return nil, err
+	}
+	if len(p) > math.MaxInt32 {
+		return nil, refuse("shape of probabilities", probabilities.Shape(), "at most %d voxels", math.MaxInt32)
 	}
 	round := func(v float64) float64 { return v }
 	if probabilities.Dtype() == tensor.Float32 {

@@ -140,7 +140,7 @@ func TestGoldenCandidates(t *testing.T) {
 func TestGoldenMatching(t *testing.T) {
 	index, volumes, full := readGolden(t)
 	for _, g := range index.Cases {
-		m := Matching{MinOverlap: g.MinOverlap, CountSpareCandidates: !g.AllowUnmatched}
+		m := Matching{MinOverlap: g.MinOverlap, CountRedundantCandidates: !g.AllowUnmatched}
 		if g.Overlap == "DSC" {
 			m.Overlap = Dice
 		}

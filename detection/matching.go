@@ -11,7 +11,7 @@ import (
 	"github.com/x/afl/internal/matching"
 )
 
-// Overlap measures how far a candidate and a lesion coincide, from 0 to 1.
+// Overlap measures how much a candidate C and a lesion L coincide, from 0 to 1.
 type Overlap int
 
 const (
@@ -53,10 +53,10 @@ type Matching struct {
 	// above 0 and at most 1; 0 means 0.1.
 	MinOverlap float64
 	Confidence CaseConfidence
-	// CountSpareCandidates counts a candidate as a false positive that overlaps a lesion
-	// enough, while another candidate is matched with that lesion. By default such
-	// candidates are dropped.
-	CountSpareCandidates bool
+	// CountRedundantCandidates counts a candidate as a false positive that overlaps a
+	// lesion by at least MinOverlap, but is not matched, since another one found that
+	// lesion. By default such candidates are dropped.
+	CountRedundantCandidates bool
 	// CenterFit pads or crops a detection map of another shape than the label around
 	// its center, axis by axis, instead of refusing it. Challenge entries leave out
 	// border slices. (picai_eval does this, unasked, where the map has fewer slices.)
@@ -183,14 +183,14 @@ func (m Matching) entries(c candidateList, lesionRuns []components.Run, lesions 
 	candidateSizes := components.Sizes(c.runs, len(c.confidences))
 	lesionSizes := components.Sizes(lesionRuns, lesions)
 	var pairs []matching.Pair
-	var overlaps []float64                    // of the pairs
-	spare := make([]bool, len(c.confidences)) // candidates that overlap a lesion enough
+	var overlaps []float64                     // of the pairs
+	enough := make([]bool, len(c.confidences)) // candidates that overlap a lesion enough
 	matched := make([]bool, len(c.confidences))
 	for _, o := range components.Overlaps(lesionRuns, c.runs) {
 		i, j := o.A-1, o.B-1
 		if v := m.overlap(o.Voxels, candidateSizes[j], lesionSizes[i]); v >= m.MinOverlap {
 			pairs, overlaps = append(pairs, matching.Pair{Row: i, Column: j, Weight: 1 + v}), append(overlaps, v)
-			spare[j] = true
+			enough[j] = true
 		}
 	}
 	var entries []Entry
@@ -208,7 +208,7 @@ func (m Matching) entries(c candidateList, lesionRuns []components.Run, lesions 
 		entries = append(entries, Entry{Lesion: true})
 	}
 	for j, confidence := range c.confidences {
-		if !matched[j] && (m.CountSpareCandidates || !spare[j]) {
+		if !matched[j] && (m.CountRedundantCandidates || !enough[j]) {
 			entries = append(entries, Entry{Confidence: confidence})
 		}
 	}

@@ -23,9 +23,9 @@ func TestCase(t *testing.T) {
 	assert.InDelta(t, 0.5, c.Entries[0].Overlap, 1e-8, "the candidate of two voxels")
 	assert.Equal(t, Entry{Lesion: true, Confidence: 0.5, Overlap: c.Entries[0].Overlap}, c.Entries[0])
 	assert.Equal(t, Entry{Lesion: true}, c.Entries[1])
-	assert.Equal(t, Entry{Confidence: 0.25}, c.Entries[2], "the spare candidate is dropped")
+	assert.Equal(t, Entry{Confidence: 0.25}, c.Entries[2], "the redundant candidate is dropped")
 
-	c, err = Matching{CountSpareCandidates: true, Confidence: Bayesian}.Case("a", detected, label)
+	c, err = Matching{CountRedundantCandidates: true, Confidence: Bayesian}.Case("a", detected, label)
 	require.NoError(t, err)
 	assert.Equal(t, []Entry{{Confidence: 0.75}, {Confidence: 0.25}}, c.Entries[2:])
 	assert.InDelta(t, 1-0.5*0.25*0.75, c.Confidence, 1e-15)
