@@ -63,15 +63,10 @@ func newSpatialMask(name string, t *tensor.Dense) (*spatialMask, error) {
 	return m, err
 }
 
-// spatialShape returns the slices, rows and columns of a mask of rank 2 or 3; a
-// 2-D one has one slice.
+// spatialShape is [plan.SpatialShape] with this package's error.
 func spatialShape(name string, t *tensor.Dense) ([3]int, error) {
-	shape, axes := [3]int{1, 1, 1}, t.Dims()
-	if axes != 2 && axes != 3 {
-		return shape, refuse("shape of "+name, t.Shape(), "2 or 3 spatial axes")
-	}
-	copy(shape[3-axes:], t.Shape())
-	return shape, nil
+	shape, err := plan.SpatialShape(name, t)
+	return shape, public(err)
 }
 
 // checkSameShape refuses a prediction whose shape differs from the target's.

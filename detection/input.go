@@ -22,25 +22,15 @@ func public(err error) error {
 	return plan.Reword(err, func(r *plan.Refusal) error { return (*afl.ArgumentError)(r) })
 }
 
-// spatialShape returns the slices, rows and columns of a volume; an image has one slice.
-func spatialShape(name string, t *tensor.Dense) ([3]int, error) {
-	shape, axes := [3]int{1, 1, 1}, t.Dims()
-	if axes != 2 && axes != 3 {
-		return shape, refuse("shape of "+name, t.Shape(), "2 or 3 spatial axes")
-	}
-	copy(shape[3-axes:], t.Shape())
-	return shape, nil
-}
-
 // readFloats returns the elements of a float32 or float64 volume as float64, all of
 // which have to be in a range.
 func readFloats(name string, t *tensor.Dense, least, most float64, want string) ([]float64, [3]int, error) {
 	if err := plan.CheckReadable(name, t, tensor.Float32, tensor.Float64); err != nil {
 		return nil, [3]int{}, public(err)
 	}
-	shape, err := spatialShape(name, t)
+	shape, err := plan.SpatialShape(name, t)
 	if err != nil {
-		return nil, shape, err
+		return nil, shape, public(err)
 	}
 	values := make([]float64, t.Shape().TotalSize())
 	labels.Of(t.Data()).Float64s(values, 0)
@@ -57,9 +47,9 @@ func readMask(name string, t *tensor.Dense) ([]uint8, [3]int, error) {
 	if err := plan.CheckReadable(name, t, plan.LabelTypes...); err != nil {
 		return nil, [3]int{}, public(err)
 	}
-	shape, err := spatialShape(name, t)
+	shape, err := plan.SpatialShape(name, t)
 	if err != nil {
-		return nil, shape, err
+		return nil, shape, public(err)
 	}
 	mask := make([]uint8, t.Shape().TotalSize())
 	if nan := labels.Of(t.Data()).NonZero(mask, 0); nan >= 0 {

@@ -31,6 +31,17 @@ func CheckReadable(name string, t *tensor.Dense, types ...tensor.Dtype) error {
 	return CheckLayout(name, t, types...)
 }
 
+// SpatialShape returns the slices, rows and columns of a tensor with two or three axes,
+// and refuses others. With two axes it has one slice.
+func SpatialShape(name string, t *tensor.Dense) ([3]int, error) {
+	shape, axes := [3]int{1, 1, 1}, t.Dims()
+	if axes != 2 && axes != 3 {
+		return shape, Refuse("shape of "+name, t.Shape(), "2 or 3 spatial axes")
+	}
+	copy(shape[3-axes:], t.Shape())
+	return shape, nil
+}
+
 // CheckLayout refuses tensors that are not contiguous and row-major, and types
 // other than the given ones.
 func CheckLayout(name string, t *tensor.Dense, types ...tensor.Dtype) error {
