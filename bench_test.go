@@ -62,7 +62,7 @@ func openGPUBatch(b *testing.B, batch *workload.Batch) *gpu.Batch {
 	}
 	b.Cleanup(func() { require.NoError(b, g.Close()) })
 	fmt.Printf("gpu: %v\n", g.Device())
-	onGPU, err := g.NewBatch(batch.Logits, batch.Labels)
+	onGPU, err := g.NewBatch(batch.Logits, batch.Labels, nil)
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, onGPU.Release()) })
 	return onGPU
@@ -79,7 +79,7 @@ func BenchmarkMetric(b *testing.B) {
 	}
 	b.Run("metric=counts", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := afl.CountLogits(afl.Argmax, batch.Logits, batch.Labels); err != nil {
+			if _, err := afl.CountLogits(afl.Argmax, batch.Logits, batch.Labels, afl.IgnoreIndex{}); err != nil {
 				b.Fatal(err)
 			}
 		}

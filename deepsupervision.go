@@ -9,6 +9,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/labels"
+	"github.com/x/afl/internal/plan"
 )
 
 // DeepSupervision evaluates a loss on several outputs of a network, of which the
@@ -231,7 +232,7 @@ func resampleNearest(name string, t, output *tensor.Dense) (*tensor.Dense, error
 	if slices.Contains(t.Shape(), 0) {
 		return nil, refuse("shape of "+name, t.Shape(), "no axis of size 0")
 	}
-	if err := checkLayout(name, t, labelTypes...); err != nil {
+	if err := checkLayout(name, t, plan.LabelTypes...); err != nil {
 		return nil, err
 	}
 	shape := append(slices.Clone(t.Shape()[:lead]), space...)

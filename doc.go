@@ -50,24 +50,33 @@
 // Values and gradients come from the logits in stable form, never from clipped
 // probabilities: they are finite for every float32 logit that is finite, and
 // for float64 logits up to 1e300 (an element of an un-reduced loss too large for
-// the logits' type is stored as infinite). What NaN and infinite logits give is
-// unspecified. On the CPU arithmetic is of the logits' type, and float64 where float32
-// would overflow; exp and log are within one unit in the last place. On a GPU it is
-// float64, or float32 for the common calls with float32 (or half precision) logits.
-// Sums over the voxels are float64 all the same. They are made in a fixed order, so a
-// result has the same bits for any number of threads and with any vector instructions or
-// none; on the CPU also on any of amd64, arm64, 386, s390x, ppc64le and WebAssembly, but
-// for [FocalTversky], which takes math.Pow.
+// the logits' type is stored as infinite). Logits are not checked, which would cost a pass
+// over them. A logit that is NaN, of a voxel that counts and a channel that is included,
+// makes the value NaN, and with it entries of the gradient; what infinite logits give is
+// unspecified. So look at the value after each step, and where it is NaN or infinite find
+// the cause by [CheckFinite] on the logits, or call it before the loss where the network
+// is not to be trusted.
+//
+// Arithmetic is of the logits' type, float32 for half precision logits, and float64 where
+// float32 would overflow; on the CPU exp and log are within one unit in the last place.
+// Sums over the voxels are float64 all the same, as are the statistics of soft target maps,
+// which A-FL needs. Sums are made in a fixed order, so a result has the same bits for any
+// number of threads and with any vector instructions or none; on the CPU also on any of
+// amd64, arm64, 386, s390x, ppc64le and WebAssembly, but for [FocalTversky], which takes
+// math.Pow.
 //
 // # Metrics
 //
-// [CountLogits] and [CountMasks] count true and false positives and negatives,
-// from which come Dice, IoU, sensitivity, specificity and precision
-// ([Confusion]) and their means ([Confusions.Mean]). [Predict] makes masks from logits,
-// [ClassMask] takes one class of one sample out of them, and two such masks give
-// [NewSurfaceDistances] (the Hausdorff distance at any percentile, the average surface
-// distance and the surface Dice, in the units of the spacing), [VoxelSetHausdorff] and
-// [CompareLesions], whose criterion says which lesions match. [TInterval],
+// [CountLogits], which takes the loss's ignore index, and [CountMasks] count true and
+// false positives and negatives, from which come Dice, IoU, sensitivity, specificity,
+// precision and the other metrics of a [Confusion], and their averages over samples and
+// classes ([Confusions]). [Predict] makes masks from logits, [ClassMask] takes one class of
+// one sample out of them, and two such masks give [NewSurfaceDistances] (the Hausdorff
+// distance at any percentile, the average surface distance and the surface Dice, in the
+// units of the spacing, over surface voxels), [NewSurfaceElementDistances] (the same over
+// the surface's area), [VoxelSetHausdorff] and [CompareLesions], whose criterion says which
+// lesions match. Package github.com/x/afl/detection scores lesion candidates with their
+// confidences over a data set. [TInterval],
 // [Wilcoxon] and [WilcoxonPaired] compare scores over cases. [SoftDice] and
 // [SoftIoU] are what the paper's code reports while it trains.
 //

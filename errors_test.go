@@ -2,8 +2,8 @@ package afl_test
 
 import (
 	"errors"
-	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -154,30 +154,151 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// The losses of TestNilLosses have their Eval from what they embed.
+type (
+	embedsPointer   struct{ *afl.Dice }
+	embedsInterface struct{ afl.Loss }
+	embedsTwice     struct{ embedsPointer }
+)
+
+// TestNilLosses passes nil pointers and interfaces in every place that takes a loss.
+func TestNilLosses(t *testing.T) {
+	shape := []int{1, 2, 3, 4}
+	logits, target := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
+	for want, l := range map[string]afl.Loss{
+		"nil":             nil,
+		"a nil *afl.Dice": (*afl.Dice)(nil), "a nil *afl.AdaptiveFocal": (*afl.AdaptiveFocal)(nil), "a nil *afl.Sum": (*afl.Sum)(nil),
+		"a nil *afl.Compound[":                                      (*afl.Compound[afl.Focal, afl.Dice])(nil),
+		"a nil *afl_test.embedsInterface":                           (*embedsInterface)(nil),
+		"a afl_test.embedsPointer that embeds a nil *afl.Dice":      embedsPointer{},
+		"a *afl_test.embedsPointer that embeds a nil *afl.Dice":     &embedsPointer{},
+		"a afl_test.embedsTwice that embeds a nil *afl.Dice":        embedsTwice{},
+		"a afl_test.embedsInterface that embeds a nil afl.Loss":     embedsInterface{},
+		"a afl_test.embedsInterface that embeds a nil *afl.Focal":   embedsInterface{(*afl.Focal)(nil)},
+		"a afl_test.embedsInterface that embeds a nil *afl.Tversky": embedsInterface{&embedsInterface{(*afl.Tversky)(nil)}},
+	} {
+		for argument, evaluate := range map[string]func() error{
+			"loss":          func() error { _, err := afl.Value(l, logits, target); return err },
+			"loss ":         func() error { _, _, err := afl.Grad(l, logits, target); return err },
+			"Terms[0].Loss": func() error { _, err := afl.NewSum(afl.Term{Weight: 1, Loss: l}).Eval(logits, target, nil); return err },
+			"Terms[1].Loss": func() error {
+				sum := afl.NewSum(afl.Term{Weight: 1, Loss: afl.NewDice()}, afl.Term{Weight: 1, Loss: l})
+				_, err := afl.Value(afl.NewSum(afl.Term{Weight: 1, Loss: sum}), logits, target)
+				return err
+			},
+			"Loss":   func() error { _, err := afl.NewDeepSupervision(l).Value([]*tensor.Dense{logits}, target); return err },
+			"loss  ": func() error { _, err := afl.SetOptions(l, func(*afl.Options) {}); return err },
+		} {
+			var refused *afl.ArgumentError
+			require.ErrorAs(t, evaluate(), &refused, want)
+			assert.Equal(t, strings.TrimSpace(argument), refused.Argument, want)
+			assert.Contains(t, refused.Got, want)
+			assert.Equal(t, "a Loss", refused.Want)
+		}
+	}
+	// What embeds a loss that is there is one.
+	for _, l := range []afl.Loss{embedsInterface{afl.NewDice()}, &embedsInterface{&embedsInterface{afl.NewDice()}}} {
+		got, err := afl.Value(l, logits, target)
+		require.NoError(t, err)
+		want, err := afl.Value(afl.NewDice(), logits, target)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+}
+
+// TestNilTensors passes nil, and tensors without an engine, in every place that takes one.
+func TestNilTensors(t *testing.T) {
+	shape := []int{1, 2, 3, 4}
+	logits, target := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
+	mask := losstest.Bytes([]int{3, 4}, func(i int) uint8 { return uint8(i % 2) })
+	none := afl.IgnoreIndex{}
+	for _, bad := range []*tensor.Dense{nil, new(tensor.Dense)} {
+		for name, f := range map[string]func() error{
+			"logits":       func() error { _, err := afl.NewDice().Eval(bad, target, nil); return err },
+			"target":       func() error { _, err := afl.NewDice().Eval(logits, bad, nil); return err },
+			"Value logits": func() error { _, err := afl.Value(afl.NewDice(), bad, target); return err },
+			"Value target": func() error { _, err := afl.Value(afl.NewDice(), logits, bad); return err },
+			"Grad":         func() error { _, _, err := afl.Grad(afl.NewDice(), bad, target); return err },
+			"Sum": func() error {
+				_, err := afl.NewSum(afl.Term{Weight: 1, Loss: afl.NewDice()}).Eval(bad, target, nil)
+				return err
+			},
+			"Parameters":    func() error { _, err := afl.NewAdaptiveFocal().Parameters(bad, target); return err },
+			"Parameters of": func() error { _, err := afl.NewAdaptiveFocal().Parameters(logits, bad); return err },
+			"outputs": func() error {
+				_, err := afl.NewDeepSupervision(afl.NewDice()).Value([]*tensor.Dense{bad}, target)
+				return err
+			},
+			"label": func() error {
+				_, err := afl.NewDeepSupervision(afl.NewDice()).Value([]*tensor.Dense{logits}, bad)
+				return err
+			},
+			"Grad of outputs": func() error {
+				_, _, err := afl.NewDeepSupervision(afl.NewDice()).Grad([]*tensor.Dense{logits, bad}, target)
+				return err
+			},
+			"StatsOf":          func() error { _, err := afl.StatsOf(bad, none); return err },
+			"StatsOfClasses":   func() error { _, err := afl.StatsOfClasses(bad, 2, none); return err },
+			"Magnitude":        func() error { _, err := afl.GradientMagnitude(bad); return err },
+			"SoftDice":         func() error { _, err := afl.SoftDice(bad, target, true, none); return err },
+			"SoftIoU":          func() error { _, err := afl.SoftIoU(logits, bad, true, none); return err },
+			"CountLogits":      func() error { _, err := afl.CountLogits(afl.Argmax, bad, target, none); return err },
+			"CountLogits of":   func() error { _, err := afl.CountLogits(afl.Argmax, logits, bad, none); return err },
+			"CountLabels":      func() error { _, err := afl.CountLabels(2, bad, target, none); return err },
+			"CountLabels of":   func() error { _, err := afl.CountLabels(2, target, bad, none); return err },
+			"CountMasks":       func() error { _, err := afl.CountMasks(bad, target); return err },
+			"CountMasks of":    func() error { _, err := afl.CountMasks(target, bad); return err },
+			"Predict":          func() error { _, err := afl.Predict(afl.Argmax, bad); return err },
+			"ClassMask":        func() error { _, err := afl.ClassMask(bad, 2, 0, 1); return err },
+			"CheckFinite":      func() error { return afl.CheckFinite(bad) },
+			"SurfaceDistances": func() error { _, err := afl.NewSurfaceDistances(mask, bad, []float64{1, 1}); return err },
+			"Hausdorff":        func() error { _, err := afl.VoxelSetHausdorff(bad, mask, []float64{1, 1}); return err },
+			"Components":       func() error { _, _, err := afl.Components(bad, afl.Connectivity4); return err },
+			"Lesions":          func() error { _, err := afl.CompareLesions(bad, mask, afl.Connectivity4, afl.Touch()); return err },
+			"Lesions of":       func() error { _, err := afl.CompareLesions(mask, bad, afl.Connectivity4, afl.Touch()); return err },
+		} {
+			var refused *afl.ArgumentError
+			assert.NotPanics(t, func() { assert.ErrorAs(t, f(), &refused, name) }, name)
+		}
+	}
+	// Optional tensors that are nil are as if they were not given; others are refused.
+	want, err := afl.Value(afl.NewDice(), logits, target)
+	require.NoError(t, err)
+	got, err := afl.Value(afl.NewDice(), logits, target, afl.WithVoxelWeight(nil), afl.WithUpstream(nil))
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	bad := new(tensor.Dense)
+	unreduced := afl.NewFocal()
+	unreduced.Reduction = afl.ReduceNone
+	_, err = afl.Value(afl.NewDice(), logits, target, afl.WithVoxelWeight(bad))
+	assert.ErrorContains(t, err, "engine of voxel weight is")
+	_, err = unreduced.Eval(logits, target, nil, afl.WithUpstream(bad))
+	assert.ErrorContains(t, err, "engine of upstream is")
+	_, err = afl.GradInto(afl.NewDice(), logits, target, bad)
+	assert.ErrorContains(t, err, "engine of grad is")
+}
+
 func TestRefusalsOfHelpers(t *testing.T) {
 	shape := []int{1, 2, 3, 4}
 	logits, target := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
 	_, err := afl.Value(nil, logits, target)
 	assert.ErrorContains(t, err, "loss is nil")
-	for _, l := range []afl.Loss{(*afl.Dice)(nil), (*afl.AdaptiveFocal)(nil), (*afl.Sum)(nil)} {
-		_, err = afl.Value(l, logits, target)
-		assert.ErrorContains(t, err, fmt.Sprintf("loss is a nil %T, want a Loss", l))
-		_, err = afl.Value(afl.NewSum(afl.Term{Weight: 1, Loss: l}), logits, target)
-		assert.ErrorContains(t, err, "Terms[0].Loss is a nil")
-	}
+	three := losstest.RandomLogits(tensor.Float32, []int{1, 3, 3, 4}, 1)
+	_, err = afl.Value(afl.NewAdaptiveFocal(), three, target)
+	assert.EqualError(t, err, "afl: channels of logits is 3, want 2 in the released form (FormMulticlass takes any number)")
+	_, err = afl.Value(afl.NewAdaptiveFocalPaper(), three, target)
+	assert.EqualError(t, err, "afl: channels of logits is 3, want 1 or 2 in the paper form (FormMulticlass takes any number)")
 	two := afl.NewTversky()
 	two.Alpha, two.Beta = 0, 0
 	_, err = afl.Value(two, logits, target)
 	assert.EqualError(t, err, "afl: Alpha and Beta are 0 and 0, want at least one above 0: the loss would not depend on the errors")
-	_, err = afl.StatsOfClasses(losstest.Bytes([]int{2, 2}, func(int) uint8 { return 3 }), 3)
+	_, err = afl.StatsOfClasses(losstest.Bytes([]int{2, 2}, func(int) uint8 { return 3 }), 3, afl.IgnoreIndex{})
 	assert.EqualError(t, err, "afl: label at sample 0, voxel 0 is 3, want a class index from 0 to 2")
-	_, err = afl.StatsOf(target, afl.Ignore(1), afl.Ignore(2))
-	assert.ErrorContains(t, err, "number of ignore is 2")
 	_, err = afl.StatsOf(target, afl.IgnoreIndex{Index: 255})
 	assert.ErrorContains(t, err, "IgnoreIndex is index 255 without Set")
 	_, err = afl.CountLogits(afl.Argmax, logits, target, afl.IgnoreIndex{Index: 255})
 	assert.ErrorContains(t, err, "IgnoreIndex is index 255 without Set")
-	good, err := afl.StatsOf(losstest.Bytes([]int{4, 4}, func(i int) uint8 { return uint8(i / 8) }))
+	good, err := afl.StatsOf(losstest.Bytes([]int{4, 4}, func(i int) uint8 { return uint8(i / 8) }), afl.IgnoreIndex{})
 	require.NoError(t, err)
 	for name, set := range map[string]func(*afl.LabelStats){
 		"Foreground": func(s *afl.LabelStats) { s.Foreground = 17 }, "GammaVa": func(s *afl.LabelStats) { s.GammaVa = 0.7 },
@@ -191,7 +312,7 @@ func TestRefusalsOfHelpers(t *testing.T) {
 	}
 	_, err = afl.Value(afl.NewAdaptiveFocal(), logits, target, afl.WithStats(good))
 	assert.NoError(t, err)
-	_, err = afl.StatsOfClasses(losstest.Bytes([]int{2, 2}, func(int) uint8 { return 0 }), 1)
+	_, err = afl.StatsOfClasses(losstest.Bytes([]int{2, 2}, func(int) uint8 { return 0 }), 1, afl.IgnoreIndex{})
 	assert.ErrorContains(t, err, "classes is 1, want at least 2")
 	none := afl.NewFocal()
 	none.Reduction = afl.ReduceNone
@@ -201,12 +322,16 @@ func TestRefusalsOfHelpers(t *testing.T) {
 	assert.ErrorContains(t, err, "logits is nil")
 	_, _, err = afl.Grad(afl.NewFocal(), logits, losstest.Bytes([]int{1, 3, 4}, func(int) uint8 { return 2 }))
 	assert.ErrorContains(t, err, "target at sample 0, voxel 0 is 2")
-	_, err = afl.StatsOf(nil)
+	_, err = afl.StatsOf(nil, afl.IgnoreIndex{})
 	assert.ErrorContains(t, err, "label is nil")
-	_, err = afl.StatsOf(logits)
+	_, err = afl.StatsOf(tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]float32{0, 3, 0.5, 0})), afl.IgnoreIndex{})
+	assert.EqualError(t, err, "afl: label at sample 0, voxel 2 is 0.5, want a whole number of at least 0")
+	_, err = afl.StatsOf(tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]int8{0, 3, -1, 0})), afl.Ignore(-2))
+	assert.EqualError(t, err, "afl: label at sample 0, voxel 2 is -1, want a whole number of at least 0, or the ignored -2")
+	_, err = afl.StatsOf(logits, afl.IgnoreIndex{})
 	assert.ErrorContains(t, err, "shape of label is (1, 2, 3, 4)")
 	_, err = afl.GradientMagnitude(tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]int8{0, 1, -1, 0})))
 	assert.ErrorContains(t, err, "label at sample 0, voxel 2 is -1")
-	_, err = afl.SoftDice(nil, target, true)
+	_, err = afl.SoftDice(nil, target, true, afl.IgnoreIndex{})
 	assert.ErrorContains(t, err, "logits is nil")
 }

@@ -73,7 +73,7 @@ func ExampleStatsOf() {
 		0, 1, 1, 0,
 		0, 0, 0, 0,
 	}))
-	s, err := afl.StatsOf(label)
+	s, err := afl.StatsOf(label, afl.IgnoreIndex{})
 	if err != nil {
 		panic(err)
 	}

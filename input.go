@@ -131,19 +131,9 @@ func engineName(e tensor.Engine) string {
 	return fmt.Sprintf("%T", e)
 }
 
-// checkLayout refuses tensors that are not contiguous and row-major, and types
-// other than the given ones.
+// checkLayout is [plan.CheckLayout] with this package's error.
 func checkLayout(name string, t *tensor.Dense, types ...tensor.Dtype) error {
-	if !slices.Contains(types, t.Dtype()) {
-		return refuse("type of "+name, t.Dtype(), "one of %v", types)
-	}
-	if t.Shape().TotalSize() > 0 && t.MemSize() == 0 {
-		return refuse(name, "a tensor without memory (released already?)", "one with memory")
-	}
-	if t.IsMasked() && t.Shape().TotalSize() > 0 {
-		return refuse(name, "a masked tensor", "one without a mask (use an ignore index or a voxel weight)")
-	}
-	return public(plan.CheckRowMajor(name, t))
+	return public(plan.CheckLayout(name, t, types...))
 }
 
 // checkTensor checks layout, type and engine of a tensor that goes with the
@@ -163,19 +153,13 @@ func (in *input) checkTensor(name string, t *tensor.Dense, types ...tensor.Dtype
 	return checkLayout(name, t, types...)
 }
 
-// labelTypes are the types a target may have.
-var labelTypes = []tensor.Dtype{
-	tensor.Uint8, tensor.Int8, tensor.Int16, tensor.Uint16, tensor.Int32, tensor.Uint32,
-	tensor.Int64, tensor.Uint64, tensor.Int, tensor.Uint, tensor.Bool, tensor.Float32, tensor.Float64,
-}
-
 func isFloat(dt tensor.Dtype) bool { return dt == tensor.Float32 || dt == tensor.Float64 }
 
 func (in *input) checkTarget(target *tensor.Dense, ignore IgnoreIndex, binarize bool) (plan.Target, error) {
 	if target == nil {
 		return plan.Target{}, refuse("target", "nil", "a tensor")
 	}
-	if err := in.checkTensor("target", target, labelTypes...); err != nil {
+	if err := in.checkTensor("target", target, plan.LabelTypes...); err != nil {
 		return plan.Target{}, err
 	}
 	if err := ignore.check(); err != nil {

@@ -18,6 +18,10 @@ import (
 //
 // A loss defined in another package implements Eval. It reads its optional arguments
 // with [NewEvalConfig], and may evaluate other losses and pass the options on to them.
+//
+// A nil pointer to a loss is refused by every function that takes a Loss, and so is a loss
+// that embeds one, or a nil Loss, at any depth. Only its own Eval, a method of a value,
+// panics as in all of Go.
 type Loss interface {
 	// Eval returns L(logits, target): a float64 scalar, or what [ReduceNone]
 	// describes. Where grad is not nil it also stores ∂L/∂logits in it, in every
@@ -101,13 +105,45 @@ func evalScalar(argument string, l Loss, logits, target, grad *tensor.Dense, opt
 	return v, nil
 }
 
-// checkLoss refuses nil, also a nil pointer to a loss, whose methods would panic.
+// checkLoss refuses nil, also a nil pointer to a loss, and a loss that embeds one or a nil
+// interface and so may have its Eval from there: their methods would panic.
 func checkLoss(argument string, l Loss) error {
 	if l == nil {
 		return refuse(argument, "nil", "a Loss")
 	}
-	if v := reflect.ValueOf(l); v.Kind() == reflect.Pointer && v.IsNil() {
+	v := reflect.ValueOf(l)
+	if v.Kind() == reflect.Pointer && v.IsNil() {
 		return refuse(argument, fmt.Sprintf("a nil %T", l), "a Loss")
+	}
+	if embedded := nilEmbedded(v); embedded != nil {
+		return refuse(argument, fmt.Sprintf("a %T that embeds a nil %v", l, embedded), "a Loss")
+	}
+	return nil
+}
+
+// nilEmbedded returns the type of a nil pointer or interface that is a Loss and embedded
+// in v, at any depth, or nil.
+func nilEmbedded(v reflect.Value) reflect.Type {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range v.NumField() {
+		field, of := v.Field(i), v.Type().Field(i)
+		if !of.Anonymous || !of.Type.Implements(reflect.TypeFor[Loss]()) {
+			continue
+		}
+		if k := field.Kind(); (k == reflect.Pointer || k == reflect.Interface) && field.IsNil() {
+			return of.Type
+		}
+		if field.Kind() == reflect.Interface && field.Elem().Kind() == reflect.Pointer && field.Elem().IsNil() {
+			return field.Elem().Type()
+		}
+		if embedded := nilEmbedded(field); embedded != nil {
+			return embedded
+		}
 	}
 	return nil
 }

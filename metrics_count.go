@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/labels"
+	"github.com/x/afl/internal/plan"
 )
 
 // CountLogits makes masks of logits by a prediction rule and compares them, class by
@@ -20,13 +21,15 @@ import (
 //     that holds whole numbers, from 0 to C−1 (0 or 1 where C = 1);
 //   - one 0/1 map per channel, N×C×space, of any of these types.
 //
-// Voxels whose class index is one of ignore are left out of every count.
+// Voxels whose class index is ignore are left out of every count. It is the IgnoreIndex of
+// the loss that the network was trained with; the zero value, IgnoreIndex{}, ignores
+// nothing, and is the only one for maps.
 //
 // The result has N samples of K classes: K = C for [Argmax] and
 // [SigmoidPerChannel], and one, the foreground, for [SigmoidChannel1]. A logit that
 // is NaN, a class index out of range, and a value other than 0 and 1 in a map are
 // errors.
-func CountLogits(rule PredictionRule, logits, target *tensor.Dense, ignore ...IgnoreIndex) (Confusions, error) {
+func CountLogits(rule PredictionRule, logits, target *tensor.Dense, ignore IgnoreIndex) (Confusions, error) {
 	p, err := newPredictor(rule, logits)
 	if err != nil {
 		return nil, err
@@ -68,16 +71,16 @@ func CountLogits(rule PredictionRule, logits, target *tensor.Dense, ignore ...Ig
 
 // CountLabels compares two label maps of equal shape, N×space or N×1×space, class by
 // class. Labels are of any integer type, bool, or a float type that holds whole
-// numbers, from 0 to classes−1; classes is 2 to 256. Voxels whose target is one of
-// ignore are left out of every count. A label out of range is an error.
-func CountLabels(classes int, prediction, target *tensor.Dense, ignore ...IgnoreIndex) (Confusions, error) {
+// numbers, from 0 to classes−1; classes is 2 to 256. Voxels whose target is ignore are
+// left out of every count, as in [CountLogits]. A label out of range is an error.
+func CountLabels(classes int, prediction, target *tensor.Dense, ignore IgnoreIndex) (Confusions, error) {
 	if classes < 2 || classes > maxChannels {
 		return nil, refuse("classes", classes, "2 to %d", maxChannels)
 	}
-	if err := checkReadable("prediction", prediction, labelTypes...); err != nil {
+	if err := checkReadable("prediction", prediction, plan.LabelTypes...); err != nil {
 		return nil, err
 	}
-	if err := checkReadable("target", target, labelTypes...); err != nil {
+	if err := checkReadable("target", target, plan.LabelTypes...); err != nil {
 		return nil, err
 	}
 	if err := checkSameShape(prediction, target); err != nil {
@@ -89,7 +92,7 @@ func CountLabels(classes int, prediction, target *tensor.Dense, ignore ...Ignore
 	}
 	samples := shape[0]
 	voxels := shape.TotalSize() / samples
-	p, err := newLabelMasks("prediction", prediction, voxels, classes, nil)
+	p, err := newLabelMasks("prediction", prediction, voxels, classes, IgnoreIndex{})
 	if err != nil {
 		return nil, err
 	}
@@ -174,8 +177,8 @@ type labelMasks struct {
 	classes          labels.Classes // the class indices, or the values of a map
 }
 
-func newTargetMasks(target *tensor.Dense, samples, channels int, spatial tensor.Shape, ignore []IgnoreIndex) (*labelMasks, error) {
-	if err := checkReadable("target", target, labelTypes...); err != nil {
+func newTargetMasks(target *tensor.Dense, samples, channels int, spatial tensor.Shape, ignore IgnoreIndex) (*labelMasks, error) {
+	if err := checkReadable("target", target, plan.LabelTypes...); err != nil {
 		return nil, err
 	}
 	shape := target.Shape()
@@ -189,7 +192,7 @@ func newTargetMasks(target *tensor.Dense, samples, channels int, spatial tensor.
 	if indices {
 		return newLabelMasks("target", target, voxels, max(channels, 2), ignore)
 	}
-	if slices.ContainsFunc(ignore, func(i IgnoreIndex) bool { return i.Set }) {
+	if ignore != (IgnoreIndex{}) {
 		return nil, refuse("ignore", ignore, "none, as the target holds maps, not class indices")
 	}
 	reader, err := newReader("target", target)
@@ -202,19 +205,17 @@ func newTargetMasks(target *tensor.Dense, samples, channels int, spatial tensor.
 	}, nil
 }
 
-func newLabelMasks(name string, t *tensor.Dense, voxels, classes int, ignore []IgnoreIndex) (*labelMasks, error) {
+func newLabelMasks(name string, t *tensor.Dense, voxels, classes int, ignore IgnoreIndex) (*labelMasks, error) {
 	reader, err := newReader(name, t)
 	if err != nil {
 		return nil, err
 	}
 	m := &labelMasks{name: name, reader: reader, channels: 1, voxels: voxels, classes: labels.Classes{Limit: int32(classes)}}
-	for _, i := range ignore {
-		if err := i.check(); err != nil {
-			return nil, err
-		}
-		if i.Set {
-			m.classes.Ignore = append(m.classes.Ignore, i.Index)
-		}
+	if err := ignore.check(); err != nil {
+		return nil, err
+	}
+	if ignore.Set {
+		m.classes.Ignore = []int64{ignore.Index}
 	}
 	return m, nil
 }

@@ -18,7 +18,7 @@ func ExampleCountLogits() {
 		0, 1, 1,
 		1, 1, 0,
 	}))
-	counts, err := afl.CountLogits(afl.Argmax, logits, target)
+	counts, err := afl.CountLogits(afl.Argmax, logits, target, afl.IgnoreIndex{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -8,29 +8,17 @@ import (
 
 	"github.com/x/afl/internal/labels"
 	"github.com/x/afl/internal/parallel"
+	"github.com/x/afl/internal/plan"
 )
 
-// checkReadable refuses a tensor unless its elements can be read in order from Go
-// memory and have one of the types. A slice along the first axis is readable.
+// checkReadable is [plan.CheckReadable] with this package's error.
 func checkReadable(name string, t *tensor.Dense, types ...tensor.Dtype) error {
-	if t == nil {
-		return refuse(name, "nil", "a tensor")
-	}
-	if !t.IsNativelyAccessible() {
-		return refuse("memory of "+name, "not accessible from Go", "Go memory (copy the tensor from the device)")
-	}
-	if t.Dims() == 0 {
-		return refuse("shape of "+name, "that of a scalar or of no tensor at all", "at least one axis")
-	}
-	if slices.Contains(t.Shape(), 0) {
-		return refuse("shape of "+name, t.Shape(), "no axis of size 0")
-	}
-	return checkLayout(name, t, types...)
+	return public(plan.CheckReadable(name, t, types...))
 }
 
 // newReader returns a reader for a mask or a label tensor.
 func newReader(name string, t *tensor.Dense) (labels.Reader, error) {
-	if err := checkReadable(name, t, labelTypes...); err != nil {
+	if err := checkReadable(name, t, plan.LabelTypes...); err != nil {
 		return nil, err
 	}
 	return labels.Of(t.Data()), nil

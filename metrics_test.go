@@ -158,7 +158,7 @@ func TestGoldenHardMetrics(t *testing.T) {
 				"float32": tensor.New(tensor.WithShape(g.Shape...), tensor.WithBacking(g.Float32())),
 			}
 			for name, x := range logits {
-				counts, err := CountLogits(rule, x, target)
+				counts, err := CountLogits(rule, x, target, IgnoreIndex{})
 				require.NoError(t, err)
 				checkConfusions(t, c, counts, name)
 			}
@@ -193,7 +193,7 @@ func TestGoldenHardMetrics(t *testing.T) {
 						}
 					}
 				}
-				labels, err := CountLabels(p.Shape[1], got, target)
+				labels, err := CountLabels(p.Shape[1], got, target, IgnoreIndex{})
 				require.NoError(t, err)
 				checkConfusions(t, c, labels, "labels")
 			} else {
@@ -322,11 +322,11 @@ func TestCountLogitsAgainstDefinition(t *testing.T) {
 			shapes := [][]int{append([]int{samples}, test.space...), append([]int{samples, 1}, test.space...)}
 			for i, y := range labelTensors(target, ignored == 99) {
 				require.NoError(t, y.Reshape(shapes[i%2]...))
-				var ignore []IgnoreIndex
+				var ignore IgnoreIndex
 				if ignored == 99 {
-					ignore = []IgnoreIndex{{}, {Set: true, Index: 99}, {Set: true, Index: math.MaxInt64}}
+					ignore = Ignore(99)
 				}
-				got, err := CountLogits(test.rule, x, y, ignore...)
+				got, err := CountLogits(test.rule, x, y, ignore)
 				require.NoError(t, err)
 				require.Equal(t, want, got, "%v %v target %v", test.rule, test.space, y.Dtype())
 			}
@@ -382,7 +382,7 @@ func TestCountLogitsTakesMaps(t *testing.T) {
 	require.NoError(t, y.Reshape(samples, h, w))
 	m := tensor.New(tensor.WithShape(samples, channels, h, w), tensor.WithBacking(maps))
 	for _, rule := range []PredictionRule{Argmax, SigmoidPerChannel} {
-		want, err := CountLogits(rule, x, y)
+		want, err := CountLogits(rule, x, y, IgnoreIndex{})
 		require.NoError(t, err)
 		got, err := CountLogits(rule, x, m, IgnoreIndex{})
 		require.NoError(t, err)
@@ -391,10 +391,10 @@ func TestCountLogitsTakesMaps(t *testing.T) {
 	_, err := CountLogits(Argmax, x, m, IgnoreIndex{Set: true, Index: 255})
 	requireRefused(t, err, "ignore")
 	maps[5] = 0.5
-	_, err = CountLogits(Argmax, x, m)
+	_, err = CountLogits(Argmax, x, m, IgnoreIndex{})
 	requireRefused(t, err, "target")
 	maps[5] = 2
-	_, err = CountLogits(Argmax, x, m)
+	_, err = CountLogits(Argmax, x, m, IgnoreIndex{})
 	requireRefused(t, err, "target in channel 0 of sample 0 at voxel 5")
 }
 
@@ -549,9 +549,9 @@ func TestLabelsOutOfRangeAreRefused(t *testing.T) {
 		tensor.New(shape, tensor.WithBacking([]float64{0, 1, 1e300})),
 		tensor.New(shape, tensor.WithBacking([]float64{0, 1, math.Inf(-1)})),
 	} {
-		_, err := CountLogits(Argmax, x, y)
+		_, err := CountLogits(Argmax, x, y, IgnoreIndex{})
 		requireRefused(t, err, "target")
-		_, err = CountLabels(2, y, y)
+		_, err = CountLabels(2, y, y, IgnoreIndex{})
 		requireRefused(t, err, "prediction")
 	}
 }
@@ -559,25 +559,25 @@ func TestLabelsOutOfRangeAreRefused(t *testing.T) {
 func TestCountRefusesBadInput(t *testing.T) {
 	x := tensor.New(tensor.WithShape(1, 2, 3, 4), tensor.WithBacking(make([]float32, 24)))
 	y := tensor.New(tensor.WithShape(1, 3, 4), tensor.WithBacking(make([]uint8, 12)))
-	_, err := CountLogits(Argmax, nil, y)
+	_, err := CountLogits(Argmax, nil, y, IgnoreIndex{})
 	requireRefused(t, err, "logits")
-	_, err = CountLogits(Argmax, x, nil)
+	_, err = CountLogits(Argmax, x, nil, IgnoreIndex{})
 	requireRefused(t, err, "target")
-	_, err = CountLogits(PredictionRule(9), x, y)
+	_, err = CountLogits(PredictionRule(9), x, y, IgnoreIndex{})
 	requireRefused(t, err, "rule")
-	_, err = CountLogits(Argmax, y, y)
+	_, err = CountLogits(Argmax, y, y, IgnoreIndex{})
 	requireRefused(t, err, "type of logits")
-	_, err = CountLogits(Argmax, tensor.New(tensor.WithShape(1, 2, 3), tensor.WithBacking(make([]float32, 6))), y)
+	_, err = CountLogits(Argmax, tensor.New(tensor.WithShape(1, 2, 3), tensor.WithBacking(make([]float32, 6))), y, IgnoreIndex{})
 	requireRefused(t, err, "shape of logits")
-	_, err = CountLogits(Argmax, x, tensor.New(tensor.WithShape(1, 4, 3), tensor.WithBacking(make([]uint8, 12))))
+	_, err = CountLogits(Argmax, x, tensor.New(tensor.WithShape(1, 4, 3), tensor.WithBacking(make([]uint8, 12))), IgnoreIndex{})
 	requireRefused(t, err, "shape of target")
-	_, err = CountLogits(Argmax, x, tensor.New(tensor.WithShape(1, 3, 4), tensor.WithBacking(make([]complex64, 12))))
+	_, err = CountLogits(Argmax, x, tensor.New(tensor.WithShape(1, 3, 4), tensor.WithBacking(make([]complex64, 12))), IgnoreIndex{})
 	requireRefused(t, err, "type of target")
 
 	one := tensor.New(tensor.WithShape(1, 1, 3, 4), tensor.WithBacking(make([]float32, 12)))
-	_, err = CountLogits(Argmax, one, y)
+	_, err = CountLogits(Argmax, one, y, IgnoreIndex{})
 	requireRefused(t, err, "channels")
-	_, err = CountLogits(SigmoidChannel1, one, y)
+	_, err = CountLogits(SigmoidChannel1, one, y, IgnoreIndex{})
 	requireRefused(t, err, "channels")
 	_, err = Predict(Argmax, tensor.New(tensor.WithShape(1, 257, 1, 1), tensor.WithBacking(make([]float32, 257))))
 	requireRefused(t, err, "channels")
@@ -585,7 +585,7 @@ func TestCountRefusesBadInput(t *testing.T) {
 	for _, rule := range []PredictionRule{Argmax, SigmoidChannel1, SigmoidPerChannel} {
 		bad := x.Clone().(*tensor.Dense)
 		bad.Data().([]float32)[17] = float32(math.NaN())
-		_, err = CountLogits(rule, bad, y)
+		_, err = CountLogits(rule, bad, y, IgnoreIndex{})
 		requireRefused(t, err, "logit in channel 1 of sample 0 at voxel 5")
 		_, err = Predict(rule, bad)
 		requireRefused(t, err, "logit in channel 1 of sample 0 at voxel 5")
@@ -597,18 +597,18 @@ func TestCountRefusesBadInput(t *testing.T) {
 	requireRefused(t, err, "target")
 	_, err = CountMasks(x, y)
 	requireRefused(t, err, "shape of prediction")
-	_, err = CountLabels(1, y, y)
+	_, err = CountLabels(1, y, y, IgnoreIndex{})
 	requireRefused(t, err, "classes")
-	_, err = CountLabels(257, y, y)
+	_, err = CountLabels(257, y, y, IgnoreIndex{})
 	requireRefused(t, err, "classes")
-	_, err = CountLabels(2, nil, y)
+	_, err = CountLabels(2, nil, y, IgnoreIndex{})
 	requireRefused(t, err, "prediction")
-	_, err = CountLabels(2, y, nil)
+	_, err = CountLabels(2, y, nil, IgnoreIndex{})
 	requireRefused(t, err, "target")
-	_, err = CountLabels(2, x, y)
+	_, err = CountLabels(2, x, y, IgnoreIndex{})
 	requireRefused(t, err, "shape of prediction")
 	flat := tensor.New(tensor.WithShape(3, 4), tensor.WithBacking(make([]uint8, 12)))
-	_, err = CountLabels(2, flat, flat)
+	_, err = CountLabels(2, flat, flat, IgnoreIndex{})
 	requireRefused(t, err, "shape of target")
 }
 

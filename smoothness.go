@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"gorgonia.org/tensor"
 
@@ -38,16 +39,16 @@ func (s LabelStats) Gamma() float64 { return s.GammaVa + s.GammaMSa }
 // StatsOf returns the statistics of one label image, H×W or X×Y×Z, of any
 // integer type, bool, or a float type that holds whole numbers. (A batch N×H×W is
 // read as one image of three axes: call it once for each sample.) Negative labels
-// are refused. Voxels of the ignored label, of which at most one is given, are
-// background in the mask and counted nowhere, as in [AdaptiveFocal].
-func StatsOf(label *tensor.Dense, ignore ...IgnoreIndex) (LabelStats, error) {
+// are refused. ignore is the IgnoreIndex of the [AdaptiveFocal] that uses the statistics,
+// or IgnoreIndex{}: voxels of that label are background in the mask and counted nowhere.
+func StatsOf(label *tensor.Dense, ignore IgnoreIndex) (LabelStats, error) {
 	in, err := labelInput(label, ignore)
 	if err != nil {
 		return LabelStats{}, err
 	}
 	st, err := in.backend.Stats(&in.batch, plan.StatsRequest{Smoothness: true})
 	if err != nil {
-		return LabelStats{}, public(err)
+		return LabelStats{}, publicOfMask(err)
 	}
 	return newLabelStats(st.Valid[0], st.Foreground[0], st.Magnitude[0], st.Boundary[0]), nil
 }
@@ -55,7 +56,7 @@ func StatsOf(label *tensor.Dense, ignore ...IgnoreIndex) (LabelStats, error) {
 // StatsOfClasses returns the statistics of one label image as [StatsOf] does, and
 // in Classes those of each class's own mask, of the classes 1 to classes−1. Labels
 // of classes and above are refused.
-func StatsOfClasses(label *tensor.Dense, classes int, ignore ...IgnoreIndex) (LabelStats, error) {
+func StatsOfClasses(label *tensor.Dense, classes int, ignore IgnoreIndex) (LabelStats, error) {
 	if classes < 2 {
 		return LabelStats{}, refuse("classes", classes, "at least 2, the background being one")
 	}
@@ -168,7 +169,7 @@ func (in *input) givenStats(want plan.StatsRequest) (*plan.Stats, error) {
 // GradientMagnitude returns |∇ mask| of one label image in Go memory, H×W or
 // X×Y×Z, as a float64 tensor of the same shape; see [LabelStats].
 func GradientMagnitude(label *tensor.Dense) (*tensor.Dense, error) {
-	mask, err := labelInput(label, nil)
+	mask, err := labelInput(label, IgnoreIndex{})
 	if err != nil {
 		return nil, err
 	}
@@ -177,20 +178,23 @@ func GradientMagnitude(label *tensor.Dense) (*tensor.Dense, error) {
 	}
 	out := make([]float64, mask.batch.V)
 	if err := cpu.Magnitude(&mask.batch, out); err != nil {
-		return nil, public(err)
+		return nil, publicOfMask(err)
 	}
 	return tensor.New(tensor.WithShape(label.Shape()...), tensor.WithBacking(out)), nil
 }
 
+// publicOfMask is [public] for labels of which every nonzero one is foreground. A backend
+// knows only that it reads two classes.
+func publicOfMask(err error) error {
+	return plan.Reword(err, func(r *plan.Refusal) error {
+		reworded := *r
+		reworded.Want = strings.Replace(r.Want, "a class index from 0 to 1", "a whole number of at least 0", 1)
+		return public(&reworded)
+	})
+}
+
 // labelInput checks a label image that comes without logits.
-func labelInput(label *tensor.Dense, ignore []IgnoreIndex) (*input, error) {
-	if len(ignore) > 1 {
-		return nil, refuse("number of ignore", len(ignore), "at most 1")
-	}
-	var ignored IgnoreIndex
-	if len(ignore) == 1 {
-		ignored = ignore[0]
-	}
+func labelInput(label *tensor.Dense, ignored IgnoreIndex) (*input, error) {
 	if err := ignored.check(); err != nil {
 		return nil, err
 	}
@@ -204,7 +208,7 @@ func labelInput(label *tensor.Dense, ignore []IgnoreIndex) (*input, error) {
 	if slices.Contains(label.Shape(), 0) {
 		return nil, refuse("shape of label", label.Shape(), "no axis of size 0")
 	}
-	if err := checkLayout("label", label, labelTypes...); err != nil {
+	if err := checkLayout("label", label, plan.LabelTypes...); err != nil {
 		return nil, err
 	}
 	if d := label.Dims(); d != 2 && d != 3 {

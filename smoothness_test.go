@@ -47,8 +47,8 @@ func TestGoldenSoftMetrics(t *testing.T) {
 		logits, target := losstest.Dense(t, f.Tensors["logits"], tensor.Float64), losstest.Dense(t, f.Tensors["target"], tensor.Uint8)
 		var got []float64
 		for _, background := range []bool{true, false} {
-			for _, metric := range []func(l, t *tensor.Dense, b bool) (float64, error){afl.SoftDice, afl.SoftIoU} {
-				v, err := metric(logits, target, background)
+			for _, metric := range []func(l, t *tensor.Dense, b bool, i afl.IgnoreIndex) (float64, error){afl.SoftDice, afl.SoftIoU} {
+				v, err := metric(logits, target, background, afl.IgnoreIndex{})
 				require.NoError(t, err)
 				got = append(got, v)
 			}

@@ -11,9 +11,10 @@ import "gorgonia.org/tensor"
 // averaged over samples and channels. It is 1 minus the loss of [NewDice], whose 1e-5 keep
 // it defined for empty masks. Channel 0, the background, takes part if includeBackground is
 // set, as in that code; it lifts the result far above the overlap of the foreground, which
-// [Confusion.Dice] measures. Arguments and errors are those of [Loss.Eval].
-func SoftDice(logits, target *tensor.Dense, includeBackground bool) (float64, error) {
-	return softOverlap(NewDice(), logits, target, includeBackground)
+// [Confusion.Dice] measures. ignore is the IgnoreIndex of the loss that the network is
+// trained with, or IgnoreIndex{}. Arguments and errors are those of [Loss.Eval].
+func SoftDice(logits, target *tensor.Dense, includeBackground bool, ignore IgnoreIndex) (float64, error) {
+	return softOverlap(NewDice(), logits, target, includeBackground, ignore)
 }
 
 // SoftIoU is the "IoU" of that code, 1 minus the loss of [NewIoU]:
@@ -21,12 +22,12 @@ func SoftDice(logits, target *tensor.Dense, includeBackground bool) (float64, er
 //	(2·Σp·t + 1e-5) / (2·(Σp² + Σt² − Σp·t) + 1e-5)
 //
 // See [SoftDice].
-func SoftIoU(logits, target *tensor.Dense, includeBackground bool) (float64, error) {
-	return softOverlap(NewIoU(), logits, target, includeBackground)
+func SoftIoU(logits, target *tensor.Dense, includeBackground bool, ignore IgnoreIndex) (float64, error) {
+	return softOverlap(NewIoU(), logits, target, includeBackground, ignore)
 }
 
-func softOverlap(l Dice, logits, target *tensor.Dense, includeBackground bool) (float64, error) {
-	l.ExcludeBackground = !includeBackground
+func softOverlap(l Dice, logits, target *tensor.Dense, includeBackground bool, ignore IgnoreIndex) (float64, error) {
+	l.ExcludeBackground, l.IgnoreIndex = !includeBackground, ignore
 	v, err := Value(l, logits, target)
 	return 1 - v, err
 }

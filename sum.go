@@ -118,6 +118,11 @@ func (s *scalarSum) add(argument string, v *tensor.Dense, weight float64) error 
 	case s.device == nil:
 		s.device = v
 		return public(r.Combine(v, weight, nil, 0))
+	case s.device.Dtype() != tensor.Float64 && v.Dtype() == tensor.Float64: // the wider type holds the sum
+		err := r.Combine(v, weight, s.device, 1)
+		err = errors.Join(public(err), release(s.device))
+		s.device = v
+		return err
 	}
 	err := r.Combine(s.device, 1, v, weight)
 	return errors.Join(public(err), release(v))

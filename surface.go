@@ -35,14 +35,14 @@ type SurfaceDistances struct {
 //
 // spacing is the distance between neighboring voxels along each axis of the masks, in
 // their order, usually in millimeters; nil means 1. A NaN in a mask, and a spacing
-// outside 1e-100…1e100, are errors.
+// outside 1e-50…1e50, are errors.
 //
 // The closer the surfaces are, the less time it takes; in the worst case, apart from reading
 // the masks, about that of two linear-time distance transforms of the smallest box that
 // holds both. Package internal/edt has the algorithms and their sources. The bits of the
 // result do not depend on the number of threads.
 func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*SurfaceDistances, error) {
-	p, t, grid, err := readMasks(prediction, target, spacing)
+	p, t, steps, err := readMasks(prediction, target, spacing)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +55,7 @@ func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*
 	case countP == 0 || countT == 0:
 		return &SurfaceDistances{infiniteDistances(countP), infiniteDistances(countT)}, nil
 	}
+	grid := edt.NewGrid(p, steps)
 	return &SurfaceDistances{
 		PredictionToTarget: newDirectedDistances(grid.Nearest(p, t)),
 		TargetToPrediction: newDirectedDistances(grid.Nearest(t, p)),
@@ -71,7 +72,7 @@ func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*
 // surface, yet it lies within the other mask. It is 0 where both masks are empty and +Inf
 // where only one is. Arguments and errors are those of [NewSurfaceDistances].
 func VoxelSetHausdorff(prediction, target *tensor.Dense, spacing []float64) (float64, error) {
-	p, t, grid, err := readMasks(prediction, target, spacing)
+	p, t, steps, err := readMasks(prediction, target, spacing)
 	if err != nil {
 		return 0, err
 	}
@@ -82,31 +83,31 @@ func VoxelSetHausdorff(prediction, target *tensor.Dense, spacing []float64) (flo
 	case emptyP || emptyT:
 		return math.Inf(1), nil
 	}
+	grid := edt.NewGrid(p, steps)
 	forth, back := newDirectedDistances(grid.Nearest(p, t)), newDirectedDistances(grid.Nearest(t, p))
 	return max(forth.Max(), back.Max()), nil
 }
 
 // readMasks reads two masks of equal shape, cropped to the smallest box that holds
-// both, and the grid of that box. Cropping changes no surface and no distance, as
-// everything outside the box is outside both masks.
-func readMasks(prediction, target *tensor.Dense, spacing []float64) (p, t *edt.Mask, grid *edt.Grid, err error) {
+// both, and the spacing of slices, rows and columns. Cropping changes no surface and no
+// distance, as everything outside the box is outside both masks.
+func readMasks(prediction, target *tensor.Dense, spacing []float64) (p, t *edt.Mask, steps [3]float64, err error) {
 	if p, err = readMask("prediction", prediction); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, steps, err
 	}
 	if t, err = readMask("target", target); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, steps, err
 	}
 	if err = checkSameShape(prediction, target); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, steps, err
 	}
-	steps, err := spacing3(spacing, prediction.Dims())
-	if err != nil {
-		return nil, nil, nil, err
+	if steps, err = spacing3(spacing, prediction.Dims()); err != nil {
+		return nil, nil, steps, err
 	}
 	lo, hi := edt.Box(p, t)
 	p.Crop(lo, hi)
 	t.Crop(lo, hi)
-	return p, t, edt.NewGrid(p, steps), nil
+	return p, t, steps, nil
 }
 
 // Hausdorff returns the Hausdorff distance
@@ -172,10 +173,10 @@ func (d *SurfaceDistances) Average() float64 {
 //
 // S. Nikolov et al., "Deep learning to achieve clinically applicable segmentation of
 // head and neck anatomy for radiotherapy", arXiv 1809.04430 (2018), who weight each
-// surface element by its area; here each surface voxel counts once.
+// surface element by its area ([SurfaceElementDistances]); here each surface voxel counts once.
 func (d *SurfaceDistances) SurfaceDice(tolerance float64) (float64, error) {
-	if !(tolerance >= 0) || math.IsInf(tolerance, 1) {
-		return 0, refuse("tolerance", tolerance, "a finite number, 0 or larger")
+	if err := checkTolerance(tolerance); err != nil {
+		return 0, err
 	}
 	a, b := d.PredictionToTarget, d.TargetToPrediction
 	near := a.within(tolerance) + b.within(tolerance)
@@ -262,10 +263,24 @@ func (d DirectedDistances) Mean() float64 {
 // Where there are no distances it is NaN, or +Inf where only the mask that they start
 // from is empty.
 func (d DirectedDistances) Percentile(percentile float64) (float64, error) {
-	if !(percentile >= 0 && percentile <= 100) {
-		return 0, refuse("percentile", percentile, "a number from 0 to 100")
+	if err := checkPercentile(percentile); err != nil {
+		return 0, err
 	}
 	return d.percentile(percentile), nil
+}
+
+func checkPercentile(percentile float64) error {
+	if !(percentile >= 0 && percentile <= 100) {
+		return refuse("percentile", percentile, "a number from 0 to 100")
+	}
+	return nil
+}
+
+func checkTolerance(tolerance float64) error {
+	if !(tolerance >= 0) || math.IsInf(tolerance, 1) {
+		return refuse("tolerance", tolerance, "a finite number, 0 or larger")
+	}
+	return nil
 }
 
 func (d DirectedDistances) percentile(percentile float64) float64 {
@@ -320,9 +335,10 @@ func spacing3(spacing []float64, axes int) ([3]float64, error) {
 		return steps, refuse("spacing", spacing, "%d numbers, one for each axis of the masks, or nil", axes)
 	}
 	for _, s := range spacing {
-		// The squares of larger or smaller distances leave the range of float64.
-		if !(s >= 1e-100 && s <= 1e100) {
-			return steps, refuse("spacing", spacing, "numbers from 1e-100 to 1e100")
+		// The squares of larger or smaller distances, and of the areas of surface elements,
+		// leave the range of float64.
+		if !(s >= 1e-50 && s <= 1e50) {
+			return steps, refuse("spacing", spacing, "numbers from 1e-50 to 1e50")
 		}
 	}
 	copy(steps[3-axes:], spacing)

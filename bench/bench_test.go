@@ -110,7 +110,7 @@ func BenchmarkCount(b *testing.B) {
 				b.Run(fmt.Sprintf("channels=%d/size=%s/cores=%d", channels, s.Name, cores), func(b *testing.B) {
 					defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
 					for b.Loop() {
-						if _, err := afl.CountLogits(rule, logits, labels); err != nil {
+						if _, err := afl.CountLogits(rule, logits, labels, afl.IgnoreIndex{}); err != nil {
 							b.Fatal(err)
 						}
 					}

@@ -35,7 +35,7 @@ func BenchmarkCUDA(b *testing.B) {
 
 func benchmarkCUDA(b *testing.B, g *gpu.GPU, s workload.Size, losses []string) (err error) {
 	host := workload.NewBatch(s)
-	batch, err := g.NewBatch(host.Logits, host.Labels)
+	batch, err := g.NewBatch(host.Logits, host.Labels, host.VoxelWeight)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func TestBenchmarkCUDA(t *testing.T) {
 	g.L2 = 100 << 10
 	before := g.Memory().InUse
 	host := workload.NewBatch(workload.Quick)
-	batch, err := g.NewBatch(host.Logits, host.Labels)
+	batch, err := g.NewBatch(host.Logits, host.Labels, host.VoxelWeight)
 	require.NoError(t, err)
 	result := testing.Benchmark(func(b *testing.B) {
 		timeCUDA(b, batch, afl.NewAdaptiveFocal(), workload.Work{Bytes: 1e6}, workload.Quick, true)

@@ -88,12 +88,13 @@ func (k backend) Combine(dst *tensor.Dense, a float64, src *tensor.Dense, b floa
 		switch {
 		case err != nil:
 			return err
-		case src.Dtype() != dst.Dtype():
+		case src.Dtype() != dst.Dtype() && !dst.IsScalar():
 			return plan.Refuse("type of "+name, src.Dtype(), "that of the one it is added to, %v", dst.Dtype())
-		case len(src.Raw) != len(dst.Raw):
+		case int64(len(src.Raw)) != count*int64(src.Dtype().Size()):
 			return plan.Refuse("shape of "+name, src.Shape(), "that of the one it is added to, %v", dst.Shape())
 		}
 		point(&args.combine_from, from)
+		args.combine_from_type = elementTypes[src.Dtype()]
 		switch {
 		case !k.results.has(to):
 		case k.results.has(from):
@@ -129,8 +130,7 @@ func (k backend) checkCombined(t *tensor.Dense) (address uintptr, name string, e
 
 // Eval implements [plan.Backend]. It only enqueues the work.
 func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense, error) {
-	fast := fastKernel(b, l, c)
-	v, err := k.begin(b, fast == "")
+	v, err := k.begin(b)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense,
 	}
 	err = v.setOutputs(l, c, value)
 	if err == nil {
-		err = v.alone(func() error { return v.run(l, fast) })
+		err = v.alone(func() error { return v.run(l, kernelOf(b, l, c)) })
 	}
 	if err != nil {
 		return nil, errors.Join(err, k.release(value))
@@ -163,7 +163,7 @@ func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense,
 
 // Stats implements [plan.Backend]. It synchronizes.
 func (k backend) Stats(b *plan.Batch, want plan.StatsRequest) (*plan.Stats, error) {
-	v, err := k.begin(b, true)
+	v, err := k.begin(b)
 	if err != nil {
 		return nil, err
 	}
@@ -210,15 +210,13 @@ const (
 	// Maximum number of blocks per sample: enough to fill the largest GPU, and few enough
 	// for one block to add up their sums.
 	maxChunks = 1024
-	// The same for the float64 kernels, which need scratch memory for every block.
-	maxGeneralChunks = 256
 	// Class bytes can represent this many classes.
 	maxByteClasses = 254
 	maxBlocks      = math.MaxInt32
 )
 
 // begin starts an evaluation and fills in the batch.
-func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
+func (k backend) begin(b *plan.Batch) (*evaluation, error) {
 	v := &evaluation{backend: k, b: b, args: k.newArguments()}
 	a := v.args
 	if b.N > math.MaxInt32 || b.C > math.MaxInt32 {
@@ -252,12 +250,8 @@ func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
 		a.voxel_weight_type = elementTypes[b.VoxelWeight.Dtype()]
 	}
 
-	most := maxChunks
-	if general {
-		most = maxGeneralChunks
-	}
 	tiles := (b.V + tileVoxels - 1) / tileVoxels
-	chunk := (tiles + most - 1) / most * tileVoxels
+	chunk := (tiles + maxChunks - 1) / maxChunks * tileVoxels
 	chunks := (b.V + chunk - 1) / chunk
 	if chunk > math.MaxInt32 || b.N > maxBlocks/chunks {
 		return nil, plan.Refuse("shape of logits", fmt.Sprintf("%d samples of %d voxels", b.N, b.V), "a batch that %d blocks of threads can process", maxBlocks)
@@ -378,8 +372,8 @@ func (v *evaluation) setOutputs(l *plan.Loss, c *plan.Call, value *tensor.Dense)
 	return errors.Join(err, address(v, &a.groups, "value", value), address(v, &a.groups_upstream, "upstream", c.Upstream))
 }
 
-// run enqueues the passes of a loss.
-func (v *evaluation) run(l *plan.Loss, fast string) error {
+// run enqueues the passes of a loss, by the given kernels.
+func (v *evaluation) run(l *plan.Loss, k kernelName) error {
 	a, n, c := v.args, int64(v.b.N), int64(v.b.C)
 	want, needed := l.Request(v.b)
 	given := a.form == C.AFL_FORM_GIVEN
@@ -403,11 +397,12 @@ func (v *evaluation) run(l *plan.Loss, fast string) error {
 	} else if err := v.reservePartials(); err != nil {
 		return err
 	}
-	if fast != "" {
+	if !v.b.Target.Dense && v.b.C <= maxByteClasses {
 		if err := v.classBytes(); err != nil {
 			return err
 		}
-	} else {
+	}
+	if k.general {
 		at, err := v.reserve(8 * int64(v.blocks()) * int64(C.afl_scratch_doubles(C.int64_t(c))))
 		if err != nil {
 			return err
@@ -422,19 +417,15 @@ func (v *evaluation) run(l *plan.Loss, fast string) error {
 		}
 		point(&a.coefficients, at)
 	}
-	suffix := fast
-	if fast == "" {
-		suffix = "general"
-	}
 	a.last = 1
 	if l.Overlap != nil || !writes {
-		if err := v.launch("afl_reduce_"+suffix, v.blocks(), a); err != nil {
+		if err := v.launch("afl_reduce_"+k.name, v.blocks(), a); err != nil {
 			return err
 		}
 		a.status = nil // the reduce pass has recorded bad elements
 	}
 	if writes {
-		return v.launch("afl_gradient_"+suffix, v.blocks(), a)
+		return v.launch("afl_gradient_"+k.name, v.blocks(), a)
 	}
 	return nil
 }
@@ -508,16 +499,21 @@ func (v *evaluation) classBytes() error {
 	return v.launch("afl_classes", v.blocks(), a)
 }
 
-// fastTypes are the suffixes of the float32 kernels by type of logits.
-var fastTypes = map[tensor.Dtype]string{tensor.Float32: "_f32", Float16: "_f16", BFloat16: "_bf16"}
+// typeSuffixes are the suffixes of kernels by type of logits.
+var typeSuffixes = map[tensor.Dtype]string{tensor.Float32: "_f32", tensor.Float64: "_f64", Float16: "_f16", BFloat16: "_bf16"}
 
-// fastKernel returns the name of the float32 kernels for a call, without afl_reduce_ or
-// afl_gradient_, or "" if the float64 kernels have to be used. The choice depends on the
-// call alone.
-func fastKernel(b *plan.Batch, l *plan.Loss, c *plan.Call) string {
-	suffix, ok := fastTypes[b.Logits.Dtype()]
-	if !ok || b.Target.Dense || b.C > maxByteClasses || b.VoxelWeight != nil || c.Shape != nil && l.Focal != nil {
-		return ""
+// kernelName names the kernels of a call, without afl_reduce_ or afl_gradient_.
+type kernelName struct {
+	name    string
+	general bool
+}
+
+// kernelOf returns the kernels of a call. The choice depends on the call alone.
+func kernelOf(b *plan.Batch, l *plan.Loss, c *plan.Call) kernelName {
+	suffix := typeSuffixes[b.Logits.Dtype()]
+	general := kernelName{"general" + suffix, true}
+	if b.Logits.Dtype() == tensor.Float64 || b.Target.Dense || b.C > maxByteClasses || b.VoxelWeight != nil || c.Shape != nil && l.Focal != nil {
+		return general
 	}
 	activation := plan.None
 	if o := l.Overlap; o != nil {
@@ -525,19 +521,19 @@ func fastKernel(b *plan.Batch, l *plan.Loss, c *plan.Call) string {
 	}
 	if w := l.Focal; w != nil {
 		if l.Overlap != nil && activation != w.Activation || w.Smoothing != 0 || w.SoftmaxFrom != 0 {
-			return ""
+			return general
 		}
 		activation = w.Activation
 	}
 	switch {
 	case activation == plan.Sigmoid:
-		return "sigmoid" + suffix
+		return kernelName{name: "sigmoid" + suffix}
 	case activation == plan.Softmax && b.C >= 2 && b.C <= 4:
-		return fmt.Sprintf("softmax%d%s", b.C, suffix)
+		return kernelName{name: fmt.Sprintf("softmax%d%s", b.C, suffix)}
 	case activation == plan.Softmax && b.C > 4:
-		return "softmax" + suffix
+		return kernelName{name: "softmax" + suffix}
 	}
-	return ""
+	return general
 }
 
 // elementTypes maps the types of tensors to AflType.

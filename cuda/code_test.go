@@ -15,9 +15,8 @@ import (
 // A module is loaded once, with the first of its kernels that is used.
 func TestModulesAreLoadedWhenUsed(t *testing.T) {
 	e, l := openEmulated(t)
-	for i, m := range []string{"labels", "general", "combine", "float32", "float16", "bfloat16"} {
-		first := map[string]string{"labels": "afl_stats_classes", "general": "afl_reduce_general", "combine": "afl_combine", "float32": "afl_gradient_sigmoid_f32",
-			"float16": "afl_gradient_softmax4_f16", "bfloat16": "afl_reduce_softmax_bf16"}[m]
+	for i, first := range []string{"afl_stats_classes", "afl_combine", "afl_gradient_sigmoid_f32", "afl_gradient_softmax4_f16", "afl_reduce_softmax_bf16",
+		"afl_reduce_general_f32", "afl_gradient_general_f64", "afl_reduce_general_f16", "afl_gradient_general_bf16"} {
 		found := make([]handle, 8)
 		var group sync.WaitGroup
 		for g := range found {
@@ -28,7 +27,7 @@ func TestModulesAreLoadedWhenUsed(t *testing.T) {
 			})
 		}
 		group.Wait()
-		assert.EqualValues(t, i+1, l.Count("modules"), m)
+		assert.EqualValues(t, i+1, l.Count("modules"), first)
 		for _, f := range found {
 			assert.Equal(t, found[0], f)
 		}
@@ -39,7 +38,7 @@ func TestModulesAreLoadedWhenUsed(t *testing.T) {
 			assert.NoError(t, err)
 		}
 	}
-	assert.EqualValues(t, 6, l.Count("modules"))
+	assert.EqualValues(t, 9, l.Count("modules"))
 }
 
 // If the driver rejects a module, the first use returns its messages, and the next use
@@ -47,14 +46,14 @@ func TestModulesAreLoadedWhenUsed(t *testing.T) {
 func TestModuleIsRefused(t *testing.T) {
 	e, l := openEmulated(t)
 	l.Set(t, "refuse_ptx", 1)
-	_, err := e.code.function("afl_reduce_general")
-	assert.EqualError(t, err, "cuda: the driver (for CUDA 12.4) rejects the kernel module general for Emulated GPU 0 (CUDA device 0, compute capability 9.0, 256.0 MiB): "+
+	_, err := e.code.function("afl_reduce_general_f32")
+	assert.EqualError(t, err, "cuda: the driver (for CUDA 12.4) rejects the kernel module general_float32 for Emulated GPU 0 (CUDA device 0, compute capability 9.0, 256.0 MiB): "+
 		"cuda: cuModuleLoadDataEx failed: CUDA_ERROR_INVALID_PTX (218): a PTX JIT compilation failed\nptxas fatal : Unresolved extern function 'nothing'")
 	l.Set(t, "refuse_ptx", 0)
 	l.Fail("cuModuleGetFunction", 1, 500)
-	_, err = e.code.function("afl_reduce_general")
-	assert.ErrorContains(t, err, "cuda: kernel afl_reduce_general: cuda: cuModuleGetFunction failed: CUDA_ERROR_NOT_FOUND (500)")
-	_, err = e.code.function("afl_reduce_general")
+	_, err = e.code.function("afl_reduce_general_f32")
+	assert.ErrorContains(t, err, "cuda: kernel afl_reduce_general_f32: cuda: cuModuleGetFunction failed: CUDA_ERROR_NOT_FOUND (500)")
+	_, err = e.code.function("afl_reduce_general_f32")
 	require.NoError(t, err)
 	assert.EqualValues(t, 2, l.Count("modules"))
 	_, err = e.code.function("afl_nothing")

@@ -169,11 +169,30 @@ func TestCombineRefuses(t *testing.T) {
 		{upload(hostTensor(tensor.Int32, 3, 5)), nil, "type of gradient is int32, want one of [float32 float64 F16 BF16]"},
 		{good, upload(hostTensor(Float16, 3, 5)), "type of gradient is F16, want that of the one it is added to, float32"},
 		{good, upload(hostTensor(tensor.Float32, 3, 7)), "shape of gradient is (3, 7), want that of the one it is added to, (3, 5)"},
-		{scalar, upload(tensor.New(tensor.FromScalar(float32(1)))), "type of loss value is float32, want that of the one it is added to, float64"},
+		{scalar, upload(tensor.New(tensor.FromScalar(1))), "type of loss value is int, want one of [float32 float64 F16 BF16]"},
 	} {
 		assertRefusal(t, backend{e}.Combine(test.dst, 2, test.src, 1), test.want)
 	}
 	assert.Equal(t, launched, l.Count("launches"))
+}
+
+// Loss values may be of different types, of which that of the sum stays.
+func TestCombineScalarsOfDifferentTypes(t *testing.T) {
+	e, _ := openEmulated(t)
+	for _, test := range []struct{ to, from, want any }{
+		{1.1, float32(0.3), 2*1.1 - 3*float64(float32(0.3))},
+		{float32(0.3), 1.1, float32(2*float64(float32(0.3)) - 3*1.1)},
+		{float32(0.3), 1e300, float32(math.Inf(-1))},
+	} {
+		to, err := e.Upload(tensor.New(tensor.FromScalar(test.to)))
+		require.NoError(t, err)
+		from, err := e.Upload(tensor.New(tensor.FromScalar(test.from)))
+		require.NoError(t, err)
+		require.NoError(t, backend{e}.Combine(to, 2, from, -3))
+		got, err := e.Download(to)
+		require.NoError(t, err)
+		assert.Equal(t, test.want, got.ScalarValue())
+	}
 }
 
 // goodAndBad returns the label of a problem, and one whose 8-th voxel is 9.

@@ -36,6 +36,16 @@
 // [Engine.Capture] the engine belongs to the capturing goroutine: whatever others enqueue
 // becomes part of the graph.
 //
+// # Arithmetic
+//
+// Losses of float32, [Float16] and [BFloat16] logits are computed in float32, whatever the
+// target and the options, and those of float64 logits in float64, which many GPUs execute
+// at 1/64 of the rate. The cases beyond the common ones (target maps, voxel weights,
+// un-reduced losses, label smoothing, terms of different activations) fall back to float64
+// for a range of voxels whose results exceed the range of float32, or whose weights or
+// factors are below 2⁻⁶⁰ or above 2⁶⁰. Sums over voxels are float64, as are the statistics
+// of soft target maps. Logits and gradients of half precision are exact and rounded once.
+//
 // # Memory
 //
 // Go's garbage collector does not manage device memory: a tensor keeps its memory until

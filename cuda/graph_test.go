@@ -309,7 +309,7 @@ func TestCloseWhileLaunchWaits(t *testing.T) {
 	select {
 	case err := <-closed:
 		assert.NoError(t, err)
-	case <-time.After(10 * time.Second):
+	case <-time.After(5 * time.Minute):
 		assert.Fail(t, "Close waits for the launch")
 	}
 	e.evaluating.Unlock()

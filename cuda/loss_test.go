@@ -127,7 +127,7 @@ func (r runner) StatsOf(t testing.TB, label *tensor.Dense) (afl.LabelStats, erro
 	y, err := r.Upload(label)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Release(y)) }()
-	return afl.StatsOf(y)
+	return afl.StatsOf(y, afl.IgnoreIndex{})
 }
 
 // toHalf rounds a float32 tensor to a half precision type.
@@ -274,7 +274,7 @@ func TestGrad(t *testing.T) {
 		assert.ErrorContains(t, err, "afl: engine of target is tensor.StdEng, want that of the logits, "+e.String())
 		_, err = afl.GradientMagnitude(target)
 		assert.ErrorContains(t, err, "afl: ")
-		_, err = afl.CountLogits(afl.Argmax, logits, target)
+		_, err = afl.CountLogits(afl.Argmax, logits, target, afl.IgnoreIndex{})
 		assert.ErrorContains(t, err, "copy the tensor from the device")
 	})
 }
@@ -315,6 +315,44 @@ func TestStatisticsOfWholeRows(t *testing.T) {
 			}
 		}
 	}
+	t.Run("maps", func(t *testing.T) {
+		l := afl.NewAdaptiveFocalMulticlass()
+		for _, space := range [][]int{{10, 12, 48}, {5, 12, 17}, {1, 12, 32}, {10, 48}, {64, 1}} {
+			shape := append([]int{2, 3}, space...)
+			v := tensor.Shape(space).TotalSize()
+			target := losstest.Bytes(append([]int{2}, space...), func(i int) uint8 { return uint8(i / 5 % 7 % 3) })
+			y := target.Data().([]uint8)
+			one := func(i int) uint8 {
+				if int(y[i/v/3*v+i%v]) == i/v%3 {
+					return 1
+				}
+				return 0
+			}
+			logits := losstest.RandomLogits(tensor.Float32, shape, 1)
+			want, err := l.Parameters(logits, target)
+			require.NoError(t, err)
+			for _, maps := range []*tensor.Dense{losstest.Bytes(shape, one),
+				losstest.Floats(tensor.Float32, shape, func(i int) float64 { return float64(one(i)) }),
+				losstest.Floats(tensor.Float64, shape, func(i int) float64 { return float64(one(i)) })} {
+				got, err := runner{e}.Parameters(t, l, logits, maps)
+				require.NoError(t, err)
+				for i := range want {
+					assert.InDeltaSlice(t, want[i].Gamma, got[i].Gamma, 1e-12, "%v %v", maps.Dtype(), space)
+					assert.InDeltaSlice(t, want[i].Positive, got[i].Positive, 1e-12, "%v %v", maps.Dtype(), space)
+				}
+			}
+			// Some of the elements are soft.
+			soft := losstest.Floats(tensor.Float32, shape, func(i int) float64 { return float64(one(i)) * (1 - float64(i%5/4)/4) })
+			want, err = l.Parameters(logits, soft)
+			require.NoError(t, err)
+			got, err := runner{e}.Parameters(t, l, logits, soft)
+			require.NoError(t, err)
+			for i := range want {
+				assert.InDeltaSlice(t, want[i].Gamma, got[i].Gamma, 1e-12, "soft %v", space)
+				assert.InDeltaSlice(t, want[i].Positive, got[i].Positive, 1e-12, "soft %v", space)
+			}
+		}
+	})
 	t.Run("refused", func(t *testing.T) {
 		bad := losstest.Bytes([]int{1, 8, 8, 32}, func(int) uint8 { return 9 })
 		logits := losstest.RandomLogits(tensor.Float32, []int{1, 2, 8, 8, 32}, 1)
@@ -364,6 +402,41 @@ func TestCapture(t *testing.T) {
 			for _, d := range []*tensor.Dense{logits, target, grad, value} {
 				require.NoError(t, e.Release(d))
 			}
+		}
+	}
+}
+
+// TestCaptureOfGeneralPasses: so can calls with maps, voxel weights and elements.
+func TestCaptureOfGeneralPasses(t *testing.T) {
+	e := open(t)
+	shape := []int{2, 3, 9, 31}
+	logits := upload(t, e, losstest.RandomLogits(tensor.Float32, shape, 1))
+	maps := upload(t, e, losstest.Floats(tensor.Float32, shape, func(i int) float64 { return float64(i%5) / 4 }))
+	weight := upload(t, e, losstest.Floats(tensor.Float32, losstest.PerVoxel(shape), func(i int) float64 { return float64(i%3) / 2 }))
+	grad, err := e.NewTensor(tensor.Float32, shape...)
+	require.NoError(t, err)
+	for _, reduction := range []afl.Reduction{afl.ReduceMean, afl.ReduceNone} {
+		for _, name := range []string{"afl-multiclass", "ce", "dice", "dice-focal"} {
+			l, err := afl.ByName(name)
+			require.NoError(t, err)
+			l, err = afl.SetOptions(l, func(o *afl.Options) { o.Reduction = reduction })
+			require.NoError(t, err)
+			var value *tensor.Dense
+			eval := func() (err error) {
+				value, err = l.Eval(logits, maps, grad, afl.WithVoxelWeight(weight))
+				return err
+			}
+			require.NoError(t, eval())
+			want, wantGrad := download(t, e, value).Data(), download(t, e, grad).Data()
+			require.NoError(t, e.Release(value))
+			g, err := e.Capture(eval)
+			require.NoError(t, err, name)
+			require.NoError(t, e.Memset(grad, float32(7)))
+			require.NoError(t, g.Launch())
+			assert.Equal(t, want, download(t, e, value).Data(), name)
+			assert.Equal(t, wantGrad, download(t, e, grad).Data(), name)
+			require.NoError(t, g.Close())
+			require.NoError(t, e.Release(value))
 		}
 	}
 }
@@ -430,6 +503,51 @@ func TestSum(t *testing.T) {
 	assert.EqualError(t, e.Synchronize(), "cuda: target at sample 1, voxel 307 is 7, want a class index from 0 to 1")
 	assert.True(t, math.IsNaN(download(t, e, total).ScalarValue().(float64)))
 	require.NoError(t, g.Close())
+}
+
+// constant is a loss of another module, whose value is a float32 scalar.
+type constant struct {
+	e     *cuda.Engine
+	value float32
+}
+
+func (c constant) Eval(_, _, grad *tensor.Dense, _ ...afl.EvalOption) (*tensor.Dense, error) {
+	if grad != nil {
+		if err := c.e.Memset(grad, float32(0)); err != nil {
+			return nil, err
+		}
+	}
+	return c.e.Upload(tensor.New(tensor.FromScalar(c.value)))
+}
+
+// TestSumOfTypes: as on the CPU, a sum takes float32 scalars beside float64 ones, in any
+// order.
+func TestSumOfTypes(t *testing.T) {
+	e := open(t)
+	shape := []int{1, 2, 9, 11}
+	hostLogits, hostTarget := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
+	logits, target := upload(t, e, hostLogits), upload(t, e, hostTarget)
+	ce, err := afl.Value(afl.NewCrossEntropy(), hostLogits, hostTarget)
+	require.NoError(t, err)
+	before := e.Memory().InUse
+	ours, third, half := afl.Term{Weight: 2, Loss: afl.NewCrossEntropy()}, afl.Term{Weight: 3, Loss: constant{e, 1.0 / 3}}, afl.Term{Weight: -1, Loss: constant{e, 0.5}}
+	for _, test := range []struct {
+		terms []afl.Term
+		want  float64
+	}{
+		{[]afl.Term{ours, third}, 2*ce + 1},
+		{[]afl.Term{third, ours}, 2*ce + 1},
+		{[]afl.Term{third, half, ours, half}, 2 * ce},
+		{[]afl.Term{third, half}, 0.5},
+	} {
+		got, err := afl.Value(afl.NewSum(test.terms...), logits, target)
+		require.NoError(t, err)
+		assert.InEpsilon(t, test.want, got, 2e-6)
+		_, grad, err := afl.Grad(afl.NewSum(test.terms...), logits, target)
+		require.NoError(t, err)
+		require.NoError(t, e.Release(grad))
+		assert.Equal(t, before, e.Memory().InUse)
+	}
 }
 
 // TestConcurrentLosses: goroutines share an engine, each with its own tensors.
@@ -523,4 +641,42 @@ func download(t testing.TB, e *cuda.Engine, d *tensor.Dense) *tensor.Dense {
 	host, err := e.Download(d)
 	require.NoError(t, err)
 	return host
+}
+
+// TestGeneralPassesComputeInFloat32: results for float32 logits are not those of float64,
+// rounded, unless a chunk is out of the range of float32.
+func TestGeneralPassesComputeInFloat32(t *testing.T) {
+	e := open(t)
+	shape := []int{1, 2, 40, 70} // two chunks of 2048 and 752 voxels
+	for _, activation := range []afl.Activation{afl.Sigmoid, afl.Softmax} {
+		l := afl.NewFocal()
+		l.Activation = activation
+		for _, huge := range []bool{false, true} {
+			host := losstest.RandomLogits(tensor.Float32, shape, 1)
+			x := host.Data().([]float32)
+			if huge {
+				x[7], x[2800+7] = math.MaxFloat32, -math.MaxFloat32
+			}
+			wide := losstest.Floats(tensor.Float64, shape, func(i int) float64 { return float64(x[i]) })
+			weight := upload(t, e, losstest.Floats(tensor.Float32, losstest.PerVoxel(shape), func(int) float64 { return 1.5 }))
+			target := upload(t, e, losstest.Bytes(losstest.PerVoxel(shape), func(i int) uint8 { return uint8(i % 2) }))
+			_, want, err := afl.Grad(l, upload(t, e, wide), target, afl.WithVoxelWeight(weight))
+			require.NoError(t, err)
+			_, got, err := afl.Grad(l, upload(t, e, host), target, afl.WithVoxelWeight(weight))
+			require.NoError(t, err)
+			exact, near := losstest.Numbers(t, download(t, e, want)), losstest.Numbers(t, download(t, e, got))
+			var same [2]int // by chunk
+			for i, w := range exact {
+				if float64(float32(w)) == near[i] {
+					same[i%2800/2048]++
+				}
+			}
+			if huge {
+				assert.Equal(t, 2*2048, same[0], "%v", activation)
+			} else {
+				assert.Less(t, same[0], 2*2048*9/10, "%v", activation)
+			}
+			assert.Less(t, same[1], 2*752*9/10, "%v", activation)
+		}
+	}
 }

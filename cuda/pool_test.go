@@ -32,7 +32,7 @@ func (l *ledger) alloc(bytes int64) (uintptr, error) {
 	at := l.next
 	// Addresses are not monotone, as with a driver.
 	if rand.N(2) == 0 {
-		at += 1 << 40
+		at += 1 << 30
 	}
 	l.next += uintptr(bytes) + 512
 	l.live[at] = bytes

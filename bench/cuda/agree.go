@@ -31,12 +31,12 @@ type reference struct {
 }
 
 // onCPU evaluates a loss with the CPU backend. grad is memory for its gradient, or nil.
-func onCPU(loss string, in *input, grad *tensor.Dense) (reference, error) {
-	l, err := afl.ByName(loss)
-	if err != nil {
-		return reference{}, err
+func onCPU(l afl.Loss, in *input, grad *tensor.Dense) (reference, error) {
+	var options []afl.EvalOption
+	if in.voxelWeight != nil {
+		options = append(options, afl.WithVoxelWeight(in.voxelWeight))
 	}
-	value, err := afl.GradInto(l, in.wide, in.labels, grad)
+	value, err := afl.GradInto(l, in.wide, in.labels, grad, options...)
 	if err != nil || grad == nil {
 		return reference{value: value}, err
 	}

@@ -17,7 +17,7 @@ func writeChart(path string, rows []*row) (drawn bool, err error) {
 	var shown []*row
 	group := map[string]int{}
 	for _, r := range rows {
-		if !r.gradient || r.types != (types{float32s, uint8s}) {
+		if !r.gradient || r.types != (types{float32s, uint8s}) || isOther(r.call) {
 			continue
 		}
 		shown = append(shown, r)

@@ -11,7 +11,6 @@ import (
 
 	"gorgonia.org/tensor"
 
-	"github.com/x/afl"
 	"github.com/x/afl/bench/internal/timing"
 	"github.com/x/afl/internal/workload"
 	"github.com/x/afl/internal/workload/gpu"
@@ -27,16 +26,38 @@ type config struct {
 	until    time.Time     // no row is begun after it; zero for no limit
 }
 
-// plannedTypes are the types that each size is measured with: float32 logits and uint8
-// labels for every loss, others for some.
-var plannedTypes = []struct {
+// plan is what each size is measured with.
+type plan struct {
 	types  types
 	losses []string // nil for all
-}{
-	{types{float32s, uint8s}, nil},
-	{types{float32s, int64s}, []string{"afl"}}, // the usual labels in PyTorch
-	{types{bfloat16s, uint8s}, []string{"afl", "ce", "dice", "dice-ce"}},
-	{types{float16s, uint8s}, []string{"afl", "ce", "dice", "dice-ce"}},
+	call   workload.Call
+}
+
+// plans are float32 logits and uint8 labels for every loss, and other types and other kinds
+// of calls for some.
+func plans() []plan {
+	list := []plan{
+		{types: types{float32s, uint8s}},
+		{types: types{float32s, int64s}, losses: []string{"afl"}}, // the usual labels in PyTorch
+		{types: types{bfloat16s, uint8s}, losses: []string{"afl", "ce", "dice", "dice-ce"}},
+		{types: types{float16s, uint8s}, losses: []string{"afl", "ce", "dice", "dice-ce"}},
+	}
+	for _, c := range workload.Calls {
+		if c.Unreduced || c.Float64 || c.Channels != 0 || c.Images {
+			continue
+		}
+		p := plan{types: types{float32s, uint8s}, call: c}
+		if c.Target == workload.OneHot || c.Target == workload.Soft {
+			p.types.labels = float32s
+		}
+		for _, name := range []string{"afl", "ce", "dice-focal"} {
+			if c.Loss(name) == name {
+				p.losses = append(p.losses, name)
+			}
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 // comparison measures rows on a device, alternating with PyTorch if there is a peer.
@@ -53,8 +74,8 @@ type comparison struct {
 func (c *comparison) run(ctx context.Context) error {
 	for _, s := range c.sizes {
 		var host *workload.Batch
-		for _, p := range plannedTypes {
-			rows, err := c.plan(s, p.types, p.losses)
+		for _, p := range plans() {
+			rows, err := c.plan(s, p)
 			if err != nil {
 				return err
 			}
@@ -68,7 +89,7 @@ func (c *comparison) run(ctx context.Context) error {
 			if host == nil {
 				host = workload.NewBatch(s)
 			}
-			if err := c.batch(ctx, host, p.types, rows); err != nil {
+			if err := c.batch(ctx, host, p, rows); err != nil {
 				return err
 			}
 		}
@@ -86,14 +107,14 @@ func (c *comparison) skip(rows []*row) {
 	}
 }
 
-func (c *comparison) plan(s workload.Size, t types, only []string) ([]*row, error) {
+func (c *comparison) plan(s workload.Size, p plan) ([]*row, error) {
 	var rows []*row
 	for _, name := range c.losses {
-		if only != nil && !slices.Contains(only, name) {
+		if p.losses != nil && !slices.Contains(p.losses, name) {
 			continue
 		}
 		for _, gradient := range []bool{false, true} {
-			r, err := newRow(name, gradient, s, t)
+			r, err := newRow(name, gradient, s, p.types, p.call)
 			if err != nil {
 				return nil, err
 			}
@@ -104,28 +125,30 @@ func (c *comparison) plan(s workload.Size, t types, only []string) ([]*row, erro
 }
 
 // batch measures the rows of one batch.
-func (c *comparison) batch(ctx context.Context, host *workload.Batch, t types, rows []*row) (err error) {
-	in, err := newInput(host, t)
-	if err != nil {
+func (c *comparison) batch(ctx context.Context, host *workload.Batch, p plan, rows []*row) (err error) {
+	var in *input
+	if isOther(p.call) {
+		in = newCallInput(p.call, host.Size, p.types)
+	} else if in, err = newInput(host, p.types); err != nil {
 		return err
 	}
 	fewest, most := int64(math.MaxInt64), int64(0)
 	for _, r := range rows {
 		fewest, most = min(fewest, r.work.Bytes), max(most, r.work.Bytes)
 	}
-	b, err := c.g.NewBatch(in.logits, in.labels)
+	b, err := c.g.NewBatch(in.logits, in.labels, in.voxelWeight)
 	if err != nil {
-		return fmt.Errorf("%s, %s: %w", in.size, t, err)
+		return fmt.Errorf("%s, %s: %w", in.size, p.types, err)
 	}
 	defer func() { err = errors.Join(err, b.Release()) }()
 	copies, err := c.g.NewCopies(fewest, most)
 	if err != nil {
-		return fmt.Errorf("%s, %s: %w", in.size, t, err)
+		return fmt.Errorf("%s, %s: %w", in.size, p.types, err)
 	}
 	defer func() { err = errors.Join(err, copies.Release()) }()
-	if c.peer != nil {
+	if c.peer != nil && !isOther(p.call) {
 		if err := c.peer.sendBatch(in, b.Sets()); err != nil {
-			return fmt.Errorf("%s, %s: %w", in.size, t, err)
+			return fmt.Errorf("%s, %s: %w", in.size, p.types, err)
 		}
 	}
 	for i, r := range rows {
@@ -145,9 +168,10 @@ func (c *comparison) batch(ctx context.Context, host *workload.Batch, t types, r
 	return nil
 }
 
-// modes are the modes in which PyTorch evaluates a row.
+// modes are the modes in which PyTorch evaluates a row. Of other kinds of calls there is
+// no comparison.
 func (c *comparison) modes(r *row) []mode {
-	if c.peer == nil {
+	if c.peer == nil || isOther(r.call) {
 		return nil
 	}
 	list := []mode{eager}
@@ -163,7 +187,7 @@ func (c *comparison) modes(r *row) []mode {
 // measure measures a row: it compares the value and gradient, then times the calls, the
 // copies and PyTorch in alternation. hostGrad is memory for the CPU's gradient.
 func (c *comparison) measure(ctx context.Context, r *row, in *input, b *gpu.Batch, copies *gpu.Copies, hostGrad *tensor.Dense) error {
-	l, err := afl.ByName(r.loss)
+	l, err := r.call.NewLoss(r.loss)
 	if err != nil {
 		return err
 	}
@@ -182,7 +206,7 @@ func (c *comparison) measure(ctx context.Context, r *row, in *input, b *gpu.Batc
 	if !r.gradient {
 		hostGrad = nil
 	}
-	cpu, err := onCPU(r.loss, in, hostGrad)
+	cpu, err := onCPU(l, in, hostGrad)
 	if err != nil {
 		return err
 	}

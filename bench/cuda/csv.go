@@ -28,7 +28,7 @@ func (r *row) series() []struct {
 // writeCSV writes a line for each row with every number. A number that does not exist is
 // an empty cell.
 func writeCSV(path string, rows []*row) error {
-	header := []string{"loss", "pass", "size", "shape", "voxels", "logits", "labels", "passes", "bytes", "sets", "turns"}
+	header := []string{"loss", "pass", "size", "shape", "voxels", "logits", "labels", "call", "passes", "bytes", "sets", "turns"}
 	for _, s := range (&row{}).series() {
 		for _, n := range []string{"median", "min", "max"} {
 			header = append(header, s.name+"_"+n+"_s")
@@ -40,7 +40,7 @@ func writeCSV(path string, rows []*row) error {
 	lines := [][]string{header}
 	for _, r := range rows {
 		line := []string{r.loss, r.pass(), r.size.Name, r.size.String(), strconv.Itoa(r.size.Voxels()),
-			r.types.logits.name, r.types.labels.name,
+			r.types.logits.name, r.types.labels.name, r.call.Name,
 			strconv.Itoa(r.work.Passes), strconv.FormatInt(r.work.Bytes, 10), strconv.Itoa(r.sets), strconv.Itoa(len(r.calls))}
 		for _, s := range r.series() {
 			line = append(line, report.Cell(s.s.Median()), report.Cell(s.s.Min()), report.Cell(s.s.Max()))

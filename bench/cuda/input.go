@@ -15,6 +15,13 @@ type input struct {
 	types          types
 	logits, labels *tensor.Dense // of the types
 	wide           *tensor.Dense // the same logits as float32
+	voxelWeight    *tensor.Dense // nil where every voxel weighs 1
+}
+
+// newCallInput makes the batch of a kind of call, which is of float32 logits.
+func newCallInput(c workload.Call, s workload.Size, t types) *input {
+	b := c.NewBatch(s)
+	return &input{size: s, types: t, logits: b.Logits, labels: b.Labels, wide: b.Logits, voxelWeight: b.VoxelWeight}
 }
 
 // newInput converts a batch to other types. Half-precision logits are rounded.

@@ -3,7 +3,8 @@
 // and again under NVIDIA's compute-sanitizer; then times every loss, forward and with
 // its gradient, and compares it with a copy on the device that moves as many bytes and
 // with PyTorch, eager and compiled, in a process of its own (peer.py), and A-FL also
-// with a step of its authors' released code.
+// with a step of its authors' released code. Some losses are timed with target maps,
+// voxel weights and label smoothing too, without PyTorch.
 //
 //	go run ./bench/cuda                        # everything
 //	go run ./bench/cuda -quick                 # a trial run on a small input

@@ -22,7 +22,7 @@ import (
 
 // sampleRow has a median call of 8 µs; a copy moves its bytes in 4 µs.
 func sampleRow(t *testing.T, loss string, gradient bool, s workload.Size) *row {
-	r, err := newRow(loss, gradient, s, types{float32s, uint8s})
+	r, err := newRow(loss, gradient, s, types{float32s, uint8s}, workload.Call{})
 	require.NoError(t, err)
 	r.sets = 3
 	r.calls, r.graph = timing.Samples{7e-6, 8e-6, 16e-6}, timing.Samples{5e-6}
@@ -71,7 +71,7 @@ func TestCSV(t *testing.T) {
 	first := at(1)
 	for column, want := range map[string]string{
 		"loss": "dice", "pass": passGradient, "size": "picai", "shape": "1×2×160×128×24", "voxels": "491520",
-		"logits": "float32", "labels": "uint8", "passes": "2", "bytes": "12779520", "sets": "3", "turns": "3",
+		"logits": "float32", "labels": "uint8", "call": "", "passes": "2", "bytes": "12779520", "sets": "3", "turns": "3",
 		"calls_median_s": "8e-06", "calls_min_s": "7e-06", "calls_max_s": "1.6e-05", "graph_median_s": "5e-06",
 		"copies_median_s": "4e-06", "eager_median_s": "4.8e-05", "compile_median_s": "8e-06", "released_median_s": "",
 		"share_of_copy": "0.5", "eager_over_afl": "6", "compile_over_afl": "1", "released_over_afl": "",

@@ -40,6 +40,7 @@ type row struct {
 	gradient    bool
 	size        workload.Size
 	types       types
+	call        workload.Call // the zero value is class indices
 	work        workload.Work
 	sets        int // of buffers, through which the calls rotate
 
@@ -54,8 +55,8 @@ type row struct {
 	failed     map[mode]string // why PyTorch has no times
 }
 
-func newRow(loss string, gradient bool, s workload.Size, t types) (*row, error) {
-	l, err := afl.ByName(loss)
+func newRow(loss string, gradient bool, s workload.Size, t types, call workload.Call) (*row, error) {
+	l, err := call.NewLoss(loss)
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +65,11 @@ func newRow(loss string, gradient bool, s workload.Size, t types) (*row, error) 
 		return nil, err
 	}
 	work, err := workload.Count(l, s, workload.Elements{Logit: t.logits.bytes, Label: t.labels.bytes}, gradient)
+	if isOther(call) {
+		work, err = call.Count(l, s, gradient)
+	}
 	return &row{
-		loss: loss, title: title, gradient: gradient, size: s, types: t, work: work,
+		loss: loss, title: title, gradient: gradient, size: s, types: t, call: call, work: work,
 		peers: map[mode]timing.Samples{}, peerValues: map[mode]float64{}, failed: map[mode]string{},
 	}, err
 }
@@ -78,8 +82,19 @@ func (r *row) pass() string {
 }
 
 func (r *row) String() string {
-	return fmt.Sprintf("%s, %s, %s, %s", r.loss, r.pass(), r.size, r.types)
+	return fmt.Sprintf("%s, %s, %s, %s", r.loss, r.pass(), r.size, r.kind())
 }
+
+// kind names what the loss is evaluated on.
+func (r *row) kind() string {
+	if isOther(r.call) {
+		return r.types.String() + ", " + r.call.Title
+	}
+	return r.types.String()
+}
+
+// isOther reports whether a call differs from that of class indices.
+func isOther(c workload.Call) bool { return c != workload.Call{} }
 
 // rate is the rate in bytes per second at which the bytes that must move were moved.
 func (r *row) rate(s timing.Samples) float64 { return float64(r.work.Bytes) / s.Median() }

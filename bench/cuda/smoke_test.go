@@ -45,7 +45,7 @@ func TestCommandEmulated(t *testing.T) {
 	assert.Equal(t, before, g.Memory().InUse, "all device memory is released")
 
 	records := benchtest.ReadCSV(t, filepath.Join(o.out, "results.csv"))
-	assert.Len(t, records, 2*(len(afl.Names())+1+4+4))
+	assert.Len(t, records, 2*(len(afl.Names())+1+4+4+3+3+3+3+1))
 	for _, r := range records {
 		for _, column := range []string{"calls_median_s", "graph_median_s", "copies_median_s", "copy_graph_median_s", "share_of_copy", "value"} {
 			assert.NotEmpty(t, r[column], "%s of %s", column, r["loss"])
@@ -68,8 +68,12 @@ func TestComparisonEmulated(t *testing.T) {
 	c := &comparison{g: g, peer: p, log: &bytes.Buffer{},
 		config: config{sizes: []workload.Size{tiny}, losses: []string{"afl", "dice"}, turns: 2, turn: time.Microsecond}}
 	require.NoError(t, c.run(t.Context()))
-	require.Len(t, c.rows, 4+2+4+4)
+	require.Len(t, c.rows, 4+2+4+4+4*2)
 	for _, r := range c.rows {
+		if isOther(r.call) {
+			assert.Empty(t, r.peers, r)
+			continue
+		}
 		assert.Len(t, r.peers[eager], 2, r)
 		assert.Positive(t, r.ratio(eager), r)
 		assert.InEpsilon(t, r.value, r.peerValues[eager], 1e-5, r)
@@ -80,11 +84,11 @@ func TestComparisonEmulated(t *testing.T) {
 
 	// A batch that PyTorch does not have.
 	in := testInput(t, 1, types{float32s, uint8s})
-	b, err := g.NewBatch(in.logits, in.labels)
+	b, err := g.NewBatch(in.logits, in.labels, nil)
 	require.NoError(t, err)
 	copies, err := g.NewCopies(1<<16, 1<<20)
 	require.NoError(t, err)
-	r, err := newRow("ce", false, in.size, in.types)
+	r, err := newRow("ce", false, in.size, in.types, workload.Call{})
 	require.NoError(t, err)
 	assert.ErrorContains(t, c.measure(t.Context(), r, in, b, copies, nil), "not the same computation")
 	require.NoError(t, b.Release())

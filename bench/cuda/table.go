@@ -95,7 +95,8 @@ rate of a copy on the device that moves the same number of bytes, read and writt
 measured in the same way. The last columns are PyTorch's times on the same device and
 their ratios to the time of the calls. PyTorch's gradient is made by autograd, and its
 half-precision logits are converted to float32 first. Before a loss was timed, its value
-and gradient were compared with the CPU's%s.
+and gradient were compared with the CPU's%s. The
+kinds of calls besides class indices are measured without PyTorch.
 `, report.Plural(r.turns, "turn"), withPeer)
 }
 
@@ -112,20 +113,21 @@ func (r *results) goalTable(b *strings.Builder) {
 	}
 }
 
-// groups splits the rows into tables: by size, types and pass.
+// groups splits the rows into tables: by size, types, kind of call and pass.
 func groups(rows []*row) [][]*row {
 	type key struct {
 		size     workload.Size
 		types    types
+		call     workload.Call
 		gradient bool
 	}
-	return report.GroupBy(rows, func(r *row) key { return key{r.size, r.types, r.gradient} })
+	return report.GroupBy(rows, func(r *row) key { return key{r.size, r.types, r.call, r.gradient} })
 }
 
 // lossTable has a line for each loss.
 func lossTable(b *strings.Builder, rows []*row) {
 	first := rows[0]
-	fmt.Fprintf(b, "\n### %s, %s, %s\n\n", first.pass(), first.size, first.types)
+	fmt.Fprintf(b, "\n### %s, %s, %s\n\n", first.pass(), first.size, first.kind())
 	fmt.Fprintf(b, "| | calls µs | GB/s | of copy | graph µs | GB/s | of copy | PyTorch µs | times | compiled µs | times |\n|---|%s\n", strings.Repeat("--:|", 10))
 	for _, r := range rows {
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.title,

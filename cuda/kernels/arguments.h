@@ -133,8 +133,9 @@ typedef struct AflArguments {
 	double *constants;
 	int32_t constant_count;          // at most AFL_INLINE_DOUBLES
 
-	// afl_combine: to = a·to + b·from for combine_count elements of one type.
+	// afl_combine: to = a·to + b·from for combine_count elements.
 	int32_t combine_type;            // AflType, a float
+	int32_t combine_from_type;       // likewise
 	void *combine_to;
 	const void *combine_from;        // null: to = a·to
 	double combine_a, combine_b;
@@ -147,7 +148,7 @@ typedef struct AflArguments {
 	double *partials;                // blocks × afl_partials_width
 	double *factors;                 // scale, then gamma, pos, neg, N×C each; null: scale and channel apply
 	double *coefficients;            // of the overlap term: CoefT, CoefP, Offset, N×C each
-	double *scratch;                 // scratch memory of the float64 passes: blocks × afl_scratch_doubles
+	double *scratch;                 // scratch memory of the general passes: blocks × afl_scratch_doubles
 
 	// Device memory of the engine.
 	uint32_t *counter;               // 0 between launches
@@ -170,7 +171,8 @@ AFL_ON_BOTH int64_t afl_partials_width(int64_t channels, int64_t masks) {
 	return afl_sums_width(channels) > afl_stats_doubles(channels, masks) ? afl_sums_width(channels) : afl_stats_doubles(channels, masks);
 }
 
-// Doubles of scratch memory that a block of the float64 passes needs.
-AFL_ON_BOTH int64_t afl_scratch_doubles(int64_t channels) { return 3 * channels * AFL_THREADS; }
+// Scratch memory of a block of the general passes: a table of the channels' constants.
+enum { AFL_GENERAL_CONSTANTS = 11 }; // doubles
+AFL_ON_BOTH int64_t afl_scratch_doubles(int64_t channels) { return AFL_GENERAL_CONSTANTS * channels; }
 
 #endif

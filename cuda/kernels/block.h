@@ -15,6 +15,17 @@ template <typename T> AFL_DEVICE T warp_sum(T x) {
 	return x;
 }
 
+// Sums of a, b, c and d over a warp in one tree; lanes 0, 8, 16 and 24 get one each.
+template <typename T> AFL_DEVICE T warp_sums(T a, T b, T c, T d) {
+	const bool second = thread_index() & 16, odd = thread_index() & 8;
+	T even = (second ? c : a) + shuffle_xor(second ? a : c, 16);
+	T rest = (second ? d : b) + shuffle_xor(second ? b : d, 16);
+	T x = (odd ? rest : even) + shuffle_xor(odd ? even : rest, 8);
+	AFL_UNROLL for (int mask = 4; mask > 0; mask /= 2)
+		x += shuffle_xor(x, mask);
+	return x;
+}
+
 // The sum over the block's threads, in every thread.
 AFL_DEVICE double block_sum(double x) {
 	AFL_SHARED double part[WARPS];

@@ -8,7 +8,7 @@ AFL_KERNEL(afl_combine, 4) {
 	for (int64_t i = (int64_t)afl::block_index() * AFL_THREADS + afl::thread_index(); i < a.combine_count; i += step) {
 		double x = afl::rounded_product(a.combine_a, afl::number_at(a.combine_to, a.combine_type, i));
 		if (a.combine_from)
-			x = afl::rounded_sum(x, afl::rounded_product(a.combine_b, afl::number_at(a.combine_from, a.combine_type, i)));
+			x = afl::rounded_sum(x, afl::rounded_product(a.combine_b, afl::number_at(a.combine_from, a.combine_from_type, i)));
 		afl::store_at(a.combine_to, a.combine_type, i, x);
 	}
 	// The sum of two loss values has the first rejected element of either.

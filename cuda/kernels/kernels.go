@@ -4,8 +4,8 @@
 // The sources next to it are written in a small freestanding subset of CUDA C++, whose
 // primitives are defined in device.h. generate.sh compiles them to PTX with clang alone;
 // tests run the same sources on the CPU by means of emulator.h. arguments.h declares the
-// single parameter of all kernels, the contract with the host. There are six modules, so
-// that the driver compiles no more than a program uses:
+// single parameter of all kernels, the contract with the host. There are several modules,
+// so that the driver compiles no more than a program uses:
 //
 //   - labels: afl_constants, for numbers that do not fit into the parameter; afl_classes,
 //     which converts labels of any type to bytes; afl_stats_classes and
@@ -13,8 +13,9 @@
 //   - float32, float16, bfloat16: afl_reduce_* and afl_gradient_*, the two passes over
 //     logits of a type and byte labels, in float32, by activation (sigmoid, softmax2,
 //     softmax3, softmax4, softmax) and type (f32, f16, bf16)
-//   - general: afl_reduce_general and afl_gradient_general, the passes in float64 for
-//     everything else
+//   - general_float32, general_float16, general_bfloat16, general_float64:
+//     afl_reduce_general_* and afl_gradient_general_*, the two passes for everything else,
+//     in float32, for float64 logits in float64
 //   - combine: afl_combine, multiples and sums of gradients and of loss values
 //
 // Kernels over voxels are launched with samples × chunks blocks of 256 threads. The order

@@ -132,6 +132,10 @@ AFL_DEVICE int32_t class_at(const AflArguments &a, int64_t i) {
 // Tolerance for values of soft maps outside [0,1], which float32 interpolation
 // produces. They are clamped.
 #define AFL_MAP_SLACK 1e-5
+// The first and the last float32 within the tolerance.
+constexpr float map_low = -1e-5f, map_high = 1 + 83 * 0x1p-23f;
+static_assert((double)map_low >= -AFL_MAP_SLACK && (double)map_high <= 1 + AFL_MAP_SLACK);
+static_assert((double)(map_low * (1 + 0x1p-23f)) < -AFL_MAP_SLACK && (double)(map_high + 0x1p-23f) > 1 + AFL_MAP_SLACK);
 
 // map_at returns element i = (n·C + c)·V + voxel of a target of maps, clamped to
 // [0,1], or REJECTED.

@@ -215,17 +215,6 @@ template <class T, int channels, bool gradient> AFL_DEVICE void softmax_register
 	end_pass<gradient>(a, row, elements);
 }
 
-// Sums of a, b and c over a warp in one tree; lanes 0, 8 and 16 get one each.
-AFL_DEVICE float warp_sums(float a, float b, float c) {
-	const bool second = thread_index() & 16, odd = thread_index() & 8;
-	float even = (second ? c : a) + shuffle_xor(second ? a : c, 16);
-	float rest = (second ? 0 : b) + shuffle_xor(second ? b : 0, 16);
-	float x = (odd ? rest : even) + shuffle_xor(odd ? even : rest, 8);
-	AFL_UNROLL for (int mask = 4; mask > 0; mask /= 2)
-		x += shuffle_xor(x, mask);
-	return x;
-}
-
 // Calls f(c, x) for every channel, with half the logits of a thread's four voxels in x,
 // 0 for voxels that take no part. The next channel's logits are prefetched.
 template <class T, class V, class F>
@@ -320,7 +309,7 @@ template <class T, bool gradient> AFL_DEVICE void softmax_memory(const AflArgume
 				sum = fma(p[j], a.squared ? p[j] : 1, sum);
 				count += positive ? 1 : 0;
 			}
-			const float x3 = warp_sums(own, sum, count);
+			const float x3 = warp_sums(own, sum, count, 0.0f);
 			if (thread % 8 == 0 && thread % 32 < 24)
 				part[c % BATCH][thread % 32 / 8][thread / 32] = x3;
 			if (c % BATCH == BATCH - 1 || c == a.channels - 1) {

@@ -495,6 +495,34 @@ AFL_OUT_OF_LINE double mask_at(const AflArguments &a, int n, int k, int64_t i) {
 	return y;
 }
 
+// Whether element (n, c, i) of a target of maps is 1. Clears hard unless it is a byte or a
+// float32 number and 0 or 1.
+AFL_DEVICE bool hard_element_at(const AflArguments &a, int n, int c, int64_t i, bool &hard) {
+	const int64_t at = ((int64_t)n * a.channels + c) * a.voxels + i;
+	if (a.target_type == AFL_UINT8) {
+		const uint8_t y = ((const uint8_t *)a.target)[at];
+		hard = hard && y <= 1;
+		return y == 1;
+	}
+	const float y = a.target_type == AFL_FLOAT32 ? ((const float *)a.target)[at] : __builtin_nanf("");
+	hard = hard && (y == 0 || y == 1);
+	return y == 1;
+}
+
+// hard_mask_at is mask_at if all elements that it reads are hard. If not, it clears hard.
+AFL_DEVICE bool hard_mask_at(const AflArguments &a, int n, int k, int64_t i, bool &hard) {
+	if (!a.dense) {
+		const int32_t y = class_at(a, n * a.voxels + i);
+		return k == 0 ? y > 0 : y == k;
+	}
+	if (k > 0)
+		return hard_element_at(a, n, k, i, hard);
+	bool any = false;
+	for (int c = a.channels > 1 ? 1 : 0; c < a.channels; c++)
+		any = hard_element_at(a, n, c, i, hard) || any;
+	return any;
+}
+
 // The difference of mask k along an axis on which voxel i has index `at` of `size` and
 // its neighbors are `stride` away.
 AFL_DEVICE double difference(const AflArguments &a, int n, int k, int64_t i, int64_t at, int64_t size, int64_t stride) {
@@ -504,57 +532,91 @@ AFL_DEVICE double difference(const AflArguments &a, int n, int k, int64_t i, int
 	return at > 0 && at < size - 1 ? 0.5 * (after - before) : after - before;
 }
 
-// Statistics of any target, including maps, in float64, one thread per voxel. Counts of
-// maps are sums. The target is read once per channel and once per mask; neighbors come
-// from the caches.
+// The part of such an axis in the level of a voxel, see level; for hard see hard_mask_at.
+AFL_DEVICE uint32_t hard_difference(const AflArguments &a, int n, int k, int64_t i, int64_t at, int64_t size, int64_t stride, bool &hard) {
+	if (size == 1)
+		return 0;
+	const bool before = hard_mask_at(a, n, k, at > 0 ? i - stride : i, hard);
+	const bool after = hard_mask_at(a, n, k, at < size - 1 ? i + stride : i, hard);
+	return before == after ? 0 : at > 0 && at < size - 1 ? 1 : 4;
+}
+
+// Statistics of any target, including maps, one thread per voxel. Counts of maps are sums.
+// Voxels whose elements are 0 or 1 are counted, others summed in float64. The target is
+// read once per channel and once per mask; neighbors come from the caches.
 AFL_DEVICE void stats_general(const AflArguments &a) {
 	const Range r = range_of_block(a);
 	const int n = r.sample;
 	double *partial = a.partials + block_index() * afl_stats_doubles(a.channels, a.masks);
 	const int64_t length = a.space[2], rows = a.space[1];
 
-	double valid = 0, foreground = 0;
+	uint32_t valid = 0, ones = 0;
+	double foreground = 0;
 	for (int64_t i = r.begin + thread_index(); i < r.end; i += AFL_THREADS) {
 		int32_t y = a.dense ? 0 : class_at(a, n * a.voxels + i);
 		if (y == REJECTED)
 			reject_class(a, n, i);
 		valid += y >= 0;
-		foreground += mask_at(a, n, 0, i);
+		bool hard = true;
+		const bool inside = hard_mask_at(a, n, 0, i, hard);
+		ones += hard && inside;
+		if (!hard)
+			foreground += mask_at(a, n, 0, i);
 	}
-	valid = block_sum(valid);
-	foreground = block_sum(foreground);
+	const double all_valid = block_sum(valid);
+	foreground = block_sum(foreground + ones);
 	if (thread_index() == 0) {
-		partial[VALID] = valid;
+		partial[VALID] = all_valid;
 		partial[FOREGROUND] = foreground;
 	}
 	for (int c = 0; c < a.channels; c++) {
+		ones = 0;
 		double count = 0;
 		for (int64_t i = r.begin + thread_index(); i < r.end; i += AFL_THREADS) {
 			if (!a.dense) {
-				count += class_at(a, n * a.voxels + i) == c;
+				ones += class_at(a, n * a.voxels + i) == c;
 				continue;
 			}
+			bool hard = true;
+			const bool inside = hard_element_at(a, n, c, i, hard);
+			ones += hard && inside;
+			if (hard)
+				continue;
 			double y = map_at(a, ((int64_t)n * a.channels + c) * a.voxels + i);
 			count += maximum(0, y);
 			if (y == REJECTED)
 				reject_map(a, n, c, i);
 		}
-		count = block_sum(count);
+		count = block_sum(count + ones);
 		if (thread_index() == 0)
 			partial[COUNT + c] = count;
 	}
 	for (int k = 0; k < a.masks; k++) {
 		double magnitude = 0, boundary = 0;
+		uint32_t by_level[LEVELS] = {};
 		for (int64_t i = r.begin + thread_index(); i < r.end; i += AFL_THREADS) {
 			if (!a.dense && class_at(a, n * a.voxels + i) < 0)
 				continue;
 			const int64_t row = i / length;
+			bool hard = true;
+			uint32_t sum = hard_difference(a, n, k, i, i - row * length, length, 1, hard);
+			sum += hard_difference(a, n, k, i, row % rows, rows, length, hard);
+			sum += hard_difference(a, n, k, i, row / rows, a.space[0], rows * length, hard);
+			if (hard) {
+				AFL_UNROLL for (int l = 0; l < LEVELS; l++)
+					by_level[l] += sum == level(l);
+				continue;
+			}
 			double dz = difference(a, n, k, i, i - row * length, length, 1);
 			double dy = difference(a, n, k, i, row % rows, rows, length);
 			double dx = difference(a, n, k, i, row / rows, a.space[0], rows * length);
 			double m = square_root(dx * dx + dy * dy + dz * dz);
 			magnitude += m;
 			boundary += m != 0;
+		}
+		AFL_UNROLL for (int l = 0; l < LEVELS; l++) {
+			magnitude += 0.5 * square_root((double)level(l)) * by_level[l];
+			boundary += by_level[l];
 		}
 		magnitude = block_sum(magnitude);
 		boundary = block_sum(boundary);

@@ -24,10 +24,15 @@ struct BFloat16 {
 	typedef uint16_t Bits;
 	static constexpr int per_word = 2;
 };
+// Float64 is a type of the general passes only.
+struct Float64 {
+	typedef uint64_t Bits;
+};
 
 AFL_DEVICE float widen(Float32, uint32_t bits) { return __builtin_bit_cast(float, bits); }
 AFL_DEVICE float widen(Float16, uint32_t bits) { return float_of_half((uint16_t)bits); }
 AFL_DEVICE float widen(BFloat16, uint32_t bits) { return float_of_bfloat((uint16_t)bits); }
+AFL_DEVICE double widen(Float64, uint64_t bits) { return double_of(bits); }
 
 // The bits of the nearest, ties to even.
 AFL_DEVICE uint32_t rounded(Float32, float x) { return __builtin_bit_cast(uint32_t, x); }
@@ -42,6 +47,10 @@ AFL_DEVICE uint32_t rounded(BFloat16, float x) {
 	uint32_t bits = __builtin_bit_cast(uint32_t, x);
 	return x == x ? (bits + 0x7fff + (bits >> 16 & 1)) >> 16 : 0x7fc0; // rounding must not turn a NaN into infinity
 }
+AFL_DEVICE uint32_t rounded(Float32, double x) { return __builtin_bit_cast(uint32_t, (float)x); }
+AFL_DEVICE uint32_t rounded(Float16, double x) { return half_of(x); }
+AFL_DEVICE uint32_t rounded(BFloat16, double x) { return bfloat_of(x); }
+AFL_DEVICE uint64_t rounded(Float64, double x) { return bits_of(x); }
 
 // Voxels says where in the chunk a thread's `count` voxels of a tile are. A tile is the
 // range of voxels that a block processes at a time.

@@ -50,7 +50,7 @@ func TestInterruptSignalAndResume(t *testing.T) {
 	assert.Equal(t, 130, exit.ExitCode(), out.String())
 	assert.Contains(t, errs.String(), "Stopping after the current step")
 	assert.Contains(t, out.String(), "To resume, use the flags: -model_dir "+dir+" -resume")
-	assert.FileExists(t, filepath.Join(dir, "afl", "checkpoint.safetensors"))
+	assert.FileExists(t, filepath.Join(dir, "unet", "afl", "checkpoint.safetensors"))
 
 	// The resumed run continues from the checkpoint; another signal stops it again.
 	cmd = command("-model_dir", dir, "-resume")

@@ -4,6 +4,9 @@
 // a plot of γ_mSa against γ_va as PNG.
 //
 //	go run ./examples/labelstats -masks DIR -out runs/labelstats
+//
+// A file that is not a mask is named and left out; the exit code is then 1, although the
+// statistics of the others are written.
 package main
 
 import (
@@ -19,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -34,7 +38,8 @@ import (
 
 func main() {
 	flags := flag.NewFlagSet("labelstats", flag.ContinueOnError)
-	masks := flags.String("masks", "", "folder of label images (.nii, .nii.gz or .mha), searched recursively;\nevery nonzero voxel is foreground (required)")
+	masks := flags.String("masks", "", "folder of label images ("+volume.Extensions()+"), searched recursively;\nevery nonzero voxel is foreground (required)")
+	match := flags.String("match", "*", "pattern of the file names to read, such as *_seg*: * stands for any characters, ? for one")
 	out := flags.String("out", "runs/labelstats", "folder for labelstats.csv and labelstats.png")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -46,81 +51,137 @@ func main() {
 		fmt.Fprintln(os.Stderr, "labelstats: -masks is required and there must be no other arguments (-h lists the flags)")
 		os.Exit(2)
 	}
-	if err := run(*masks, *out, os.Stdout); err != nil {
+	if _, err := filepath.Match(*match, ""); err != nil {
+		fmt.Fprintf(os.Stderr, "labelstats: -match is %q; it must be a pattern such as *_seg* (-h lists the flags)\n", *match)
+		os.Exit(2)
+	}
+	if err := run(*masks, *match, *out, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "labelstats:", err)
 		os.Exit(1)
 	}
 }
 
+// maxNamed is the number of files left out that are named.
+const maxNamed = 20
+
 // mask holds the statistics of one label image.
 type mask struct {
-	name string
+	name string // path relative to the folder, without extension
 	afl.LabelStats
 }
 
-func run(dir, out string, stdout io.Writer) error {
-	list, err := readMasks(dir)
+func run(dir, match, out string, stdout io.Writer) error {
+	files, err := findMasks(dir, match)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	table, picture := filepath.Join(out, "labelstats.csv"), filepath.Join(out, "labelstats.png")
+	if err := tryOutput(out, table, picture); err != nil {
 		return err
 	}
-	table, picture := filepath.Join(out, "labelstats.csv"), filepath.Join(out, "labelstats.png")
+	progress := report.NewProgress(stdout)
+	list, wrong := readMasks(dir, files, progress)
+	for i, err := range wrong {
+		if i == maxNamed {
+			progress.Println(fmt.Sprintf("Left out: %d more", len(wrong)-i))
+			break
+		}
+		progress.Println("Left out: " + err.Error())
+	}
+	if len(list) == 0 {
+		return fmt.Errorf("none of the %d files in %s is a mask", len(files), dir)
+	}
 	if err := writeCSV(table, list); err != nil {
 		return err
 	}
 	if err := writePNG(picture, list); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%d masks in %s\n\n%s\nvalues: %s\nplot: %s\n", len(list), dir, summary(list), table, picture)
+	progress.Println(fmt.Sprintf("%d masks in %s\n\n%s\nvalues: %s\nplot: %s", len(list), dir, summary(list), table, picture))
+	if len(wrong) > 0 {
+		return fmt.Errorf("%d of %d files were left out (see above)", len(wrong), len(files))
+	}
 	return nil
 }
 
-// readMasks computes the statistics of every image below dir, in lexical order.
-func readMasks(dir string) ([]mask, error) {
-	var list []mask
-	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+// tryOutput creates the folder and a file in it, so that an output that cannot be written is
+// found before the masks are read.
+func tryOutput(folder string, files ...string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("-out: %w", err)
+	}
+	for _, path := range files {
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return fmt.Errorf("-out: %s is a folder", path)
+		}
+	}
+	trial, err := os.CreateTemp(folder, ".labelstats.*")
+	if err != nil {
+		return fmt.Errorf("-out: %w", err)
+	}
+	if err := errors.Join(trial.Close(), os.Remove(trial.Name())); err != nil {
+		return fmt.Errorf("-out: %w", err)
+	}
+	return nil
+}
+
+// findMasks lists the image files below dir whose name matches, in lexical order, relative to
+// dir. Hidden files are skipped.
+func findMasks(dir, match string) (files []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		name := entry.Name()
-		for _, ending := range []string{".nii", ".nii.gz", ".mha"} {
-			if base, ok := strings.CutSuffix(name, ending); ok {
-				st, err := measure(path)
-				if err != nil {
-					return err
-				}
-				list = append(list, mask{base, st})
-			}
+		matches, err := filepath.Match(match, name)
+		if err != nil {
+			return err
 		}
-		return nil
+		if _, ok := volume.TrimExtension(name); !ok || !matches || strings.HasPrefix(name, ".") {
+			return nil
+		}
+		rel, err := filepath.Rel(dir, path)
+		files = append(files, rel)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("%s contains no .nii, .nii.gz or .mha file", dir)
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s contains no file that matches %s and ends in one of %s", dir, match, volume.Extensions())
 	}
-	return list, nil
+	return files, nil
+}
+
+// readMasks computes the statistics of the files. It returns an error for each that is not a
+// mask.
+func readMasks(dir string, files []string, progress *report.Progress) (list []mask, wrong []error) {
+	start := time.Now()
+	for i, file := range files {
+		stats, err := measure(filepath.Join(dir, file))
+		if err != nil {
+			wrong = append(wrong, err)
+		} else {
+			name, _ := volume.TrimExtension(filepath.ToSlash(file))
+			list = append(list, mask{name, stats})
+		}
+		done := i + 1
+		left := time.Since(start) / time.Duration(done) * time.Duration(len(files)-done)
+		progress.Update(fmt.Sprintf("mask %d/%d  left %s  %s", done, len(files), report.Duration(left), file))
+	}
+	return list, wrong
 }
 
 func measure(path string) (afl.LabelStats, error) {
-	v, err := volume.Read(path)
+	v, err := volume.ReadLabel(path)
 	if err != nil {
 		return afl.LabelStats{}, err
-	}
-	if v.Channels != 1 {
-		return afl.LabelStats{}, fmt.Errorf("%s has %d channels, want a label image with 1", path, v.Channels)
-	}
-	if err := v.CheckLabel(); err != nil {
-		return afl.LabelStats{}, fmt.Errorf("%s: %w", path, err)
 	}
 	foreground := make([]bool, len(v.Data))
 	for i, y := range v.Data {
 		foreground[i] = y != 0
 	}
-	st, err := afl.StatsOf(tensor.New(tensor.WithShape(v.Dims[:]...), tensor.WithBacking(foreground)))
+	st, err := afl.StatsOf(tensor.New(tensor.WithShape(v.Dims[:]...), tensor.WithBacking(foreground)), afl.IgnoreIndex{})
 	if err != nil {
 		return st, fmt.Errorf("%s: %w", path, err)
 	}

@@ -23,14 +23,21 @@ var program = cli.Program{
 	About: `
 Trains 3-D networks on prostate cancer in MRI, each with every given segmentation
 loss in turn, and compares them on the validation cases. Every nonzero label
-counts as cancer. The defaults are those of the A-FL paper (arXiv 2407.09828):
-SGD, batch 1, 200 epochs, volumes resized to 160x128x24.
+counts as cancer, unless -classes or -regions tells labels apart. The defaults are
+those of the A-FL paper (arXiv 2407.09828): SGD, batch 1, 200 epochs, volumes
+resized to 160x128x24.
 
 -data_dir holds TrainImage/<case>_t2w.nii.gz, <case>_adc and <case>_hbv, and
 TrainLabel/<case>_gt.nii.gz, and likewise ValidImage and ValidLabel. The folder
-TrainVolumes and the nnU-Net layout that PI-CAI's own preparation produces are
-also accepted. Ctrl-C stops after the current step; -resume continues to a
-bit-identical result.`,
+TrainVolumes, the nnU-Net layout that PI-CAI's own preparation produces, a folder
+per case and the layout of the Medical Segmentation Decathlon are also accepted;
+-cases lists files of any names. Every file is read before training starts
+(-check).
+
+A -model_dir belongs to one run and to one process at a time. Ctrl-C stops after
+the current step; -resume continues to a bit-identical result, also with more
+-epochs, -loss or -model than before. -join -model_dir REPORT RUN RUN... makes one
+report of several runs.`,
 	Protocol: dataset.PICAI(),
 	// Small enough that a first run takes minutes on two cores.
 	Phantom:         phantom.Options{Kind: phantom.PICAI, Train: 24, Valid: 8, Size: [3]int{80, 64, 24}},

@@ -22,5 +22,5 @@ func TestPhantomRun(t *testing.T) {
 	require.Zero(t, code, errs.String())
 	assert.Contains(t, out.String(), "SYNTHETIC phantom")
 	assert.Contains(t, out.String(), "| FL   |")
-	assert.FileExists(t, filepath.Join(dir, "fl", "best.safetensors"))
+	assert.FileExists(t, filepath.Join(dir, "unet", "fl", "best.safetensors"))
 }

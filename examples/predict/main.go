@@ -1,7 +1,9 @@
-// Command predict segments the tumor in one case with trained weights. It writes
-// the mask as NIfTI on the scan's own grid and, given a label, evaluates it:
+// Command predict segments the tumor in one case or in a folder of cases with trained
+// weights. It writes masks, or label maps of several classes or regions, as NIfTI on the
+// scan's own grid and, given labels, evaluates them:
 //
-//	go run ./examples/predict -weights runs/brats/afl/best.safetensors -case DIR -label seg.nii.gz -out mask.nii.gz
+//	go run ./examples/predict -weights runs/brats/unet/afl/best.safetensors -case DIR -label seg.nii.gz -out mask.nii.gz
+//	go run ./examples/predict -weights a.safetensors,b.safetensors -mirror xyz -cases IMAGES -label LABELS -out MASKS -probabilities
 //
 // See -h for the flags.
 package main

@@ -12,7 +12,22 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 )
+
+// temporary returns a new name for the temporary file of the file base.
+func temporary(base string) string { return fmt.Sprintf(".%s.%016x.tmp", base, rand.Uint64()) }
+
+var temporaryName = regexp.MustCompile(`^\.(.+)\.[0-9a-f]{16}\.tmp$`)
+
+// Base returns the name of the file whose temporary file has the given name, or "" if it is
+// not the name of a temporary file. A process that is killed leaves temporary files behind.
+func Base(name string) string {
+	if m := temporaryName.FindStringSubmatch(name); m != nil {
+		return m[1]
+	}
+	return ""
+}
 
 // WriteString writes text to the file at path, as [Write] does.
 func WriteString(path, text string) error {
@@ -29,7 +44,7 @@ func WriteString(path, text string) error {
 func Write(path string, write func(io.Writer) error) (err error) {
 	dir, base := filepath.Split(path)
 	// os.CreateTemp would create a file that only its owner can read.
-	temp := filepath.Join(dir, fmt.Sprintf(".%s.%016x.tmp", base, rand.Uint64()))
+	temp := filepath.Join(dir, temporary(base))
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err

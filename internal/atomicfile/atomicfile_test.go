@@ -38,3 +38,10 @@ func TestWrite(t *testing.T) {
 	assert.Len(t, files, 1, "no temporary file is left")
 	assert.Error(t, Write(filepath.Join(dir, "absent", "file"), func(io.Writer) error { return nil }))
 }
+
+func TestBase(t *testing.T) {
+	assert.Equal(t, "last.safetensors", Base(temporary("last.safetensors")))
+	for _, name := range []string{"a", "a.tmp", ".a.tmp", "a.0123456789abcdef.tmp", ".a.0123456789abcdeg.tmp", "..0123456789abcdef.tmp"} {
+		assert.Empty(t, Base(name), name)
+	}
+}

@@ -130,6 +130,18 @@ func (m *Mask) Count() int {
 	return n
 }
 
+// Each calls f with the index in raster order of every voxel in the mask, ascending. The
+// raster order is that of the mask's own axes, which may be turned.
+func (m *Mask) Each(f func(i int)) {
+	for r := range m.Rows() {
+		for w, word := range m.row(r) {
+			for ; word != 0; word &= word - 1 {
+				f(r*m.shape[2] + 64*w + bits.TrailingZeros64(word))
+			}
+		}
+	}
+}
+
 // filledRows returns the number of rows that have at least one voxel in the mask.
 func (m *Mask) filledRows() int {
 	n := 0

@@ -53,7 +53,21 @@ func (g *Grid) scratchMemory(n int) []float64 {
 // The first two may each do a fraction of the work of the third; see shellBudget and
 // rowShare. So no masks take much longer than two plain transforms.
 func (g *Grid) Nearest(from, to *Mask) Counts {
-	s := newSearch(g, from, to)
+	return g.NearestByKind(from, to, oneKind)[0]
+}
+
+// Kinds says of which of n kinds each voxel of a volume is. Of holds the kinds in the
+// raster order of a mask; it may be nil where there is one.
+type Kinds struct {
+	Of []uint8
+	N  int
+}
+
+var oneKind = Kinds{N: 1}
+
+// NearestByKind is [Grid.Nearest] for the voxels of each kind of from.
+func (g *Grid) NearestByKind(from, to *Mask, kinds Kinds) []Counts {
+	s := newSearch(g, from, to, kinds)
 	switch {
 	case from.Rows() == 1:
 		return s.alongRow()
@@ -72,17 +86,41 @@ func (g *Grid) Nearest(from, to *Mask) Counts {
 type search struct {
 	grid     *Grid
 	from, to *Mask
-	near     Counts    // voxels counted by the search of shells
+	kinds    Kinds
+	near     []Counts  // by kind: voxels counted by the search of shells
 	values   []float64 // squared distances found otherwise, in no order
+	kindOf   []uint8   // the kinds of their voxels; empty where there is one kind
 }
 
-func newSearch(g *Grid, from, to *Mask) *search {
-	return &search{grid: g, from: from, to: to, values: g.values[:0]}
+func newSearch(g *Grid, from, to *Mask, kinds Kinds) *search {
+	return &search{grid: g, from: from, to: to, kinds: kinds, near: make([]Counts, kinds.N), values: g.values[:0]}
 }
 
-// counts returns the voxels found by their squared distance.
-func (s *search) counts() Counts {
-	return countValues(s.values, s.grid.scratchMemory(len(s.values)), s.near)
+// counts returns the voxels of each kind found by their squared distance.
+func (s *search) counts() []Counts {
+	if s.kinds.N == 1 {
+		return []Counts{countValues(s.values, s.grid.scratchMemory(len(s.values)), s.near[0])}
+	}
+	// The values are sorted by kind first.
+	next := make([]int, s.kinds.N+1) // by kind: where its next value goes
+	for _, k := range s.kindOf {
+		next[k+1]++
+	}
+	for k := range s.kinds.N {
+		next[k+1] += next[k]
+	}
+	values := make([]float64, len(s.values))
+	for i, k := range s.kindOf {
+		values[next[k]] = s.values[i]
+		next[k]++
+	}
+	counts := make([]Counts, s.kinds.N)
+	first := 0
+	for k := range counts {
+		counts[k] = countValues(values[first:next[k]], s.values[first:next[k]], s.near[k])
+		first = next[k]
+	}
+	return counts
 }
 
 // surroundings are the sites in the rows around one row. They are looked up on first

@@ -142,12 +142,12 @@ func TestNearestMethodsAgree(t *testing.T) {
 				want := g.Nearest(a, b)
 				g.listShells(maxShells) // also where it is too small or narrow for them
 				for name, find := range methods {
-					s := newSearch(g, a, b)
+					s := newSearch(g, a, b, oneKind)
 					if !find(s) {
 						continue // some were too far
 					}
 					used[name]++
-					require.Equal(t, want, s.counts(), "%s: %v %v %v", name, shape, spacing, density)
+					require.Equal(t, []Counts{want}, s.counts(), "%s: %v %v %v", name, shape, spacing, density)
 				}
 			}
 		}
@@ -216,12 +216,12 @@ func TestNearestAtTheBudgets(t *testing.T) {
 			a, b := masks[0], masks[1]
 			for _, spacing := range [][3]float64{{1, 1, 1}, {0.7, 0.7, 0.7}} {
 				requireNearest(t, linear, test.shape, a, b, spacing)
-				s := newSearch(NewGrid(a, spacing), a, b)
+				s := newSearch(NewGrid(a, spacing), a, b, oneKind)
 				left := s.nearShells()
 				require.NotNil(t, left)
 				found := a.Count() - left.Count()
 				counted := 0
-				for _, n := range s.near.Voxels {
+				for _, n := range s.near[0].Voxels {
 					counted += n
 				}
 				require.Equal(t, found, counted)
@@ -257,7 +257,7 @@ func TestTransformAgainstSquared(t *testing.T) {
 			}
 			from, to := masks[0], masks[1]
 			spacing := [3]float64{0.9, 0.3, 0.3}
-			s := newSearch(NewGrid(from, spacing), from, to)
+			s := newSearch(NewGrid(from, spacing), from, to, oneKind)
 			s.transform(from)
 			slices.Sort(s.values)
 			require.Equal(t, SortedSquared(from, to, spacing), s.values, "%v", shape)

@@ -49,6 +49,7 @@ func (s *search) round(m *Mask, n int) (voxels, rows int) {
 	})
 	for _, t := range found {
 		s.values = append(s.values, t.found...)
+		s.kindOf = append(s.kindOf, t.foundKinds...)
 		voxels += t.voxels
 		rows += t.rows
 	}
@@ -65,6 +66,8 @@ type rowSearch struct {
 	beyond float64   // squared distance of the nearest row that is not visited
 	found  []float64 // squared distances
 
+	foundKinds []uint8 // the kinds of their voxels, where there are several
+
 	voxels, rows int // that remain
 	_            [8 * apart]byte
 }
@@ -80,13 +83,17 @@ func (t *rowSearch) batch(m *Mask, first, end int) {
 		before := t.voxels
 		for w, voxels := range row {
 			for ; voxels != 0; voxels &= voxels - 1 {
-				squared, known := t.nearest(64*w + bits.TrailingZeros64(voxels))
+				x := 64*w + bits.TrailingZeros64(voxels)
+				squared, known := t.nearest(x)
 				if !known {
 					t.voxels++
 					continue
 				}
 				row[w] &^= voxels & -voxels
 				t.found = append(t.found, squared)
+				if t.kinds.N > 1 {
+					t.foundKinds = append(t.foundKinds, t.kinds.Of[r*t.from.shape[2]+x])
+				}
 			}
 		}
 		if t.voxels > before {

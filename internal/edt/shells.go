@@ -50,18 +50,20 @@ func (s *search) nearShells() *Mask {
 	var all []*shellSearch
 	left.eachBatch(func() func(int, int) {
 		t := &shellSearch{search: s, shells: list, around: newSurroundings(s.to, offsets)}
-		t.count = make([]int, len(list)+apart)
+		t.count = make([]int, len(list)*s.kinds.N+apart)
 		all = append(all, t)
 		return func(first, end int) { t.batch(left, first, end) }
 	})
 	done := true
 	for k, shell := range list {
-		voxels := 0
-		for _, t := range all {
-			voxels += t.count[k]
-		}
-		if voxels > 0 {
-			s.near.add(shell.squared, voxels)
+		for kind := range s.near {
+			voxels := 0
+			for _, t := range all {
+				voxels += t.count[k*s.kinds.N+kind]
+			}
+			if voxels > 0 {
+				s.near[kind].add(shell.squared, voxels)
+			}
 		}
 	}
 	for _, t := range all {
@@ -76,12 +78,13 @@ func (s *search) nearShells() *Mask {
 // shellSearch is the state of one goroutine of the search of shells.
 type shellSearch struct {
 	*search
-	shells []shell
-	around *surroundings
-	count  []int // voxels by shell
-	some   bool  // whether voxels are left
-	work   int   // in the batch; see shellBudget
-	_      [8 * apart]byte
+	shells   []shell
+	around   *surroundings
+	count    []int   // voxels by shell and kind
+	rowKinds []uint8 // of the row, where there are several
+	some     bool    // whether voxels are left
+	work     int     // in the batch; see shellBudget
+	_        [8 * apart]byte
 }
 
 // batch counts the voxels of some rows by shell and stores in left those without a site in
@@ -98,6 +101,9 @@ func (t *shellSearch) batch(left *Mask, first, end int) {
 			continue
 		}
 		t.around.moveTo(r)
+		if t.kinds.N > 1 {
+			t.rowKinds = t.kinds.Of[r*t.from.shape[2]:][:t.from.shape[2]]
+		}
 		for x, todo := range row {
 			if todo != 0 {
 				rest := t.word(x, todo)
@@ -134,7 +140,13 @@ func (t *shellSearch) word(w int, todo uint64) uint64 {
 		if met == 0 {
 			continue
 		}
-		t.count[k] += bits.OnesCount64(met)
+		if t.rowKinds == nil {
+			t.count[k] += bits.OnesCount64(met)
+		} else {
+			for voxels := met; voxels != 0; voxels &= voxels - 1 {
+				t.count[k*t.kinds.N+int(t.rowKinds[64*w+bits.TrailingZeros64(voxels)])]++
+			}
+		}
 		if todo &^= met; todo == 0 {
 			t.work += k
 			return 0

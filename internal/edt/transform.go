@@ -264,9 +264,17 @@ func (t *transform) across() {
 		}
 	}
 	t.values = slices.Grow(t.values, n-len(t.values))[:n]
+	if t.kinds.N > 1 {
+		t.kindOf = slices.Grow(t.kindOf, n-len(t.kindOf))[:n]
+	}
 	each(len(first), max(1, unitVoxels/(unit*t.size[0])), func() func(int) {
 		a := newAcrossSweep(t)
-		return func(i int) { a.sweep(i*unit, unit, t.values[first[i]:]) }
+		return func(i int) {
+			a.sweep(i*unit, unit, t.values[first[i]:])
+			if t.kinds.N > 1 {
+				a.kindsOf(i*unit, unit, t.kindOf[first[i]:])
+			}
+		}
 	})
 }
 
@@ -336,6 +344,32 @@ func (a *acrossSweep) sweep(x, n int, dst []float64) {
 		for ; lines != 0; lines &= lines - 1 {
 			j := bits.TrailingZeros8(lines)
 			dst = dst[a.line(dst, 1, 0, a.lo[0], a.wanted, j, a.at, heights[j:], stride):]
+		}
+	}
+}
+
+// kindsOf stores in dst the kinds of the voxels on n lines from line x on, in the order in
+// which sweep stores their squared distances.
+func (a *acrossSweep) kindsOf(x, n int, dst []uint8) {
+	next := 0
+	add := func(z, line int) {
+		y, x := a.lo[1]+line/a.size[2], a.lo[2]+line%a.size[2]
+		dst[next] = a.kinds.Of[((a.lo[0]+z)*a.from.shape[1]+y)*a.from.shape[2]+x]
+		next++
+	}
+	if len(a.at) == 1 {
+		for z := range a.size[0] {
+			for voxels := a.unit(z, x, n); voxels != 0; voxels &= voxels - 1 {
+				add(z, x+bits.TrailingZeros64(voxels))
+			}
+		}
+		return
+	}
+	for line := x; line < min(x+n, a.voxels.shape[2]); line++ {
+		for z := range a.size[0] {
+			if a.voxels.words[z*a.voxels.width+line/64]>>(line%64)&1 == 1 {
+				add(z, line)
+			}
 		}
 	}
 }

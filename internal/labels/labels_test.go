@@ -9,6 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// large is a number above the 32-bit integers where an int has more bits.
+const large = math.MaxInt>>23 + 1
+
 // readersOf returns readers of the same whole numbers in every type that holds
 // them, by type.
 func readersOf(values []int) map[string]Reader {
@@ -42,7 +45,7 @@ func readersOf(values []int) map[string]Reader {
 		if hi <= math.MaxUint16 {
 			add(as[uint16](values))
 		}
-		if hi <= math.MaxUint32 {
+		if int64(hi) <= math.MaxUint32 {
 			add(as[uint32](values))
 		}
 		if hi <= 1 {
@@ -72,7 +75,7 @@ func TestTypes(t *testing.T) {
 }
 
 func TestNonZero(t *testing.T) {
-	for _, values := range [][]int{{9, 0, 1, 0, 1, 1, 9}, {9, 0, 1, 0, 1, 1, 0}, {0, 0, 1, 0, 1, 1, 0}, {9, 0, -3, 0, 1 << 40, 1, 0}} {
+	for _, values := range [][]int{{9, 0, 1, 0, 1, 1, 9}, {9, 0, 1, 0, 1, 1, 0}, {0, 0, 1, 0, 1, 1, 0}, {9, 0, -3, 0, large, 1, 0}} {
 		for name, r := range readersOf(values) {
 			dst := []uint8{7, 7, 7, 7, 7}
 			require.Equal(t, -1, r.NonZero(dst, 1), name)
@@ -112,10 +115,10 @@ func TestEqual(t *testing.T) {
 }
 
 func TestClasses(t *testing.T) {
-	values := []int{0, 1, 0, 1, 3, 255, 2, -7, 1 << 40}
+	values := []int{0, 1, 0, 1, 3, 255, 2, -7, large}
 	for _, c := range []Classes{
 		{Limit: 2}, {Limit: 4}, {Limit: 300}, {Limit: math.MaxInt32}, {Limit: 2, Binarize: true},
-		{Limit: 4, Ignore: []int64{255}}, {Limit: 2, Ignore: []int64{0, -7}}, {Limit: 4, Ignore: []int64{255, math.MaxInt64, 1 << 40}},
+		{Limit: 4, Ignore: []int64{255}}, {Limit: 2, Ignore: []int64{0, -7}}, {Limit: 4, Ignore: []int64{255, math.MaxInt64, large}},
 		{Limit: 2, Binarize: true, Ignore: []int64{3, -7}}, {Limit: 4, Ignore: []int64{1}},
 	} {
 		// meaning returns the class of a value by definition.
@@ -185,7 +188,7 @@ func TestClassesOfExtremes(t *testing.T) {
 }
 
 func TestFloat64sAndAt(t *testing.T) {
-	for _, values := range [][]int{{0, 1, 0, 1}, {3, -1, 7, 100}, {3, 1 << 40, 7, -100}} {
+	for _, values := range [][]int{{0, 1, 0, 1}, {3, -1, 7, 100}, {3, large, 7, -100}} {
 		for name, r := range readersOf(values) {
 			dst := make([]float64, 2)
 			r.Float64s(dst, 1)

@@ -16,10 +16,13 @@ func (CPU) Name() string { return "CPU" }
 
 // Traits implements [Runner].
 func (CPU) Traits() Traits {
-	return Traits{Float32: Accuracy{
-		Value:    Tolerance{Relative: 2e-6, Absolute: 1e-7},
-		Gradient: Tolerance{Relative: 5e-6, Largest: 1e-6},
-	}}
+	return Traits{
+		Brief: testing.Short(),
+		Float32: Accuracy{
+			Value:    Tolerance{Relative: 2e-6, Absolute: 1e-7},
+			Gradient: Tolerance{Relative: 5e-6, Largest: 1e-6},
+		},
+	}
 }
 
 // Eval implements [Runner].
@@ -42,5 +45,5 @@ func (CPU) Parameters(_ testing.TB, l afl.AdaptiveFocal, logits, target *tensor.
 
 // StatsOf implements [Runner].
 func (CPU) StatsOf(_ testing.TB, label *tensor.Dense) (afl.LabelStats, error) {
-	return afl.StatsOf(label)
+	return afl.StatsOf(label, afl.IgnoreIndex{})
 }

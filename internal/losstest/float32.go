@@ -20,7 +20,7 @@ func (s suite) float32(t *testing.T) {
 		sizes = append(sizes, n)
 	}
 	sizes = append(sizes, 255, 257, 1023, 1025, 3001)
-	brief := testing.Short() || s.Traits.Brief
+	brief := s.Traits.Brief
 	if brief {
 		sizes = []int{1, 17, 64, 70, 1025}
 	}

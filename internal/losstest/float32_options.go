@@ -38,13 +38,6 @@ func float32Targets() map[string]func(shape []int, salt uint64) Call {
 	hard := func(shape []int, salt uint64) []float32 {
 		return oneHot(RandomLabels(shape, max(shape[1], 2), salt), shape).Data().([]float32)
 	}
-	weighted := func(dt tensor.Dtype) func([]int, uint64) Call {
-		return func(shape []int, salt uint64) Call {
-			r := rand.New(rand.NewPCG(salt, 9))
-			return Call{Target: RandomLabels(shape, max(shape[1], 2), salt),
-				VoxelWeight: Floats(dt, PerVoxel(shape), func(int) float64 { return float64(r.IntN(4)) / 2 })}
-		}
-	}
 	return map[string]func([]int, uint64) Call{
 		"soft float32": func(shape []int, salt uint64) Call { return Call{Target: clamped(soft(shape, salt, tensor.Float32))} },
 		"soft float64": func(shape []int, salt uint64) Call { return Call{Target: clamped(soft(shape, salt, tensor.Float64))} },
@@ -63,8 +56,17 @@ func float32Targets() map[string]func(shape []int, salt uint64) Call {
 			}
 			return Call{Target: tensor.New(tensor.WithShape(shape...), tensor.WithBacking(mask))}
 		},
-		"weights float32": weighted(tensor.Float32),
-		"weights float64": weighted(tensor.Float64),
+		"weights float32": weighted(tensor.Float32, 1),
+		"weights float64": weighted(tensor.Float64, 1),
+	}
+}
+
+// weighted returns class indices and weights that are small multiples of a unit.
+func weighted(dt tensor.Dtype, unit float64) func([]int, uint64) Call {
+	return func(shape []int, salt uint64) Call {
+		r := rand.New(rand.NewPCG(salt, 9))
+		return Call{Target: RandomLabels(shape, max(shape[1], 2), salt),
+			VoxelWeight: Floats(dt, PerVoxel(shape), func(int) float64 { return unit * float64(r.IntN(4)) / 2 })}
 	}
 }
 
@@ -73,11 +75,14 @@ func float32Targets() map[string]func(shape []int, salt uint64) Call {
 // without weight are NaN.
 func (s suite) float32Options(t *testing.T) {
 	sizes := []int{1, 63, 130, 515, 1100}
-	if testing.Short() || s.Traits.Brief {
+	if s.Traits.Brief {
 		sizes = []int{1, 130, 515}
 	}
 	targets := float32Targets()
+	// Products with these leave the range of float32.
+	targets["weights of 1e-25"], targets["weights of 1e25"] = weighted(tensor.Float32, 1e-25), weighted(tensor.Float64, 1e25)
 	kinds := slices.Sorted(maps.Keys(targets))
+	halves := append([]Half{None}, s.Traits.Half...)
 	cover := s.cover()
 	for k, v := range variants() {
 		for _, c := range v.channels {
@@ -87,49 +92,113 @@ func (s suite) float32Options(t *testing.T) {
 			at := k + c
 			for i, kind := range kinds {
 				at += i
-				n := sizes[at%len(sizes)]
-				if !cover.needs(v.name, v.kind()+kind, v.kind()+fmt.Sprint(c)) {
+				n, half := sizes[at%len(sizes)], halves[at%len(halves)]
+				if !cover.needs(v.name, v.kind()+kind, v.kind()+fmt.Sprint(c), half.String()+kind) {
 					continue
 				}
-				shape := []int{2, c, 1, n}
-				call := targets[kind](shape, uint64(n))
-				call.Logits, call.WantGrad = RandomLogits(tensor.Float32, shape, uint64(n)), true
-				if call.VoxelWeight != nil {
-					for i, w := range Numbers(t, call.VoxelWeight) {
-						if w == 0 {
-							for ch := range c {
-								call.Logits.Data().([]float32)[(i/n*c+ch)*n+i%n] = float32(math.NaN())
-							}
-						}
-					}
-				}
-				wide := call
-				wide.Logits = widen(t, call.Logits)
-				name := fmt.Sprintf("%s, C=%d, %d voxels, %s", v.name, c, n, kind)
-				want, wantGrad := s.grad(t, name, v.loss, wide)
-				got, grad := s.grad(t, name, v.loss, call)
-				s.requireSameValue(t, name, got, s.value(t, name, v.loss, call))
-				Near(t, name, []float64{want}, []float64{got}, s.Traits.Float32.Value)
-				Near(t, name, Numbers(t, wantGrad), Numbers(t, grad), s.Traits.Float32.Gradient)
-				if !v.hasElements() {
-					continue
-				}
-				none := setOptions(v.loss, func(o *afl.Options) { o.Reduction = afl.ReduceNone })
-				wideElements := s.elements(t, name, none, wide)
-				elements := s.elements(t, name, none, call)
-				Near(t, name+": elements", Numbers(t, wideElements), Numbers(t, elements), s.Traits.Float32.Value)
-				if elements.Dtype() != tensor.Float32 {
-					continue // of groups
-				}
-				r := rand.New(rand.NewPCG(uint64(n), 10))
-				call.Upstream = Floats(tensor.Float32, elements.Shape(), func(int) float64 { return math.Round(16*r.NormFloat64()) / 8 })
-				wide.Upstream = widen(t, call.Upstream)
-				_, wantGrad, err := s.Eval(t, none, wide)
-				require.NoError(t, err, name)
-				_, grad, err = s.Eval(t, none, call)
-				require.NoError(t, err, name)
-				Near(t, name+": with upstream", Numbers(t, wantGrad), Numbers(t, grad), s.Traits.Float32.Gradient)
+				s.float32Option(t, v, c, n, half, kind, targets[kind])
 			}
+		}
+	}
+}
+
+// float32Option compares a loss on float32 or half precision logits with the same in
+// float64.
+func (s suite) float32Option(t *testing.T, v variant, c, n int, half Half, kind string, of func(shape []int, salt uint64) Call) {
+	shape := []int{2, c, 1, n}
+	call := of(shape, uint64(n))
+	call.Logits, call.WantGrad, call.Half = RandomLogits(tensor.Float32, shape, uint64(n)), true, half
+	half.round(call.Logits)
+	if call.VoxelWeight != nil {
+		for i, w := range Numbers(t, call.VoxelWeight) {
+			if w == 0 {
+				for ch := range c {
+					call.Logits.Data().([]float32)[(i/n*c+ch)*n+i%n] = float32(math.NaN())
+				}
+			}
+		}
+	}
+	wide := call
+	wide.Logits, wide.Half = widen(t, call.Logits), None
+	name := fmt.Sprintf("%s, C=%d, %d voxels, %s, half precision %v", v.name, c, n, kind, half)
+	gradient := s.Traits.Float32.Gradient.plus(half.tolerance())
+	want, wantGrad := s.grad(t, name, v.loss, wide)
+	got, grad := s.grad(t, name, v.loss, call)
+	s.requireSameValue(t, name, got, s.value(t, name, v.loss, call))
+	Near(t, name, []float64{want}, []float64{got}, s.Traits.Float32.Value)
+	half.near(t, name, Numbers(t, wantGrad), Numbers(t, grad), gradient)
+	if !v.hasElements() {
+		return
+	}
+	none := setOptions(v.loss, func(o *afl.Options) { o.Reduction = afl.ReduceNone })
+	wideElements := s.elements(t, name, none, wide)
+	elements := s.elements(t, name, none, call)
+	half.near(t, name+": elements", Numbers(t, wideElements), Numbers(t, elements), s.Traits.Float32.Value.plus(half.tolerance()))
+	if elements.Dtype() != tensor.Float32 {
+		return // of groups
+	}
+	r := rand.New(rand.NewPCG(uint64(n), 10))
+	call.Upstream = Floats(tensor.Float32, elements.Shape(), func(int) float64 { return math.Round(16*r.NormFloat64()) / 8 })
+	wide.Upstream = widen(t, call.Upstream)
+	_, wantGrad, err := s.Eval(t, none, wide)
+	require.NoError(t, err, name)
+	_, grad, err = s.Eval(t, none, call)
+	require.NoError(t, err, name)
+	half.near(t, name+": with upstream", Numbers(t, wantGrad), Numbers(t, grad), gradient)
+}
+
+// manyChannels compares losses of more channels than the kernels of a backend hold at a
+// time, and of more classes than a byte can name, with float64.
+func (s suite) manyChannels(t *testing.T) {
+	targets := float32Targets()
+	for _, c := range []int{5, 33, 65} {
+		for i, l := range []afl.Loss{afl.NewCrossEntropy(), afl.NewFocal(), afl.NewDice(), afl.NewDiceCE(), afl.NewDiceFocal()} {
+			for j, kind := range slices.Sorted(maps.Keys(targets)) {
+				if s.Traits.Brief && j%5 != (i+c)%5 {
+					continue
+				}
+				s.float32Option(t, variant{name: fmt.Sprintf("%T", l), loss: l}, c, 70, None, kind, targets[kind])
+			}
+		}
+	}
+	wide := func(shape []int, salt uint64) Call {
+		labels := RandomLabels(shape, 256, salt).Data().([]uint8)
+		y := make([]uint16, len(labels))
+		for i, l := range labels {
+			y[i] = uint16(l) + uint16(i%2*44)
+		}
+		return Call{Target: tensor.New(tensor.WithShape(PerVoxel(shape)...), tensor.WithBacking(y))}
+	}
+	for _, l := range []afl.Loss{afl.NewDiceCE(), afl.NewFocal()} {
+		s.float32Option(t, variant{name: fmt.Sprintf("%T", l), loss: l}, 300, 31, None, "300 classes", wide)
+	}
+}
+
+// float32Range compares losses of logits whose elements, or the sums of them, leave the
+// range of float32, among others, with float64.
+func (s suite) float32Range(t *testing.T) {
+	const n = 1300
+	targets := float32Targets()
+	for k, l := range []afl.Loss{afl.NewCrossEntropy(), afl.NewFocal(), afl.NewDiceCE(), afl.NewDiceFocal(), afl.NewAdaptiveFocal(), afl.NewTversky()} {
+		for i, kind := range slices.Sorted(maps.Keys(targets)) {
+			if s.Traits.Brief && i%3 != k%3 {
+				continue
+			}
+			shape := []int{2, 2, 1, n}
+			call := targets[kind](shape, uint64(k))
+			call.Logits, call.WantGrad = RandomLogits(tensor.Float32, shape, uint64(k)), true
+			x := call.Logits.Data().([]float32)
+			for i := range 20 {
+				x[97*i+5] = math.MaxFloat32 * float32(1-2*(i%2))
+			}
+			wide := call
+			wide.Logits = widen(t, call.Logits)
+			name := fmt.Sprintf("%T, %s", l, kind)
+			want, wantGrad := s.grad(t, name, l, wide)
+			got, grad := s.grad(t, name, l, call)
+			s.requireSameValue(t, name, got, s.value(t, name, l, call))
+			Near(t, name, []float64{want}, []float64{got}, s.Traits.Float32.Value)
+			Near(t, name, Numbers(t, wantGrad), Numbers(t, grad), s.Traits.Float32.Gradient)
 		}
 	}
 }

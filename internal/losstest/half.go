@@ -3,6 +3,7 @@ package losstest
 import (
 	"fmt"
 	"math"
+	"testing"
 )
 
 // Half is a half precision type.
@@ -65,4 +66,27 @@ func (h Half) tolerance() Tolerance {
 	}
 	significand, smallest, _ := h.format()
 	return Tolerance{Relative: math.Ldexp(1, -significand), Absolute: math.Ldexp(1, smallest-1)}
+}
+
+// near is [Near] for numbers of the type: those too large for it are infinite.
+func (h Half) near(t testing.TB, what string, want, got []float64, tol Tolerance) bool {
+	t.Helper()
+	if h == None {
+		return Near(t, what, want, got, tol)
+	}
+	bounded := make([]float64, len(want))
+	for i, v := range want {
+		bounded[i] = v
+		if r := h.Round(v); math.IsInf(r, 0) {
+			bounded[i] = r
+		}
+	}
+	kept := make([]float64, len(got))
+	for i, v := range got {
+		kept[i] = v
+		if math.IsInf(v, 0) && i < len(bounded) && bounded[i] == v {
+			kept[i], bounded[i] = 0, 0
+		}
+	}
+	return Near(t, what, bounded, kept, tol)
 }

@@ -6,7 +6,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
 )
 
 // hostileLogits: finite for every finite logit, for both labels, for empty and
@@ -41,6 +44,33 @@ func (s suite) hostileLogits(t *testing.T) {
 				what := fmt.Sprintf("%s, %v, %s mask", vr.name, dt, mask.name)
 				value, grad := s.grad(t, what, vr.loss, Call{Logits: logits, Target: Bytes([]int{1, n, n}, mask.at)})
 				requireFinite(t, what, value, grad)
+			}
+		}
+	}
+}
+
+// nanLogits: one logit that is NaN, anywhere, makes the value NaN and with it an entry of
+// the gradient.
+func (s suite) nanLogits(t *testing.T) {
+	shape := []int{2, 2, 5, 3, 67}
+	voxels := 5 * 3 * 67
+	target := RandomLabels(shape, 2, 1)
+	for _, name := range afl.Names() {
+		for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
+			for _, at := range []int{0, voxels - 1, voxels + 77, 3*voxels + 512, 4*voxels - 1} {
+				if s.Traits.Brief && at > 0 {
+					break
+				}
+				logits := RandomLogits(dt, shape, 1)
+				if dt == tensor.Float32 {
+					logits.Data().([]float32)[at] = float32(math.NaN())
+				} else {
+					logits.Data().([]float64)[at] = math.NaN()
+				}
+				what := fmt.Sprintf("%s, %v, logit %d", name, dt, at)
+				value, grad := s.grad(t, what, named(t, name), Call{Logits: logits, Target: target})
+				assert.True(t, math.IsNaN(value), "%s: %v", what, value)
+				assert.True(t, slices.ContainsFunc(Numbers(t, grad), math.IsNaN), "%s: the gradient", what)
 			}
 		}
 	}

@@ -68,7 +68,7 @@ func (c Call) Options() []afl.EvalOption {
 type Traits struct {
 	// Brief runs a part of each test: every loss, every option of its own, every
 	// option that losses share with every kind of loss, on small tensors. It is
-	// for an emulated device.
+	// for an emulated device and for go test -short.
 	Brief bool
 	// Float32 is how far the results for float32 logits may lie from those for
 	// the same logits in float64.
@@ -115,9 +115,12 @@ func Run(t *testing.T, r Runner) {
 	t.Run("WithoutSmoothing", s.withoutSmoothing)
 	t.Run("HostileLogits", s.hostileLogits)
 	t.Run("HostileFloat32", s.hostileFloat32)
+	t.Run("NaNLogits", s.nanLogits)
 	t.Run("HostileTargets", s.hostileTargets)
 	t.Run("Float32", s.float32)
 	t.Run("Float32Options", s.float32Options)
+	t.Run("ManyChannels", s.manyChannels)
+	t.Run("Float32Range", s.float32Range)
 	t.Run("Float32Sum", s.float32Sum)
 	t.Run("Float32Excluded", s.float32Excluded)
 	t.Run("Half", s.half)

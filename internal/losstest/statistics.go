@@ -194,7 +194,7 @@ func (s suite) givenStatistics(t *testing.T) {
 			shape := []int{3, c, 5, 7, 3}
 			call := Call{Logits: RandomLogits(tensor.Float64, shape, 1), Target: RandomLabels(shape, max(c, 2), 1)}
 			want, wantGrad := s.grad(t, name, l, call)
-			call.Stats = statsOfSamples(t, call.Target, max(c, 2))
+			call.Stats = statsOfSamples(t, call.Target, max(c, 2), afl.IgnoreIndex{})
 			got, grad := s.grad(t, name, l, call)
 			assert.InDelta(t, want, got, 1e-14*math.Max(1, math.Abs(want)), name)
 			assert.InDeltaSlice(t, wantGrad.Data(), grad.Data(), 1e-15, name)
@@ -210,7 +210,7 @@ func (s suite) givenStatistics(t *testing.T) {
 			// A patch of a larger image: the ignored voxels of a label with the
 			// patch inside are divided by as ever.
 			whole := RandomLabels([]int{3, c, 11, 8, 9}, max(c, 2), 2)
-			call.Stats = statsOfSamples(t, whole, max(c, 2))
+			call.Stats = statsOfSamples(t, whole, max(c, 2), afl.IgnoreIndex{})
 			ignoreEvery(3, call.Target)
 			l := setOptions(l, func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) }).(afl.AdaptiveFocal)
 			got, grad = s.grad(t, name, l, call)
@@ -250,12 +250,12 @@ func (s suite) givenStatistics(t *testing.T) {
 }
 
 // statsOfSamples returns the statistics of every sample of class indices.
-func statsOfSamples(t *testing.T, labels *tensor.Dense, classes int, ignore ...afl.IgnoreIndex) []afl.LabelStats {
+func statsOfSamples(t *testing.T, labels *tensor.Dense, classes int, ignore afl.IgnoreIndex) []afl.LabelStats {
 	var out []afl.LabelStats
 	for n := range labels.Shape()[0] {
 		image := sample(labels, n)
 		require.NoError(t, image.Reshape(labels.Shape()[1:]...))
-		st, err := afl.StatsOfClasses(image, classes, ignore...)
+		st, err := afl.StatsOfClasses(image, classes, ignore)
 		require.NoError(t, err)
 		out = append(out, st)
 	}

@@ -2,9 +2,49 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/tensor"
 )
+
+// LabelTypes are the types that a target, a label or a mask may have.
+var LabelTypes = []tensor.Dtype{
+	tensor.Uint8, tensor.Int8, tensor.Int16, tensor.Uint16, tensor.Int32, tensor.Uint32,
+	tensor.Int64, tensor.Uint64, tensor.Int, tensor.Uint, tensor.Bool, tensor.Float32, tensor.Float64,
+}
+
+// CheckReadable refuses a tensor unless its elements can be read in order from Go
+// memory and have one of the types. A slice along the first axis is readable.
+func CheckReadable(name string, t *tensor.Dense, types ...tensor.Dtype) error {
+	if t == nil {
+		return Refuse(name, "nil", "a tensor")
+	}
+	if !t.IsNativelyAccessible() {
+		return Refuse("memory of "+name, "not accessible from Go", "Go memory (copy the tensor from the device)")
+	}
+	if t.Dims() == 0 {
+		return Refuse("shape of "+name, "that of a scalar or of no tensor at all", "at least one axis")
+	}
+	if slices.Contains(t.Shape(), 0) {
+		return Refuse("shape of "+name, t.Shape(), "no axis of size 0")
+	}
+	return CheckLayout(name, t, types...)
+}
+
+// CheckLayout refuses tensors that are not contiguous and row-major, and types
+// other than the given ones.
+func CheckLayout(name string, t *tensor.Dense, types ...tensor.Dtype) error {
+	if !slices.Contains(types, t.Dtype()) {
+		return Refuse("type of "+name, t.Dtype(), "one of %v", types)
+	}
+	if t.Shape().TotalSize() > 0 && t.MemSize() == 0 {
+		return Refuse(name, "a tensor without memory (released already?)", "one with memory")
+	}
+	if t.IsMasked() && t.Shape().TotalSize() > 0 {
+		return Refuse(name, "a masked tensor", "one without a mask (use an ignore index or a voxel weight)")
+	}
+	return CheckRowMajor(name, t)
+}
 
 // CheckRowMajor refuses a tensor whose memory is not its elements in row-major order.
 //

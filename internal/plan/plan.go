@@ -186,7 +186,8 @@ type Backend interface {
 	// Stats returns statistics of the label.
 	Stats(b *Batch, want StatsRequest) (*Stats, error)
 	// Combine stores a·dst + b·src in dst, or a·dst where src is nil. Both are
-	// tensors of this backend of one float type and shape. An infinite or NaN
+	// tensors of this backend of one shape, and of one float type unless they are
+	// scalars. An infinite or NaN
 	// element of dst or src counts also where its factor is 0.
 	Combine(dst *tensor.Dense, a float64, src *tensor.Dense, b float64) error
 }

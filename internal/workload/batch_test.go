@@ -32,7 +32,7 @@ func TestBatch(t *testing.T) {
 	}
 	s := PICAI
 	label := tensor.New(tensor.WithShape(s.Space[:]...), tensor.WithBacking(lesion(s.Space, 0)))
-	stats, err := afl.StatsOf(label)
+	stats, err := afl.StatsOf(label, afl.IgnoreIndex{})
 	require.NoError(t, err)
 	assert.InDelta(t, 0.004, stats.GammaVa, 0.002)
 	_, count, err := afl.Components(label, afl.Connectivity26)

@@ -6,7 +6,10 @@
 #include "../../kernels/combine.cu"
 #include "../../kernels/float16.cu"
 #include "../../kernels/float32.cu"
-#include "../../kernels/general.cu"
+#include "../../kernels/general_bfloat16.cu"
+#include "../../kernels/general_float16.cu"
+#include "../../kernels/general_float32.cu"
+#include "../../kernels/general_float64.cu"
 #include "../../kernels/labels.cu"
 
 const char *emulate(const char *kernel, unsigned blocks, const AflArguments *a) {

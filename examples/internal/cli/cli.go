@@ -2,6 +2,15 @@
 // provides the flags, the data set or the phantom that replaces it, the choice of
 // networks and volume sizes that fit each other, and starting, stopping and resuming
 // a run. It also provides the program that predicts with the trained weights.
+//
+// # Runs
+//
+// The folder of a run belongs to one process at a time (package runlock). Its run.json
+// records the flags, the size and hash of every file of the data, and for every process
+// that has worked on the run its start, version and machine. The run's ID is a hash of all
+// that determines the bits of a training; every file of the run contains it (package
+// train). A resumed run must find the same data, at the same or another place, and may
+// have more epochs, losses and networks than before.
 package cli
 
 import (
@@ -10,11 +19,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/nn/onednn"
@@ -49,22 +60,56 @@ const (
 )
 
 // Main runs a training program with the command-line arguments after its name and
-// returns the exit code. On the first SIGINT or SIGTERM the program completes the
-// current step and writes a checkpoint; the second kills the process.
+// returns the exit code. On the first SIGINT, SIGTERM or SIGHUP, or when the reader of its
+// output is gone, the program completes the current step and writes a checkpoint; another
+// SIGINT or SIGTERM, a second or more after the first, kills the process.
 func Main(p Program, args []string) int {
 	return interruptible("step", func(ctx context.Context) int { return Run(ctx, p, args, os.Stdout, os.Stderr) })
 }
 
-// interruptible calls run with a context that is canceled by the first SIGINT or
-// SIGTERM; the program then completes the current unit of work, which unit names.
+// sameRequest is how long another SIGINT or SIGTERM counts as part of the first: timeout(1),
+// for example, sends SIGTERM to the process and then to its group.
+const sameRequest = time.Second
+
+// interruptible calls run with a context that is canceled by the first signal; the program
+// then completes the current unit of work, which unit names.
 func interruptible(unit string, run func(ctx context.Context) int) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	cancelNotice := context.AfterFunc(ctx, func() {
-		stop() // restore the default effect of signals
-		fmt.Fprintln(os.Stderr, "\nStopping after the current "+unit+"; interrupt again to stop immediately.")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	asked := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	caught := make(chan os.Signal, 8)
+	signal.Notify(caught, asked...)
+	// These two stay caught: a terminal that closes can send several SIGHUPs, and every
+	// write to a broken pipe, such as the one to a tee that Ctrl-C has stopped too, raises
+	// SIGPIPE. By default either would kill the process before it has saved its state.
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signal.Notify(caught, syscall.SIGHUP)
+	}
+	signal.Notify(caught, syscall.SIGPIPE)
+	done := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		var restore <-chan time.Time
+		for {
+			select {
+			case s := <-caught:
+				if ctx.Err() == nil {
+					cancel()
+					fmt.Fprintln(os.Stderr, "\nStopping after the current "+unit+"; interrupt again to stop immediately.")
+				}
+				if restore == nil && slices.Contains(asked, s) {
+					restore = time.After(sameRequest)
+				}
+			case <-restore:
+				signal.Reset(asked...)
+			case <-done:
+				return
+			}
+		}
 	})
-	defer cancelNotice()
+	defer watcher.Wait()
+	defer signal.Stop(caught)
+	defer close(done)
 	return run(ctx)
 }
 
@@ -82,7 +127,7 @@ func exit(name string, err error, stderr io.Writer) int {
 	case errors.As(err, &wrong):
 		fmt.Fprintf(stderr, "%s: %v (%s -h lists the flags)\n", name, err, name)
 		return exitUsage
-	case errors.Is(err, train.ErrInterrupted), errors.Is(err, errStopped):
+	case errors.Is(err, train.ErrInterrupted), errors.Is(err, errStopped), errors.Is(err, context.Canceled):
 		return exitInterrupted
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
@@ -108,36 +153,59 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 		}
 		return usageErrorf("%v", err)
 	}
-	if flags.NArg() > 0 {
+	if flags.NArg() > 0 && !o.join {
 		return usageErrorf("unexpected argument %q", flags.Arg(0))
 	}
 	if err := o.check(flags); err != nil {
 		return err
 	}
+	progress := report.NewProgress(stdout)
+	lock, err := o.lock(p.Name, progress)
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	if o.join {
+		return o.joinRuns(p, flags, progress)
+	}
 	rec, err := o.begin(p, flags)
 	if err != nil {
 		return err
 	}
-
-	progress := report.NewProgress(stdout)
-	job, err := newJob(p, flags, o, rec, progress)
+	if err := removeTemporaries(o.modelDir); err != nil {
+		return err
+	}
+	job, err := newJob(ctx, p, flags, o, rec, progress)
 	if err != nil {
 		return err
 	}
+	job.Guard = lock.Check
 	result, err := job.Run(ctx)
 	if o.profile {
 		progress.Println("\n" + onednn.Table(onednn.Profile(job.Backend), 1))
 	}
-	if errors.Is(err, train.ErrInterrupted) {
-		progress.Println(fmt.Sprintf("To resume, use the flags: -model_dir %s -resume", o.modelDir))
-		return err
-	}
 	if err != nil {
+		if lock.Check() == nil {
+			progress.Println(fmt.Sprintf("To resume, use the flags: -model_dir %s -resume", o.modelDir))
+		}
 		return err
 	}
 	progress.Println("\n" + result.Markdown())
 	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv; loss.png and dice.png of each network; best.safetensors and last.safetensors of each loss.", o.modelDir))
+	if allDiverged(result) {
+		return errors.New("every training diverged; a smaller -lr may help")
+	}
 	return nil
+}
+
+// allDiverged reports whether no training of the run ended well.
+func allDiverged(run *report.Run) bool {
+	for _, l := range run.Results {
+		if l.Diverged == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // begin checks -resume against the contents of -model_dir. It returns the record of
@@ -148,7 +216,7 @@ func (o *options) begin(p Program, flags *flag.FlagSet) (*record, error) {
 	case err != nil:
 		return nil, err
 	case rec == nil && o.resume:
-		return nil, usageErrorf("-resume: %s contains no run (no %s)", o.modelDir, recordName)
+		return nil, o.noRun()
 	case rec == nil:
 		return nil, o.noCheckpoints()
 	case !o.resume:
@@ -162,13 +230,23 @@ func (o *options) begin(p Program, flags *flag.FlagSet) (*record, error) {
 	if err := rec.restoreFlags(flags, o.modelDir); err != nil {
 		return nil, err
 	}
-	return rec, nil
+	return rec, o.check(flags)
+}
+
+func (o *options) noRun() error {
+	return usageErrorf("-resume: %s contains no run (no %s)", o.modelDir, recordName)
 }
 
 // noCheckpoints returns an error if -model_dir contains a checkpoint. Without a record
 // of its run it would be mistaken for a checkpoint of the new run.
 func (o *options) noCheckpoints() error {
-	found, err := checkpointIn(o.modelDir, 2) // LOSS/ or NETWORK/LOSS/
+	found := ""
+	err := inFolder(o.modelDir, 2, func(path string, e os.DirEntry) error { // NETWORK/LOSS/
+		if e.Name() == train.CheckpointName && found == "" {
+			found = path
+		}
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("-model_dir: %w", err)
 	}
@@ -176,29 +254,4 @@ func (o *options) noCheckpoints() error {
 		return usageErrorf("-model_dir: %s exists, but %s does not; delete it or use another folder", found, filepath.Join(o.modelDir, recordName))
 	}
 	return nil
-}
-
-// checkpointIn returns the path of a checkpoint in dir or up to levels folders below
-// it, or "" if there is none. It skips folders that it may not read: no run of this
-// user wrote them.
-func checkpointIn(dir string, levels int) (string, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if e.Name() == train.CheckpointName {
-			return path, nil
-		}
-		if levels > 0 && e.IsDir() {
-			if found, err := checkpointIn(path, levels-1); found != "" || err != nil {
-				return found, err
-			}
-		}
-	}
-	return "", nil
 }

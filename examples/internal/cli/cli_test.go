@@ -4,15 +4,23 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/x/afl/examples/internal/fingerprint"
 	"github.com/x/afl/examples/internal/phantom"
 )
 
@@ -36,6 +44,42 @@ func filesOf(t *testing.T, dir string) map[string]string {
 		return err
 	}))
 	return files
+}
+
+// assertSameRun checks that two run folders have the same files, except for the sessions of
+// run.json.
+func assertSameRun(t *testing.T, want, got map[string]string, message string) {
+	t.Helper()
+	for name := range want {
+		if name != recordName {
+			assert.True(t, want[name] == got[name], "%s: %s differs", message, name)
+		}
+	}
+	assert.ElementsMatch(t, slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(got)), message)
+	a, b := parseRecord(t, want[recordName]), parseRecord(t, got[recordName])
+	assert.NotEmpty(t, b.Sessions, message)
+	a.Sessions, b.Sessions = nil, nil
+	assert.Equal(t, a.withoutVersions(), b.withoutVersions(), message)
+}
+
+func parseRecord(t *testing.T, raw string) *record {
+	t.Helper()
+	var r record
+	require.NoError(t, json.Unmarshal([]byte(raw), &r))
+	return &r
+}
+
+// withoutVersions removes what identifies the files on their disk.
+func (r *record) withoutVersions() *record {
+	for _, cases := range [][]fingerprint.Case{r.Data.Train, r.Data.Valid} {
+		for i := range cases {
+			cases[i].Label.Version = ""
+			for k := range cases[i].Images {
+				cases[i].Images[k].Version = ""
+			}
+		}
+	}
+	return r
 }
 
 // cancelAt is a buffer that calls cancel when text is written to it.
@@ -83,8 +127,8 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		}
 		files := filesOf(t, dir)
 		for _, name := range []string{
-			"run.json", "results.md", "epochs.csv", "cases.csv", "loss.png", "dice.png",
-			"afl/best.safetensors", "afl/last.safetensors", "dice-ce/best.safetensors", "dice-ce/last.safetensors",
+			"run.json", "results.md", "epochs.csv", "cases.csv", "unet/loss.png", "unet/dice.png",
+			"unet/afl/best.safetensors", "unet/afl/last.safetensors", "unet/dice-ce/best.safetensors", "unet/dice-ce/last.safetensors",
 		} {
 			assert.NotEmpty(t, files[name], name)
 		}
@@ -158,7 +202,7 @@ func TestStopAndResume(t *testing.T) {
 	// A flag with another value is rejected by name, and no file changes.
 	before := filesOf(t, dir)
 	for flag, value := range map[string]string{
-		"epochs": "3", "loss": "afl", "size": "48,32,16", "seed": "5", "lr": "0.2", "momentum": "0.5", "weight_decay": "0",
+		"epochs": "1", "loss": "afl", "model": "mrrn", "select": "last", "size": "48,32,16", "seed": "5", "lr": "0.2", "momentum": "0.5", "weight_decay": "0",
 		"steps": "1", "max_cases": "1", "label_area": "true", "data_dir": "/elsewhere", "phantom_train": "9",
 	} {
 		code, _, errs := run(never, dir, "-resume", "-"+flag+"="+value)
@@ -178,10 +222,7 @@ func TestStopAndResume(t *testing.T) {
 	require.Equal(t, exitOK, code, errs)
 	assert.Contains(t, out, "afl: already finished")
 	want, got := filesOf(t, whole), filesOf(t, dir)
-	for name := range want {
-		assert.True(t, want[name] == got[name], "%s differs from the uninterrupted run", name)
-	}
-	assert.Len(t, got, len(want))
+	assertSameRun(t, want, got, "stopped twice")
 
 	other := tinyBraTS()
 	code, _, errs = runProgram(other, "-model_dir", dir, "-resume")
@@ -214,6 +255,42 @@ func TestSignalNamesCurrentUnit(t *testing.T) {
 	assert.Equal(t, "Stopping after the current window; interrupt again to stop immediately.", notice)
 }
 
+// TestSecondInterruptKills interrupts a process that does not stop, again and again.
+func TestSecondInterruptKills(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a process cannot be interrupted from outside on Windows")
+	}
+	const hang = "CLI_TEST_HANG"
+	if os.Getenv(hang) != "" {
+		interruptible("step", func(context.Context) int {
+			fmt.Println("ready")
+			time.Sleep(10 * time.Minute)
+			return exitOK
+		})
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestSecondInterruptKills$")
+	cmd.Env = append(os.Environ(), hang+"=1")
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() && lines.Text() != "ready" {
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		cmd.Process.Signal(os.Interrupt) // an error once it has ended
+		select {
+		case err := <-ended:
+			require.Error(t, err)
+			assert.Equal(t, -1, cmd.ProcessState.ExitCode(), "ended by a signal")
+			return
+		case <-time.After(sameRequest / 4):
+		}
+	}
+}
+
 func TestResumeNeedsTheSameCases(t *testing.T) {
 	p := tinyBraTS()
 	data := filepath.Join(t.TempDir(), "data")
@@ -230,7 +307,7 @@ func TestResumeNeedsTheSameCases(t *testing.T) {
 	}
 	code, _, errs = runProgram(p, "-model_dir", dir, "-resume")
 	assert.Equal(t, exitError, code)
-	assert.Contains(t, errs, "-data_dir: the training case phantom_001, which the run started with, is no longer in "+data)
+	assert.Contains(t, errs, "-data_dir: "+data+": the training case phantom_001, which the run started with, is missing")
 }
 
 func TestCheckpointsWithoutRecordAreRejected(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
+	"github.com/x/afl/examples/internal/segment"
 )
 
 // fitted is a network whose configuration accepts the volumes.
@@ -18,6 +19,8 @@ type fitted struct {
 	crop    bool // training uses crops, validation whole volumes
 	counter *cost.Counter
 	facts   []string
+
+	step, prediction cost.Cost // set by count
 }
 
 // fit adapts the networks' strides, or else the padding of the volumes, so that every
@@ -37,6 +40,9 @@ func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels i
 			return nil, err
 		}
 		f := fitted{config: models.Config{Architecture: architecture, InChannels: channels}, crop: name == "crop"}
+		if scheme := protocol.Scheme; scheme.Kind != segment.Binary {
+			f.config.OutChannels = scheme.Channels()
+		}
 		if f.title, err = models.Title(model); err != nil {
 			return nil, err
 		}
@@ -91,6 +97,7 @@ func (f *fitted) count(v volumes, momentum bool) error {
 	if err != nil {
 		return err
 	}
+	f.step, f.prediction = step, prediction
 	spatial := func(shape []int) string { return times([3]int(shape[2:])) }
 	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels takes %.1f GFLOP and about %s of memory.",
 		f.config.Name(), step.Parameters, spatial(v.step), 6e-9*float64(step.MultiplyAdds), formatBytes(step.Bytes()))

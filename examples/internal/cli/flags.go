@@ -13,17 +13,24 @@ import (
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/train"
 )
 
 // options holds the values of the flags.
 type options struct {
 	dataDir, modelDir string
-	resume            bool
+	cases             string
+	checkLevel        choice
+	reading           readingFlags
+	resume, join      bool
 	weights           string
+	selection         selectionName
+	weightsPrefix     string
 
 	epochs, steps, maxCases int
 	loss                    lossList
 	model                   modelList
+	scheme                  schemeFlags
 	seed                    uint64
 
 	lr, momentum, weightDecay float64
@@ -42,29 +49,37 @@ type options struct {
 
 // sessionFlags are the flags that do not affect the result, so a resumed run may
 // change them.
-var sessionFlags = []string{"model_dir", "resume", "cache", "profile"}
+var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
-	o := &options{loss: lossList{"afl"}, model: modelList{"unet"}, phantomSize: triple(p.Phantom.Size)}
+	o := &options{checkLevel: choice{value: checkLevels[0], of: checkLevels}, loss: lossList{"afl"}, model: modelList{"unet"}, selection: selectionName(train.Selections()[0]), phantomSize: triple(p.Phantom.Size)}
 	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	// Run prints errors on one line, and usage prints the text of -h.
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
 
-	f.StringVar(&o.dataDir, "data_dir", "", "`folder` of the images; empty: a synthetic phantom is generated")
+	f.StringVar(&o.dataDir, "data_dir", "", "`folder` of the images; empty, and no -cases: a synthetic phantom is generated")
+	f.StringVar(&o.cases, "cases", "", "`file` that lists the cases, instead of -data_dir: CSV with the columns case, image (all channels in one\nfile) or image.<channel> for each channel, label and, if wanted, split (train, valid or test), or JSON\nwith the same keys; paths are relative to its folder")
+	f.Var(&o.checkLevel, "check", "how much of the `data` is read before the training of a new run: full, every voxel of every case, or headers")
+	o.reading.addTo(f)
 	f.StringVar(&o.modelDir, "model_dir", "runs/"+p.Name, "`folder` of the run: weights, checkpoints, tables, curves")
-	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated")
+	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated. -epochs, -loss and\n-model can be given again to add to the run, and -data_dir if the data have moved")
+	f.BoolVar(&o.join, "join", false, "train nothing, but make one report of the runs in the folders that follow the flags, and write it\nto -model_dir")
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
 	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: one per training case")
 	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
-	f.Var(&o.loss, "loss", "comma-separated `losses` to train with in turn; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames()))
+	f.Var(&o.loss, "loss", "comma-separated `losses` to train with in turn; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames())+
+		".\nWith -classes, afl-multiclass is the default and takes the place of afl in all; with -regions as well,\nwhere bce takes that of ce")
 	f.Var(&o.model, "model", "comma-separated `networks` to train in turn; all: the paper's eight:\n"+paperFirst(models.Names(), models.PaperNames()))
+	o.scheme.addTo(f)
 	f.StringVar(&o.weights, "weights", "", "`file` of initial weights (.safetensors, or PyTorch's .pth), for a single network; for\nunet_resnet50 also torchvision's ResNet-50, for its encoder; empty: drawn from the seed")
+	f.StringVar(&o.weightsPrefix, "weights_prefix", "", weightsPrefixUsage)
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
 	f.Float64Var(&o.momentum, "momentum", 0.9, "Nesterov `momentum` of SGD; 0: plain SGD")
 	f.Float64Var(&o.weightDecay, "weight_decay", 1e-5, "weight `decay` of SGD")
+	f.Var(&o.selection, "select", "`measure` by whose mean over the validation cases the best weights are selected:\n"+joinInLines(train.Selections())+";\nsoft_dice, the paper's, counts the background; last takes the last epoch's weights")
 	if p.resizes() {
 		o.size = triple(p.Protocol.Size)
 		f.Var(&o.size, "size", "`X,Y,Z` voxels to which images and labels are resized")
@@ -103,7 +118,7 @@ func (o *options) check(flags *flag.FlagSet) error {
 	bad := func(name string, value any, want string) error {
 		return usageErrorf("-%s is %v; it must be %s", name, value, want)
 	}
-	for _, path := range []*string{&o.dataDir, &o.weights} {
+	for _, path := range []*string{&o.dataDir, &o.cases, &o.weights} {
 		if *path == "" {
 			continue
 		}
@@ -135,12 +150,16 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return bad("phantom_train", o.phantomTrain, "at least 1")
 	case o.phantomValid < 1:
 		return bad("phantom_valid", o.phantomValid, "at least 1")
+	case o.dataDir != "" && o.cases != "":
+		return usageErrorf("-data_dir and -cases both name the data; use only one of them")
 	case o.dataDir != "" && phantomFlag(flags) != "":
 		return usageErrorf("-%s has no effect with -data_dir", phantomFlag(flags))
+	case o.cases != "" && phantomFlag(flags) != "":
+		return usageErrorf("-%s has no effect with -cases", phantomFlag(flags))
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
 	}
-	return nil
+	return o.checkScheme(flags)
 }
 
 // phantomFlag returns the name of the first phantom flag set on the command line, or "".
@@ -225,6 +244,19 @@ func (b *backendName) Set(s string) error {
 		return fmt.Errorf("unknown backend %q, want %s", s, strings.Join(backends.Names(), " or "))
 	}
 	*b = backendName(s)
+	return nil
+}
+
+// selectionName is the value of -select.
+type selectionName string
+
+func (n *selectionName) String() string { return string(*n) }
+
+func (n *selectionName) Set(s string) error {
+	if !slices.Contains(train.Selections(), s) {
+		return fmt.Errorf("unknown measure %q, want %s", s, strings.Join(train.Selections(), ", "))
+	}
+	*n = selectionName(s)
 	return nil
 }
 

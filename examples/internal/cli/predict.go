@@ -6,44 +6,45 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
-	"strings"
-	"time"
+	"reflect"
 
-	"gorgonia.org/tensor"
-
-	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/dataset"
-	"github.com/x/afl/examples/internal/infer"
-	"github.com/x/afl/examples/internal/measure"
-	"github.com/x/afl/examples/internal/models"
-	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/report"
-	"github.com/x/afl/examples/internal/volume"
 )
 
 const predictName = "predict"
 
 const predictAbout = `
-Segments the tumor in one case with trained weights and writes the mask as NIfTI
-on the grid of the case's first image: same voxels, same position. The scan is
-preprocessed as in validation and covered by overlapping windows; the foreground
-probability is interpolated back to the scan's grid and thresholded at one half.
-With -label the mask is also evaluated.
+Segments the tumor in one case or in a folder of cases with trained weights and
+writes the mask as NIfTI on the grid of the case's first image: same voxels, same
+position. The scan is preprocessed as in validation and covered by overlapping
+windows; the foreground probability is interpolated back to the scan's grid and
+thresholded at one half. Of several networks and of mirrored scans the
+probabilities are averaged. With -label the mask is also evaluated.
 
-Weights written by this project's programs record their network and how its scans
-were preprocessed. PyTorch files (.pth) do not: for them give -protocol, -model
-and, if the network is not built as published, -options.`
+A network of several classes gives a label map: each voxel has the label of its
+most probable class. Of regions, each is thresholded at one half, and a voxel gets
+the label that belongs to exactly the regions found there; if there is none, the
+regions are painted in order.
+
+Next to the mask, a JSON file records how it was made and the SHA-256 of every file
+written. Existing files are overwritten only if such a record shows that predict
+wrote them and that they have not changed since, or with -force.
+
+Weights written by this project's programs record their network, what it segments
+and how its scans were preprocessed. PyTorch files (.pth) do not: for them give
+-protocol, -model and, if the network is not built as published, -options; of
+several classes or regions also -classes or -regions.`
 
 // errStopped is the error of a prediction stopped by a signal.
-var errStopped = errors.New("stopped; nothing was written")
+var errStopped = errors.New("stopped")
 
 // PredictMain runs the prediction program with the command-line arguments after its
 // name and returns the exit code. The first SIGINT or SIGTERM stops it after the
-// current window without writing anything; the second kills the process.
+// current window without writing anything of the current case; the second kills the process.
 func PredictMain(args []string) int {
 	return interruptible("window", func(ctx context.Context) int { return Predict(ctx, args, os.Stdout, os.Stderr) })
 }
@@ -52,7 +53,7 @@ func PredictMain(args []string) int {
 // caller.
 func Predict(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := predict(ctx, args, stdout)
-	if errors.Is(err, errStopped) {
+	if errors.Is(err, errStopped) { // exit leaves it to the caller to say what was saved
 		fmt.Fprintf(stderr, "%s: %v\n", predictName, err)
 	}
 	return exit(predictName, err, stderr)
@@ -73,192 +74,115 @@ func predict(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	c, err := o.findCase()
+	cases, err := o.findCases()
 	if err != nil {
 		return err
 	}
-	if err := o.checkOut(c); err != nil {
-		return err
-	}
-	state, metadata, err := loadWeights(o.weights, "")
-	if err != nil {
-		return err
-	}
-	u, err := o.use(flags, metadata)
-	if err != nil {
-		return err
-	}
-	p := &prediction{options: o, use: u, dataCase: c, progress: report.NewProgress(stdout)}
-	return p.run(ctx, state)
-}
-
-// prediction is the prediction of one case.
-type prediction struct {
-	options  *predictOptions
-	use      *use
-	dataCase dataset.Case
-	progress *report.Progress
-}
-
-func (p *prediction) printf(format string, args ...any) {
-	p.progress.Println(fmt.Sprintf(format, args...))
-}
-
-func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) error {
-	scan, err := volume.ReadHeader(p.dataCase.Images[0])
-	if err != nil {
-		return err
-	}
-	sample, err := p.use.Protocol.Valid(p.dataCase)
-	if err != nil {
-		return err
-	}
-	size := [3]int(sample.Image.Shape()[2:])
-	channels := sample.Image.Shape()[1]
-	p.printf("Case: %s, image channels: %d, %s voxels of %s mm.", sample.ID, channels, times(scan.Dims), formatSpacing(scan.Spacing()))
-
-	backend, err := backends.Open(string(p.options.backend), backends.Options{})
-	if err != nil {
-		return usageErrorf("-backend %s: %v", p.options.backend, err)
-	}
-	if p.use.Config.InChannels == 0 {
-		p.use.Config.InChannels = channels
-	}
-	if want := p.use.Config.InChannels; channels != want {
-		return fmt.Errorf("case %s has %d image channels, but the network in %s takes %d", sample.ID, channels, p.options.weights, want)
-	}
-	net, err := models.New(p.use.Config, backend, 0)
-	if err != nil {
-		return err
-	}
-	if err := nn.LoadStateDict(backend, net, state); err != nil {
-		return fmt.Errorf("-weights: %s: %w", p.options.weights, err)
-	}
-	window := infer.Window{Size: p.use.window, Overlap: p.options.overlap, Blend: infer.Blend(p.options.blend.value)}
-	plan, err := infer.NewPlan(net, size, window)
-	if err != nil {
-		return err
-	}
-	p.printf("Network: %s, %d parameters; weights: %s.", p.use.Config.Name(), nn.CountParameters(net), p.options.weights)
-	p.printf("Network grid: %s voxels of %s mm; windows: %d of %s, overlap %g, %s weights.",
-		times(size), formatSpacing(sample.Spacing), plan.Count, times(plan.Size), window.Overlap, window.Blend)
-	p.printf("Mask: %s.", ruleDescriptions[p.use.rule])
-
-	logits, err := p.logits(ctx, backend, net, plan, sample)
-	if err != nil {
-		return err
-	}
-	mask, err := infer.Mask(p.use.rule, logits, sample.Affine, scan.Dims, scan.Affine)
-	if err != nil {
-		return err
-	}
-	result, err := p.measure(logits, sample, mask, plan)
-	if err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return errStopped
-	}
-	return p.write(mask, result)
-}
-
-var ruleDescriptions = map[afl.PredictionRule]string{
-	afl.SigmoidChannel1: "sigmoid of channel 1 above 0.5",
-	afl.Argmax:          "the larger of the two channels",
-}
-
-// logits predicts the sample and reports the progress.
-func (p *prediction) logits(ctx context.Context, backend nn.Backend, net nn.Network, plan *infer.Plan, sample *dataset.Sample) (*tensor.Dense, error) {
-	start := time.Now()
-	logits, err := plan.Logits(ctx, backend, net, sample.Image, func(done int) {
-		left := time.Since(start) / time.Duration(done) * time.Duration(plan.Count-done)
-		p.progress.Update(fmt.Sprintf("%s  window %d/%d  left %s", sample.ID, done, plan.Count, report.Duration(left)))
-	})
-	if ctx.Err() != nil {
-		return nil, errStopped
-	}
-	return logits, err
-}
-
-// measure compares the prediction with the label, if there is one: the mask as
-// written, on the scan's grid, and the logits on the network's grid, as training does.
-func (p *prediction) measure(logits *tensor.Dense, sample *dataset.Sample, mask *volume.Volume, plan *infer.Plan) (*report.Prediction, error) {
-	if p.dataCase.Label == "" {
-		return nil, nil
-	}
-	network, err := measure.Logits(logits, sample.Label, sample.Spacing, p.use.rule, measure.Everything)
-	if err != nil {
-		return nil, err
-	}
-	label, err := volume.Read(p.dataCase.Label) // Protocol.Valid has checked its values and grid
-	if err != nil {
-		return nil, err
-	}
-	scan, err := measure.Masks(maskTensor(mask), maskTensor(label), mask.Spacing())
-	if err != nil {
-		return nil, err
-	}
-	return &report.Prediction{
-		Facts: map[string]any{
-			"case": p.dataCase.ID, "images": p.dataCase.Images, "label": p.dataCase.Label, "mask": p.options.out,
-			"weights": p.options.weights, "settings": p.use.Settings, "decision": p.use.rule.String(),
-			"window": plan.Size, "windows": plan.Count, "overlap": p.options.overlap, "blend": p.options.blend.value,
-		},
-		Grids: []report.GridValues{{Grid: "scan", Values: scan}, {Grid: "network", Values: network}},
-	}, nil
-}
-
-// maskTensor returns the voxels of a mask as 0 and 1, where 1 marks nonzero voxels.
-func maskTensor(v *volume.Volume) *tensor.Dense {
-	values := make([]uint8, len(v.Data))
-	for i, x := range v.Data {
-		if x != 0 {
-			values[i] = 1
+	if o.casesPath == "" {
+		// Before the weights are read; their classes may add files, which are checked below.
+		if err := o.checkOutputs(cases, nil); err != nil {
+			return err
 		}
 	}
-	return tensor.New(tensor.WithShape(v.Dims[0], v.Dims[1], v.Dims[2]), tensor.WithBacking(values))
+	members, err := o.openMembers(flags)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, m := range members {
+			m.file.Close()
+		}
+	}()
+	progress := report.NewProgress(stdout)
+	for i := range cases {
+		var warning string
+		if cases[i], warning, err = orderChannels(cases[i], o.listed, channelsOf(members), o.images != ""); err != nil {
+			return err
+		}
+		if warning != "" {
+			progress.Println(warning)
+		}
+	}
+	if err := o.checkOutputs(cases, members); err != nil {
+		return err
+	}
+	backend, err := backends.Open(string(o.backend), backends.Options{})
+	if err != nil {
+		return usageErrorf("-backend %s: %v", o.backend, err)
+	}
+	p := &predictor{options: o, members: members, backend: backend, cases: len(cases), progress: progress}
+	return p.all(ctx, cases)
 }
 
-// write writes the mask and, next to it, the measures.
-func (p *prediction) write(mask *volume.Volume, result *report.Prediction) error {
-	out := p.options.out
-	if err := volume.Write(out, mask, volume.WriteOptions{Type: volume.Uint8}); err != nil {
-		return err
+// all predicts every case and, if they have labels, sums up their measures.
+func (p *predictor) all(ctx context.Context, cases []dataset.Case) error {
+	var results []report.CasePrediction
+	for i, c := range cases {
+		if p.cases > 1 {
+			p.printf("Case %d of %d", i+1, p.cases)
+		}
+		result, err := p.predict(ctx, c)
+		switch {
+		case errors.Is(err, errStopped) && i == 0:
+			return fmt.Errorf("%w; nothing was written", errStopped)
+		case errors.Is(err, errStopped):
+			return fmt.Errorf("%w; %d of %d cases were written", errStopped, i, p.cases)
+		case err != nil:
+			return err
+		}
+		results = append(results, report.CasePrediction{ID: c.ID, Prediction: result})
 	}
-	voxels := 0
-	for _, v := range mask.Data {
-		voxels += int(v)
-	}
-	s := mask.Spacing()
-	p.printf("Written to %s: %d tumor voxels, %.3g ml.", out, voxels, float64(voxels)*s[0]*s[1]*s[2]/1000)
-	if result == nil {
+	if p.options.casesPath == "" || !labeled(cases) {
 		return nil
 	}
-	stem := out[:len(out)-len(niftiExtension(out))]
-	if err := result.WriteCSV(stem + ".csv"); err != nil {
+	out := p.options.summary()
+	facts := map[string]any{"cases": len(cases), "networks": p.networkFacts()}
+	err := out.write(&report.Prediction{}, facts, func(path string) error { return report.WritePredictionsCSV(path, results) })
+	if err != nil {
 		return err
 	}
-	if err := result.WriteJSON(stem + ".json"); err != nil {
-		return err
-	}
-	p.printf("\n%s\n- scan: the written mask against the given label. network: on the network's grid, as in\n"+
-		"  training; the soft measures need probabilities, which exist only there.\n\nWritten to %s and %s.",
-		result.Table(), stem+".csv", stem+".json")
+	p.printf("\nMeans over %d cases:\n\n%s\nWritten to %s.", len(cases), report.PredictionsTable(results), out.files[0])
 	return nil
 }
 
-// niftiExtension returns the NIfTI extension of a file name, or "" if it has none.
-func niftiExtension(path string) string {
-	for _, ext := range []string{".nii.gz", ".nii"} {
-		if strings.HasSuffix(strings.ToLower(path), ext) && len(filepath.Base(path)) > len(ext) {
-			return path[len(path)-len(ext):]
-		}
-	}
-	return ""
+// summary returns the files of the measures of all cases.
+func (o *predictOptions) summary() outputs {
+	return outputs{record: filepath.Join(o.out, "measures.json"), files: []string{filepath.Join(o.out, "measures.csv")}}
 }
 
-// formatSpacing formats a spacing as 0.5×0.5×3.
-func formatSpacing(s [3]float64) string {
-	round := func(v float64) float64 { return math.Round(v*1e4) / 1e4 }
-	return fmt.Sprintf("%g×%g×%g", round(s[0]), round(s[1]), round(s[2]))
+// checkOutputs checks, before the long computation, that the files of every case can be
+// written and overwrite no file that predict did not write. Without members it does so for
+// the masks and measures alone.
+func (o *predictOptions) checkOutputs(cases []dataset.Case, members []*member) error {
+	if err := o.makeFolder(); err != nil {
+		return err
+	}
+	inputs := append([]string(nil), o.weights...)
+	for _, c := range cases {
+		inputs = append(append(inputs, c.Images...), c.Label)
+	}
+	var all []outputs
+	for _, c := range cases {
+		all = append(all, o.outputs(c, members))
+	}
+	if o.casesPath != "" && labeled(cases) {
+		all = append(all, o.summary())
+	}
+	for _, out := range all {
+		if err := out.check(o.force, inputs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameScheme returns an error unless all members segment the same.
+func sameScheme(members []*member) error {
+	for _, m := range members[1:] {
+		first := members[0]
+		if !reflect.DeepEqual(m.use.Protocol.Scheme, first.use.Protocol.Scheme) {
+			return usageErrorf("-weights: %s segments %v, but %s segments %v", first.path, first.use.Protocol.Scheme, m.path, m.use.Protocol.Scheme)
+		}
+	}
+	return nil
 }

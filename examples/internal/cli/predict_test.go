@@ -106,7 +106,7 @@ func TestPredictReproducesTrainingMeasures(t *testing.T) {
 		for _, loss := range []string{"dice", "dice-ce"} {
 			for _, id := range []string{"phantom_004", "phantom_005"} {
 				out := filepath.Join(t.TempDir(), "mask.nii.gz")
-				code, text, errs := runPredict("-weights", filepath.Join(dir, loss, "best.safetensors"), "-case", filepath.Join(valid, id),
+				code, text, errs := runPredict("-weights", filepath.Join(dir, "unet", loss, "best.safetensors"), "-case", filepath.Join(valid, id),
 					"-label", filepath.Join(dir, "phantom", "ValidLabel", id+"_gt.nii.gz"), "-out", out)
 				require.Equal(t, exitOK, code, errs)
 				assert.Contains(t, text, "windows: 1 of ")
@@ -154,7 +154,7 @@ func TestPredictReproducesTrainingMeasures(t *testing.T) {
 
 func TestPredictByWindowsAndFlags(t *testing.T) {
 	dir := trained(t, tinyBraTS(), "-epochs", "1", "-loss", "dice-ce")
-	file := filepath.Join(dir, "dice-ce", "best.safetensors")
+	file := filepath.Join(dir, "unet", "dice-ce", "best.safetensors")
 	image := filepath.Join(dir, "phantom", "ValidImage", "phantom_004_image.nii.gz")
 	work := t.TempDir()
 	t.Chdir(work)
@@ -165,14 +165,14 @@ func TestPredictByWindowsAndFlags(t *testing.T) {
 	assert.Contains(t, out, "image channels: 4, 30×32×20 voxels of 1×1×1 mm.")
 	assert.Contains(t, out, "windows: 18 of 16×16×16, overlap 0.5, gaussian weights.")
 	assert.Contains(t, out, "Mask: the larger of the two channels.")
-	assert.Contains(t, out, "Written to phantom_004_mask.nii.gz: ")
-	assert.Equal(t, []string{"phantom_004_mask.nii.gz"}, names(t, work))
+	assert.Contains(t, out, "Written to phantom_004_mask.nii.gz (tumor: ")
+	assert.Equal(t, []string{"phantom_004_mask.json", "phantom_004_mask.nii.gz"}, names(t, work))
 
-	code, out, errs = runPredict("-weights", file, "-image", image, "-window", "whole", "-decision", "sigmoid", "-out", "m.nii")
+	code, out, errs = runPredict("-weights", file, "-image", image, "-window", "whole", "-prediction_rule", "sigmoid", "-out", "m.nii")
 	require.Equal(t, exitOK, code, errs)
 	assert.Contains(t, out, "windows: 1 of 32×32×32")
 	assert.Contains(t, out, "sigmoid of channel 1")
-	assert.Equal(t, []string{"m.nii", "phantom_004_mask.nii.gz"}, names(t, work))
+	assert.Equal(t, []string{"m.json", "m.nii", "phantom_004_mask.json", "phantom_004_mask.nii.gz"}, names(t, work))
 
 	// Weights without settings, such as PyTorch's, need the flags.
 	state, _, err := weights.Load(file)
@@ -182,7 +182,7 @@ func TestPredictByWindowsAndFlags(t *testing.T) {
 	code, _, errs = runPredict("-weights", bare, "-image", image)
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "-protocol is missing: "+bare+" does not record how scans were preprocessed for its network; use picai or brats")
-	code, _, errs = runPredict("-weights", bare, "-image", image, "-protocol", "brats", "-decision", "argmax", "-out", "again.nii")
+	code, _, errs = runPredict("-weights", bare, "-image", image, "-protocol", "brats", "-prediction_rule", "argmax", "-out", "again.nii")
 	require.Equal(t, exitOK, code, errs)
 	code, _, errs = runPredict("-weights", file, "-image", image, "-out", "first.nii")
 	require.Equal(t, exitOK, code, errs)
@@ -194,8 +194,8 @@ func TestPredictByWindowsAndFlags(t *testing.T) {
 
 	// Images and options that do not fit the weights.
 	for want, args := range map[string][]string{
-		"has 1 image channels, but the network in ":        {"-image", "m.nii"},
-		"the state does not fit the network: 52 missing: ": {"-image", image, "-options", `{"Channels":[16,32,64,128,256,512],"Strides":[[2,2,2],[2,2,2],[2,2,2],[2,2,2],[2,2,2]]}`},
+		"has 1 image channels, but the network in ":               {"-image", "m.nii"},
+		"its tensors do not fit the network: 46 of 182 missing: ": {"-image", image, "-options", `{"Channels":[16,32,64,128,256,512],"Strides":[[2,2,2],[2,2,2],[2,2,2],[2,2,2],[2,2,2]]}`},
 	} {
 		code, _, errs = runPredict(append([]string{"-weights", file}, args...)...)
 		assert.Equal(t, exitError, code, want)
@@ -221,7 +221,7 @@ func TestStoppedPredictionWritesNothing(t *testing.T) {
 	work := t.TempDir()
 	var errs bytes.Buffer
 	code := Predict(ctx, []string{
-		"-weights", filepath.Join(dir, "dice", "best.safetensors"), "-case", filepath.Join(dir, "phantom", "ValidImage", "phantom_004"),
+		"-weights", filepath.Join(dir, "unet", "dice", "best.safetensors"), "-case", filepath.Join(dir, "phantom", "ValidImage", "phantom_004"),
 		"-label", filepath.Join(dir, "phantom", "ValidLabel", "phantom_004_gt.nii.gz"), "-out", filepath.Join(work, "m.nii"), "-window", "16,16,16",
 	}, &cancelAt{text: "Mask: ", cancel: cancel}, &errs)
 	assert.Equal(t, exitInterrupted, code)
@@ -236,7 +236,12 @@ func TestPredictFlagErrors(t *testing.T) {
 		Affine: [4][4]float64{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}}}, volume.WriteOptions{}))
 	for want, args := range map[string][]string{
 		"-weights is missing":                                      {"-image", image},
-		"-case or -image is missing":                               {"-weights", "w"},
+		"-case, -cases or -image is missing":                       {"-weights", "w"},
+		"-cases names several scans":                               {"-weights", "w", "-cases", dir, "-image", image},
+		"-classes and -regions both say what is segmented":         {"-weights", "w", "-image", image, "-classes", "1", "-regions", "a=1"},
+		"want one or more of the letters x, y and z":               {"-mirror", "xx"},
+		"w is given twice":                                         {"-weights", "w,w"},
+		"a file name is empty":                                     {"-weights", "w,"},
 		"-case and -image both name the scan":                      {"-weights", "w", "-image", image, "-case", dir},
 		"-overlap is 1; it must be at least 0":                     {"-weights", "w", "-image", image, "-overlap", "1"},
 		`-out is "m.mha"; it must end in .nii.gz or .nii`:          {"-weights", "w", "-image", image, "-out", "m.mha"},
@@ -278,11 +283,11 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 	use := func(metadata map[string]string, args ...string) *use {
 		flags, o := newPredictFlags()
 		require.NoError(t, flags.Parse(args))
-		u, err := o.use(flags, metadata)
+		u, err := o.use(flags, "w", metadata)
 		require.NoError(t, err)
 		return u
 	}
-	known := map[string]string{"settings": stored, "decision": "Argmax"}
+	known := map[string]string{"settings": stored, "prediction_rule": "Argmax"}
 	levels := func(channels []int, strides ...[3]int) models.UNet {
 		a := models.NewUNet()
 		a.Channels, a.Strides = channels, strides
@@ -295,7 +300,7 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 	assert.Equal(t, [3]int{32, 32, 16}, u.window)
 	assert.Equal(t, afl.Argmax, u.rule)
 
-	u = use(known, "-options", `{"Channels":[2,3],"Strides":[[1,2,3]]}`, "-size", "8,8,8", "-decision", "sigmoid")
+	u = use(known, "-options", `{"Channels":[2,3],"Strides":[[1,2,3]]}`, "-size", "8,8,8", "-prediction_rule", "sigmoid")
 	assert.Equal(t, models.Config{Architecture: levels([]int{2, 3}, [3]int{1, 2, 3}), InChannels: 2}, u.Config)
 	assert.Equal(t, [3]int{8, 8, 8}, u.Protocol.Size)
 	assert.Equal(t, [3]int{8, 8, 8}, u.window)
@@ -315,11 +320,11 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 	assert.Equal(t, afl.SigmoidChannel1, u.rule)
 
 	for want, metadata := range map[string]map[string]string{
-		"unknown field":      {"settings": `{"models":"unet"}`},
-		`decision is "coin"`: {"settings": stored, "decision": "coin"},
+		"unknown field":             {"settings": `{"models":"unet"}`},
+		`prediction_rule is "coin"`: {"settings": stored, "prediction_rule": "coin"},
 	} {
 		flags, o := newPredictFlags()
-		_, err := o.use(flags, metadata)
+		_, err := o.use(flags, "w", metadata)
 		assert.ErrorContains(t, err, want)
 	}
 	for options, want := range map[string]string{
@@ -332,7 +337,7 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 	} {
 		flags, o := newPredictFlags()
 		require.NoError(t, flags.Parse([]string{"-options", options}))
-		_, err := o.use(flags, known)
+		_, err := o.use(flags, "w", known)
 		assert.ErrorContains(t, err, want, options)
 	}
 }

@@ -1,30 +1,82 @@
 package cli
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/fingerprint"
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/internal/atomicfile"
 )
 
-// record holds what determines the result of a run: the program, its flags and its
-// cases. It is stored in the run's folder and checked when the run is resumed.
+// record describes a run: what determines its result, and how it came about. It is stored
+// in the run's folder and checked when the run is resumed.
 type record struct {
+	// Format is recordFormat.
+	Format int `json:"format"`
+	// ID follows from all that determines the bits of a training: the program, the flags
+	// except growingFlags, and the content of the data and of the initial weights. Every
+	// file of the run contains it.
+	ID      string            `json:"id"`
 	Program string            `json:"program"`
 	Flags   map[string]string `json:"flags"`
-	Train   []string          `json:"train"`
-	Valid   []string          `json:"valid"`
+	// Scheme is what the flags and the names of the labels stood for.
+	Scheme segment.Scheme   `json:"scheme,omitzero"`
+	Data   fingerprint.Data `json:"data"`
+	// Weights is the file of initial weights in the run's folder; nil without -weights.
+	Weights *fingerprint.File `json:"weights,omitempty"`
+	// Sessions are the processes that have worked on the run.
+	Sessions []session `json:"sessions"`
 }
 
-const recordName = "run.json"
+const (
+	recordName   = "run.json"
+	recordFormat = 2
+)
+
+// growingFlags add to a run: they may be given again with more when it is resumed.
+var growingFlags = []string{"epochs", "loss", "model"}
+
+// describingFlags name data and weights, which the record describes by their content.
+var describingFlags = []string{"data_dir", "cases", "weights", "weights_prefix", "max_cases", "phantom_train", "phantom_valid", "phantom_size"}
+
+// newRecord returns the record of a new run.
+func newRecord(program string, flags *flag.FlagSet, scheme segment.Scheme, data *fingerprint.Data, weights *fingerprint.File) (*record, error) {
+	r := &record{Format: recordFormat, Program: program, Flags: flagValues(flags), Scheme: scheme, Data: *data, Weights: weights}
+	content, err := data.ID()
+	if err != nil {
+		return nil, err
+	}
+	decisive := maps.Clone(r.Flags)
+	for _, name := range slices.Concat(growingFlags, describingFlags) {
+		delete(decisive, name)
+	}
+	initial := ""
+	if weights != nil {
+		initial = weights.SHA256
+	}
+	raw, err := json.Marshal([]any{recordFormat, program, decisive, scheme, content, initial}) // maps are sorted
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(raw)
+	r.ID = hex.EncodeToString(sum[:8])
+	return r, nil
+}
 
 // readRecord reads the record of the run in dir. It returns nil if there is none.
 func readRecord(dir string) (*record, error) {
@@ -36,9 +88,21 @@ func readRecord(dir string) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
+	var version struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(raw, &version); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if version.Format != recordFormat {
+		return nil, fmt.Errorf("%s was written by another version of this program (format %d, want %d), with which the run can be continued", path, version.Format, recordFormat)
+	}
 	var r record
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if r.ID == "" {
+		return nil, fmt.Errorf("%s contains no ID of the run", path)
 	}
 	return &r, nil
 }
@@ -66,7 +130,9 @@ func flagValues(f *flag.FlagSet) map[string]string {
 }
 
 // restoreFlags sets every flag that is absent from the command line to its recorded
-// value. It returns an error naming the first flag that was set to another value.
+// value. It returns an error naming the first flag that was set to another value, except
+// for growingFlags with more than before, and -data_dir and -cases, whose content is compared
+// later.
 func (r *record) restoreFlags(f *flag.FlagSet, dir string) error {
 	set := map[string]bool{}
 	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
@@ -77,52 +143,49 @@ func (r *record) restoreFlags(f *flag.FlagSet, dir string) error {
 			return fmt.Errorf("%s contains the flag -%s, which this program does not have", filepath.Join(dir, recordName), name)
 		}
 		now := g.Value.String()
-		if now == was {
-			continue
-		}
-		if set[name] {
+		switch {
+		case now == was:
+		case !set[name]:
+			if err := g.Value.Set(was); err != nil {
+				return fmt.Errorf("%s: -%s: %w", filepath.Join(dir, recordName), name, err)
+			}
+		case slices.Contains(growingFlags, name):
+			if !grown(was, now) {
+				return usageErrorf("-%s is %s, but the run in %s was started with %s, and a run can only grow; give at least that or use another -model_dir", name, now, dir, was)
+			}
+		case (name == "data_dir" || name == "cases") && was != "" && now != "":
+		default:
 			return usageErrorf("-%s is %s, but the run in %s was started with %s; leave it out or use another -model_dir", name, now, dir, was)
 		}
-		if err := g.Value.Set(was); err != nil {
-			return fmt.Errorf("%s: -%s: %w", filepath.Join(dir, recordName), name, err)
-		}
 	}
 	return nil
 }
 
-// sameCases returns an error if a case was added or removed since the run started.
-func (r *record) sameCases(train, valid []dataset.Case, from string) error {
-	for _, part := range []struct {
-		name     string
-		was, now []string
-	}{{"training", r.Train, ids(train)}, {"validation", r.Valid, ids(valid)}} {
-		for _, id := range part.was {
-			if !slices.Contains(part.now, id) {
-				return fmt.Errorf("-data_dir: the %s case %s, which the run started with, is no longer in %s", part.name, id, from)
-			}
+// grown reports whether a number is at least what it was, or a list of names has all that it
+// had.
+func grown(was, now string) bool {
+	before, err1 := strconv.Atoi(was)
+	after, err2 := strconv.Atoi(now)
+	if err1 == nil && err2 == nil {
+		return after >= before
+	}
+	names := strings.Split(now, ",")
+	for _, name := range strings.Split(was, ",") {
+		if !slices.Contains(names, name) {
+			return false
 		}
-		for _, id := range part.now {
-			if !slices.Contains(part.was, id) {
-				return fmt.Errorf("-data_dir: %s contains the %s case %s, which did not exist when the run started", from, part.name, id)
-			}
-		}
+	}
+	return true
+}
+
+// sameScheme returns an error if the names of the labels stand for others than when the run
+// started.
+func (r *record) sameScheme(scheme segment.Scheme) error {
+	if !reflect.DeepEqual(r.Scheme, scheme) {
+		return fmt.Errorf("-%s stood for %v when the run started, but now stands for %v; restore the labels of %s",
+			scheme.Kind, r.Scheme, scheme, dataset.DescriptionName)
 	}
 	return nil
 }
 
-func ids(cases []dataset.Case) []string {
-	names := make([]string, len(cases))
-	for i, c := range cases {
-		names[i] = c.ID
-	}
-	return names
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -17,6 +17,7 @@ import (
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/portable"
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/settings"
 	"github.com/x/afl/examples/internal/weights"
 )
@@ -25,7 +26,7 @@ func TestWeightsCarryTheirSettings(t *testing.T) {
 	dir := t.TempDir()
 	code, _, errs := runProgram(tinyPICAI(), "-model_dir", dir, "-epochs", "1", "-steps", "1", "-loss", "dice-ce", "-size", "32,32,24", "-max_cases", "1")
 	require.Equal(t, exitOK, code, errs)
-	_, metadata, err := weights.Load(filepath.Join(dir, "dice-ce", "best.safetensors"))
+	_, metadata, err := weights.Load(filepath.Join(dir, "unet", "dice-ce", "best.safetensors"))
 	require.NoError(t, err)
 	got, found, err := settings.Read(metadata)
 	require.NoError(t, err)
@@ -56,7 +57,7 @@ func TestTrainingStartsFromGivenWeights(t *testing.T) {
 	first := filepath.Join(t.TempDir(), "first")
 	code, _, errs := runProgram(p, append(size, "-model_dir", first, "-epochs", "1", "-loss", "dice")...)
 	require.Equal(t, exitOK, code, errs)
-	file := filepath.Join(first, "dice", "last.safetensors")
+	file := filepath.Join(first, "unet", "dice", "last.safetensors")
 
 	dir := filepath.Join(t.TempDir(), "second")
 	code, out, errs := runProgram(p, append(size, "-model_dir", dir, "-epochs", "1", "-loss", "dice,afl", "-weights", file, "-lr", "1e-40", "-weight_decay", "0", "-seed", "8")...)
@@ -65,7 +66,7 @@ func TestTrainingStartsFromGivenWeights(t *testing.T) {
 	want, _, err := weights.Load(file)
 	require.NoError(t, err)
 	for _, loss := range []string{"dice", "afl"} {
-		got, _, err := weights.Load(filepath.Join(dir, loss, "last.safetensors"))
+		got, _, err := weights.Load(filepath.Join(dir, "unet", loss, "last.safetensors"))
 		require.NoError(t, err)
 		require.Len(t, got, len(want))
 		for name := range want {
@@ -92,7 +93,7 @@ func TestResumeDoesNotNeedTheWeightsFile(t *testing.T) {
 	first := filepath.Join(t.TempDir(), "first")
 	code, _, errs := runProgram(p, append(settings, "-model_dir", first, "-loss", "dice")...)
 	require.Equal(t, exitOK, code, errs)
-	file := filepath.Join(first, "dice", "last.safetensors")
+	file := filepath.Join(first, "unet", "dice", "last.safetensors")
 	settings = append(settings, "-loss", "afl,dice", "-weights", file)
 	whole := filepath.Join(t.TempDir(), "whole")
 	code, _, errs = runProgram(p, append(settings, "-model_dir", whole)...)
@@ -106,11 +107,7 @@ func TestResumeDoesNotNeedTheWeightsFile(t *testing.T) {
 	require.NoError(t, os.Remove(file))
 	code, _, errs = runProgram(p, "-model_dir", dir, "-resume")
 	require.Equal(t, exitOK, code, errs)
-	want, got := filesOf(t, whole), filesOf(t, dir)
-	for name := range want {
-		assert.True(t, want[name] == got[name], "%s differs from the uninterrupted run", name)
-	}
-	assert.Len(t, got, len(want))
+	assertSameRun(t, filesOf(t, whole), filesOf(t, dir), "without the file")
 }
 
 func TestUnsuitableWeights(t *testing.T) {
@@ -136,8 +133,8 @@ func TestUnsuitableWeights(t *testing.T) {
 		want string
 	}{
 		filepath.Join(dir, "absent"): {exitError, "no such file"},
-		text:                         {exitError, "-weights: weights: " + text + ": is neither a safetensors file nor one written by torch.save (PyTorch 1.6 or later)"},
-		file("scalar", nil):          {exitError, "the state does not fit the network: 148 missing: model.0.conv.unit0.conv.weight, "},
+		text:                         {exitError, "-weights: weights: " + text + ": is neither a safetensors file nor one written by PyTorch"},
+		file("scalar", nil):          {exitError, "its tensors do not fit the network: 131 of 148 missing: model.0.conv.unit0.conv.weight, "},
 		file("other", other):         {exitUsage, "holds weights of vnet_authors, but -model is unet"},
 		file("damaged", damaged):     {exitError, "damaged: settings: unexpected EOF"},
 	} {
@@ -147,13 +144,90 @@ func TestUnsuitableWeights(t *testing.T) {
 		assert.Contains(t, errs, c.want)
 		assert.NoDirExists(t, run, "no run was started")
 	}
+	listing, err := os.ReadFile(filepath.Join(dir, "scalar.misfit.txt"))
+	require.NoError(t, err)
+	assert.Equal(t, 134, strings.Count(string(listing), "\n"), "two titles, what is missing, and what is extra")
+	assert.Contains(t, string(listing), "1 in the file but not in the network:\n  x\n")
+}
+
+// TestWeightsOfOtherPrograms starts from a file with wrapped names, an average, a
+// criterion and no counters, and resumes.
+func TestWeightsOfOtherPrograms(t *testing.T) {
+	p := tinyPICAI()
+	flags := []string{"-size", "32,32,16", "-max_cases", "1", "-epochs", "1", "-steps", "1", "-loss", "dice"}
+	dir := trained(t, p, flags...)
+	state, _, err := weights.Load(filepath.Join(dir, "unet", "dice", "last.safetensors"))
+	require.NoError(t, err)
+	wrapped := map[string]*tensor.Dense{"model.criterion.weight": tensor.New(tensor.FromScalar(float32(1)))}
+	for name, v := range state {
+		if !strings.HasSuffix(name, "num_batches_tracked") {
+			wrapped["model._orig_mod.module."+name] = v
+			average := v.Clone().(*tensor.Dense)
+			require.NoError(t, average.Memset(float32(0.5)))
+			wrapped["average.module."+name] = average
+		}
+	}
+	file := filepath.Join(t.TempDir(), "other.safetensors")
+	require.NoError(t, weights.Save(file, wrapped, nil))
+
+	run := filepath.Join(t.TempDir(), "run")
+	code, out, errs := runProgram(p, append(flags, "-model_dir", run, "-weights", file)...)
+	require.Equal(t, exitOK, code, errs)
+	want := "Initial weights: " + file + `. They are those under "model". Those under "average" fit as well (-weights_prefix).` +
+		` 17 counters of batches, which the file lacks, start at 0. Not part of the network: "model.criterion.weight".`
+	assert.Contains(t, out, want)
+	copied, _, err := weights.Load(filepath.Join(run, initialName))
+	require.NoError(t, err)
+	require.Len(t, copied, len(state))
+	for name, v := range state {
+		if !strings.HasSuffix(name, "num_batches_tracked") {
+			assert.Equal(t, v.Data(), copied[name].Data(), name)
+		}
+	}
+	code, out, errs = runProgram(p, "-model_dir", run, "-resume")
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, want)
+
+	image := filepath.Join(dir, "phantom", "ValidImage", "phantom_004")
+	mask := filepath.Join(t.TempDir(), "m.nii")
+	code, out, errs = runPredict("-weights", file, "-weights_prefix", "average", "-case", image, "-protocol", "picai", "-size", "32,32,16", "-out", mask)
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, `They are those under "average".`)
+
+	// Without the plain name, the choice is the user's.
+	for name, v := range wrapped {
+		if rest, ok := strings.CutPrefix(name, "model."); ok {
+			delete(wrapped, name)
+			wrapped["online."+rest] = v
+		}
+	}
+	require.NoError(t, weights.Save(file, wrapped, nil))
+	code, _, errs = runProgram(p, append(flags, "-model_dir", filepath.Join(t.TempDir(), "run"), "-weights", file)...)
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, `several state_dicts fit the network equally well, those under "average", "online"; choose one with -weights_prefix`)
+}
+
+// TestInitialWeightsOfOtherData compares the channels and classes of the weights with those
+// of the data.
+func TestInitialWeightsOfOtherData(t *testing.T) {
+	scheme, err := segment.ParseClasses("1", nil)
+	require.NoError(t, err)
+	in := &initial{trained: settings.Settings{Config: models.Config{Architecture: models.NewUNet()}, Channels: []string{"T2W", "ADC"}}}
+	require.NoError(t, in.compare("w", segment.Scheme{}, []string{"t2w", "adc"}))
+	require.NoError(t, in.compare("w", segment.Scheme{}, nil))
+	assert.Empty(t, in.fact)
+	assert.ErrorContains(t, in.compare("w", segment.Scheme{}, []string{"adc", "t2w"}), "-weights: the network of w takes the channels T2W, ADC, but the data have them in the order adc, t2w")
+	require.NoError(t, in.compare("w", scheme, []string{"t1", "adc"}))
+	assert.Equal(t, " Their channels were T2W, ADC; those of the data are t1, adc. They segment foreground (every nonzero label); this network segments classes 1 (label 1).", in.fact)
+	require.NoError(t, (*initial)(nil).compare("w", scheme, nil))
+	require.NoError(t, (&initial{}).compare("w", scheme, []string{"a"}))
 }
 
 // TestCheckpointIsRejectedAsWeights gives -weights the checkpoint of a run.
 func TestCheckpointIsRejectedAsWeights(t *testing.T) {
 	p := tinyPICAI()
 	dir := trained(t, p, "-epochs", "1", "-steps", "1", "-loss", "dice", "-size", "32,32,16")
-	checkpoint := filepath.Join(dir, "dice", "checkpoint.safetensors")
+	checkpoint := filepath.Join(dir, "unet", "dice", "checkpoint.safetensors")
 	want := "-weights: " + checkpoint + " is a checkpoint of a run; use best.safetensors or last.safetensors in the same folder"
 
 	next := filepath.Join(t.TempDir(), "next")
@@ -194,11 +268,28 @@ func TestEncoderStartsFromImageWeights(t *testing.T) {
 		require.NoError(t, twos.Memset(float32(2)))
 		images[name] = twos
 	}
-	in := &initial{state: images}
-	assert.True(t, in.images())
-	assert.False(t, (&initial{state: state}).images())
-	net, err := in.network(b, config, 1)
+	// begin reads the weights from a file for a new network.
+	begin := func(tensors map[string]*tensor.Dense) (nn.Network, bool, error) {
+		path := filepath.Join(t.TempDir(), "w")
+		require.NoError(t, weights.Save(path, tensors, nil))
+		f, err := weights.Open(path)
+		require.NoError(t, err)
+		defer f.Close()
+		net, err := models.New(config, b, 1)
+		require.NoError(t, err)
+		in, err := newInitial(f, net, "")
+		if err != nil {
+			return nil, false, err
+		}
+		return net, in.images, in.load(b, net)
+	}
+	images["fc.bias"] = tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1000))
+	_, ofImages, err := begin(state)
 	require.NoError(t, err)
+	assert.False(t, ofImages)
+	net, ofImages, err := begin(images)
+	require.NoError(t, err)
+	assert.True(t, ofImages)
 	got, err := nn.StateDict(b, net)
 	require.NoError(t, err)
 	assert.Equal(t, float32(2), got["encoder.bn1.weight"].Data().([]float32)[0])
@@ -211,6 +302,6 @@ func TestEncoderStartsFromImageWeights(t *testing.T) {
 	}
 
 	delete(images, "layer1.0.conv1.weight")
-	_, err = in.network(b, config, 1)
-	assert.ErrorContains(t, err, "layer1.0.conv1.weight")
+	_, _, err = begin(images)
+	assert.ErrorContains(t, err, "1 of 318 missing: layer1.0.conv1.weight")
 }

@@ -37,7 +37,7 @@ func TestRealProstates(t *testing.T) {
 	require.Len(t, set.Valid, 1)
 
 	for _, c := range slices.Concat(set.Train, set.Valid) {
-		prep, err := load(c)
+		prep, err := Protocol{}.load(c)
 		require.NoError(t, err)
 		assert.Equal(t, [3]int{384, 384, 19}, prep.image.dims, "the grid of T2W")
 		s := spacing(prep.image.affine)

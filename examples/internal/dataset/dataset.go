@@ -3,7 +3,8 @@
 //
 // # From files to tensors
 //
-// [Find] recognizes the layout of a folder and lists its cases. A [Protocol]
+// [Find] recognizes the layout of a folder and lists its cases, and [ReadCases] reads a
+// list of them. Both read the headers; [Set.Check] reads all voxels. A [Protocol]
 // describes the preprocessing of a case: [PICAI] and [BraTS] return the settings of
 // the paper as plain fields that can be changed. [Protocol.Train] returns an
 // augmented sample whose randomness depends on its seed alone, and [Protocol.Valid]
@@ -17,16 +18,18 @@
 // millimeters (right, anterior, superior). The first file of a case defines its
 // reference grid: channels on another grid are resampled onto it through the two
 // affines (unless they agree within a hundredth of a voxel), and the label must be on
-// it to within half a voxel. Every transform, including the random ones, updates the
+// it to within half a voxel. A label whose axes have another order or direction is
+// reoriented; one on another grid is an error or, with Reading.ResampleLabels, resampled. Every transform, including the random ones, updates the
 // affine so that a voxel keeps its world coordinates; distances in millimeters
 // measured on a sample are therefore distances in the patient.
 //
 // # Labels
 //
 // Every nonzero label counts as tumor: BraTS labels its regions 1, 2 and 4 (3 in
-// later years), PI-CAI grades its lesions 1 to 5. Labels must be nonnegative whole
-// numbers; anything else (an interpolated mask, a NaN) is an error. A label without
-// tumor remains empty.
+// later years), PI-CAI grades its lesions 1 to 5. Protocol.Scheme selects classes or
+// regions instead. Labels must be whole numbers from 0 on to within 10⁻³, the error
+// of labels saved under the header of an integer scan; anything else (an interpolated
+// mask, a NaN) is an error. A label without tumor remains empty.
 package dataset
 
 import "gorgonia.org/tensor"
@@ -54,6 +57,15 @@ type Set struct {
 	HeldOut bool
 	// Channels is the number of image channels, the same for every case.
 	Channels int
+	// ChannelNames are the names of the channels in channel order, from the names of the
+	// files or folders, the list of cases or dataset.json; nil if they are not known.
+	ChannelNames []string
+	// Description is the content of the folder's dataset.json, nil if there is none.
+	Description *Description
+	// Notes are remarks for whoever uses the set: what was assumed or not used.
+	Notes []string
+
+	from string // folder or list of the set
 }
 
 // Sample is one case, ready for a network.
@@ -61,8 +73,9 @@ type Sample struct {
 	ID string
 	// Image is float32, 1×C×X×Y×Z.
 	Image *tensor.Dense
-	// Label is uint8, 1×X×Y×Z, 0 for background and 1 for tumor, or nil if the case
-	// has no label.
+	// Label is uint8, 1×X×Y×Z, 0 for background and 1 for tumor or the number of the
+	// class, or a map of 0 and 1 for each region, 1×R×X×Y×Z; see Protocol.Scheme. It is
+	// nil if the case has no label.
 	Label *tensor.Dense
 	// Scan is the part of the sample that shows the scan. The rest is padding required
 	// by the network, which losses and metrics should ignore.

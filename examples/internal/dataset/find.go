@@ -16,8 +16,9 @@ import (
 // Layout is a naming scheme for the files of a data set.
 type Layout string
 
-// The layouts that [Find] recognizes. All files have the extension .nii.gz, .nii or
-// .mha; files with other extensions, hidden files and folders are ignored.
+// The layouts that [Find] recognizes. All files have one of the extensions of
+// images (volume.Extensions); files with other extensions, hidden files and folders are
+// ignored.
 const (
 	// TrainImageLayout is the layout of the paper's README:
 	//
@@ -56,6 +57,31 @@ const (
 	// Without a labelsTs folder, every fifth training case (the fifth, the tenth, … by
 	// name) is held out for validation.
 	NNUNetLayout Layout = "nnU-Net"
+
+	// DecathlonLayout is the layout of the Medical Segmentation Decathlon, with one file
+	// for all channels:
+	//
+	//	imagesTr/<case>, labelsTr/<case>
+	//	imagesTs, labelsTs                              (the same)
+	//
+	// It is told from NNUNetLayout by the labels, which here have the names of the images.
+	// Without a labelsTs folder, every fifth training case is held out.
+	DecathlonLayout Layout = "Decathlon"
+
+	// CaseFolderLayout is the layout of BraTS as it is published, with a folder for every
+	// case, at most three levels deep:
+	//
+	//	<case>/<case>_flair, <case>_t1, <case>_t1ce, <case>_t2, <case>_seg   (to 2021)
+	//	<case>/<case>-t1c, <case>-t1n, <case>-t2f, <case>-t2w, <case>-seg    (from 2023)
+	//
+	// The channels are those of [FindCase], in its order; the label ends in seg, gt or
+	// label. Cases below a top folder named train or training are for training, those below
+	// valid, validation or val for validation. If there is no such folder for validation,
+	// every fifth case is held out.
+	CaseFolderLayout Layout = "folder per case"
+
+	// CaseListLayout stands for a list of files; see [ReadCases].
+	CaseListLayout Layout = "list of cases"
 )
 
 // holdOut is n if every n-th case is held out.
@@ -69,15 +95,22 @@ const maxProblems = 20
 //
 // Every training and validation case must have all of its channels and a label, no
 // file may be left unmatched, no case may be in both parts, each label must be on the
-// grid of its case's first image, and all cases must have the same number of channels.
-// The error names every offending file, up to 20. Only headers are read.
-func Find(dir string) (*Set, error) {
+// grid of its case's first image, up to the order and direction of the axes, and all cases
+// must have the same number of channels. The error names every offending file, up to 20.
+// Only headers are read.
+//
+// A dataset.json in dir, in any layout, names the channels and labels
+// (Set.Description); if it names channels, their number must be that of the images.
+func Find(dir string) (*Set, error) { return Reading{}.Find(dir) }
+
+// Find is like [Find], except that with ResampleLabels labels may be on other grids.
+func (r Reading) Find(dir string) (*Set, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("dataset: %s is a file, want the folder of a data set", dir)
+		return nil, fmt.Errorf("dataset: %s is a file, want the folder of a data set (or a list of cases, -cases)", dir)
 	}
 	var found []Layout
 	for _, l := range []struct {
@@ -88,42 +121,68 @@ func Find(dir string) (*Set, error) {
 			found = append(found, l.layout)
 		}
 	}
+	f := &finder{dir: dir, reading: r}
+	s := &Set{from: dir}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("dataset: %s contains none of the folders TrainImage, TrainVolumes, image_Tr, imagesTr", dir)
+		s.Layout = CaseFolderLayout
 	case 1:
+		s.Layout = found[0]
 	default:
 		return nil, fmt.Errorf("dataset: %s contains more than one layout (%v); put each in its own folder", dir, found)
 	}
-
-	f := &finder{dir: dir}
-	s := &Set{Layout: found[0]}
+	if path := filepath.Join(dir, DescriptionName); isFile(path) {
+		if s.Description, err = ReadDescription(path); err != nil {
+			return nil, err
+		}
+	}
 	switch s.Layout {
 	case TrainImageLayout:
 		f.single = f.contains("TrainImage", imageSuffix) || f.contains("ValidImage", imageSuffix)
 		s.Train = f.trainImage("Train")
 		s.Valid = f.trainImage("Valid")
+		if !f.single {
+			s.ChannelNames = prostateChannels
+		}
 	case TrainVolumesLayout:
 		s.Train = f.trainVolumes("Train")
 		s.Valid = f.trainVolumes("Valid")
+		s.ChannelNames = prostateChannels
 	case ImageTrLayout:
 		s.Train = f.imageTr("Tr")
 		s.Valid = f.imageTr(f.first("image_", "Vl", "Val", "Va", "Ts"))
 	case NNUNetLayout:
-		s.Train = f.nnUNet("Tr")
-		if isDir(filepath.Join(dir, "labelsTs")) {
-			s.Valid = f.nnUNet("Ts")
-		} else {
-			s.HeldOut = true
-			s.Train, s.Valid = split(s.Train)
+		list := f.nnUNet
+		if f.decathlon() {
+			s.Layout, list = DecathlonLayout, f.oneFile
 		}
+		s.Train = list("Tr")
+		if isDir(filepath.Join(dir, "labelsTs")) {
+			s.Valid = list("Ts")
+		} else {
+			s.holdOut()
+		}
+	case CaseFolderLayout:
+		f.caseFolders(s)
 	}
+	return f.finish(s)
+}
+
+// finish checks the cases that were listed.
+func (f *finder) finish(s *Set) (*Set, error) {
 	f.disjoint(s)
 	if f.err() == nil && (len(s.Train) == 0 || len(s.Valid) == 0) {
 		f.problem("found %d training and %d validation cases, want at least one of each", len(s.Train), len(s.Valid))
 	}
 	if f.err() == nil {
-		s.Channels = f.grids(s)
+		f.grids(s)
+	}
+	if d := s.Description; f.err() == nil && d != nil && d.Channels != nil {
+		if len(d.Channels) != s.Channels {
+			f.problem("%s names %d channels (%s), but the images have %d", DescriptionName, len(d.Channels), strings.Join(d.Channels, ", "), s.Channels)
+		} else if s.ChannelNames == nil {
+			s.ChannelNames = d.Channels
+		}
 	}
 	if err := f.err(); err != nil {
 		return nil, err
@@ -136,23 +195,34 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-func split(cases []Case) (train, valid []Case) {
-	for i, c := range cases {
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
+
+// holdOut moves every fifth training case to the validation cases.
+func (s *Set) holdOut() {
+	s.HeldOut = true
+	var train []Case
+	for i, c := range s.Train {
 		if i%holdOut == holdOut-1 {
-			valid = append(valid, c)
+			s.Valid = append(s.Valid, c)
 		} else {
 			train = append(train, c)
 		}
 	}
-	return train, valid
+	s.Train = train
 }
 
 // finder collects problems, so that one error names all of them.
 type finder struct {
 	dir      string
+	from     string // name of the data set for messages, dir if it is empty
+	reading  Reading
 	problems []string
-	single   bool // TrainImageLayout: one file per case, not one per channel
-	channels int  // nnU-Net: the number of channels seen so far
+	wrong    string // how many cases have problems, if that is known
+	single   bool   // TrainImageLayout: one file per case, not one per channel
+	channels int    // nnU-Net: the number of channels seen so far
 }
 
 func (f *finder) problem(format string, args ...any) {
@@ -163,11 +233,11 @@ func (f *finder) err() error {
 	if len(f.problems) == 0 {
 		return nil
 	}
-	shown, more := f.problems, ""
-	if n := len(shown); n > maxProblems {
-		shown, more = shown[:maxProblems], fmt.Sprintf("; and %d more", n-maxProblems)
+	from := f.from
+	if from == "" {
+		from = f.dir
 	}
-	return fmt.Errorf("dataset: %s: %s%s", f.dir, strings.Join(shown, "; "), more)
+	return fmt.Errorf("dataset: %s: %s%s", from, f.wrong, listed(f.problems))
 }
 
 // first returns the first ending for which the folder prefix+ending exists. If there is
@@ -199,7 +269,7 @@ func (f *finder) files(folder string) map[string]string {
 	stems := map[string]string{}
 	for _, e := range entries {
 		name := e.Name()
-		stem, ok := trimExtension(name)
+		stem, ok := volume.TrimExtension(name)
 		if !ok || strings.HasPrefix(name, ".") || e.IsDir() {
 			continue
 		}
@@ -210,17 +280,6 @@ func (f *finder) files(folder string) map[string]string {
 		stems[stem] = filepath.Join(f.dir, filepath.FromSlash(folder), name)
 	}
 	return stems
-}
-
-// trimExtension returns the file name without its image extension, and false if it has
-// none.
-func trimExtension(name string) (stem string, ok bool) {
-	for _, ext := range []string{".nii.gz", ".nii", ".mha"} {
-		if stem, ok := strings.CutSuffix(name, ext); ok && stem != "" {
-			return stem, true
-		}
-	}
-	return "", false
 }
 
 // endsIn returns the index of the first suffix that stem ends in and is longer than, or
@@ -296,15 +355,19 @@ func (f *finder) rel(path string) string {
 
 const imageSuffix = "_image"
 
-var channelSuffixes = []string{"_t2w", "_adc", "_hbv"}
+var (
+	prostateChannels = []string{"t2w", "adc", "hbv"}
+	channelSuffixes  = []string{"_t2w", "_adc", "_hbv"}
+)
 
 // contains reports whether a folder has an image whose name ends in suffix.
 func (f *finder) contains(folder, suffix string) bool {
-	entries, _ := os.ReadDir(filepath.Join(f.dir, folder)) // finder.files reports errors
-	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-		stem, ok := trimExtension(e.Name())
-		return ok && !strings.HasPrefix(stem, ".") && strings.HasSuffix(stem, suffix)
-	})
+	for name := range f.names(folder) {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *finder) trainImage(prefix string) []Case {
@@ -343,6 +406,35 @@ func (f *finder) trainVolumes(prefix string) []Case {
 func (f *finder) imageTr(ending string) []Case {
 	return f.cases([]part{f.suffixed("image_"+ending, "_image", "_img", "_0000", "")},
 		f.suffixed("label_"+ending, "_gt", "_seg", "_label", ""))
+}
+
+// names returns the names, without extension, of the images in a folder that may not exist.
+func (f *finder) names(folder string) map[string]bool {
+	names := map[string]bool{}
+	entries, _ := os.ReadDir(filepath.Join(f.dir, folder)) // finder.files reports errors
+	for _, e := range entries {
+		if stem, ok := volume.TrimExtension(e.Name()); ok && !e.IsDir() && !strings.HasPrefix(stem, ".") {
+			names[stem] = true
+		}
+	}
+	return names
+}
+
+// decathlon reports whether imagesTr has an image named as its label and none named as its
+// label with a channel number.
+func (f *finder) decathlon() bool {
+	images, found := f.names("imagesTr"), false
+	for label := range f.names("labelsTr") {
+		if images[label+"_0000"] {
+			return false
+		}
+		found = found || images[label]
+	}
+	return found
+}
+
+func (f *finder) oneFile(ending string) []Case {
+	return f.cases([]part{f.suffixed("images"+ending, "")}, f.suffixed("labels"+ending, ""))
 }
 
 var channelSuffix = regexp.MustCompile(`^(.+)_(\d{4})$`)
@@ -389,40 +481,59 @@ func (f *finder) disjoint(s *Set) {
 	}
 }
 
-// grids checks the headers of every case and returns the number of channels.
-func (f *finder) grids(s *Set) int {
+// grids checks the headers of every case and sets the number of channels.
+func (f *finder) grids(s *Set) {
 	var first Case
-	channels := 0
+	notes := map[string]*occurrences{}
+	wrong, total := 0, 0
 	for _, c := range slices.Concat(s.Train, s.Valid) {
-		label, err := volume.ReadHeader(c.Label)
-		if err != nil {
-			f.problem("%v", err)
-			continue
-		}
-		if label.Channels != 1 {
-			f.problem("label %s has %d channels, want 1", f.rel(c.Label), label.Channels)
-		}
-		sum := f.caseGrids(c, label)
+		total++
+		before := len(f.problems)
+		sum, found := f.caseGrids(c)
 		switch {
 		case sum == 0: // reported already
-		case channels == 0:
-			first, channels = c, sum
-		case sum != channels:
-			f.problem("case %s has %d channels, but case %s has %d", c.ID, sum, first.ID, channels)
+		case s.Channels == 0:
+			first, s.Channels = c, sum
+		case sum != s.Channels:
+			f.problem("case %s has %d channels, but case %s has %d", c.ID, sum, first.ID, s.Channels)
+		}
+		if len(f.problems) > before {
+			wrong++
+		}
+		for _, text := range found {
+			note(notes, text, c.ID)
 		}
 	}
-	return channels
+	if wrong > 0 {
+		f.wrong = wrongCases(wrong, total)
+	}
+	for _, text := range sortedKeys(notes) {
+		s.Notes = append(s.Notes, fmt.Sprintf("In %s %s.", notes[text].of(total), text))
+	}
 }
 
-// caseGrids checks the headers of one case's images and returns the number of channels,
-// or 0 if a header could not be read.
-func (f *finder) caseGrids(c Case, label *volume.Header) (channels int) {
+// caseGrids checks the headers of one case and returns the number of channels, or 0 if a
+// header could not be read, and the notes on the headers.
+func (f *finder) caseGrids(c Case) (channels int, notes []string) {
+	label, err := volume.ReadHeader(c.Label)
+	if err != nil {
+		f.problem("%v", err)
+		return 0, nil
+	}
+	if label.Channels != 1 {
+		f.problem("label %s has %d channels, want 1", f.rel(c.Label), label.Channels)
+	}
 	var first *volume.Header
 	for i, path := range c.Images {
 		h, err := volume.ReadHeader(path)
 		if err != nil {
 			f.problem("%v", err)
-			return 0
+			return 0, nil
+		}
+		for _, text := range h.Notes {
+			if !slices.Contains(notes, text) {
+				notes = append(notes, text)
+			}
 		}
 		if len(c.Images) > 1 && h.Channels != 1 {
 			f.problem("%s has %d channels, want 1 because there is one file per channel", f.rel(path), h.Channels)
@@ -435,11 +546,11 @@ func (f *finder) caseGrids(c Case, label *volume.Header) (channels int) {
 			continue
 		}
 		first = h
-		if err := checkLabelGrid(f.rel(path), h.Dims, h.Affine, f.rel(c.Label), label.Dims, label.Affine); err != nil {
+		if err := checkLabelGrid(f.rel(path), h.Dims, h.Affine, f.rel(c.Label), label.Dims, label.Affine, f.reading.ResampleLabels); err != nil {
 			f.problem("%v", err)
 		}
 	}
-	return channels
+	return channels, notes
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/examples/internal/volume"
 )
 
 // layouts are complete sets, each with two training cases and one validation case.
@@ -42,6 +44,15 @@ var layouts = map[string]struct {
 		"imagesTr/b_0000.nii.gz", "imagesTr/b_0001.nii.gz", "labelsTr/b.nii.gz",
 		"imagesTs/c_0000.nii.gz", "imagesTs/c_0001.nii.gz", "labelsTs/c.nii.gz",
 	}},
+	"Decathlon": {DecathlonLayout, 1, []string{
+		"imagesTr/a_001.nii.gz", "labelsTr/a_001.nii.gz", "imagesTr/b_002.nii.gz", "labelsTr/b_002.nii.gz",
+		"imagesTs/c_003.nii.gz", "labelsTs/c_003.nii.gz",
+	}},
+	"folder per case": {CaseFolderLayout, 4, []string{
+		"train/x1/x1_flair.nii.gz", "train/x1/x1_t1.nii.gz", "train/x1/x1_t1ce.nii.gz", "train/x1/x1_t2.nii.gz", "train/x1/x1_seg.nii.gz",
+		"train/deep/x2/x2_flair.nii.gz", "train/deep/x2/x2_t1.nii.gz", "train/deep/x2/x2_t1ce.nii.gz", "train/deep/x2/x2_t2.nii.gz", "train/deep/x2/x2_seg.nii.gz",
+		"Validation/x3/x3_flair.nii", "Validation/x3/x3_t1.nii", "Validation/x3/x3_t1ce.nii", "Validation/x3/x3_t2.nii", "Validation/x3/x3_seg.nii",
+	}},
 }
 
 func TestFindEveryLayout(t *testing.T) {
@@ -49,7 +60,7 @@ func TestFindEveryLayout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := tree(t, l.files...)
 			// Files that are not images are ignored.
-			for _, stray := range []string{"dataset.json", filepath.Dir(l.files[0]) + "/.a_image.nii.gz", filepath.Dir(l.files[0]) + "/notes.txt"} {
+			for _, stray := range []string{"README.json", filepath.Dir(l.files[0]) + "/.a_image.nii.gz", filepath.Dir(l.files[0]) + "/notes.txt"} {
 				require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.FromSlash(stray)), []byte("x"), 0o644))
 			}
 			s, err := Find(dir)
@@ -87,9 +98,15 @@ func TestFindNamesMissingFile(t *testing.T) {
 				_, err := Find(dir)
 				require.Error(t, err)
 				// The name in the error may have the layout's default suffix.
-				stem, _ := trimExtension(filepath.Base(missing))
+				stem, _ := volume.TrimExtension(filepath.Base(missing))
 				if l.layout == ImageTrLayout || l.layout == TrainVolumesLayout {
 					stem, _, _ = strings.Cut(stem, "_")
+				}
+				if l.layout == CaseFolderLayout {
+					_, ending, _ := strings.Cut(stem, "_")
+					assert.ErrorContains(t, err, " in "+filepath.ToSlash(filepath.Dir(missing))+" has no ")
+					assert.ErrorContains(t, err, ending)
+					return
 				}
 				assert.ErrorContains(t, err, filepath.ToSlash(filepath.Dir(missing))+"/"+stem)
 			})
@@ -107,6 +124,11 @@ func TestFindNamesUnmatchedFile(t *testing.T) {
 		"unknown suffix":            {"TrainImage, a file per case", "TrainImage/z_flair.nii.gz", "TrainImage/z_flair.nii.gz does not end in _t2w, _adc, _hbv, _image"},
 		"unknown label suffix":      {"TrainImage, a file per case", "TrainLabel/z.nii.gz", "TrainLabel/z.nii.gz does not end in _gt"},
 		"no channel number":         {"nnU-Net", "imagesTr/z.nii.gz", "imagesTr/z.nii.gz does not end in a channel number"},
+		"image of the Decathlon":    {"Decathlon", "imagesTr/z.nii.gz", "image imagesTr/z.nii.gz has no label labelsTr/z"},
+		"case twice":                {"folder per case", "train/more/x1_t2.nii.gz", "case x1 is in the folders train/more and train/x1"},
+		"channel twice":             {"folder per case", "train/x1/x1-t2.nii.gz", "train/x1/x1-t2.nii.gz and train/x1/x1_t2.nii.gz are the same image"},
+		"label twice":               {"folder per case", "train/x1/x1_gt.nii.gz", "train/x1/x1_gt.nii.gz and train/x1/x1_seg.nii.gz are labels of the same case"},
+		"case without label":        {"folder per case", "train/x9/x9_t1.nii.gz", "case x9 in train/x9 has no image flair and no t1ce and no t2"},
 		"one more channel":          {"nnU-Net", "imagesTs/c_0002.nii.gz", "case c has 3 channels, but case a has 2"},
 		"one more channel in train": {"nnU-Net", "imagesTr/a_0002.nii.gz", "case b has no imagesTr/b_0002; case c has no imagesTs/c_0002"},
 		"both kinds":                {"TrainImage, a file per case", "TrainImage/z_adc.nii.gz", "TrainImage/z_adc.nii.gz holds one channel, but other images of this set end in _image"},
@@ -118,6 +140,29 @@ func TestFindNamesUnmatchedFile(t *testing.T) {
 			_, err := Find(tree(t, append(slices.Clone(layouts[c.layout].files), c.add)...))
 			assert.ErrorContains(t, err, c.want)
 		})
+	}
+}
+
+func TestFindReadsTheDescription(t *testing.T) {
+	for name, l := range layouts {
+		dir := tree(t, l.files...)
+		path := filepath.Join(dir, DescriptionName)
+		s, err := Find(dir)
+		require.NoError(t, err, name)
+		assert.Nil(t, s.Description, name)
+
+		require.NoError(t, os.WriteFile(path, []byte(`{"labels": {"background": 0, "lesion": 1}}`), 0o644))
+		s, err = Find(dir)
+		require.NoError(t, err, name)
+		assert.Equal(t, &Description{Labels: []Label{{"background", []int{0}}, {"lesion", []int{1}}}}, s.Description, name)
+
+		require.NoError(t, os.WriteFile(path, []byte(`{"modality": {"0": "a", "1": "b", "2": "c", "3": "d", "4": "e"}}`), 0o644))
+		_, err = Find(dir)
+		assert.ErrorContains(t, err, fmt.Sprintf("dataset.json names 5 channels (a, b, c, d, e), but the images have %d", l.channels), name)
+
+		require.NoError(t, os.WriteFile(path, []byte(`{`), 0o644))
+		_, err = Find(dir)
+		assert.ErrorContains(t, err, "dataset.json: not JSON", name)
 	}
 }
 
@@ -163,6 +208,93 @@ func TestFindHoldsOutEveryFifthCase(t *testing.T) {
 	assert.ErrorContains(t, err, "4 training and 0 validation cases")
 }
 
+// TestFindCaseFolders reads the folders of BraTS as it is published.
+func TestFindCaseFolders(t *testing.T) {
+	var files []string
+	for i := range 6 {
+		id := fmt.Sprintf("BraTS-GLI-%05d-000", i)
+		for _, channel := range []string{"t1c", "t1n", "t2f", "t2w", "seg"} {
+			files = append(files, "TrainingData/"+id+"/"+id+"-"+channel+".nii.gz")
+		}
+	}
+	dir := tree(t, append(files, "TrainingData/BraTS-GLI-00000-000/notes.nii.gz", "TrainingData/.hidden/x-t1c.nii.gz")...)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "TrainingData", "mapping.csv"), []byte("x"), 0o644))
+	s, err := Find(dir)
+	require.NoError(t, err)
+	assert.Equal(t, CaseFolderLayout, s.Layout)
+	assert.Equal(t, []string{"t2f", "t1n", "t1c", "t2w"}, s.ChannelNames)
+	assert.Equal(t, 4, s.Channels)
+	assert.True(t, s.HeldOut)
+	assert.Len(t, s.Train, 5)
+	require.Len(t, s.Valid, 1)
+	c := s.Valid[0]
+	assert.Equal(t, "BraTS-GLI-00004-000", c.ID)
+	alone, err := FindCase(filepath.Join(dir, "TrainingData", c.ID))
+	require.NoError(t, err)
+	assert.Equal(t, alone.Images, c.Images, "the same order for prediction")
+
+	_, err = Find(filepath.Join(dir, "TrainingData", "BraTS-GLI-00000-000"))
+	assert.ErrorContains(t, err, "none of the folders TrainImage")
+	_, err = Find(tree(t, "a/a_t1c.nii.gz", "a/a_seg.nii.gz"))
+	assert.ErrorContains(t, err, "case a has the images t1c, want one complete set of")
+	s, err = Find(tree(t, "train/a/image.nii.gz", "train/a/label.nii.gz", "val/b/image.nii.gz", "val/b/gt.nii.gz"))
+	require.NoError(t, err)
+	assert.Equal(t, "a", s.Train[0].ID)
+	assert.Equal(t, "b", s.Valid[0].ID)
+	assert.Nil(t, s.ChannelNames)
+}
+
+func TestFindNamesTheChannels(t *testing.T) {
+	for name, want := range map[string][]string{
+		"TrainImage, a file per channel": {"t2w", "adc", "hbv"}, "TrainVolumes": {"t2w", "adc", "hbv"},
+		"TrainImage, a file per case": nil, "image_Tr": nil, "nnU-Net": {"A", "B"}, "Decathlon": nil, "folder per case": {"flair", "t1", "t1ce", "t2"},
+	} {
+		dir := tree(t, layouts[name].files...)
+		if name == "nnU-Net" {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, DescriptionName), []byte(`{"channel_names": {"0": "A", "1": "B"}}`), 0o644))
+		}
+		s, err := Find(dir)
+		require.NoError(t, err)
+		assert.Equal(t, want, s.ChannelNames, name)
+	}
+}
+
+func TestFindNotesAssumptions(t *testing.T) {
+	dir := tree(t, layouts["TrainImage, a file per case"].files...)
+	for _, name := range []string{"TrainImage/a_image.nii.gz", "TrainLabel/a_gt.nii.gz"} {
+		path := filepath.Join(dir, strings.TrimSuffix(name, ".gz"))
+		writeVolume(t, path, 1, [3]int{4, 3, 2}, identity, sparse)
+		raw, err := os.ReadFile(path)
+		require.NoError(t, err)
+		copy(raw[80:], make([]byte, 12)) // pixdim
+		copy(raw[252:], make([]byte, 4)) // no qform, no sform
+		require.NoError(t, os.WriteFile(path, raw, 0o644))
+		require.NoError(t, os.Remove(path+".gz"))
+	}
+	s, err := Find(dir)
+	require.NoError(t, err)
+	require.Len(t, s.Notes, 3)
+	assert.Equal(t, "In 1 of 3 cases (the first is a) the voxel size along axis 1 (pixdim[1]) is 0, taken as 1.", s.Notes[0])
+}
+
+func TestFindReadsEveryFormat(t *testing.T) {
+	dir := tree(t, "imagesTr/a.nii", "labelsTr/a.nii", "imagesTs/b.nii.gz", "labelsTs/b.nii.gz")
+	for _, name := range []string{"imagesTr/a", "labelsTr/a"} {
+		raw, err := os.ReadFile(filepath.Join(dir, name+".nii"))
+		require.NoError(t, err)
+		copy(raw[344:], "ni1")
+		copy(raw[108:], make([]byte, 4)) // vox_offset
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".HDR"), raw[:348], 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".IMG"), raw[352:], 0o644))
+		require.NoError(t, os.Remove(filepath.Join(dir, name+".nii")))
+	}
+	s, err := Find(dir)
+	require.NoError(t, err)
+	assert.Equal(t, "a", s.Train[0].ID)
+	_, err = s.Check(t.Context(), Protocol{}, nil)
+	assert.NoError(t, err)
+}
+
 func TestFindLimitsTheError(t *testing.T) {
 	files := slices.Clone(layouts["TrainImage, a file per case"].files)
 	for i := range 30 {
@@ -185,8 +317,10 @@ func TestFindChecksTheGrids(t *testing.T) {
 		m        affine
 		want     string
 	}{
-		"size":     {"TrainLabel/b_gt.nii.gz", 1, [3]int{4, 3, 3}, identity, "label TrainLabel/b_gt.nii.gz has [4 3 3] voxels, but its image TrainImage/b_image.nii.gz has [4 3 2]"},
-		"affine":   {"ValidLabel/c_gt.nii.gz", 1, [3]int{4, 3, 2}, moved, "label ValidLabel/c_gt.nii.gz is up to 0.6 mm away"},
+		"size": {"TrainLabel/b_gt.nii.gz", 1, [3]int{4, 3, 3}, identity, "1 of 3 cases is wrong: label TrainLabel/b_gt.nii.gz is on another grid than its image TrainImage/b_image.nii.gz: " +
+			"the label has 4×3×3 voxels of 1×1×1 mm, axes RAS, first voxel at (0, 0, 0) mm, the image 4×3×2 voxels of 1×1×1 mm, axes RAS, first voxel at (0, 0, 0) mm; " +
+			"-resample_labels resamples the label by nearest neighbor"},
+		"affine":   {"ValidLabel/c_gt.nii.gz", 1, [3]int{4, 3, 2}, moved, "first voxel at (0, 0.6, 0) mm, the image 4×3×2 voxels of 1×1×1 mm, axes RAS, first voxel at (0, 0, 0) mm; their corners are up to 0.6 mm apart"},
 		"label":    {"TrainLabel/b_gt.nii.gz", 2, [3]int{4, 3, 2}, identity, "label TrainLabel/b_gt.nii.gz has 2 channels"},
 		"channels": {"ValidImage/c_image.nii.gz", 3, [3]int{4, 3, 2}, identity, "case c has 3 channels, but case a has 1"},
 	} {
@@ -215,7 +349,7 @@ func TestFindChecksTheGrids(t *testing.T) {
 			writeVolume(t, image, 1, [3]int{4, 3, 2}, elsewhere, counting)
 			first := filepath.Join(dir, "imagesTr", "b_0000.nii.gz")
 			_, err := Find(dir)
-			_, loaded := load(Case{ID: "b", Images: []string{first, image}})
+			_, loaded := Protocol{}.load(Case{ID: "b", Images: []string{first, image}})
 			if meets {
 				assert.NoError(t, err, far)
 				assert.NoError(t, loaded, far)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/x/afl/examples/internal/volume"
 )
 
 // channelNames lists the sets of name endings that identify the channel files of one
@@ -34,28 +36,9 @@ func FindCase(path string) (Case, error) {
 			dir = "."
 		}
 	}
-	entries, err := os.ReadDir(dir)
+	cases, err := caseFiles(dir, prefix)
 	if err != nil {
-		return Case{}, fmt.Errorf("dataset: %w", err)
-	}
-	// The files of every case, by channel.
-	cases := map[string]map[string]string{}
-	for _, e := range entries {
-		stem, ok := trimExtension(e.Name())
-		if !ok || e.IsDir() || strings.HasPrefix(stem, ".") || !strings.HasPrefix(stem, prefix) {
-			continue
-		}
-		id, channel := splitChannel(stem)
-		if channel == "" {
-			continue
-		}
-		if cases[id] == nil {
-			cases[id] = map[string]string{}
-		}
-		if other, ok := cases[id][channel]; ok {
-			return Case{}, fmt.Errorf("dataset: %s and %s in %s are the same image", filepath.Base(other), e.Name(), dir)
-		}
-		cases[id][channel] = filepath.Join(dir, e.Name())
+		return Case{}, err
 	}
 	ids := sortedKeys(cases)
 	if slices.Contains(ids, prefix) {
@@ -67,51 +50,199 @@ func FindCase(path string) (Case, error) {
 	case len(ids) > 1:
 		return Case{}, fmt.Errorf("dataset: %s contains %d cases, including %s and %s; append the beginning of one's file names", path, len(ids), ids[0], ids[1])
 	}
-	c := Case{ID: ids[0], Images: complete(cases[ids[0]])}
+	return caseOf(ids[0], dir, cases[ids[0]])
+}
+
+// caseFiles returns the image files of a folder whose names begin with prefix, by case and
+// channel.
+func caseFiles(dir, prefix string) (map[string]map[string]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	cases := map[string]map[string]string{}
+	for _, e := range entries {
+		stem, ok := volume.TrimExtension(e.Name())
+		if !ok || e.IsDir() || strings.HasPrefix(stem, ".") || !strings.HasPrefix(stem, prefix) {
+			continue
+		}
+		id, channel := splitChannel(stem)
+		if channel == "" {
+			continue
+		}
+		if cases[id] == nil {
+			cases[id] = map[string]string{}
+		}
+		if other, ok := cases[id][channel]; ok {
+			return nil, fmt.Errorf("dataset: %s and %s in %s are the same image", filepath.Base(other), e.Name(), dir)
+		}
+		cases[id][channel] = filepath.Join(dir, e.Name())
+	}
+	return cases, nil
+}
+
+// caseOf returns the case with the given files by channel.
+func caseOf(id, dir string, files map[string]string) (Case, error) {
+	c := Case{ID: id, Images: complete(files)}
 	if c.ID == "" {
 		c.ID = filepath.Base(dir)
 	}
 	if c.Images == nil {
 		return Case{}, fmt.Errorf("dataset: %s: case %s has the images %s, want one complete set of %s",
-			path, c.ID, strings.Join(sortedKeys(cases[ids[0]]), ", "), endings())
+			dir, c.ID, strings.Join(sortedKeys(files), ", "), endings())
 	}
 	return c, nil
+}
+
+// FindCases finds the image files of every case in a folder and in the folders directly
+// below it, as [FindCase] does for a single one. The cases are sorted by ID. A case without a
+// complete set of channels and two cases of one ID are errors.
+func FindCases(dir string) ([]Case, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	dirs := []string{dir}
+	for _, e := range entries {
+		if path := filepath.Join(dir, e.Name()); isDir(path) && !strings.HasPrefix(e.Name(), ".") {
+			dirs = append(dirs, path)
+		}
+	}
+	found := map[string]Case{}
+	for _, dir := range dirs {
+		files, err := caseFiles(dir, "")
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range sortedKeys(files) {
+			c, err := caseOf(id, dir, files[id])
+			if err != nil {
+				return nil, err
+			}
+			if other, ok := found[c.ID]; ok {
+				return nil, fmt.Errorf("dataset: %s and %s are both of a case named %s", other.Images[0], c.Images[0], c.ID)
+			}
+			found[c.ID] = c
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("dataset: %s: no image whose name ends in %s", dir, endings())
+	}
+	var cases []Case
+	for _, id := range sortedKeys(found) {
+		cases = append(cases, found[id])
+	}
+	return cases, nil
+}
+
+// FindLabel returns the label file of a case in a folder or in its folder named as the case:
+// <case>, or <case> and, after "_" or "-", seg, gt or label, with the extension of an image.
+// If there is none, or several, it returns an error.
+func FindLabel(dir, id string) (string, error) {
+	label := ""
+	for _, folder := range []string{dir, filepath.Join(dir, id)} {
+		if folder != dir && !isDir(folder) {
+			continue
+		}
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return "", fmt.Errorf("dataset: %w", err)
+		}
+		for _, e := range entries {
+			stem, ok := volume.TrimExtension(e.Name())
+			if rest, ending := splitEnding(stem, labelEndings); ending != "" {
+				stem = rest
+			}
+			if !ok || stem != id || e.IsDir() {
+				continue
+			}
+			path := filepath.Join(folder, e.Name())
+			if label != "" {
+				return "", fmt.Errorf("dataset: %s and %s are both labels of the case %s", label, path, id)
+			}
+			label = path
+		}
+	}
+	if label == "" {
+		return "", fmt.Errorf("dataset: %s contains no label %s, nor %s with the ending %s", dir, id, id, strings.Join(labelEndings, ", "))
+	}
+	return label, nil
+}
+
+// ChannelNames returns the channel that the end of each file name identifies, as [FindCase]
+// reads it, or nil unless every name has one. A name for all channels of a file is none.
+func ChannelNames(paths []string) []string {
+	var names []string
+	for _, path := range paths {
+		stem, _ := volume.TrimExtension(filepath.Base(path))
+		_, channel := splitChannel(stem)
+		if channel == "" || channel == "image" {
+			return nil
+		}
+		names = append(names, channel)
+	}
+	return names
+}
+
+// ChannelOrder returns channel names in the order in which [FindCase] takes their files, or
+// nil unless they are a complete set.
+func ChannelOrder(names []string) []string {
+	for _, order := range channelNames {
+		if len(order) == len(names) && !slices.ContainsFunc(order, func(name string) bool { return !slices.Contains(names, name) }) {
+			return order
+		}
+	}
+	return nil
 }
 
 // splitChannel splits a name into the case and the channel. The channel is empty if the
 // name has no channel ending.
 func splitChannel(stem string) (id, channel string) {
 	for _, names := range channelNames {
-		for _, name := range names {
-			if stem == name {
-				return "", name
-			}
-			for _, joint := range []string{"_", "-"} {
-				if id, ok := strings.CutSuffix(stem, joint+name); ok && id != "" {
-					return id, name
-				}
+		if id, channel = splitEnding(stem, names); channel != "" {
+			return id, channel
+		}
+	}
+	return "", ""
+}
+
+// splitEnding splits a name into what is before "_" or "-" and one of the given endings. The
+// ending is empty if the name has none of them; the rest is empty if the name is an ending.
+func splitEnding(stem string, endings []string) (rest, ending string) {
+	for _, name := range endings {
+		if stem == name {
+			return "", name
+		}
+		for _, joint := range []string{"_", "-"} {
+			if rest, ok := strings.CutSuffix(stem, joint+name); ok && rest != "" {
+				return rest, name
 			}
 		}
 	}
 	return "", ""
 }
 
-// complete returns the files of the largest complete set of channels, or nil if there
+// completeNames returns the names of the largest complete set of channels, or nil if there
 // is none.
-func complete(files map[string]string) []string {
+func completeNames(files map[string]string) []string {
 	var best []string
 	for _, names := range channelNames {
-		var paths []string
-		for _, name := range names {
-			if path, ok := files[name]; ok {
-				paths = append(paths, path)
-			}
-		}
-		if len(paths) == len(names) && len(paths) > len(best) {
-			best = paths
+		complete := !slices.ContainsFunc(names, func(name string) bool { return files[name] == "" })
+		if complete && len(names) > len(best) {
+			best = names
 		}
 	}
 	return best
+}
+
+// complete returns the files of the largest complete set of channels, or nil if there
+// is none.
+func complete(files map[string]string) []string {
+	var paths []string
+	for _, name := range completeNames(files) {
+		paths = append(paths, files[name])
+	}
+	return paths
 }
 
 func endings() string {
@@ -126,9 +257,7 @@ func endings() string {
 // ID is the name of the first file without extension and channel.
 func CaseOf(images []string) Case {
 	name := filepath.Base(images[0])
-	if stem, ok := trimExtension(name); ok {
-		name = stem
-	}
+	name, _ = volume.TrimExtension(name)
 	if id, channel := splitChannel(name); channel != "" && id != "" {
 		name = id
 	}

@@ -15,7 +15,9 @@ func touch(t *testing.T, names ...string) string {
 	dir := filepath.Join(t.TempDir(), "patient")
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	for _, name := range names {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o644))
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, nil, 0o644))
 	}
 	return dir
 }
@@ -71,4 +73,62 @@ func TestCaseOf(t *testing.T) {
 		images := []string{path, "second.nii"}
 		assert.Equal(t, Case{ID: want, Images: images}, CaseOf(images))
 	}
+}
+
+func TestFindCases(t *testing.T) {
+	dir := touch(t, "b_image.nii", "a_image.nii.gz", "a_gt.nii", "notes.txt")
+	for _, name := range []string{"c/c_adc.mha", "c/c_hbv.mha", "c/c_t2w.mha", "c/d_t2w.mha", "c/d_adc.mha", "c/d_hbv.mha", "e/image.nii", ".hidden/f_image.nii", "c/deeper/g_image.nii"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, nil, 0o644))
+	}
+	cases, err := FindCases(dir)
+	require.NoError(t, err)
+	var ids []string
+	for _, c := range cases {
+		ids = append(ids, c.ID)
+	}
+	assert.Equal(t, []string{"a", "b", "c", "d", "e"}, ids)
+	assert.Equal(t, []string{filepath.Join(dir, "c", "c_t2w.mha"), filepath.Join(dir, "c", "c_adc.mha"), filepath.Join(dir, "c", "c_hbv.mha")}, cases[2].Images)
+
+	for want, files := range map[string][]string{
+		"no image whose name ends in t2w+adc+hbv, ":                     {"scan.nii"},
+		"case a has the images adc, t2w, want one complete set of t2w+": {"a_t2w.nii", "a_adc.nii", "b_image.nii"},
+	} {
+		_, err := FindCases(touch(t, files...))
+		assert.ErrorContains(t, err, want)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "c", "a_image.nii"), nil, 0o644))
+	_, err = FindCases(dir)
+	assert.ErrorContains(t, err, "are both of a case named a")
+	_, err = FindCases(filepath.Join(dir, "absent"))
+	assert.Error(t, err)
+}
+
+func TestFindLabel(t *testing.T) {
+	dir := touch(t, "a_gt.nii.gz", "ab_seg.mha", "b.nii", "c_label.nii", "c_gt.nii", "a_image.nii", "e/e-seg.nii", "e/e-t1c.nii", "f.nii", "f/f_gt.nii")
+	for id, want := range map[string]string{"a": "a_gt.nii.gz", "ab": "ab_seg.mha", "b": "b.nii", "e": "e/e-seg.nii"} {
+		got, err := FindLabel(dir, id)
+		require.NoError(t, err)
+		assert.Equal(t, filepath.Join(dir, want), got)
+	}
+	_, err := FindLabel(dir, "c")
+	assert.ErrorContains(t, err, "are both labels of the case c")
+	_, err = FindLabel(dir, "d")
+	assert.ErrorContains(t, err, "contains no label d, nor d with the ending seg, gt, label")
+	_, err = FindLabel(dir, "f")
+	assert.ErrorContains(t, err, "are both labels of the case f")
+	_, err = FindLabel(filepath.Join(dir, "absent"), "a")
+	assert.Error(t, err)
+}
+
+func TestChannelNames(t *testing.T) {
+	assert.Equal(t, []string{"adc", "t2w", "hbv"}, ChannelNames([]string{"x/1_adc.mha", "1_t2w.nii.gz", "2-hbv.nii"}))
+	assert.Equal(t, []string{"0001", "0000"}, ChannelNames([]string{"a_0001.nii", "a_0000.nii"}))
+	assert.Nil(t, ChannelNames([]string{"a_adc.nii", "a.nii"}))
+	assert.Nil(t, ChannelNames([]string{"a_image.nii"}))
+	assert.Equal(t, []string{"t2w", "adc", "hbv"}, ChannelOrder([]string{"hbv", "adc", "t2w"}))
+	assert.Equal(t, []string{"0000", "0001"}, ChannelOrder([]string{"0001", "0000"}))
+	assert.Nil(t, ChannelOrder([]string{"adc", "t2w"}))
+	assert.Nil(t, ChannelOrder([]string{"adc", "adc", "t2w"}))
 }

@@ -58,7 +58,7 @@ func ids(n int) []Case {
 // eventually waits for condition to hold. Unlike assert.Eventually it starts no
 // goroutine.
 func eventually(condition func() bool) bool {
-	for range 5000 {
+	for range 60_000 {
 		if condition() {
 			return true
 		}

@@ -10,7 +10,7 @@ func toRAS(m affine, dims [3]int) rearrangement {
 	s := spacing(m)
 	cosine := func(direction, axis int) float64 { return m[direction][axis] / s[axis] }
 	best, bestSum := [3]int{}, math.Inf(-1)
-	for _, order := range [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+	for _, order := range orders {
 		var sum float64
 		for direction, axis := range order {
 			sum += math.Abs(cosine(direction, axis))

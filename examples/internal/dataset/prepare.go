@@ -2,17 +2,15 @@ package dataset
 
 import (
 	"fmt"
-	"math"
 	"strings"
-
-	"github.com/x/afl/examples/internal/volume"
 )
 
 // prepared is a case after steps 1 to 4 of Protocol.
 type prepared struct {
 	image   array[float32]
-	label   array[uint8]
+	label   array[uint8] // codes of Protocol.Scheme
 	labeled bool
+	found   contents
 }
 
 func (p *prepared) bytes() int64 { return 4*int64(len(p.image.data)) + int64(len(p.label.data)) }
@@ -24,7 +22,7 @@ func (p Protocol) prepare(c Case) (*prepared, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	prep, err := load(c)
+	prep, err := p.load(c)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: case %s: %w", c.ID, err)
 	}
@@ -54,22 +52,27 @@ func (p Protocol) prepare(c Case) (*prepared, error) {
 }
 
 // load reads a case's files onto the grid of the first image.
-func load(c Case) (*prepared, error) {
+func (p Protocol) load(c Case) (*prepared, error) {
 	if len(c.Images) == 0 {
 		return nil, fmt.Errorf("no images")
 	}
 	var prep prepared
 	for i, path := range c.Images {
-		a, err := readImage(path)
+		a, constant, err := p.Reading.image(path)
 		if err != nil {
 			return nil, err
+		}
+		for _, channel := range constant {
+			prep.found.constant = append(prep.found.constant, prep.image.channels+channel)
 		}
 		if i == 0 {
 			prep.image = a
 			continue
 		}
 		ref := prep.image
-		if a.dims != ref.dims || !sameGrid(ref.affine, a.affine, ref.dims, channelTolerance) {
+		if r, ok := onGrid(ref.affine, ref.dims, a.affine, a.dims, channelTolerance); ok {
+			a = rearrange(a, r)
+		} else {
 			if err := checkOverlap(c.Images[0], ref.affine, ref.dims, path, a.affine, a.dims); err != nil {
 				return nil, err
 			}
@@ -81,100 +84,14 @@ func load(c Case) (*prepared, error) {
 	if c.Label == "" {
 		return &prep, nil
 	}
-	label, err := readLabel(c.Label)
+	label, values, err := readLabel(c.Label, p.Scheme)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLabelGrid(c.Images[0], prep.image.dims, prep.image.affine, c.Label, label.dims, label.affine); err != nil {
+	prep.found.labels = values
+	if label, err = place(c.Images[0], prep.image.dims, prep.image.affine, c.Label, label, p.Reading.ResampleLabels); err != nil {
 		return nil, err
 	}
-	label.affine = prep.image.affine
 	prep.label, prep.labeled = label, true
 	return &prep, nil
-}
-
-// checkOverlap returns an error for an image that is outside the reference image:
-// resampled, it would be a channel of zeros.
-func checkOverlap(first string, m affine, dims [3]int, image string, other affine, otherDims [3]int) error {
-	if disjointGrids(m, dims, other, otherDims) {
-		return fmt.Errorf("image %s is outside image %s of the same case, up to %.3g mm away from it", image, first, gridDistance(m, other, dims))
-	}
-	return nil
-}
-
-// checkLabelGrid returns an error if the label's grid differs from the image's.
-func checkLabelGrid(image string, dims [3]int, m affine, label string, labelDims [3]int, labelAffine affine) error {
-	if dims != labelDims {
-		return fmt.Errorf("label %s has %v voxels, but its image %s has %v", label, labelDims, image, dims)
-	}
-	if !sameGrid(m, labelAffine, dims, labelTolerance) {
-		return fmt.Errorf("label %s is up to %.3g mm away from its image %s; their affines must agree within %g of a voxel",
-			label, gridDistance(m, labelAffine, dims), image, labelTolerance)
-	}
-	return nil
-}
-
-// readImage reads an image; every voxel must be finite in single precision.
-func readImage(path string) (array[float32], error) {
-	v, err := read(path)
-	if err != nil {
-		return array[float32]{}, err
-	}
-	a := array[float32]{channels: v.channels, dims: v.dims, affine: v.affine, data: make([]float32, len(v.data))}
-	for i, x := range v.data {
-		y := float32(x)
-		if math.IsNaN(x) || math.IsInf(float64(y), 0) {
-			return array[float32]{}, fmt.Errorf("%s: voxel %v is %v; image values must be finite", path, v.voxel(i), x)
-		}
-		a.data[i] = y
-	}
-	return a, nil
-}
-
-// maxLabelValues is the maximum number of distinct nonzero values in a label. Tumor
-// labels have a handful; an image mistaken for a label has hundreds.
-const maxLabelValues = 64
-
-// readLabel reads a label and sets every nonzero voxel to 1.
-func readLabel(path string) (array[uint8], error) {
-	v, err := volume.Read(path)
-	if err != nil {
-		return array[uint8]{}, err
-	}
-	if v.Channels != 1 {
-		return array[uint8]{}, fmt.Errorf("%s: the label has %d channels, want 1", path, v.Channels)
-	}
-	if err := v.CheckLabel(); err != nil {
-		return array[uint8]{}, fmt.Errorf("%s: %w", path, err)
-	}
-	a := array[uint8]{channels: 1, dims: v.Dims, affine: v.Affine, data: make([]uint8, len(v.Data))}
-	seen := map[float64]bool{}
-	for i, x := range v.Data {
-		if x == 0 {
-			continue
-		}
-		a.data[i] = 1
-		if i > 0 && x == v.Data[i-1] {
-			continue // labels come in runs, so this avoids most lookups
-		}
-		seen[x] = true
-		if len(seen) > maxLabelValues {
-			return array[uint8]{}, fmt.Errorf("%s: found more than %d distinct values; this is an image, not a label", path, maxLabelValues)
-		}
-	}
-	return a, nil
-}
-
-// voxel returns the voxel indices of data[i].
-func (a array[T]) voxel(i int) [3]int {
-	i %= a.voxels()
-	return [3]int{i / (a.dims[1] * a.dims[2]), i / a.dims[2] % a.dims[1], i % a.dims[2]}
-}
-
-func read(path string) (array[float64], error) {
-	v, err := volume.Read(path)
-	if err != nil {
-		return array[float64]{}, err
-	}
-	return array[float64]{channels: v.Channels, dims: v.Dims, affine: v.Affine, data: v.Data}, nil
 }

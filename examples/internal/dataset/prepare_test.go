@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	"gorgonia.org/tensor"
 )
 
@@ -24,7 +25,7 @@ func TestLoadPutsChannelsOnTheFirstGrid(t *testing.T) {
 	writeVolume(t, c.Images[1], 1, [3]int{2, 2, 2}, coarse, func(i int) float64 { return float64(10 * (i + 1)) })
 	writeVolume(t, c.Images[2], 1, dims, near, counting)
 	writeVolume(t, c.Label, 1, dims, near, sparse)
-	prep, err := load(c)
+	prep, err := Protocol{}.load(c)
 	require.NoError(t, err)
 	assert.Equal(t, 3, prep.image.channels)
 	n := prep.image.voxels()
@@ -49,11 +50,11 @@ func TestLoadRejectsImageAsLabel(t *testing.T) {
 	dims := [3]int{5, 5, 3}
 	writeVolume(t, c.Images[0], 1, dims, identity, func(i int) float64 { return float64(i) })
 	writeVolume(t, c.Label, 1, dims, identity, func(i int) float64 { return float64(i % 65) })
-	_, err := load(c)
+	_, err := Protocol{}.load(c)
 	require.NoError(t, err, "64 values besides 0")
 	writeVolume(t, c.Label, 1, dims, identity, func(i int) float64 { return float64(i % 66) })
-	_, err = load(c)
-	assert.ErrorContains(t, err, "l.nii: found more than 64 distinct values; this is an image, not a label")
+	_, err = Protocol{}.load(c)
+	assert.ErrorContains(t, err, "more than 64 distinct values: this is an image, not a label ("+c.Label+")")
 }
 
 func TestLoadTreatsEveryLabelAsTumor(t *testing.T) {
@@ -101,12 +102,12 @@ func TestLoadErrors(t *testing.T) {
 	}{
 		"NaN":              {one(math.NaN()), sparse, 1, dims, identity, "a.nii: voxel [0 1 1] is NaN; image values must be finite"},
 		"infinity":         {one(math.Inf(-1)), sparse, 1, dims, identity, "voxel [0 1 1] is -Inf"},
-		"fraction":         {counting, one(0.5), 1, dims, identity, "l.nii: voxel [0 1 1] is 0.5; labels must be the whole numbers"},
+		"fraction":         {counting, one(0.5), 1, dims, identity, "voxel [0 1 1] is 0.5; labels must be the whole numbers"},
 		"negative":         {counting, one(-1), 1, dims, identity, "is -1; labels"},
 		"NaN in label":     {counting, one(math.NaN()), 1, dims, identity, "is NaN; labels"},
-		"channels":         {counting, sparse, 2, dims, identity, "l.nii: the label has 2 channels"},
-		"size":             {counting, sparse, 1, [3]int{1, 2, 4}, identity, "has [1 2 4] voxels, but its image"},
-		"different origin": {counting, sparse, 1, dims, moved, "is up to 1 mm away"},
+		"channels":         {counting, sparse, 2, dims, identity, "the label has 2 channels"},
+		"size":             {counting, sparse, 1, [3]int{1, 2, 4}, identity, "the label has 1×2×4 voxels of 1×1×1 mm"},
+		"different origin": {counting, sparse, 1, dims, moved, "their corners are up to 1 mm apart"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -3,14 +3,17 @@ package dataset
 import (
 	"fmt"
 	"math"
+
+	"github.com/x/afl/examples/internal/segment"
 )
 
 // Protocol describes how a case becomes a sample. The steps run in the order of the
 // fields; a step whose field is zero is skipped. The zero Protocol loads, orients and
 // normalizes.
 //
-//  1. Read the files. Channels on another grid than the first image are resampled
-//     onto its grid (linear; 0 outside their field of view).
+//  1. Read the files and map the label's values by Scheme. Channels on another grid than
+//     the first image are resampled onto its grid (linear; 0 outside their field of view).
+//     Files on the same grid with their axes in another order or direction are reoriented.
 //  2. Spacing: resample to this voxel size.
 //  3. Permute and flip the axes, without interpolation, to point as closely as
 //     possible to the right, anterior and superior (RAS). This precedes Size so that
@@ -27,6 +30,13 @@ import (
 //     voxels are all equal becomes zero.
 //  8. Noise, Scale, Shift (training only), with one draw for all channels.
 type Protocol struct {
+	// Reading says how files are read that are not as they should be. It describes the
+	// files and not the network, so that it is not stored with weights.
+	Reading Reading `json:"-"`
+
+	// Scheme is what the label's values mean. By default every nonzero label is tumor.
+	Scheme segment.Scheme `json:",omitzero"`
+
 	// Spacing is the voxel size in millimeters along the file's axes to which a case
 	// is resampled, the image linearly and the label by nearest neighbor. The center
 	// of the field of view does not move, and axis i gets
@@ -42,7 +52,8 @@ type Protocol struct {
 	// LabelArea resizes the label like the image and marks every voxel with a nonzero
 	// average as tumor, as the paper's code does. It enlarges every lesion by up to a
 	// voxel on each side. Without it the label preserves the lesion's volume on
-	// average, but a lesion thinner than a new voxel can vanish.
+	// average, but a lesion thinner than a new voxel can vanish. Each region is enlarged
+	// by itself. With classes it is an error, as a voxel has only one class.
 	LabelArea bool
 
 	// Crop is the size of the random region used for training; an axis shorter than
@@ -129,9 +140,15 @@ func BraTS() Protocol {
 }
 
 // Check returns an error for the first invalid field: a negative or non-finite size or
-// amplitude, a probability outside 0 … 1, or a Spacing or Size that is zero on some
-// axes only.
+// amplitude, a probability outside 0 … 1, a Spacing or Size that is zero on some
+// axes only, an invalid Scheme, or LabelArea with classes.
 func (p Protocol) Check() error {
+	if err := p.Scheme.Check(); err != nil {
+		return fmt.Errorf("dataset: Protocol.Scheme: %w", err)
+	}
+	if p.LabelArea && p.Scheme.Kind == segment.Classes {
+		return fmt.Errorf("dataset: Protocol.LabelArea is set, but averages of classes have no class; use it with a binary label or with regions")
+	}
 	for _, f := range []struct {
 		name  string
 		value [3]int

@@ -51,7 +51,7 @@ func resizeArea(a array[float32], dims [3]int) array[float32] {
 }
 
 // resizeAreaLabel returns 1 where the average of resizeArea is not zero, that is, where
-// any voxel of the box is set.
+// any voxel of the box is set. Each bit of a set of regions is resized by itself.
 func resizeAreaLabel(a array[uint8], dims [3]int) array[uint8] {
 	if dims == a.dims {
 		return a

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/segment"
 )
 
 // Train returns the case after all steps of the protocol, including the random ones,
@@ -67,7 +69,7 @@ func (p Protocol) train(id string, prep *prepared, seed uint64) *Sample {
 	if rng.Float64() < p.ShiftProb {
 		linear(image, 1, symmetric(rng, p.Shift))
 	}
-	return newSample(id, image, label, prep.labeled, scan)
+	return p.newSample(id, image, label, prep.labeled, scan)
 }
 
 // valid pads and normalizes a copy of prep.
@@ -78,10 +80,10 @@ func (p Protocol) valid(id string, prep *prepared) *Sample {
 		label = unshared(rearrange(label, pad), label)
 	}
 	normalize(image)
-	return newSample(id, image, label, prep.labeled, scanIn(pad, prep.image.dims))
+	return p.newSample(id, image, label, prep.labeled, scanIn(pad, prep.image.dims))
 }
 
-func newSample(id string, image array[float32], label array[uint8], labeled bool, scan Box) *Sample {
+func (p Protocol) newSample(id string, image array[float32], label array[uint8], labeled bool, scan Box) *Sample {
 	x, y, z := image.dims[0], image.dims[1], image.dims[2]
 	s := &Sample{
 		ID:      id,
@@ -91,7 +93,12 @@ func newSample(id string, image array[float32], label array[uint8], labeled bool
 		Affine:  image.affine,
 	}
 	if labeled {
-		s.Label = tensor.New(tensor.WithShape(1, x, y, z), tensor.WithBacking(label.data))
+		maps, channels := p.Scheme.Maps(label.data)
+		shape := tensor.Shape{1, x, y, z}
+		if p.Scheme.Kind == segment.Regions {
+			shape = tensor.Shape{1, channels, x, y, z}
+		}
+		s.Label = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(maps))
 	}
 	return s
 }

@@ -1,4 +1,5 @@
-// Package infer runs a network over a volume of any size, window by window.
+// Package infer runs a network over a volume of any size, window by window ([Plan]), and
+// makes label maps and probabilities of one or several networks' logits ([Mean]).
 //
 // # Windows
 //

@@ -25,17 +25,17 @@ const (
 // spacing is in millimeters. A measure without a value for this case is undefined.
 func Logits(logits, label *tensor.Dense, spacing [3]float64, rule afl.PredictionRule, extent Extent) (report.Values, error) {
 	values := report.NoValues()
-	softDice, err := afl.SoftDice(logits, label, true)
+	softDice, err := afl.SoftDice(logits, label, true, afl.IgnoreIndex{})
 	if err != nil {
 		return values, err
 	}
-	softIoU, err := afl.SoftIoU(logits, label, true)
+	softIoU, err := afl.SoftIoU(logits, label, true, afl.IgnoreIndex{})
 	if err != nil {
 		return values, err
 	}
 	values[report.SoftDice], values[report.SoftIoU] = report.Number(softDice), report.Number(softIoU)
 
-	counts, err := afl.CountLogits(rule, logits, label)
+	counts, err := afl.CountLogits(rule, logits, label, afl.IgnoreIndex{})
 	if err != nil {
 		return values, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/segment"
 )
 
 // logitsOf builds 1×2×X×Y×Z logits that predict the given foreground: channel
@@ -89,7 +90,7 @@ func TestRuleFollowsFromTheLoss(t *testing.T) {
 	for _, name := range afl.PaperNames() {
 		loss, err := afl.ByName(name)
 		require.NoError(t, err)
-		rule, err := RuleOf(loss)
+		rule, err := RuleOf(segment.Scheme{}, loss)
 		require.NoError(t, err)
 		want := afl.SigmoidChannel1
 		if softmax[name] {
@@ -99,15 +100,15 @@ func TestRuleFollowsFromTheLoss(t *testing.T) {
 	}
 	dice := afl.NewDice()
 	dice.Activation = afl.Softmax
-	rule, err := RuleOf(dice)
+	rule, err := RuleOf(segment.Scheme{}, dice)
 	require.NoError(t, err)
 	assert.Equal(t, afl.Argmax, rule)
 	for _, name := range afl.Names() {
 		loss, err := afl.ByName(name)
 		require.NoError(t, err)
-		rule, err := RuleOf(loss)
+		rule, err := RuleOf(segment.Scheme{}, loss)
 		require.NoError(t, err, name)
-		assert.NotEmpty(t, InWords[rule], name)
+		assert.NotEmpty(t, InWords(segment.Scheme{}, rule), name)
 	}
 }
 

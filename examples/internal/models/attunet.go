@@ -18,6 +18,10 @@ type AttUNet struct {
 	Channels []int `json:"channels"`
 	// Strides are the strides along X, Y, Z between two levels; one fewer than Channels.
 	Strides [][3]int `json:"strides"`
+	// Kernel and UpKernel are the sizes of the kernels of the blocks and of the transposed
+	// convolutions, odd along each axis. Zero means 3×3×3, as for all others.
+	Kernel   [3]int `json:"kernel"`
+	UpKernel [3]int `json:"up_kernel"`
 }
 
 // NewAttUNet returns the widths 16, 32, 64, 128, 256 with stride 2 on every axis between
@@ -39,8 +43,14 @@ func (a AttUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	if err := checkAtLeast("Channels[0]", a.Channels[0], 2); err != nil {
 		return nil, err // half of it is the width of the gate
 	}
+	if err := checkKernel("Kernel", a.Kernel); err != nil {
+		return nil, err
+	}
+	if err := checkKernel("UpKernel", a.UpKernel); err != nil {
+		return nil, err
+	}
 	return nn.Sequence{
-		attConvs(b, "model.0", in, a.Channels[0], cube(1)),
+		a.convs(b, "model.0", in, a.Channels[0], cube(1)),
 		a.level(b, "model.1", 0),
 		conv(b, "model.2.conv", a.Channels[0], out, 1, cube(1), true),
 	}, nil
@@ -71,7 +81,7 @@ func (a AttUNet) level(b *nn.Builder, name string, i int) *attLevel {
 	c, wide, stride := a.Channels[i], a.Channels[i+1], a.Strides[i]
 	l := &attLevel{gate: newAttentionGate(b, name+".attention.", c, c/2)}
 	l.up = nn.Sequence{
-		upConv(b, name+".upconv.up.conv", wide, c, stride, true),
+		upConv(b, name+".upconv.up.conv", wide, c, kernelOr3(a.UpKernel), stride, true),
 		b.BatchNorm(name+".upconv.up.adn.N", c), nn.ReLU,
 	}
 	l.merge = nn.Sequence{
@@ -79,19 +89,20 @@ func (a AttUNet) level(b *nn.Builder, name string, i int) *attLevel {
 		nn.InstanceNorm{}, b.PReLU(name+".merge.adn.A", 1),
 	}
 	if i+2 == len(a.Channels) {
-		l.below = attConvs(b, name+".submodule", c, wide, stride)
+		l.below = a.convs(b, name+".submodule", c, wide, stride)
 		return l
 	}
-	down := attConvs(b, name+".submodule.0", c, wide, stride)
+	down := a.convs(b, name+".submodule.0", c, wide, stride)
 	l.below = nn.Sequence{down, a.level(b, name+".submodule.1", i+1)}
 	return l
 }
 
-// attConvs returns two convolutions, the first strided, each with batch norm and ReLU.
-func attConvs(b *nn.Builder, name string, in, out int, stride [3]int) nn.Layer {
+// convs returns two convolutions, the first strided, each with batch norm and ReLU.
+func (a AttUNet) convs(b *nn.Builder, name string, in, out int, stride [3]int) nn.Layer {
+	kernel := kernelOr3(a.Kernel)
 	return nn.Sequence{
-		conv(b, name+".conv.0.conv", in, out, 3, stride, true), b.BatchNorm(name+".conv.0.adn.N", out), nn.ReLU,
-		conv(b, name+".conv.1.conv", out, out, 3, cube(1), true), b.BatchNorm(name+".conv.1.adn.N", out), nn.ReLU,
+		convOf(b, name+".conv.0.conv", in, out, kernel, stride, true), b.BatchNorm(name+".conv.0.adn.N", out), nn.ReLU,
+		convOf(b, name+".conv.1.conv", out, out, kernel, cube(1), true), b.BatchNorm(name+".conv.1.adn.N", out), nn.ReLU,
 	}
 }
 

@@ -18,17 +18,45 @@ func cube(n int) [3]int { return [3]int{n, n, n} }
 // conv returns a convolution with a cubic kernel and the padding that preserves the size
 // at stride 1 for odd kernels.
 func conv(b *nn.Builder, name string, in, out, kernel int, stride [3]int, bias bool) *nn.Conv3D {
-	return b.Conv3D(name, in, out, cube(kernel), nn.ConvSpec{Stride: stride, Padding: cube((kernel - 1) / 2)}, bias)
+	return convOf(b, name, in, out, cube(kernel), stride, bias)
 }
 
-// upConv returns a transposed convolution with kernel size 3 that multiplies the size by
+// convOf is conv with a kernel of any odd size.
+func convOf(b *nn.Builder, name string, in, out int, kernel, stride [3]int, bias bool) *nn.Conv3D {
+	return b.Conv3D(name, in, out, kernel, nn.ConvSpec{Stride: stride, Padding: half(kernel)}, bias)
+}
+
+// upConv returns a transposed convolution with an odd kernel that multiplies the size by
 // the stride.
-func upConv(b *nn.Builder, name string, in, out int, stride [3]int, bias bool) *nn.Conv3D {
-	spec := nn.ConvSpec{Stride: stride, Padding: cube(1)}
+func upConv(b *nn.Builder, name string, in, out int, kernel, stride [3]int, bias bool) *nn.Conv3D {
+	spec := nn.ConvSpec{Stride: stride, Padding: half(kernel)}
 	for axis, s := range stride {
 		spec.OutputPadding[axis] = s - 1
 	}
-	return b.ConvTranspose3D(name, in, out, cube(3), spec, bias)
+	return b.ConvTranspose3D(name, in, out, kernel, spec, bias)
+}
+
+// half returns the padding that preserves the size for odd kernels.
+func half(kernel [3]int) [3]int {
+	return [3]int{(kernel[0] - 1) / 2, (kernel[1] - 1) / 2, (kernel[2] - 1) / 2}
+}
+
+// kernelOr3 returns the setting of a kernel size, of which zero means 3×3×3.
+func kernelOr3(kernel [3]int) [3]int {
+	if kernel == [3]int{} {
+		return cube(3)
+	}
+	return kernel
+}
+
+// checkKernel checks the setting of a kernel size.
+func checkKernel(name string, kernel [3]int) error {
+	for _, k := range kernelOr3(kernel) {
+		if k < 1 || k%2 == 0 {
+			return fmt.Errorf("setting %s is %v, want odd numbers, or zeros for 3×3×3", name, kernel)
+		}
+	}
+	return nil
 }
 
 // halve is max pooling with kernel size and stride 2.
@@ -81,6 +109,17 @@ func applyToBoth(t *nn.Tape, a, b, both nn.Var, err error, layer nn.Layer) (nn.V
 	y, err := layer.Forward(t, both)
 	t.Done(both, y)
 	return y, err
+}
+
+// sequence returns the layers that are not nil.
+func sequence(layers ...nn.Layer) nn.Sequence {
+	var s nn.Sequence
+	for _, l := range layers {
+		if l != nil {
+			s = append(s, l)
+		}
+	}
+	return s
 }
 
 // checkLevels checks the widths and strides of a network's levels.

@@ -99,8 +99,7 @@ func config(t *testing.T, model, args string) models.Config {
 			Norm     models.Norm
 		}{}
 		decodeArgs(t, args, &a)
-		require.Equal(t, 2, a.ResUnits)
-		return a.config(models.UNet{Channels: a.Channels, Strides: a.Strides, Norm: a.Norm})
+		return a.config(models.UNet{Channels: a.Channels, Strides: a.Strides, ResUnits: a.ResUnits, Norm: a.Norm})
 	case "attunet":
 		a := struct {
 			channels

@@ -7,10 +7,46 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/weights"
 )
 
 // encoderPrefix precedes the names of a 2-D ResNet-50 in the encoder of a ResNetUNet.
 const encoderPrefix = "encoder."
+
+// firstKernel is the name of the kernel in it that sees the input channels.
+const firstKernel = "conv1.weight"
+
+// ImageEntries returns the tensors of a 2-D ResNet-50 from which [LoadImageNet] initializes
+// the encoder of a ResNetUNet, or nil for any other network. The first kernel may have any
+// shape, as its input channels may differ.
+func ImageEntries(net nn.Network) []weights.Entry {
+	var entries []weights.Entry
+	for _, p := range net.Parameters() {
+		if name, ok := strings.CutPrefix(p.Name, encoderPrefix); ok {
+			e := weights.Entry{Name: name, Shape: p.Value.Shape()}
+			if len(e.Shape) == 5 {
+				e.Shape = e.Shape[:4]
+			}
+			if name == firstKernel {
+				e.Shape = nil
+			}
+			entries = append(entries, e)
+		}
+	}
+	if entries == nil {
+		return nil
+	}
+	for _, f := range net.Buffers() {
+		if name, ok := strings.CutPrefix(f.Name, encoderPrefix); ok {
+			e := weights.Entry{Name: name, Counter: f.Value == nil}
+			if f.Value != nil {
+				e.Shape = f.Value.Shape()
+			}
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}
 
 // LoadImageNet initializes the encoder of a ResNetUNet from a 2-D ResNet-50, as the paper's
 // released code does with ImageNet weights. images is the state of that network under
@@ -46,7 +82,7 @@ func LoadImageNet(b nn.Backend, net nn.Network, images map[string]*tensor.Dense)
 			return fmt.Errorf("models: LoadImageNet: the state has no %q", from)
 		}
 		if len(to.Shape()) == 5 {
-			image, err = inflate(image, to.Shape(), from == "conv1.weight")
+			image, err = inflate(image, to.Shape(), from == firstKernel)
 		} else if image == nil || !image.Shape().Eq(to.Shape()) {
 			err = fmt.Errorf("have %v, want shape %v", shapeOf(image), to.Shape())
 		}

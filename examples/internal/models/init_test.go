@@ -36,7 +36,7 @@ func TestInitialDistributions(t *testing.T) {
 		architecture models.Architecture
 		in           int
 	}{
-		{models.UNet{Channels: []int{8, 16, 24}, Strides: [][3]int{{2, 2, 2}, {2, 2, 2}}, Norm: models.BatchNorm}, 3},
+		{models.UNet{Channels: []int{8, 16, 24}, Strides: [][3]int{{2, 2, 2}, {2, 2, 2}}, ResUnits: 2, Norm: models.BatchNorm}, 3},
 		{models.AttUNet{Channels: []int{8, 16, 24}, Strides: [][3]int{{2, 2, 2}, {2, 2, 2}}}, 3},
 		{models.NewRegUNet(), 3}, {strided, 4},
 		{models.PlainUNet{Width: 4}, 3},

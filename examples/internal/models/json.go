@@ -31,7 +31,8 @@ func (c Config) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON decodes the output of MarshalJSON. Missing options have their published
-// values; an unknown option is an error.
+// values; an unknown option is an error. Options with the key _target_ are those of MONAI's
+// constructor, from which the numbers of channels are taken too; see [FromMONAI].
 func (c *Config) UnmarshalJSON(raw []byte) error {
 	var j configJSON
 	if err := decodeStrict(raw, &j); err != nil {
@@ -40,6 +41,20 @@ func (c *Config) UnmarshalJSON(raw []byte) error {
 	a, err := ByName(j.Network)
 	if err != nil {
 		return err
+	}
+	var target struct {
+		Class *string `json:"_target_"`
+	}
+	if json.Unmarshal(j.Options, &target) == nil && target.Class != nil {
+		cfg, err := FromMONAI(j.Options)
+		if err != nil {
+			return err
+		}
+		if cfg.Name() != j.Network {
+			return fmt.Errorf("models: the options of %s are those of %s", j.Network, cfg.Name())
+		}
+		*c = cfg
+		return nil
 	}
 	if len(j.Options) > 0 {
 		v := reflect.New(reflect.TypeOf(a))

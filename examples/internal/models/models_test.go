@@ -63,7 +63,7 @@ func TestNewRejectsInvalidSettings(t *testing.T) {
 		"Channels has 0":        small(nil, [3]int{2, 2, 2}),
 		"Channels[1] is 0":      small([]int{4, 0}, [3]int{2, 2, 2}),
 		"Strides[0] is [2 0 2]": small([]int{4, 8}, [3]int{2, 0, 2}),
-		`Norm is "layer"`:       {Architecture: models.UNet{Channels: []int{4, 8}, Strides: [][3]int{{2, 2, 2}}, Norm: "layer"}, InChannels: 1},
+		`Norm is "layer"`:       {Architecture: models.UNet{Channels: []int{4, 8}, Strides: [][3]int{{2, 2, 2}}, ResUnits: 2, Norm: "layer"}, InChannels: 1},
 
 		"attunet: setting Channels[0] is 1": one(models.AttUNet{Channels: []int{1, 2}, Strides: [][3]int{{2, 2, 2}}}),
 		"attunet: setting Strides has 0":    one(models.AttUNet{Channels: []int{4, 8}}),
@@ -102,16 +102,22 @@ func TestNewRejectsInvalidSettings(t *testing.T) {
 
 // narrow lists all networks with small widths for tests.
 var narrow = []models.Architecture{
-	models.UNet{Channels: []int{4, 6, 8}, Strides: [][3]int{{2, 2, 2}, {2, 1, 2}}, Norm: models.BatchNorm},
+	models.UNet{Channels: []int{4, 6, 8}, Strides: [][3]int{{2, 2, 2}, {2, 1, 2}}, ResUnits: 2, Norm: models.BatchNorm},
+	models.UNet{Channels: []int{4, 6}, Strides: [][3]int{{2, 2, 2}}, Kernel: [3]int{1, 3, 5}, UpKernel: [3]int{5, 3, 1}, Norm: "group:2", Activation: "elu:0.3", Order: "AN", NoBias: true},
+	models.UNet{Channels: []int{4, 6}, Strides: [][3]int{{2, 2, 2}}, ResUnits: 1, Norm: models.InstanceNormAffine, Activation: "leaky_relu:0.2"},
+	models.AttUNet{Channels: []int{4, 6, 8}, Strides: [][3]int{{2, 2, 2}, {1, 2, 2}}, Kernel: [3]int{1, 3, 3}, UpKernel: [3]int{3, 3, 5}},
 	models.AttUNet{Channels: []int{4, 6, 8}, Strides: [][3]int{{2, 2, 2}, {1, 2, 2}}},
 	models.RegUNet{Width: 3, Depth: 2, Levels: []int{2, 0}},
 	models.RegUNet{Width: 3, Depth: 2, Levels: []int{1}, ConcatSkip: true, StridedDown: true},
+	models.RegUNet{Width: 3, Depth: 1, Levels: []int{1, 0}, Kernels: []int{5, 1}, HeadActivation: models.PReLU},
 	models.PlainUNet{Width: 2},
 	models.R2UNet{Channels: []int{3, 4}, Steps: 1},
 	models.R2UNet{Channels: []int{3, 4}, Steps: 2, Untied: true},
 	models.ResNetUNet{Width: 2, Strides: [][3]int{{2, 1, 2}, {1, 2, 2}, {1, 1, 1}, {2, 1, 1}, {1, 3, 1}}, Decoder: []int{6, 5, 4, 3, 2}},
 	models.SegResNet{Width: 4, BlocksDown: []int{1, 2}, BlocksUp: []int{1}, Groups: 2},
+	models.SegResNet{Width: 4, BlocksDown: []int{1, 2}, BlocksUp: []int{1}, Norm: models.BatchNorm, Activation: "elu:2", Deconv: true},
 	models.VNet{Width: 3}, models.VNet{Width: 3, MONAI: true},
+	models.VNet{Width: 2, MONAI: true, Activation: models.PReLUPerChannel, Bias: true},
 	models.MRRN{Width: 3},
 }
 

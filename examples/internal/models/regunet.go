@@ -30,6 +30,14 @@ type RegUNet struct {
 	ConcatSkip bool `json:"concat_skip"`
 	// StridedDown halves the size by strided convolutions instead of max pooling.
 	StridedDown bool `json:"strided_down"`
+	// Kernels are the sizes of the encoder's cubic kernels, odd, one for each level from 0
+	// to Depth, or one for all. Empty means 3, which those of the decoder always are.
+	Kernels []int `json:"kernels"`
+	// HeadActivation follows the convolution that computes the logits of a level; empty
+	// means none. A loss that takes logits wants none.
+	HeadActivation Activation `json:"head_activation"`
+	// ZeroHead initializes that convolution with zeros.
+	ZeroHead bool `json:"zero_head"`
 }
 
 // NewRegUNet returns width 16, depth 3, and all levels. The paper does not state its
@@ -57,7 +65,26 @@ func (r RegUNet) check() error {
 			return fmt.Errorf("setting Levels is %v, want distinct numbers from 0 to %d", r.Levels, r.Depth)
 		}
 	}
+	if n := len(r.Kernels); n > 1 && n != r.Depth+1 {
+		return fmt.Errorf("setting Kernels has %d entries, want %d, one for each level, or one for all", n, r.Depth+1)
+	}
+	for i, k := range r.Kernels {
+		if k < 1 || k%2 == 0 {
+			return fmt.Errorf("setting Kernels[%d] is %d, want an odd number", i, k)
+		}
+	}
+	if r.HeadActivation != "" {
+		return r.HeadActivation.check("HeadActivation")
+	}
 	return nil
+}
+
+// kernel returns the size of the encoder's kernels of a level.
+func (r RegUNet) kernel(level int) int {
+	if len(r.Kernels) == 0 {
+		return 3
+	}
+	return r.Kernels[min(level, len(r.Kernels)-1)]
 }
 
 func (r RegUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
@@ -71,7 +98,7 @@ func (r RegUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 		if d > 0 {
 			from = width(d - 1)
 		}
-		n.down = append(n.down, regBlock(b, fmt.Sprintf("encode_convs.%d", d), from, width(d)))
+		n.down = append(n.down, regBlock(b, fmt.Sprintf("encode_convs.%d", d), from, width(d), r.kernel(d)))
 	}
 	for d := range r.Depth {
 		var halving nn.Layer = halve
@@ -84,12 +111,12 @@ func (r RegUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 		}
 		n.halve = append(n.halve, halving)
 	}
-	n.bottom = regBlock(b, "bottom_block", width(r.Depth-1), width(r.Depth))
+	n.bottom = regBlock(b, "bottom_block", width(r.Depth-1), width(r.Depth), r.kernel(r.Depth))
 	last := slices.Min(r.Levels)
 	for d := r.Depth - 1; d >= last; d-- {
 		name := fmt.Sprintf("decode_deconvs.%d", r.Depth-1-d)
 		n.upsample = append(n.upsample, nn.Sequence{
-			upConv(b, name+".conv", width(d+1), width(d), cube(2), false),
+			upConv(b, name+".conv", width(d+1), width(d), cube(3), cube(2), false),
 			b.BatchNorm(name+".adn.N", width(d)), nn.ReLU,
 		})
 	}
@@ -98,24 +125,33 @@ func (r RegUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 		if r.ConcatSkip {
 			from *= 2
 		}
-		n.up = append(n.up, regBlock(b, fmt.Sprintf("decode_convs.%d", r.Depth-1-d), from, width(d)))
+		n.up = append(n.up, regBlock(b, fmt.Sprintf("decode_convs.%d", r.Depth-1-d), from, width(d), 3))
 	}
 	for i, l := range r.Levels {
-		name := fmt.Sprintf("output_block.layers.%d.conv", i)
-		n.heads[i] = b.HeNormal(conv(b, name, width(l), out, 3, cube(1), false), nn.FanIn)
+		name := fmt.Sprintf("output_block.layers.%d", i)
+		head := conv(b, name+".conv", width(l), out, 3, cube(1), false)
+		if r.ZeroHead {
+			b.Zero(head)
+		} else {
+			b.HeNormal(head, nn.FanIn)
+		}
+		n.heads[i] = head
+		if r.HeadActivation != "" {
+			n.heads[i] = append(nn.Sequence{head}, sequence(r.HeadActivation.layer(b, name+".adn.A", out))...)
+		}
 	}
 	return n, nil
 }
 
 // regBlock returns a convolution and a residual pair of convolutions. In the state_dict the
 // norms follow both convolutions of the pair.
-func regBlock(b *nn.Builder, name string, in, out int) nn.Layer {
+func regBlock(b *nn.Builder, name string, in, out, kernel int) nn.Layer {
 	first := nn.Sequence{
-		b.HeNormal(conv(b, name+".0.conv", in, out, 3, cube(1), false), nn.FanIn),
+		b.HeNormal(conv(b, name+".0.conv", in, out, kernel, cube(1), false), nn.FanIn),
 		b.BatchNorm(name+".0.adn.N", out), nn.ReLU,
 	}
-	conv0 := conv(b, name+".1.layers.0.conv", out, out, 3, cube(1), false)
-	conv1 := conv(b, name+".1.layers.1.conv", out, out, 3, cube(1), false)
+	conv0 := conv(b, name+".1.layers.0.conv", out, out, kernel, cube(1), false)
+	conv1 := conv(b, name+".1.layers.1.conv", out, out, kernel, cube(1), false)
 	norm0, norm1 := b.BatchNorm(name+".1.norms.0", out), b.BatchNorm(name+".1.norms.1", out)
 	return append(first, residual{main: nn.Sequence{conv0, norm0, nn.ReLU, conv1, norm1}}, nn.ReLU)
 }

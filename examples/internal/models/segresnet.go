@@ -1,7 +1,9 @@
 package models
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/x/afl/examples/internal/nn"
 )
@@ -25,6 +27,13 @@ type SegResNet struct {
 	BlocksUp   []int `json:"blocks_up"`
 	// Groups is the number of groups of the group norms, a divisor of Width.
 	Groups int `json:"groups"`
+	// Norm replaces the group norms of that many groups; empty means these.
+	Norm Norm `json:"norm,omitempty"`
+	// Activation is the activation, of those without parameters; empty means ReLU.
+	Activation Activation `json:"activation,omitempty"`
+	// Deconv upsamples by a transposed convolution with kernel size and stride 2 instead of
+	// trilinearly.
+	Deconv bool `json:"deconv,omitempty"`
 	// Dropout is the probability with which a channel of the first convolution is dropped
 	// in training.
 	Dropout float64 `json:"dropout"`
@@ -62,10 +71,33 @@ func (s SegResNet) check() error {
 			return err
 		}
 	}
-	if s.Groups < 1 || s.Width%s.Groups != 0 {
+	if s.Norm == "" && (s.Groups < 1 || s.Width%s.Groups != 0) {
 		return fmt.Errorf("setting Groups is %d, want a divisor of Width, %d", s.Groups, s.Width)
 	}
+	if err := s.norm().check(s.Width); err != nil {
+		return err
+	}
+	if err := s.activation().check("Activation"); err != nil {
+		return err
+	}
+	if s.Activation.learned() {
+		return fmt.Errorf("setting Activation is %q, want one without parameters, which MONAI shares between layers here", s.Activation)
+	}
 	return checkProbability("Dropout", s.Dropout)
+}
+
+func (s SegResNet) norm() Norm {
+	if s.Norm == "" {
+		return Norm(fmt.Sprintf("%s%d", groupNorm, s.Groups))
+	}
+	return s.Norm
+}
+
+func (s SegResNet) activation() Activation { return cmp.Or(s.Activation, ReLU) }
+
+// normAndActivation returns both with the name and the width of the norm.
+func (s SegResNet) normAndActivation(b *nn.Builder, name string, width int) nn.Sequence {
+	return sequence(s.norm().layer(b, name, width), s.activation().layer(b, "", width))
 }
 
 func (s SegResNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
@@ -94,24 +126,26 @@ func (s SegResNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 		n.up = append(n.up, level)
 	}
 	for i := range s.BlocksUp {
-		n.upsample = append(n.upsample, nn.Sequence{
-			conv(b, fmt.Sprintf("up_samples.%d.0.conv", i), width(last-i), width(last-i-1), 1, cube(1), false),
-			nn.Upsample{Factor: cube(2), Mode: nn.Linear},
-		})
+		w := width(last - i - 1)
+		upsample := nn.Sequence{conv(b, fmt.Sprintf("up_samples.%d.0.conv", i), 2*w, w, 1, cube(1), false)}
+		if s.Deconv {
+			name := fmt.Sprintf("up_samples.%d.1.deconv", i)
+			upsample = append(upsample, b.ConvTranspose3D(name, w, w, cube(2), nn.ConvSpec{Stride: cube(2)}, true))
+		} else {
+			upsample = append(upsample, nn.Upsample{Factor: cube(2), Mode: nn.Linear})
+		}
+		n.upsample = append(n.upsample, upsample)
 	}
-	n.head = nn.Sequence{
-		b.GroupNorm("conv_final.0", s.Groups, s.Width), nn.ReLU,
-		conv(b, "conv_final.2.conv", s.Width, out, 1, cube(1), true),
-	}
+	n.head = append(s.normAndActivation(b, "conv_final.0", s.Width), conv(b, "conv_final.2.conv", s.Width, out, 1, cube(1), true))
 	return n, nil
 }
 
 // block returns a residual block. In the state_dict the norms precede both convolutions.
 func (s SegResNet) block(b *nn.Builder, name string, width int) nn.Layer {
-	norm1, norm2 := b.GroupNorm(name+".norm1", s.Groups, width), b.GroupNorm(name+".norm2", s.Groups, width)
+	norm1, norm2 := s.normAndActivation(b, name+".norm1", width), s.normAndActivation(b, name+".norm2", width)
 	conv1 := conv(b, name+".conv1.conv", width, width, 3, cube(1), false)
 	conv2 := conv(b, name+".conv2.conv", width, width, 3, cube(1), false)
-	return residual{main: nn.Sequence{norm1, nn.ReLU, conv1, norm2, nn.ReLU, conv2}}
+	return residual{main: slices.Concat(norm1, nn.Sequence{conv1}, norm2, nn.Sequence{conv2})}
 }
 
 // segResNet holds the layers; those of the decoder start at the coarsest level.

@@ -74,7 +74,7 @@ func TestUNetCheckSize(t *testing.T) {
 
 // small returns a UNet for one input channel.
 func small(channels []int, strides ...[3]int) models.Config {
-	u := models.UNet{Channels: channels, Strides: strides, Norm: models.BatchNorm}
+	u := models.UNet{Channels: channels, Strides: strides, ResUnits: 2, Norm: models.BatchNorm}
 	return models.Config{Architecture: u, InChannels: 1}
 }
 

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/x/afl/examples/internal/nn"
@@ -37,6 +38,12 @@ type VNet struct {
 	MONAI bool `json:"monai"`
 	// Dropout is the probability with which a channel is dropped in training.
 	Dropout float64 `json:"dropout"`
+	// Activation is the activation; empty means ELU. Only MONAI's version takes those with
+	// parameters.
+	Activation Activation `json:"activation,omitempty"`
+	// Bias gives biases to the convolutions that MONAI's setting of the name does: all that
+	// have none but those of the up transitions.
+	Bias bool `json:"bias,omitempty"`
 }
 
 // NewVNet returns the released version: width 16, dropout 0.5.
@@ -66,6 +73,13 @@ func (v VNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	if err := checkProbability("Dropout", v.Dropout); err != nil {
 		return nil, err
 	}
+	v.Activation = cmp.Or(v.Activation, ELU)
+	if err := v.Activation.check("Activation"); err != nil {
+		return nil, err
+	}
+	if v.Activation.learned() && !v.MONAI {
+		return nil, fmt.Errorf("setting Activation is %q, want one without parameters in the released version", v.Activation)
+	}
 	w := v.Width
 	n := &vNet{
 		in: v.inputTransition(b, in),
@@ -87,41 +101,46 @@ func (v VNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 		v.up(b, "up_tr64", 8*w, 4*w, 1, 0),
 		v.up(b, "up_tr32", 4*w, 2*w, 1, 0),
 	}
-	head := nn.Sequence{
-		conv(b, "out_tr.conv_block.conv", 2*w, out, 5, cube(1), false),
-		b.BatchNorm("out_tr.conv_block.adn.N", out),
-	}
+	var activation nn.Layer
 	if v.MONAI {
-		head = append(head, nn.ELU)
+		activation = v.Activation.layer(b, "out_tr.act_function1", out)
 	}
-	n.out = append(head, conv(b, "out_tr.conv2", out, out, 1, cube(1), true))
+	n.out = sequence(
+		conv(b, "out_tr.conv_block.conv", 2*w, out, 5, cube(1), v.Bias),
+		b.BatchNorm("out_tr.conv_block.adn.N", out),
+		activation,
+		conv(b, "out_tr.conv2", out, out, 1, cube(1), true),
+	)
 	return n, nil
 }
 
-// inputTransition returns ELU(BN(conv(x)) + r), where r is x with its channels repeated.
+// inputTransition returns f(BN(conv(x)) + r), where f is the activation and r is x with its
+// channels repeated.
 func (v VNet) inputTransition(b *nn.Builder, in int) nn.Layer {
+	activation := v.Activation.layer(b, "in_tr.act_function", v.Width)
 	repeat := func(t *nn.Tape, x nn.Var) (nn.Var, error) { return nn.RepeatChannels(t, x, v.Width) }
-	return nn.Sequence{
+	return sequence(
 		residual{
 			main: nn.Sequence{
-				conv(b, "in_tr.conv_block.conv", in, v.Width, 5, cube(1), false),
+				conv(b, "in_tr.conv_block.conv", in, v.Width, 5, cube(1), v.Bias),
 				b.BatchNorm("in_tr.conv_block.adn.N", v.Width),
 			},
 			side: layerFunc(repeat),
 		},
-		nn.ELU,
-	}
+		activation,
+	)
 }
 
-// ops returns n convolutions with kernel size 5, each with batch norm and ELU.
+// ops returns n convolutions with kernel size 5, each with batch norm and activation.
 func (v VNet) ops(b *nn.Builder, name string, width, n int, bias bool) nn.Sequence {
 	var seq nn.Sequence
 	for k := range n {
 		op := fmt.Sprintf("%s.ops.%d", name, k)
+		activation := v.Activation.layer(b, op+".act_function", width)
 		if v.MONAI {
 			op += ".conv_block"
 		}
-		seq = append(seq, conv(b, op+".conv", width, width, 5, cube(1), bias), b.BatchNorm(op+".adn.N", width), nn.ELU)
+		seq = append(seq, sequence(conv(b, op+".conv", width, width, 5, cube(1), bias), b.BatchNorm(op+".adn.N", width), activation)...)
 	}
 	return seq
 }
@@ -136,17 +155,18 @@ func (v VNet) norm() string {
 
 // down returns a down transition from in channels to twice as many.
 func (v VNet) down(b *nn.Builder, name string, in, n int, dropout float64) nn.Layer {
-	seq := nn.Sequence{
-		conv(b, name+".down_conv", in, 2*in, 2, cube(2), false), b.BatchNorm(name+v.norm(), 2*in), nn.ELU,
-	}
+	seq := nn.Sequence{conv(b, name+".down_conv", in, 2*in, 2, cube(2), v.Bias), b.BatchNorm(name+v.norm(), 2*in)}
+	activation1 := v.Activation.layer(b, name+".act_function1", 2*in)
+	activation2 := v.Activation.layer(b, name+".act_function2", 2*in)
+	seq = append(seq, sequence(activation1)...)
 	drop := nn.Dropout3D{Probability: dropout}
-	r := residual{main: v.ops(b, name, 2*in, n, false)}
+	r := residual{main: v.ops(b, name, 2*in, n, v.Bias)}
 	if v.MONAI {
 		r.main = append(nn.Sequence{drop}, r.main...)
 	} else {
 		seq = append(seq, drop)
 	}
-	return append(seq, r, nn.ELU)
+	return append(append(seq, r), sequence(activation2)...)
 }
 
 // vNetUp is an up transition.
@@ -157,16 +177,17 @@ type vNetUp struct {
 // up returns an up transition from in channels to out, half of which come from the skip.
 func (v VNet) up(b *nn.Builder, name string, in, out, n int, dropout float64) vNetUp {
 	u := vNetUp{skip: nn.Dropout3D{Probability: v.Dropout}}
-	u.upsample = nn.Sequence{
+	u.upsample = sequence(
 		nn.Dropout3D{Probability: dropout},
 		b.ConvTranspose3D(name+".up_conv", in, out/2, cube(2), nn.ConvSpec{Stride: cube(2)}, true),
-		b.BatchNorm(name+v.norm(), out/2), nn.ELU,
-	}
-	join := nn.Sequence{residual{main: v.ops(b, name, out, n, !v.MONAI)}}
+		b.BatchNorm(name+v.norm(), out/2),
+		v.Activation.layer(b, name+".act_function1", out/2),
+	)
+	var last nn.Layer
 	if v.MONAI {
-		join = append(join, nn.ELU)
+		last = v.Activation.layer(b, name+".act_function2", out)
 	}
-	u.join = join
+	u.join = sequence(residual{main: v.ops(b, name, out, n, !v.MONAI)}, last)
 	return u
 }
 

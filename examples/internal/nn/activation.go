@@ -21,6 +21,41 @@ func (p *PReLU) Forward(t *Tape, x Var) (Var, error) {
 	return t.Record(y, pullback, x, slope)
 }
 
+// LeakyReLU is x where x > 0 and a fixed multiple of x elsewhere.
+type LeakyReLU struct {
+	name  string
+	slope Array
+}
+
+// LeakyReLU returns an activation with the given slope for negative values, which is not
+// trained and not part of the network's state.
+func (b *Builder) LeakyReLU(slope float64) *LeakyReLU {
+	l := &LeakyReLU{name: fmt.Sprintf("LeakyReLU(%g)", slope)}
+	if b.err == nil {
+		l.slope = b.values(l.name, constant(slope), []int{1})
+	}
+	return l
+}
+
+// Forward applies the activation to x.
+func (l *LeakyReLU) Forward(t *Tape, x Var) (Var, error) {
+	slope := t.Input(l.slope)
+	y, pullback, err := t.backend.PReLU(x.array, slope.array)
+	if err != nil {
+		return Var{}, fmt.Errorf("%s: %w", l.name, err)
+	}
+	return t.Record(y, pullback, x, slope)
+}
+
+// ELU returns the activation that is x where x > 0 and alpha·(eˣ − 1) elsewhere.
+func (b *Builder) ELU(alpha float64) Layer {
+	if alpha == 1 {
+		return ELU
+	}
+	// The ELU of alpha 1 has the sign of x.
+	return Sequence{ELU, b.LeakyReLU(alpha)}
+}
+
 // Activation is a function without parameters that is applied to every element of its input.
 // It is a [Layer].
 type Activation uint8

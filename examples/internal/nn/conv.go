@@ -67,6 +67,13 @@ func (b *Builder) HeNormal(c *Conv3D, fan Fan) *Conv3D {
 	return c
 }
 
+// Zero sets the initial kernel of a convolution to zeros.
+func (b *Builder) Zero(c *Conv3D) {
+	if b.err == nil {
+		b.redraw(c.Weight, constant(0))
+	}
+}
+
 // Forward applies the convolution to x.
 func (c *Conv3D) Forward(t *Tape, x Var) (Var, error) {
 	op := t.backend.Conv3D

@@ -22,6 +22,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/volume"
 )
 
@@ -87,6 +88,10 @@ func (o Options) complete() (Options, error) {
 	return o, nil
 }
 
+// TemporaryPrefix begins the name of the folder, next to the phantom's, in which a phantom
+// is generated. A process that is killed leaves it behind.
+const TemporaryPrefix = ".phantom-"
+
 // manifestName is the name of the file that marks a complete phantom.
 const manifestName = "phantom.json"
 
@@ -102,7 +107,8 @@ type manifest struct {
 const version = 1
 
 // Generate writes a phantom to the folder dir, in the layout TrainImage, TrainLabel,
-// ValidImage, ValidLabel, with a README.txt that describes it.
+// ValidImage, ValidLabel, with a README.txt that describes it and a dataset.json that names
+// its channels and labels.
 //
 // If dir already contains the complete phantom for the same options, Generate does
 // nothing. Any other content is an error; nothing is deleted or overwritten. The phantom
@@ -120,7 +126,7 @@ func Generate(dir string, opts Options) (err error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return fmt.Errorf("phantom: %w", err)
 	}
-	temp, err := os.MkdirTemp(parent, ".phantom-*")
+	temp, err := os.MkdirTemp(parent, TemporaryPrefix+"*")
 	if err != nil {
 		return fmt.Errorf("phantom: %w", err)
 	}
@@ -233,6 +239,13 @@ func write(dir string, opts Options) error {
 	}
 
 	if err := os.WriteFile(filepath.Join(dir, "README.txt"), []byte(readme(opts)), 0o644); err != nil {
+		return err
+	}
+	description, err := descriptionJSON(Description(opts.Kind))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, dataset.DescriptionName), description, 0o644); err != nil {
 		return err
 	}
 	raw, err := json.MarshalIndent(m, "", "\t")

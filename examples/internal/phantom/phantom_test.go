@@ -49,11 +49,14 @@ func TestSameOptionsSameBytes(t *testing.T) {
 			if kind == BraTS {
 				files = 2
 			}
-			assert.Len(t, first, (o.Train+o.Valid)*files+2, "images, labels, README.txt and the manifest")
+			assert.Len(t, first, (o.Train+o.Valid)*files+3, "images, labels, README.txt, dataset.json and the manifest")
 
 			o.Seed++
 			require.NoError(t, Generate(c, o))
 			for name, sum := range digests(t, c) {
+				if name == dataset.DescriptionName {
+					continue
+				}
 				assert.NotEqual(t, first[name], sum, "%s must depend on the seed", name)
 			}
 		})
@@ -74,6 +77,7 @@ func TestRoundTrip(t *testing.T) {
 				channels, codes = 4, map[float64]bool{0: true, 1: true, 2: true, 4: true}
 			}
 			assert.Equal(t, channels, set.Channels)
+			assert.Equal(t, Description(kind), set.Description)
 
 			seen := map[float64]int{}
 			for i, c := range append(set.Train, set.Valid...) {

@@ -3,15 +3,21 @@ package report
 import (
 	"encoding/csv"
 	"io"
+	"slices"
 	"strconv"
 )
 
-// WriteEpochsCSV writes one row per network, loss and epoch to path: the training loss,
+// WriteEpochsCSV writes one row per run, network, loss and epoch to path: the training loss,
 // the means of the overlap measures over the validation cases, and the number of cases
 // in the mean of each hard measure. Numbers have full precision; an undefined number is
-// an empty cell.
+// an empty cell. If there are classes or regions, a column segment names them, and each
+// epoch has a row for each and for their mean.
 func WriteEpochsCSV(path string, results []Result) error {
-	header := []string{"network", "loss", "epoch", "train_loss", "cases"}
+	segments := segmented(results)
+	header := []string{"run", "network", "loss", "epoch", "train_loss", "cases"}
+	if segments {
+		header = append(header, "segment")
+	}
 	for m := range Measure(overlapCount) {
 		header = append(header, m.String())
 		if m >= Dice {
@@ -21,35 +27,51 @@ func WriteEpochsCSV(path string, results []Result) error {
 	rows := [][]string{header}
 	for _, l := range results {
 		for _, e := range l.Epochs {
-			row := []string{l.Network, l.Loss, strconv.Itoa(e.Epoch), Number(e.TrainLoss).cell(), strconv.Itoa(e.Cases)}
-			for m := range Measure(overlapCount) {
-				row = append(row, e.Valid[m].Value.cell())
-				if m >= Dice {
-					row = append(row, strconv.Itoa(e.Valid[m].N))
+			means := append(slices.Clone(e.Segments), SegmentMeans{l.meanName(), e.Valid})
+			for _, part := range means {
+				row := []string{l.Run, l.Network, l.Loss, strconv.Itoa(e.Epoch), Number(e.TrainLoss).cell(), strconv.Itoa(e.Cases)}
+				if segments {
+					row = append(row, part.Name)
 				}
+				for m := range Measure(overlapCount) {
+					row = append(row, part.Means[m].Value.cell())
+					if m >= Dice {
+						row = append(row, strconv.Itoa(part.Means[m].N))
+					}
+				}
+				rows = append(rows, row)
 			}
-			rows = append(rows, row)
 		}
 	}
 	return writeCSV(path, rows)
 }
 
-// WriteCasesCSV writes one row per network, loss and validation case to path: every
+// WriteCasesCSV writes one row per run, network, loss and validation case to path: every
 // measure of the best weights on that case. Numbers have full precision; an undefined
-// number is an empty cell, and an infinite one is +Inf.
+// number is an empty cell, and an infinite one is +Inf. If there are classes or regions, a
+// column segment names them, and each case has a row for each and for their mean.
 func WriteCasesCSV(path string, results []Result) error {
-	header := []string{"network", "loss", "best_epoch", "case"}
+	segments := segmented(results)
+	header := []string{"run", "network", "loss", "best_epoch", "case"}
+	if segments {
+		header = append(header, "segment")
+	}
 	for m := range MeasureCount {
 		header = append(header, m.String())
 	}
 	rows := [][]string{header}
 	for _, l := range results {
 		for _, c := range l.Cases {
-			row := []string{l.Network, l.Loss, strconv.Itoa(l.BestEpoch), c.ID}
-			for m := range MeasureCount {
-				row = append(row, c.Values[m].cell())
+			for _, part := range append(slices.Clone(c.Segments), SegmentValues{l.meanName(), c.Values}) {
+				row := []string{l.Run, l.Network, l.Loss, strconv.Itoa(l.BestEpoch), c.ID}
+				if segments {
+					row = append(row, part.Name)
+				}
+				for m := range MeasureCount {
+					row = append(row, part.Values[m].cell())
+				}
+				rows = append(rows, row)
 			}
-			rows = append(rows, row)
 		}
 	}
 	return writeCSV(path, rows)

@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"path/filepath"
 	"strconv"
 
 	"gonum.org/v1/plot"
@@ -33,36 +34,85 @@ type curve struct {
 	points plotter.XYs
 }
 
+// Names of the files with curves.
+const (
+	lossName = "loss.png"
+	diceName = "dice.png"
+)
+
+// CurveNames returns the names of the files that WriteCurves writes.
+func CurveNames() []string { return []string{lossName, diceName} }
+
+// WriteCurves draws the curves of one network into dir: loss.png and dice.png.
+func (r *Run) WriteCurves(dir, network string) error {
+	title := r.Title
+	if r.several() {
+		title = fmt.Sprintf("%s: %s", network, r.Title)
+	}
+	var own []Result
+	for _, l := range r.Results {
+		if l.Network == network {
+			own = append(own, l)
+		}
+	}
+	if err := WriteLossPNG(filepath.Join(dir, lossName), title, own); err != nil {
+		return err
+	}
+	return WriteDicePNG(filepath.Join(dir, diceName), title, own)
+}
+
 // WriteLossPNG plots the training loss of one network against the epoch, with one curve
 // per loss. Each curve is divided by its own first value, because the magnitudes of the
 // losses are not comparable. run is the title of the run.
 func WriteLossPNG(path, run string, results []Result) error {
 	var curves []curve
 	for i, l := range results {
-		c := curve{name: l.Title, color: palette[i%len(palette)]}
+		c := curve{name: l.curve(), color: palette[i%len(palette)]}
 		for _, e := range l.Epochs {
 			c.add(e.Epoch, Number(e.TrainLoss/math.Abs(l.Epochs[0].TrainLoss)))
 		}
 		curves = append(curves, c)
 	}
-	return writeCurves(path, run+"\nTraining loss, relative to the first epoch", "mean loss / mean loss of epoch 1", curves)
+	return writeCurves(path, run+"\nTraining loss, relative to the first epoch"+runIDs(results), "mean loss / mean loss of epoch 1", curves)
 }
 
 // WriteDicePNG plots the validation Dice of one network against the epoch, with one color
 // per loss: solid for the foreground Dice of hard masks, dashed for the soft Dice with
-// the background included. run is the title of the run.
+// the background included. With classes or regions both are their means. run is the title
+// of the run.
 func WriteDicePNG(path, run string, results []Result) error {
 	var curves []curve
 	for i, l := range results {
-		hard := curve{name: l.Title + " foreground", color: palette[i%len(palette)]}
-		soft := curve{name: l.Title + " soft", color: palette[i%len(palette)], dashed: true}
+		hard := curve{name: l.curve() + map[bool]string{false: " foreground", true: " mean, hard"}[segmented(results)], color: palette[i%len(palette)]}
+		soft := curve{name: l.curve() + map[bool]string{false: " soft", true: " mean, soft"}[segmented(results)], color: palette[i%len(palette)], dashed: true}
 		for _, e := range l.Epochs {
 			hard.add(e.Epoch, e.Valid[Dice].Value)
 			soft.add(e.Epoch, e.Valid[SoftDice].Value)
 		}
 		curves = append(curves, hard, soft)
 	}
-	return writeCurves(path, run+"\nValidation Dice", "Dice", curves)
+	return writeCurves(path, run+"\nValidation Dice"+runIDs(results), "Dice", curves)
+}
+
+// curve returns the name of a result's curve.
+func (l *Result) curve() string {
+	if l.RunTitle != "" {
+		return l.Title + ", " + l.RunTitle
+	}
+	return l.Title
+}
+
+// runIDs names the run of the results, if it is one and known.
+func runIDs(results []Result) string {
+	if len(results) == 0 || results[0].Run == "" {
+		return ""
+	}
+	for _, l := range results {
+		if l.Run != results[0].Run {
+			return ""
+		}
+	}
+	return " (run " + results[0].Run + ")"
 }
 
 func (c *curve) add(epoch int, y Number) {

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"io"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Prediction holds the measures of one predicted mask, by the grid on which they were
@@ -18,21 +20,45 @@ type Prediction struct {
 // GridValues holds the measures computed on one grid.
 type GridValues struct {
 	// Grid is the name of the grid in tables and files.
-	Grid   string
+	Grid string
+	// Values are the measures of the foreground or, if there are Segments, their means.
 	Values Values
+	// Segments are the measures of each class or region, none if the mask is binary.
+	Segments []SegmentValues
+}
+
+// parts returns the measures of each class or region and their mean, or the only measures
+// without a name if the mask is binary.
+func (g GridValues) parts() []SegmentValues {
+	if len(g.Segments) == 0 {
+		return []SegmentValues{{"", g.Values}}
+	}
+	return append(slices.Clone(g.Segments), SegmentValues{meanName, g.Values})
+}
+
+// columnName returns the header of a column.
+func columnName(grid, segment string) string { return strings.TrimSpace(grid + " " + segment) }
+
+// segmented reports whether there are classes or regions.
+func (p *Prediction) segmented() bool {
+	return slices.ContainsFunc(p.Grids, func(g GridValues) bool { return len(g.Segments) > 0 })
 }
 
 // Table returns the measures as a Markdown table with a row per measure and a column per
-// grid.
+// grid, or per grid and class or region and one for their mean.
 func (p *Prediction) Table() string {
 	t := Table{Header: []string{"Measure"}}
 	for _, g := range p.Grids {
-		t.Header = append(t.Header, g.Grid)
+		for _, part := range g.parts() {
+			t.Header = append(t.Header, columnName(g.Grid, part.Name))
+		}
 	}
 	for m := range MeasureCount {
 		row := []string{m.String()}
 		for _, g := range p.Grids {
-			row = append(row, g.Values[m].format(m))
+			for _, part := range g.parts() {
+				row = append(row, part.Values[m].format(m))
+			}
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -56,32 +82,58 @@ func (n Number) format(m Measure) string {
 }
 
 // WriteCSV writes one row per grid to path, with full precision; an undefined measure is
-// an empty cell.
+// an empty cell. If there are classes or regions, a column segment names them, and each grid
+// has a row for each and for their mean.
 func (p *Prediction) WriteCSV(path string) error {
+	return writeCSV(path, p.rows())
+}
+
+// rows returns the rows of WriteCSV.
+func (p *Prediction) rows() [][]string {
 	header := []string{"grid"}
+	if p.segmented() {
+		header = append(header, "segment")
+	}
 	for m := range MeasureCount {
 		header = append(header, m.String())
 	}
 	rows := [][]string{header}
 	for _, g := range p.Grids {
-		row := []string{g.Grid}
-		for _, v := range g.Values {
-			row = append(row, v.cell())
+		for _, part := range g.parts() {
+			row := []string{g.Grid}
+			if p.segmented() {
+				row = append(row, part.Name)
+			}
+			for _, v := range part.Values {
+				row = append(row, v.cell())
+			}
+			rows = append(rows, row)
 		}
-		rows = append(rows, row)
 	}
-	return writeCSV(path, rows)
+	return rows
 }
 
-// WriteJSON writes the facts and the measures to path; an undefined measure is null.
+// WriteJSON writes the facts and the measures by grid to path; an undefined measure is null.
+// If there are classes or regions, each grid has an object for each and for their mean.
 func (p *Prediction) WriteJSON(path string) error {
-	grids := map[string]map[string]Number{}
-	for _, g := range p.Grids {
-		values := map[string]Number{}
-		for m, v := range g.Values {
-			values[Measure(m).String()] = v
+	byName := func(values Values) map[string]Number {
+		named := map[string]Number{}
+		for m, v := range values {
+			named[Measure(m).String()] = v
 		}
-		grids[g.Grid] = values
+		return named
+	}
+	grids := map[string]any{}
+	for _, g := range p.Grids {
+		if len(g.Segments) == 0 {
+			grids[g.Grid] = byName(g.Values)
+			continue
+		}
+		segments := map[string]any{}
+		for _, part := range g.parts() {
+			segments[part.Name] = byName(part.Values)
+		}
+		grids[g.Grid] = segments
 	}
 	raw, err := json.MarshalIndent(map[string]any{"facts": p.Facts, "measures": grids}, "", "  ")
 	if err != nil {

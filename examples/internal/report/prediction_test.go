@@ -15,7 +15,7 @@ func TestPrediction(t *testing.T) {
 	scan, network := NoValues(), NoValues()
 	scan[Dice], scan[Hausdorff95], scan[LesionTP] = 0.123456789, Number(math.Inf(1)), 3
 	network[Dice], network[SoftDice], network[Hausdorff95] = 0.5, 1, 12.3456
-	p := Prediction{Facts: map[string]string{"case": "a"}, Grids: []GridValues{{"scan", scan}, {"network", network}}}
+	p := Prediction{Facts: map[string]string{"case": "a"}, Grids: []GridValues{{Grid: "scan", Values: scan}, {Grid: "network", Values: network}}}
 
 	table := p.Table()
 	for _, row := range []string{

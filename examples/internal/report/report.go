@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+
+	"github.com/x/afl/examples/internal/segment"
 )
 
 // Measure identifies a number that is computed for each validation case.
@@ -19,7 +21,9 @@ type Measure int
 // The measures. The soft ones are those of the paper's released training code:
 // probabilities from an independent sigmoid per channel, squared sums in the
 // denominator, and the mean over both channels, including the background. All others
-// are computed on hard masks and on the foreground alone.
+// are computed on hard masks and on the foreground alone. Of a class or a region they are
+// those of its own mask; the soft ones then leave the background out and take the
+// probabilities of a softmax over the classes, or of the region's sigmoid.
 const (
 	SoftDice        Measure = iota // soft Dice, background included
 	SoftIoU                        // soft IoU (Jaccard), background included
@@ -131,8 +135,11 @@ func NoValues() Values {
 
 // Case holds the measures of one validation case.
 type Case struct {
-	ID     string `json:"id"`
+	ID string `json:"id"`
+	// Values are the measures of the foreground or, if there are Segments, their means.
 	Values Values `json:"values"`
+	// Segments are the measures of each class or region, none if the case is binary.
+	Segments []SegmentValues `json:"segments,omitempty"`
 }
 
 // Mean is the mean of a measure over the N cases for which it is finite. Value is
@@ -185,6 +192,8 @@ type Epoch struct {
 	TrainLoss float64 `json:"train_loss"`
 	Cases     int     `json:"cases"` // number of validation cases
 	Valid     Means   `json:"valid"`
+	// Segments are the means for each class or region, none if the cases are binary.
+	Segments []SegmentMeans `json:"segments,omitempty"`
 }
 
 // Divergence records where training stopped because a number was no longer finite.
@@ -204,23 +213,54 @@ func (d *Divergence) String() string {
 
 // Result holds the results of training one network with one loss.
 type Result struct {
+	// Run is the ID of the run, RunTitle its name in tables of several runs.
+	Run, RunTitle string
+
 	Network      string // name of the network in flags and files
 	NetworkTitle string // name of the network in tables
 
-	Loss      string      // name of the loss in flags and files
-	Title     string      // name of the loss in tables
-	Decision  string      // description of the decision rule for hard masks
-	Epochs    []Epoch     // in order
-	BestEpoch int         // epoch of the best weights; 0 if no epoch was completed
-	Cases     []Case      // measures of the best weights
-	Diverged  *Divergence // nil if training completed
+	Loss   string // name of the loss in flags and files
+	Title  string // name of the loss in tables
+	Rule   string // description of the prediction rule for hard masks
+	Scheme segment.Scheme
+	Epochs []Epoch // in order
+
+	// Evaluated is the number of epochs after which the best weights were last evaluated
+	// with all measures. BestEpoch is their epoch, 0 if no epoch was completed, and Cases
+	// holds their measures.
+	Evaluated int
+	BestEpoch int
+	Cases     []Case
+
+	Diverged *Divergence // nil unless training stopped early
+	// Ongoing describes how far the training is, such as "in epoch 3 of 10"; it is empty
+	// once the training and its evaluation are complete.
+	Ongoing string
 }
 
-// Run holds the results of a whole run, and the facts that its report opens with.
+// shown reports whether the tables have a row for the result.
+func (l *Result) shown() bool { return l.Ongoing == "" || l.Evaluated > 0 }
+
+// SelectVaries is the Select of a Run whose results were selected in different ways.
+const SelectVaries = "varies"
+
+// Run holds the results of a whole run, or of several, and the facts that its report opens
+// with.
 type Run struct {
 	Title   string
 	Facts   []string // one line each: data, sizes, settings
-	Results []Result // by network, then by loss
+	Select  string   // what the best weights were selected by; empty: soft_dice
+	Results []Result // by run, then by network, then by loss
+}
+
+// severalRuns reports whether the results are those of more than one run.
+func (r *Run) severalRuns() bool {
+	for _, l := range r.Results {
+		if l.RunTitle != r.Results[0].RunTitle {
+			return true
+		}
+	}
+	return false
 }
 
 // several reports whether the run has more than one network.
@@ -235,8 +275,12 @@ func (r *Run) several() bool {
 
 // title returns the name of a result in a sentence.
 func (r *Run) title(l Result) string {
+	title := l.Title
 	if r.several() {
-		return l.NetworkTitle + " with " + l.Title
+		title = l.NetworkTitle + " with " + l.Title
 	}
-	return l.Title
+	if r.severalRuns() {
+		title += " in " + l.RunTitle
+	}
+	return title
 }

@@ -77,10 +77,10 @@ func sample() *Run {
 		Title: "brats: unet, 2 epochs",
 		Facts: []string{"Data: 5 training and 3 validation cases."},
 		Results: []Result{
-			{Network: "unet", NetworkTitle: "UNet", Loss: "afl", Title: "A-FL", Decision: "sigmoid of channel 1 above 0.5", Epochs: epochs, BestEpoch: 1, Cases: cases},
-			{Network: "unet", NetworkTitle: "UNet", Loss: "ce", Title: "CE", Decision: "the larger of the two softmax probabilities", Epochs: epochs, BestEpoch: 2, Cases: cases,
+			{Run: "1f2e", Network: "unet", NetworkTitle: "UNet", Loss: "afl", Title: "A-FL", Rule: "sigmoid of channel 1 above 0.5", Epochs: epochs, BestEpoch: 1, Cases: cases},
+			{Run: "1f2e", Network: "unet", NetworkTitle: "UNet", Loss: "ce", Title: "CE", Rule: "the larger of the two softmax probabilities", Epochs: epochs, BestEpoch: 2, Cases: cases,
 				Diverged: &Divergence{Epoch: 3, Step: 17, What: "the training loss is NaN"}},
-			{Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Decision: "sigmoid of channel 1 above 0.5", Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
+			{Run: "1f2e", Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Rule: "sigmoid of channel 1 above 0.5", Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
 		},
 	}
 }
@@ -157,6 +157,7 @@ func TestCSV(t *testing.T) {
 	require.Len(t, rows, 4)
 	assert.Equal(t, "afl", rows[0][col["loss"]])
 	assert.Equal(t, "unet", rows[0][col["network"]])
+	assert.Equal(t, "1f2e", rows[0][col["run"]])
 	assert.Equal(t, "0.25", rows[1][col["train_loss"]])
 	assert.Equal(t, "2", rows[0][col["foreground_dice_n"]], "the case without a tumor is excluded")
 	assert.Equal(t, "3", rows[0][col["foreground_specificity_n"]])
@@ -165,7 +166,7 @@ func TestCSV(t *testing.T) {
 	require.NoError(t, WriteCasesCSV(filepath.Join(dir, "cases.csv"), run.Results))
 	col, rows = readCSV(t, filepath.Join(dir, "cases.csv"))
 	require.Len(t, rows, 6)
-	assert.Equal(t, []string{"unet", "afl", "1", "p2"}, rows[1][:4])
+	assert.Equal(t, []string{"1f2e", "unet", "afl", "1", "p2"}, rows[1][:5])
 	assert.Empty(t, rows[1][col["foreground_dice"]])
 	assert.Equal(t, "+Inf", rows[2][col["hausdorff95_mm"]])
 	assert.Equal(t, "4.25", rows[0][col["hausdorff95_mm"]])
@@ -289,4 +290,70 @@ func TestDuration(t *testing.T) {
 	} {
 		assert.Equal(t, want, Duration(d))
 	}
+}
+
+// TestUnfinishedTrainings checks the rows and notes of trainings that go on.
+func TestUnfinishedTrainings(t *testing.T) {
+	run := sample()
+	run.Results[1].Diverged = nil
+	run.Results[0].Evaluated, run.Results[0].Ongoing = 2, "in epoch 3 of 9"
+	run.Results[1].Ongoing, run.Results[1].Cases, run.Results[1].BestEpoch = "at the start of epoch 3 of 9", nil, 0
+	got := run.Markdown()
+	assert.Contains(t, got, "\n| A-FL |", "the results so far")
+	assert.NotContains(t, got, "\n| CE   |", "none yet")
+	assert.Contains(t, got, "- A-FL is not finished: the results are those after 2 epochs, and it is in epoch 3 of 9.\n")
+	assert.Contains(t, got, "- CE is not finished and has no results yet: it is at the start of epoch 3 of 9.\n")
+	assert.NotContains(t, got, "Dice is not finished")
+
+	path := filepath.Join(t.TempDir(), "epochs.csv")
+	require.NoError(t, WriteEpochsCSV(path, run.Results))
+	_, rows := readCSV(t, path)
+	assert.Len(t, rows, 4, "the epochs of unfinished trainings too")
+}
+
+func TestSelectionIsStated(t *testing.T) {
+	for selection, want := range map[string]string{
+		"":                "- The best weights are those with the largest mean soft Dice on these same\n  cases",
+		"soft_dice":       "largest mean soft Dice on",
+		"foreground_dice": "largest mean fg Dice on",
+		"foreground_iou":  "largest mean fg IoU on",
+		"last":            "- The weights are those of the last epoch, whatever their validation.\n",
+		SelectVaries:      "named by the\n  -select of their run",
+	} {
+		run := sample()
+		run.Select = selection
+		assert.Contains(t, run.Markdown(), want, selection)
+	}
+}
+
+// TestEmptyMasksAreNoted gives a result masks that hit nothing, which the soft Dice does not
+// show.
+func TestEmptyMasksAreNoted(t *testing.T) {
+	run := sample()
+	assert.NotContains(t, run.Markdown(), "hit no tumor")
+	run.Results[0].Cases = []Case{
+		valuesOf("p1", map[Measure]float64{SoftDice: 0.63, Dice: 0, Specificity: 1}),
+		valuesOf("p2", map[Measure]float64{SoftDice: 0.63, Specificity: 1}), // without a tumor
+	}
+	got := run.Markdown()
+	assert.Contains(t, got, "- A-FL: the masks of these weights hit no tumor (fg Dice 0).")
+	assert.Contains(t, got, "-select foreground_dice")
+	assert.Equal(t, 1, strings.Count(got, "hit no tumor"))
+}
+
+// TestSeveralRuns names the runs in the tables, the notes and the curves.
+func TestSeveralRuns(t *testing.T) {
+	run := several()
+	for i := range run.Results {
+		run.Results[i].RunTitle = []string{"fast", "slow"}[i/2]
+	}
+	got := run.Markdown()
+	assert.Contains(t, got, "\n| Run  | Model   | Loss | soft IoU |")
+	assert.Contains(t, got, "\n| fast | UNet    | A-FL |")
+	assert.Contains(t, got, "\n| slow | AttUNet | CE   |")
+	assert.Contains(t, got, "AttUNet with CE in slow diverged in epoch 3")
+	assert.Equal(t, "A-FL, fast", run.Results[0].curve())
+	assert.Equal(t, " (run 1f2e)", runIDs(run.Results))
+	run.Results[0].Run = "3d4c"
+	assert.Empty(t, runIDs(run.Results))
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -34,27 +35,14 @@ func (r *Run) tables() string {
 		b.WriteString("## Validation, best weights of each loss\n\n")
 	}
 	b.WriteString(r.overlapTable().String())
-	b.WriteString(`
-- IoU, Dice: soft, as computed by the paper's released training code: a sigmoid
-  per channel, squared sums, mean over both channels including the background,
-  which raises both. The best weights are those with the largest soft Dice on
-  these same cases, which makes every figure slightly optimistic.
-- Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the
-  cases.
-- 95% interval: Student's t for the mean of fg Dice over the cases.
-- (n=k): the mean is over k cases. Cases for which a measure has no value, such
-  as the sensitivity without a tumor, are excluded; – means that no case has a
-  value.
-`)
+	if segmented(r.Results) {
+		b.WriteString(segmentSoftNotes + r.selection() + segmentNotes)
+	} else {
+		b.WriteString(binarySoftNotes + r.selection() + binaryNotes)
+	}
 	b.WriteString("\n## Distances and lesions, same weights\n\n")
 	b.WriteString(r.lesionTable().String())
-	b.WriteString(`
-- HD95: 95th percentile Hausdorff distance; ASD: symmetric average surface
-  distance; both in mm, over the cases in which both masks have voxels.
-- Lesions are 26-connected components. Found: reference lesions that the
-  prediction touches; missed: the others; false: predicted lesions that touch no
-  reference voxel. F1 is the mean over the cases, and 1 if both masks are empty.
-`)
+	b.WriteString(lesionNotes)
 	if notes := r.notes(); len(notes) > 0 {
 		b.WriteString("\n## Notes\n\n")
 		for _, n := range notes {
@@ -62,6 +50,73 @@ func (r *Run) tables() string {
 		}
 	}
 	return b.String()
+}
+
+// Explanations below the tables.
+const (
+	binarySoftNotes = `
+- soft IoU, soft Dice: as computed by the paper's released training code, whose
+  IoU and Dice they are: a sigmoid per channel, squared sums, mean over both
+  channels including the background, which raises both.
+`
+	binaryNotes = `- Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the
+  cases.
+- 95% interval: Student's t for the mean of fg Dice over the cases.
+- (n=k): the mean is over k cases. Cases for which a measure has no value, such
+  as the sensitivity without a tumor, are excluded; – means that no case has a
+  value.
+`
+	segmentSoftNotes = `
+- soft IoU, soft Dice: with squared sums, of each class or region alone, without
+  the background: by the softmax of all channels for classes, by the sigmoid of
+  the region's channel for regions.
+`
+	segmentNotes = `- Sens., Spec., hard IoU, hard Dice: hard masks, mean over the cases.
+- mean: for each case the mean over the classes or regions that have a value,
+  then the mean over the cases.
+- 95% interval: Student's t for the mean of the hard Dice over the cases.
+- (n=k): the mean is over k cases. Cases for which a measure has no value, such
+  as the sensitivity without a voxel of the class, are excluded; – means that no
+  case has a value.
+`
+	lesionNotes = `
+- HD95: 95th percentile Hausdorff distance; ASD: symmetric average surface
+  distance; both in mm, over the cases in which both masks have voxels.
+- Lesions are 26-connected components. Found: reference lesions that the
+  prediction touches; missed: the others; false: predicted lesions that touch no
+  reference voxel. F1 is the mean over the cases, and 1 if both masks are empty.
+`
+)
+
+// selection states how the best weights were selected.
+func (r *Run) selection() string {
+	switch r.Select {
+	case SelectVaries:
+		return "- The best weights are those with the largest mean of the measure named by the\n  -select of their run, on these same cases, which makes every figure slightly\n  optimistic.\n"
+	case "last":
+		return "- The weights are those of the last epoch, whatever their validation.\n"
+	case "":
+		return r.selectedBy(SoftDice.String())
+	}
+	return r.selectedBy(r.Select)
+}
+
+func (r *Run) selectedBy(measure string) string {
+	name := map[string]string{
+		SoftDice.String(): "soft Dice", SoftIoU.String(): "soft IoU", Dice.String(): r.hard() + " Dice", IoU.String(): r.hard() + " IoU",
+	}[measure]
+	if name == "" {
+		name = measure
+	}
+	return fmt.Sprintf("- The best weights are those with the largest mean %s on these same\n  cases, which makes every figure slightly optimistic (-select).\n", name)
+}
+
+// hard returns the word for the measures of hard masks.
+func (r *Run) hard() string {
+	if segmented(r.Results) {
+		return "hard"
+	}
+	return "fg"
 }
 
 // WriteMarkdown writes Markdown to path.
@@ -73,8 +128,9 @@ func (r *Run) WriteMarkdown(path string) error {
 }
 
 func (r *Run) overlapTable() Table {
-	return r.table([]string{"IoU", "Dice", "Sens.", "Spec.", "fg IoU", "fg Dice", "95% interval", "best epoch"}, func(l Result) []string {
-		means, n := MeanOf(l.Cases), len(l.Cases)
+	hard := r.hard()
+	return r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(l Result, cases []Case) []string {
+		means, n := MeanOf(cases), len(cases)
 		best := dash
 		if l.BestEpoch > 0 {
 			best = fmt.Sprint(l.BestEpoch)
@@ -86,54 +142,69 @@ func (r *Run) overlapTable() Table {
 			means[SoftIoU].Format(n, 3), means[SoftDice].Format(n, 3),
 			means[Sensitivity].Format(n, 3), means[Specificity].Format(n, 3),
 			means[IoU].Format(n, 3), means[Dice].Format(n, 3),
-			diceInterval(l.Cases), best,
+			diceInterval(cases), best,
 		}
 	})
 }
 
 func (r *Run) lesionTable() Table {
-	return r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(l Result) []string {
-		means, n := MeanOf(l.Cases), len(l.Cases)
+	return r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(l Result, cases []Case) []string {
+		means, n := MeanOf(cases), len(cases)
 		return []string{
 			means[Hausdorff95].Format(n, 2), means[SurfaceDistance].Format(n, 2),
 			means[LesionF1].Format(n, 3),
-			total(l.Cases, LesionTP), total(l.Cases, LesionFN), total(l.Cases, LesionFP),
+			total(cases, LesionTP), total(cases, LesionFN), total(cases, LesionFP),
 		}
 	})
 }
 
-// table returns a table with a row per result: the network, if there are several, the
-// loss, and the cells returned by row.
-func (r *Run) table(header []string, row func(Result) []string) Table {
-	t := Table{Header: append([]string{"Loss"}, header...)}
-	if r.several() {
-		t.Header, t.MoreLabels = append([]string{"Model"}, t.Header...), 1
-	}
-	for _, l := range r.Results {
-		cells := append([]string{l.Title}, row(l)...)
-		if r.several() {
-			cells = append([]string{l.NetworkTitle}, cells...)
+// table returns a table with a row per result or, if it has classes or regions, a row for
+// each of them and for their mean. A row holds the run and the network, if there are
+// several, the loss, the class or region, and the cells returned by cells for its cases.
+func (r *Run) table(header []string, cells func(l Result, cases []Case) []string) Table {
+	labels := func(run, network, loss, segment string) []string {
+		var row []string
+		if r.severalRuns() {
+			row = append(row, run)
 		}
-		t.Rows = append(t.Rows, cells)
+		if r.several() {
+			row = append(row, network)
+		}
+		row = append(row, loss)
+		if segmented(r.Results) {
+			row = append(row, segment)
+		}
+		return row
+	}
+	t := Table{Header: labels("Run", "Model", "Loss", segmentTitle(r.Results))}
+	t.MoreLabels = len(t.Header) - 1
+	t.Header = append(t.Header, header...)
+	for _, l := range r.Results {
+		if !l.shown() {
+			continue
+		}
+		for _, part := range l.rows() {
+			t.Rows = append(t.Rows, append(labels(l.RunTitle, l.NetworkTitle, l.Title, part.name), cells(l, part.cases)...))
+		}
 	}
 	return t
 }
 
-// notes states what the tables do not show: the decision rules for masks, and which
-// training runs diverged.
+// notes states what the tables do not show: the prediction rules for masks, which trainings
+// diverged, which go on, and whose masks miss every tumor.
 func (r *Run) notes() []string {
 	var notes []string
 	byRule := map[string][]string{}
 	var rules []string
 	for _, l := range r.Results {
-		if l.Decision == "" {
+		if l.Rule == "" {
 			continue
 		}
-		if byRule[l.Decision] == nil {
-			rules = append(rules, l.Decision)
+		if byRule[l.Rule] == nil {
+			rules = append(rules, l.Rule)
 		}
-		if !slices.Contains(byRule[l.Decision], l.Title) {
-			byRule[l.Decision] = append(byRule[l.Decision], l.Title)
+		if !slices.Contains(byRule[l.Rule], l.Title) {
+			byRule[l.Rule] = append(byRule[l.Rule], l.Title)
 		}
 	}
 	for _, rule := range rules {
@@ -149,6 +220,20 @@ func (r *Run) notes() []string {
 		}
 		notes = append(notes, fmt.Sprintf("%s %s; %s.", r.title(l), l.Diverged, figures))
 	}
+	for _, l := range r.Results {
+		switch {
+		case l.Ongoing == "":
+		case l.Evaluated == 0:
+			notes = append(notes, fmt.Sprintf("%s is not finished and has no results yet: it is %s.", r.title(l), l.Ongoing))
+		default:
+			notes = append(notes, fmt.Sprintf("%s is not finished: the results are those after %d epochs, and it is %s.", r.title(l), l.Evaluated, l.Ongoing))
+		}
+	}
+	for _, l := range r.Results {
+		if dice := MeanOf(l.Cases)[Dice]; dice.Value == 0 {
+			notes = append(notes, fmt.Sprintf("%s: the masks of these weights hit no tumor (%s Dice 0). The soft measures can be high all the same; -select foreground_dice selects the weights by their masks.", r.title(l), r.hard()))
+		}
+	}
 	return notes
 }
 
@@ -163,5 +248,6 @@ func total(cases []Case, m Measure) string {
 	if n == 0 {
 		return dash
 	}
-	return fmt.Sprintf("%d", int(math.Round(sum)))
+	// A sum of means over classes need not be a whole number.
+	return strconv.FormatFloat(math.Round(10*sum)/10, 'f', -1, 64)
 }

@@ -1,5 +1,5 @@
 // Package settings holds what is needed in addition to a network's weights to use them:
-// the network, the preprocessing of a scan, and the decision rule that turns the output
+// the network, the preprocessing of a scan, and the prediction rule that turns the output
 // into a mask. The settings are stored in the metadata of the weights file, so that
 // users do not have to repeat them.
 package settings
@@ -19,17 +19,24 @@ import (
 const (
 	// Key holds a Settings as JSON.
 	Key = "settings"
-	// RuleKey holds the name of the decision rule, which follows from the loss and so
+	// RuleKey holds the name of the prediction rule, which follows from the loss and so
 	// differs between the files of one run.
-	RuleKey = "decision"
+	RuleKey = "prediction_rule"
+
+	// earlierRuleKey is the key of the prediction rule in files of earlier versions.
+	earlierRuleKey = "decision"
 )
 
 // Settings describes how a network was trained, as far as its use depends on it.
 type Settings struct {
 	// Config is the network with its options.
 	Config models.Config `json:"network"`
-	// Protocol is the preprocessing of the scans.
+	// Protocol is the preprocessing of the scans; its Scheme is what the output channels
+	// mean.
 	Protocol dataset.Protocol `json:"protocol"`
+	// Channels are the names of the image channels in the order in which the network takes
+	// them, nil if they are not known.
+	Channels []string `json:"channels,omitempty"`
 }
 
 // Window returns the size of the volumes that the network was trained on: the size to
@@ -75,22 +82,28 @@ func Read(metadata map[string]string) (Settings, bool, error) {
 	return s, true, nil
 }
 
-// Rules maps the names of the decision rules for two-channel networks to the rules.
+// Rules maps the names of the prediction rules to the rules.
 var Rules = map[string]afl.PredictionRule{
 	afl.SigmoidChannel1.String(): afl.SigmoidChannel1,
 	afl.Argmax.String():          afl.Argmax,
+	// Of networks for regions.
+	afl.SigmoidPerChannel.String(): afl.SigmoidPerChannel,
 }
 
-// ReadRule returns the decision rule in the metadata of a weights file, and false if
-// there is none.
+// ReadRule returns the prediction rule in the metadata of a weights file, and false if
+// there is none. It rejects a file of an earlier version, whose rule would otherwise be
+// taken for missing.
 func ReadRule(metadata map[string]string) (afl.PredictionRule, bool, error) {
 	name, ok := metadata[RuleKey]
+	if _, earlier := metadata[earlierRuleKey]; earlier && !ok {
+		return 0, false, fmt.Errorf("settings: the file was written by an earlier version of this project, which stored %q instead of %q; train again with this version", earlierRuleKey, RuleKey)
+	}
 	if !ok {
 		return 0, false, nil
 	}
 	rule, ok := Rules[name]
 	if !ok {
-		return 0, false, fmt.Errorf("settings: %s is %q, want %v or %v", RuleKey, name, afl.SigmoidChannel1, afl.Argmax)
+		return 0, false, fmt.Errorf("settings: %s is %q, want %v, %v or %v", RuleKey, name, afl.SigmoidChannel1, afl.Argmax, afl.SigmoidPerChannel)
 	}
 	return rule, true, nil
 }

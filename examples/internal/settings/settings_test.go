@@ -10,6 +10,7 @@ import (
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/segment"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -31,18 +32,23 @@ func TestRoundTrip(t *testing.T) {
 // TestEveryFieldIsStored sets every field of the protocol, so that a field missing from
 // the JSON is detected.
 func TestEveryFieldIsStored(t *testing.T) {
-	want := Settings{Config: models.Config{Architecture: models.NewUNet(), InChannels: 1}}
+	want := Settings{Config: models.Config{Architecture: models.NewUNet(), InChannels: 1}, Channels: []string{"t2w", "adc"}}
 	fill(t, reflect.ValueOf(&want.Protocol).Elem())
 	metadata := map[string]string{}
 	require.NoError(t, want.Store(metadata))
 	got, _, err := Read(metadata)
 	require.NoError(t, err)
+	want.Protocol.Reading = dataset.Reading{} // describes the files and not the network
 	assert.Equal(t, want, got)
 }
 
 // fill sets v, recursively, to nonzero values that are valid as probabilities.
 func fill(t *testing.T, v reflect.Value) {
 	t.Helper()
+	if scheme, ok := v.Addr().Interface().(*segment.Scheme); ok {
+		*scheme = segment.Scheme{Kind: segment.Regions, Segments: []segment.Segment{{Name: "a", Labels: []int{2, 1}}, {Name: "b", Labels: []int{1}}}}
+		return
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
@@ -85,7 +91,7 @@ func TestReadErrors(t *testing.T) {
 }
 
 func TestRule(t *testing.T) {
-	for _, rule := range []afl.PredictionRule{afl.Argmax, afl.SigmoidChannel1} {
+	for _, rule := range []afl.PredictionRule{afl.Argmax, afl.SigmoidChannel1, afl.SigmoidPerChannel} {
 		got, found, err := ReadRule(map[string]string{RuleKey: rule.String()})
 		require.NoError(t, err)
 		assert.True(t, found)
@@ -95,5 +101,7 @@ func TestRule(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, found)
 	_, _, err = ReadRule(map[string]string{RuleKey: "coin"})
-	assert.ErrorContains(t, err, `decision is "coin", want SigmoidChannel1 or Argmax`)
+	assert.ErrorContains(t, err, `prediction_rule is "coin", want SigmoidChannel1, Argmax or SigmoidPerChannel`)
+	_, _, err = ReadRule(map[string]string{"decision": "Argmax"})
+	assert.ErrorContains(t, err, "written by an earlier version")
 }

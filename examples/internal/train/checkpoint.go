@@ -26,7 +26,7 @@ const (
 	CheckpointName = "checkpoint.safetensors"
 
 	checkpointKind   = "afl training state "
-	checkpointFormat = checkpointKind + "1"
+	checkpointFormat = checkpointKind + "2"
 	networkPrefix    = "network."
 	velocityPrefix   = "velocity."
 )
@@ -37,9 +37,22 @@ func IsCheckpoint(metadata map[string]string) bool {
 	return strings.HasPrefix(metadata["format"], checkpointKind)
 }
 
+// Keys of the metadata that a run writes into its files, besides those of package settings.
+const (
+	formatKey = "format" // of a checkpoint
+	stateKey  = "state"  // of a checkpoint
+	runKey    = "run"    // Job.ID
+	lossKey   = "loss"
+	epochsKey = "epochs"
+	selectKey = "selected_by" // Job.Select
+)
+
 // state is the state of training one network with one loss, except for the tensors.
 type state struct {
-	Loss string `json:"loss"`
+	Network string `json:"network"`
+	Loss    string `json:"loss"`
+	// Rule is the name of the prediction rule.
+	Rule string `json:"prediction_rule"`
 	// Epoch is the current epoch, from 1. Done lists the cases that it has trained on,
 	// in order, and LossSum is the sum of their losses in that order.
 	Epoch   int      `json:"epoch"`
@@ -50,29 +63,61 @@ type state struct {
 	BestEpoch int                `json:"best_epoch"` // 0 before the first
 	Diverged  *report.Divergence `json:"diverged"`
 
-	// Finished is set after the final evaluation of the best weights; Cases holds its
-	// result.
-	Finished bool          `json:"finished"`
-	Cases    []report.Case `json:"cases"`
+	// Evaluation is the last evaluation of the best weights with all measures; nil before
+	// the first.
+	Evaluation *evaluation `json:"evaluation"`
 }
 
-func newState(loss string) state { return state{Loss: loss, Epoch: 1} }
+// evaluation holds the measures of the best weights after a number of epochs.
+type evaluation struct {
+	Epochs    int           `json:"epochs"`
+	BestEpoch int           `json:"best_epoch"` // 0 if no epoch was completed
+	Cases     []report.Case `json:"cases"`
+}
 
-// check returns an error for a state that job could not have written.
-func (s *state) check(job *Job, loss string) error {
+func newState(key Key, rule string) state {
+	return state{Network: key.Network, Loss: key.Loss, Rule: rule, Epoch: 1}
+}
+
+// trained reports whether no step is left of a training of the given number of epochs.
+func (s *state) trained(epochs int) bool { return s.Epoch > epochs || s.Diverged != nil }
+
+// finished reports whether the best weights have been evaluated after the last epoch. A
+// finished training continues if its run is given more epochs.
+func (s *state) finished(epochs int) bool {
+	return s.trained(epochs) && s.Evaluation != nil && s.Evaluation.Epochs == len(s.History)
+}
+
+// check returns an error for a state of the training that the plan could not lead to.
+func (s *state) check(key Key, p Plan) error {
 	switch {
-	case s.Loss != loss:
-		return fmt.Errorf("it belongs to the loss %q, not %q", s.Loss, loss)
-	case s.Epoch < 1 || s.Epoch > job.Epochs+1:
-		return fmt.Errorf("it is in epoch %d of %d", s.Epoch, job.Epochs)
+	case s.Network != key.Network || s.Loss != key.Loss:
+		return fmt.Errorf("it belongs to the network %q and the loss %q, not to %q and %q", s.Network, s.Loss, key.Network, key.Loss)
+	case s.Epoch < 1 || s.Epoch > p.Epochs+1:
+		return fmt.Errorf("it is in epoch %d of %d", s.Epoch, p.Epochs)
 	case len(s.History) != s.Epoch-1:
 		return fmt.Errorf("it is in epoch %d but contains the results of %d epochs", s.Epoch, len(s.History))
 	case s.BestEpoch < 0 || s.BestEpoch > len(s.History) || (s.BestEpoch == 0) != (len(s.History) == 0):
 		return fmt.Errorf("its best epoch is %d of %d", s.BestEpoch, len(s.History))
+	case s.Evaluation != nil && (s.Evaluation.Epochs > len(s.History) || s.Evaluation.BestEpoch > s.Evaluation.Epochs):
+		return fmt.Errorf("it contains an evaluation of epoch %d after %d epochs of %d", s.Evaluation.BestEpoch, s.Evaluation.Epochs, len(s.History))
+	}
+	segments := len(p.Scheme.Segments)
+	for _, e := range s.History {
+		if len(e.Segments) != segments {
+			return fmt.Errorf("epoch %d has results of %d classes or regions, want %d", e.Epoch, len(e.Segments), segments)
+		}
+	}
+	if s.Evaluation != nil {
+		for _, c := range s.Evaluation.Cases {
+			if len(c.Segments) != segments {
+				return fmt.Errorf("case %s has results of %d classes or regions, want %d", c.ID, len(c.Segments), segments)
+			}
+		}
 	}
 	known := map[string]bool{}
-	for _, c := range job.Train {
-		known[c.ID] = true
+	for _, id := range p.Train {
+		known[id] = true
 	}
 	for _, id := range s.Done {
 		if !known[id] {
@@ -81,6 +126,19 @@ func (s *state) check(job *Job, loss string) error {
 		delete(known, id)
 	}
 	return nil
+}
+
+// position describes the progress of a training of the given numbers of epochs and of steps
+// per epoch.
+func (s *state) position(epochs, steps int) string {
+	switch {
+	case s.trained(epochs):
+		return "before the evaluation of the best weights"
+	case len(s.Done) > 0:
+		return fmt.Sprintf("in epoch %d of %d after step %d of %d", s.Epoch, epochs, len(s.Done), steps)
+	default:
+		return fmt.Sprintf("at the start of epoch %d of %d", s.Epoch, epochs)
+	}
 }
 
 // save writes the checkpoint.
@@ -104,7 +162,13 @@ func (t *trainer) save() error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	err = weights.Save(t.checkpointPath(), tensors, map[string]string{"format": checkpointFormat, "state": string(raw)})
+	if err := t.job.Guard(); err != nil {
+		return err
+	}
+	err = weights.Save(t.checkpointPath(), tensors, map[string]string{formatKey: checkpointFormat, runKey: t.job.ID, stateKey: string(raw)})
+	if err == nil {
+		t.saved = string(raw)
+	}
 	freeNow()
 	return err
 }
@@ -114,34 +178,81 @@ func (t *trainer) save() error {
 // could be hours away.
 func freeNow() { debug.FreeOSMemory() }
 
-// readState reads the checkpoint of the loss. found is false if there is none.
-func (t *trainer) readState() (found bool, err error) {
-	tensors, metadata, err := weights.Load(t.checkpointPath())
+// readState reads the state in the checkpoint of a training of the run with the given ID,
+// without its tensors. It returns nil if there is no checkpoint. Raw is the state as stored.
+func readState(path, id string) (s *state, raw string, err error) {
+	metadata, err := weights.ReadMetadata(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return nil, "", nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("train: checkpoint: %w", err)
+		return nil, "", fmt.Errorf("train: checkpoint: %w", err)
 	}
-	fail := func(err error) (bool, error) {
-		return false, fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
+	fail := func(err error) (*state, string, error) {
+		return nil, "", fmt.Errorf("train: checkpoint %s: %w", path, err)
 	}
-	if metadata["format"] != checkpointFormat {
-		return fail(fmt.Errorf("its format is %q, want %q", metadata["format"], checkpointFormat))
+	if format := metadata[formatKey]; format != checkpointFormat {
+		if IsCheckpoint(metadata) {
+			return fail(fmt.Errorf("it was written by another version of this project (format %q, want %q), with which the run can be continued", format, checkpointFormat))
+		}
+		return fail(fmt.Errorf("its format is %q, want %q", format, checkpointFormat))
 	}
-	var s state
-	if err := json.Unmarshal([]byte(metadata["state"]), &s); err != nil {
+	if run := metadata[runKey]; run != id {
+		return fail(fmt.Errorf("it belongs to the run %s, not to %s", run, id))
+	}
+	s = &state{}
+	if err := json.Unmarshal([]byte(metadata[stateKey]), s); err != nil {
 		return fail(fmt.Errorf("state: %w", err))
 	}
-	if err := s.check(t.job, t.name); err != nil {
-		return fail(err)
-	}
-	t.state = s
-	t.restored = tensors
-	return true, nil
+	return s, metadata[stateKey], nil
 }
 
-// restore creates the network and the optimizer and, if a checkpoint was found, loads its
+// readState reads the state of the training, if it has been started.
+func (t *trainer) readState() error {
+	s, raw, err := readState(t.checkpointPath(), t.job.ID)
+	if s == nil || err != nil {
+		return err
+	}
+	if err := s.check(t.key, t.job.plan()); err != nil {
+		return fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
+	}
+	t.state, t.saved = *s, raw
+	return nil
+}
+
+// verify returns an error if the files on disk are not those that this run has written, so
+// that no table reports the weights of another run.
+func (t *trainer) verify() error {
+	_, raw, err := readState(t.checkpointPath(), t.job.ID)
+	if err != nil {
+		return err
+	}
+	if raw != t.saved {
+		return fmt.Errorf("train: checkpoint %s: another process has replaced it", t.checkpointPath())
+	}
+	if t.state.BestEpoch == 0 || !t.state.finished(t.job.Epochs) {
+		return nil // a run that was killed may have left best weights newer than its checkpoint
+	}
+	metadata, err := weights.ReadMetadata(t.bestPath())
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return t.checkBest(metadata)
+}
+
+// checkBest returns an error if metadata is not that of the best weights.
+func (t *trainer) checkBest(metadata map[string]string) error {
+	for _, want := range []struct{ key, value string }{
+		{runKey, t.job.ID}, {lossKey, t.key.Loss}, {epochsKey, strconv.Itoa(t.state.BestEpoch)},
+	} {
+		if got := metadata[want.key]; got != want.value {
+			return fmt.Errorf("train: %s does not hold the best weights of this training: its %s is %q, want %q", t.bestPath(), want.key, got, want.value)
+		}
+	}
+	return nil
+}
+
+// restore creates the network and the optimizer and, if there is a checkpoint, loads its
 // tensors.
 func (t *trainer) restore() (err error) {
 	if t.net, err = t.network.New(); err != nil {
@@ -151,11 +262,18 @@ func (t *trainer) restore() (err error) {
 		LearningRate: t.job.LearningRate, Momentum: t.job.Momentum, WeightDecay: t.job.WeightDecay,
 		Nesterov: t.job.Momentum > 0,
 	}
-	if t.restored == nil {
+	if t.saved == "" {
 		return nil
 	}
+	tensors, metadata, err := weights.Load(t.checkpointPath())
+	if err != nil {
+		return fmt.Errorf("train: checkpoint: %w", err)
+	}
+	if metadata[runKey] != t.job.ID || metadata[stateKey] != t.saved {
+		return fmt.Errorf("train: checkpoint %s: another process has replaced it", t.checkpointPath())
+	}
 	network, velocity := map[string]*tensor.Dense{}, map[string]*tensor.Dense{}
-	for name, v := range t.restored {
+	for name, v := range tensors {
 		if n, ok := strings.CutPrefix(name, networkPrefix); ok {
 			network[n] = v
 		} else if n, ok := strings.CutPrefix(name, velocityPrefix); ok {
@@ -164,7 +282,6 @@ func (t *trainer) restore() (err error) {
 			return fmt.Errorf("train: checkpoint %s: the tensor %q belongs neither to the network nor to the optimizer", t.checkpointPath(), name)
 		}
 	}
-	t.restored = nil
 	if err := nn.LoadStateDict(t.job.Backend, t.net, network); err != nil {
 		return fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
 	}
@@ -181,7 +298,13 @@ func (t *trainer) saveWeights(path string, epochs int) error {
 	if err != nil {
 		return err
 	}
-	metadata := map[string]string{"loss": t.name, "epochs": strconv.Itoa(epochs), settings.RuleKey: t.rule.String()}
+	metadata := map[string]string{
+		runKey: t.job.ID, lossKey: t.key.Loss, epochsKey: strconv.Itoa(epochs), selectKey: t.job.Select,
+		settings.RuleKey: t.rule.String(),
+	}
 	maps.Copy(metadata, t.network.WeightsInfo)
+	if err := t.job.Guard(); err != nil {
+		return err
+	}
 	return weights.Save(path, network, metadata)
 }

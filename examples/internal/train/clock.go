@@ -7,45 +7,85 @@ import (
 )
 
 // clock estimates the remaining time of a run from the mean times of the training steps
-// and validation cases so far.
+// and validation cases so far. The times of a network that has not been timed are those of
+// another one, scaled by the networks' costs.
 type clock struct {
-	epochs, steps, cases, lossesLeft int
-	whole                            string // "run" or "network", to which the remaining losses belong
-
-	stepTime, validTime   time.Duration
-	stepCount, validCount int
+	networks []timing
+	current  int // index of the network that is being trained
 }
 
-func (c *clock) step(d time.Duration)  { c.stepTime += d; c.stepCount++ }
-func (c *clock) valid(d time.Duration) { c.validTime += d; c.validCount++ }
+// timing holds the costs of a network in any unit that all networks share, and the times
+// measured in this session.
+type timing struct {
+	stepCost, caseCost float64
+	step, valid        mean
+}
 
-// left describes the time left for the epoch and for the whole, after the given numbers
-// of steps and validation cases of the epoch.
-func (c *clock) left(epoch, steps, cases int) string {
-	var perStep, perCase time.Duration
-	if c.stepCount > 0 {
-		perStep = c.stepTime / time.Duration(c.stepCount)
+type mean struct {
+	total time.Duration
+	n     int
+}
+
+func (m *mean) add(d time.Duration) { m.total += d; m.n++ }
+
+func (m *mean) value() float64 { return float64(m.total) / float64(m.n) }
+
+// amount is a number of training steps and validation cases of a network.
+type amount struct{ network, steps, cases int }
+
+func (c *clock) step(d time.Duration)  { c.networks[c.current].step.add(d) }
+func (c *clock) valid(d time.Duration) { c.networks[c.current].valid.add(d) }
+
+// perStep and perCase return the time of a step and of a case of a network in nanoseconds.
+func (c *clock) perStep(network int) (float64, bool) {
+	return c.scaled(network, func(t *timing) (*mean, float64) { return &t.step, t.stepCost })
+}
+
+func (c *clock) perCase(network int) (float64, bool) {
+	return c.scaled(network, func(t *timing) (*mean, float64) { return &t.valid, t.caseCost })
+}
+
+// scaled returns the mean time of a network or, if it has none, that of the current network
+// or of any other, scaled by the costs.
+func (c *clock) scaled(network int, of func(*timing) (*mean, float64)) (float64, bool) {
+	own, cost := of(&c.networks[network])
+	if own.n > 0 {
+		return own.value(), true
 	}
+	order := append([]timing{c.networks[c.current]}, c.networks...)
+	for i := range order {
+		m, other := of(&order[i])
+		if m.n == 0 {
+			continue
+		}
+		if cost > 0 && other > 0 {
+			return m.value() * cost / other, true
+		}
+		return m.value(), true
+	}
+	return 0, false
+}
+
+// duration returns the estimated time of an amount of work.
+func (c *clock) duration(a amount) time.Duration {
+	step, stepKnown := c.perStep(a.network)
+	valid, validKnown := c.perCase(a.network)
 	switch {
-	case c.validCount > 0:
-		perCase = c.validTime / time.Duration(c.validCount)
-	default:
-		// No case has been timed yet; a forward pass takes about a third of a step.
-		perCase = perStep / 3
+	case !validKnown:
+		valid = step / 3 // a forward pass takes about a third of a step
+	case !stepKnown:
+		step = 3 * valid
 	}
-	if c.stepCount == 0 {
-		perStep = 3 * perCase
+	return time.Duration(float64(a.steps)*step + float64(a.cases)*valid)
+}
+
+// left describes the time left for the rest of the epoch, and for the whole run, which
+// consists of that and of what follows.
+func (c *clock) left(epoch amount, follows []amount) string {
+	inEpoch := c.duration(epoch)
+	run := inEpoch
+	for _, a := range follows {
+		run += c.duration(a)
 	}
-	ofSteps := func(steps, cases int) time.Duration {
-		return time.Duration(steps)*perStep + time.Duration(cases)*perCase
-	}
-	inEpoch := ofSteps(max(c.steps-steps, 0), max(c.cases-cases, 0))
-	whole := ofSteps(c.steps, c.cases)
-	// Each loss ends with another pass over the validation cases.
-	final := ofSteps(0, c.cases)
-	run := time.Duration(max(c.epochs-epoch, 0))*whole + time.Duration(c.lossesLeft)*(time.Duration(c.epochs)*whole+final)
-	if epoch <= c.epochs {
-		run += final
-	}
-	return "left: epoch " + report.Duration(inEpoch) + ", " + c.whole + " " + report.Duration(inEpoch+run)
+	return "left: epoch " + report.Duration(inEpoch) + ", run " + report.Duration(run)
 }

@@ -26,13 +26,17 @@ func (o *onScan) take(logits *tensor.Dense, s *dataset.Sample) {
 	}
 	size := o.box.Size
 	o.ownLogits = reuse(o.ownLogits, tensor.Float32, 1, shape[1], size[0], size[1], size[2])
-	o.ownLabel = reuse(o.ownLabel, tensor.Uint8, 1, size[0], size[1], size[2])
+	label := s.Label.Shape()
+	maps := tensor.Shape{1, 1, label[1], label[2], label[3]}
+	if len(label) == 5 { // a map for each region
+		maps = label
+	}
+	o.ownLabel = reuse(o.ownLabel, tensor.Uint8, append(append(tensor.Shape(nil), label[:len(label)-3]...), size[:]...)...)
 	o.logits, o.label = o.ownLogits, o.ownLabel
 	each(o.box, shape, func(inside, full, n int) {
 		copy(o.logits.Data().([]float32)[inside:inside+n], logits.Data().([]float32)[full:])
 	})
-	label := s.Label.Shape()
-	each(o.box, append(tensor.Shape{1}, label...), func(inside, full, n int) {
+	each(o.box, maps, func(inside, full, n int) {
 		copy(o.label.Data().([]uint8)[inside:inside+n], s.Label.Data().([]uint8)[full:])
 	})
 }

@@ -39,6 +39,17 @@ func TestPaddingHasNoEffect(t *testing.T) {
 	whole := tensor.New(tensor.WithShape(1, 2, 6, 4, 8), tensor.WithBacking(padded))
 	sample := &dataset.Sample{Scan: box, Label: tensor.New(tensor.WithShape(1, 6, 4, 8), tensor.WithBacking(paddedLabel))}
 
+	// The same label as two maps.
+	maps, paddedMaps := make([]uint8, 2*scan), make([]uint8, 2*all)
+	for i, l := range label {
+		maps[i], maps[scan+i] = 1-l, l
+		paddedMaps[place(i)], paddedMaps[all+place(i)] = 1-l, l
+	}
+	var withMaps onScan
+	withMaps.take(whole, &dataset.Sample{Scan: box, Label: tensor.New(tensor.WithShape(1, 2, 6, 4, 8), tensor.WithBacking(paddedMaps))})
+	assert.Equal(t, tensor.Shape{1, 2, 3, 4, 5}, withMaps.label.Shape())
+	assert.Equal(t, maps, withMaps.label.Data())
+
 	loss := afl.NewAdaptiveFocal()
 	want, wantGrad, err := afl.Grad(loss, bare, bareLabel)
 	require.NoError(t, err)

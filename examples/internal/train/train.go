@@ -7,9 +7,10 @@
 // A network starts from weights drawn from the seed, which are the same for every loss.
 // A step uses one case (batch 1): forward pass, loss and its gradient with respect to
 // the logits, backward pass, one SGD update. After the steps of an epoch, every
-// validation case is predicted as a whole. The weights with the highest mean soft
-// validation Dice are saved, as in the paper's released code; at the end they are read
-// back from their file and evaluated with all measures.
+// validation case is predicted as a whole. The weights with the highest value of the
+// measure that Job.Select names are saved, by default the mean soft validation Dice as in
+// the paper's released code; with several classes or regions it is the mean of theirs. At
+// the end these weights are read back from their file and evaluated with all measures.
 //
 // # Reproducibility
 //
@@ -18,19 +19,24 @@
 // weights, running statistics, momentum and position, and an interrupted and resumed
 // training produces the same files as an uninterrupted one, byte for byte.
 //
+// A run that is given more epochs, losses or networks continues in the same way, and ends
+// with the files of a run that had them from the start.
+//
 // # Files
 //
 // Every file is written under a temporary name and renamed:
 //
-//	<dir>/<loss>/checkpoint.safetensors   state after the last epoch or interruption
-//	<dir>/<loss>/best.safetensors         weights of the best epoch
-//	<dir>/<loss>/last.safetensors         weights after the last epoch
-//	<dir>/results.md                      tables
-//	<dir>/epochs.csv, <dir>/cases.csv     all results, per epoch and per case
-//	<dir>/loss.png, <dir>/dice.png        curves
+//	<dir>/<network>/<loss>/checkpoint.safetensors   state after the last epoch or interruption
+//	<dir>/<network>/<loss>/best.safetensors         weights of the best epoch
+//	<dir>/<network>/<loss>/last.safetensors         weights after the last epoch
+//	<dir>/<network>/loss.png, dice.png              curves
+//	<dir>/epochs.csv                                results of every epoch
+//	<dir>/cases.csv                                 results of every case
+//	<dir>/results.md                                tables
 //
-// A run of several networks has a folder <dir>/<network> for each of them, which
-// contains the folders of the losses and the curves.
+// Each of them names the run, and the checkpoints and weights that a table describes are
+// checked for that name before the table is written. The curves and epochs.csv are there
+// from the first epoch, the other tables from the end of the first training.
 package train
 
 import (
@@ -38,21 +44,22 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
-	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/segment"
 )
 
 // ErrInterrupted is returned by [Job.Run] if its context was canceled. The state is on
 // disk, and running the same Job again continues from there.
 var ErrInterrupted = errors.New("train: interrupted")
 
-// Network is one network of a [Job]. All fields except WeightsInfo are required.
+// Network is one network of a [Job]. WeightsInfo and the costs are optional.
 type Network struct {
 	// Name appears in file names and CSV files, Title in tables.
 	Name, Title string
@@ -60,17 +67,28 @@ type Network struct {
 	New func() (nn.Network, error)
 	// Source produces samples of sizes that the network accepts.
 	Source dataset.Source
+	// StepCost and CaseCost are the costs of a training step and of a prediction, in any
+	// unit that all networks of the Job share; 0 if unknown. They scale the estimated times.
+	StepCost, CaseCost float64
 	// WeightsInfo is added to the metadata of best.safetensors and last.safetensors,
-	// together with the loss, the number of epochs and the decision rule. It holds what
+	// together with the loss, the number of epochs and the prediction rule. It holds what
 	// is needed to use the weights.
 	WeightsInfo map[string]string
 }
 
 // Job specifies a training run. All fields except Facts and Steps are required.
 type Job struct {
-	// Dir is the folder of the run; it must exist. If it contains the state of an
-	// earlier run, that run is continued and must come from an equal Job.
+	// ID identifies the run: it is stored in every file, and a file with another ID is not
+	// used. Jobs that lead to different bits need different IDs, where Epochs, Losses and
+	// Networks do not count.
+	ID string
+	// Dir is the folder of the run; it must exist and belong to this process. If it contains
+	// the state of a run with this ID, that run is continued; Epochs, Losses and Networks
+	// may have grown since then.
 	Dir string
+	// Guard is called before every file is written; if it returns an error, the run ends
+	// with it and the file is left as it was.
+	Guard func() error
 	// Title and Facts open the report.
 	Title string
 	Facts []string
@@ -80,8 +98,11 @@ type Job struct {
 
 	// Networks are trained in this order, each with every loss.
 	Networks []Network
-	// Losses are names accepted by [afl.ByName], trained in this order.
-	Losses  []string
+	// Losses are names accepted by the Scheme's Loss method, trained in this order.
+	Losses []string
+	// Scheme is what the networks segment; it is also that of the samples. Optional: by
+	// default the foreground.
+	Scheme  segment.Scheme
 	Backend nn.Backend
 
 	// Epochs is the number of epochs per network and loss.
@@ -94,6 +115,9 @@ type Job struct {
 	// Nesterov momentum if Momentum is positive.
 	LearningRate, Momentum, WeightDecay float64
 
+	// Select is one of [Selections].
+	Select string
+
 	// Progress shows the progress to the user.
 	Progress *report.Progress
 }
@@ -105,34 +129,53 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	if err := j.check(); err != nil {
 		return nil, err
 	}
-	run := &report.Run{Title: j.Title, Facts: j.Facts}
-	for i := range j.Networks {
-		n := &j.Networks[i]
-		if len(j.Networks) > 1 {
-			j.Progress.Println(fmt.Sprintf("Network %d of %d: %s", i+1, len(j.Networks), n.Name))
+	trainings, err := j.trainings()
+	if err != nil {
+		return nil, err
+	}
+	results := &results{job: j, trainings: trainings}
+	written := false
+	for i, t := range trainings {
+		if len(j.Networks) > 1 && i%len(j.Losses) == 0 {
+			j.Progress.Println(fmt.Sprintf("Network %d of %d: %s", i/len(j.Losses)+1, len(j.Networks), t.network.Name))
 		}
-		first := len(run.Results)
-		for k, loss := range j.Losses {
-			result, finished, err := j.train(ctx, n, k, loss)
-			if err != nil {
-				return nil, err
-			}
-			run.Results = append(run.Results, *result)
-			// Write the results after every loss, so that those of a long run are
-			// available before it ends.
-			if finished && k < len(j.Losses)-1 {
-				continue
-			}
-			if err := j.writeResults(run, n, run.Results[first:]); err != nil {
-				return nil, err
-			}
+		written = false
+		if t.state.finished(j.Epochs) {
+			j.Progress.Println(fmt.Sprintf("%s: already finished, results read from %s", t.label, t.checkpointPath()))
+			continue
+		}
+		t.follows = j.work(trainings[i+1:])
+		t.clock.current = i / len(j.Losses)
+		t.publish = func() error { return results.afterEpoch(t.network) }
+		start := time.Now()
+		j.Progress.Println(fmt.Sprintf("Loss %d of %d: %s, %s", i%len(j.Losses)+1, len(j.Losses), t.key.Loss, t.position()))
+		if err := t.train(ctx); err != nil {
+			return nil, err
+		}
+		j.Progress.Println(fmt.Sprintf("%s: done after %s", t.label, report.Duration(time.Since(start))))
+		// Write the results after every training, so that those of a long run are available
+		// before it ends.
+		if err := results.afterTraining(t.network); err != nil {
+			return nil, err
+		}
+		written = true
+	}
+	if !written {
+		if err := results.all(); err != nil {
+			return nil, err
 		}
 	}
-	return run, nil
+	return results.run(), nil
 }
 
 func (j *Job) check() error {
 	switch {
+	case j.ID == "":
+		return errors.New("train: Job.ID is empty")
+	case j.Guard == nil:
+		return errors.New("train: Job.Guard is nil")
+	case !slices.Contains(Selections(), j.Select):
+		return fmt.Errorf("train: Job.Select is %q, want %s", j.Select, strings.Join(Selections(), ", "))
 	case len(j.Networks) == 0:
 		return errors.New("train: Job.Networks is empty")
 	case len(j.Losses) == 0:
@@ -152,76 +195,96 @@ func (j *Job) check() error {
 	return nil
 }
 
-// dir returns the folder of a network.
-func (j *Job) dir(n *Network) string {
-	if len(j.Networks) == 1 {
-		return j.Dir
+// steps returns the number of training steps per epoch.
+func (j *Job) steps() int {
+	n := len(j.Train)
+	if j.Steps > 0 {
+		n = min(n, j.Steps)
 	}
-	return filepath.Join(j.Dir, n.Name)
+	return n
 }
 
-// train trains a network with a loss to completion. If that is already finished, it reads
-// the result and returns finished as true.
-func (j *Job) train(ctx context.Context, n *Network, index int, name string) (result *report.Result, finished bool, err error) {
-	loss, err := afl.ByName(name)
-	if err != nil {
-		return nil, false, fmt.Errorf("train: Job.Losses: %w", err)
-	}
-	title, err := afl.Title(name)
-	if err != nil {
-		return nil, false, fmt.Errorf("train: Job.Losses: %w", err)
-	}
-	dir := filepath.Join(j.dir(n), name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, false, fmt.Errorf("train: %w", err)
-	}
-	rule, err := measure.RuleOf(loss)
-	if err != nil {
-		return nil, false, fmt.Errorf("train: loss %s: %w", name, err)
-	}
-	t := &trainer{job: j, network: n, dir: dir, name: name, label: name, title: title, loss: loss, rule: rule, state: newState(name)}
-	if len(j.Networks) > 1 {
-		t.label = n.Name + " " + name
-	}
-	found, err := t.readState()
-	if err != nil {
-		return nil, false, err
-	}
-	if found && t.state.Finished {
-		j.Progress.Println(fmt.Sprintf("%s: already finished, results read from %s", t.label, t.checkpointPath()))
-		return t.result(), true, nil
-	}
-	if err := t.restore(); err != nil {
-		return nil, false, err
-	}
-	start := time.Now()
-	j.Progress.Println(fmt.Sprintf("Loss %d of %d: %s, %s", index+1, len(j.Losses), name, t.position()))
-	if err := t.run(ctx, len(j.Losses)-index-1); err != nil {
-		return nil, false, err
-	}
-	j.Progress.Println(fmt.Sprintf("%s: done after %s", t.label, report.Duration(time.Since(start))))
-	return t.result(), false, nil
-}
-
-// writeResults writes the tables of the whole run and the curves of one network.
-func (j *Job) writeResults(run *report.Run, n *Network, own []report.Result) error {
-	title := run.Title
-	if len(j.Networks) > 1 {
-		title = fmt.Sprintf("%s: %s", n.Name, run.Title)
-	}
-	for _, f := range []struct {
-		path  string
-		write func(path string) error
-	}{
-		{filepath.Join(j.Dir, "epochs.csv"), func(p string) error { return report.WriteEpochsCSV(p, run.Results) }},
-		{filepath.Join(j.Dir, "cases.csv"), func(p string) error { return report.WriteCasesCSV(p, run.Results) }},
-		{filepath.Join(j.dir(n), "loss.png"), func(p string) error { return report.WriteLossPNG(p, title, own) }},
-		{filepath.Join(j.dir(n), "dice.png"), func(p string) error { return report.WriteDicePNG(p, title, own) }},
-		{filepath.Join(j.Dir, "results.md"), run.WriteMarkdown},
-	} {
-		if err := f.write(f.path); err != nil {
-			return err
+// trainings returns a trainer for every network and loss, in the state on disk.
+func (j *Job) trainings() ([]*trainer, error) {
+	c := &clock{}
+	var all []*trainer
+	for i := range j.Networks {
+		n := &j.Networks[i]
+		c.networks = append(c.networks, timing{stepCost: n.StepCost, caseCost: n.CaseCost})
+		for _, name := range j.Losses {
+			loss, title, err := j.Scheme.Loss(name)
+			if err != nil {
+				return nil, fmt.Errorf("train: Job.Losses: %w", err)
+			}
+			rule, err := measure.RuleOf(j.Scheme, loss)
+			if err != nil {
+				return nil, fmt.Errorf("train: loss %s: %w", name, err)
+			}
+			key := Key{Network: n.Name, Loss: name}
+			t := &trainer{
+				job: j, network: n, key: key, label: name, title: title, loss: loss, rule: rule, clock: c,
+				state: newState(key, rule.String()),
+			}
+			if len(j.Networks) > 1 {
+				t.label = key.String()
+			}
+			if err := t.readState(); err != nil {
+				return nil, err
+			}
+			all = append(all, t)
 		}
 	}
-	return nil
+	return all, nil
+}
+
+// work returns the steps and cases that are left of trainings.
+func (j *Job) work(trainings []*trainer) []amount {
+	var left []amount
+	for _, t := range trainings {
+		a := amount{network: slices.IndexFunc(j.Networks, func(n Network) bool { return n.Name == t.key.Network })}
+		if t.state.finished(j.Epochs) {
+			continue
+		}
+		a.cases = len(j.Valid) // the evaluation of the best weights
+		if !t.state.trained(j.Epochs) {
+			epochs := j.Epochs - t.state.Epoch + 1
+			a.steps = epochs*j.steps() - len(t.state.Done)
+			a.cases += epochs * len(j.Valid)
+		}
+		left = append(left, a)
+	}
+	return left
+}
+
+// train trains to completion and then releases the network.
+func (t *trainer) train(ctx context.Context) error {
+	if err := t.job.Guard(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(t.dir(), 0o755); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if err := t.restore(); err != nil {
+		return err
+	}
+	err := t.run(ctx)
+	t.net, t.sgd, t.logits, t.grad, t.scan = nil, nil, nil, nil, onScan{}
+	return err
+}
+
+// Plan describes the trainings of a run as far as their states depend on it.
+type Plan struct {
+	Scheme segment.Scheme
+	// Epochs is the number of epochs, Steps the number of training steps in each.
+	Epochs, Steps int
+	// Train are the IDs of the training cases.
+	Train []string
+}
+
+func (j *Job) plan() Plan {
+	p := Plan{Scheme: j.Scheme, Epochs: j.Epochs, Steps: j.steps()}
+	for _, c := range j.Train {
+		p.Train = append(p.Train, c.ID)
+	}
+	return p
 }

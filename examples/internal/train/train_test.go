@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
 
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
@@ -75,12 +76,13 @@ func tinyJob(t *testing.T, dir string, step func()) *Job {
 		backend = countingBackend{backend, step}
 	}
 	return &Job{
+		ID: "0123456789abcdef", Guard: func() error { return nil }, Select: "soft_dice",
 		Dir: dir, Title: "tiny", Facts: []string{"a fact"},
 		Train: set.Train, Valid: set.Valid,
 		Networks: []Network{{
 			Name: "unet", Title: "UNet",
 			New: func() (nn.Network, error) {
-				net := models.UNet{Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}, Norm: models.BatchNorm}
+				net := models.UNet{Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}, ResUnits: 2, Norm: models.BatchNorm}
 				return models.New(models.Config{Architecture: net, InChannels: set.Channels}, backend, 5)
 			},
 			Source:      dataset.NewCache(protocol, 1<<30),
@@ -128,10 +130,10 @@ func TestRunWritesEverything(t *testing.T) {
 	}
 	slices.Sort(names)
 	assert.Equal(t, []string{
-		"afl/best.safetensors", "afl/checkpoint.safetensors", "afl/last.safetensors",
-		"cases.csv",
-		"dice-ce/best.safetensors", "dice-ce/checkpoint.safetensors", "dice-ce/last.safetensors",
-		"dice.png", "epochs.csv", "loss.png", "results.md",
+		"cases.csv", "epochs.csv", "results.md",
+		"unet/afl/best.safetensors", "unet/afl/checkpoint.safetensors", "unet/afl/last.safetensors",
+		"unet/dice-ce/best.safetensors", "unet/dice-ce/checkpoint.safetensors", "unet/dice-ce/last.safetensors",
+		"unet/dice.png", "unet/loss.png",
 	}, names)
 	assert.Equal(t, run.Markdown(), string(files["results.md"]))
 	assert.Equal(t, 1+2*2, strings.Count(string(files["epochs.csv"]), "\n"))
@@ -161,13 +163,13 @@ func TestRunWritesEverything(t *testing.T) {
 	}
 	assert.Less(t, run.Results[0].Epochs[1].TrainLoss, run.Results[0].Epochs[0].TrainLoss, "training reduces the loss")
 
-	first, metadata, err := weights.Load(filepath.Join(dir, "afl", "last.safetensors"))
+	first, metadata, err := weights.Load(filepath.Join(dir, "unet", "afl", "last.safetensors"))
 	require.NoError(t, err)
-	assert.Equal(t, map[string]string{"loss": "afl", "epochs": "2", "model": "unet", "decision": "SigmoidChannel1"}, metadata)
-	_, metadata, err = weights.Load(filepath.Join(dir, "afl", "best.safetensors"))
+	assert.Equal(t, map[string]string{"run": "0123456789abcdef", "loss": "afl", "epochs": "2", "selected_by": "soft_dice", "model": "unet", "prediction_rule": "SigmoidChannel1"}, metadata)
+	_, metadata, err = weights.Load(filepath.Join(dir, "unet", "afl", "best.safetensors"))
 	require.NoError(t, err)
 	assert.Equal(t, fmt.Sprint(run.Results[0].BestEpoch), metadata["epochs"])
-	second, _, err := weights.Load(filepath.Join(dir, "dice-ce", "last.safetensors"))
+	second, _, err := weights.Load(filepath.Join(dir, "unet", "dice-ce", "last.safetensors"))
 	require.NoError(t, err)
 	assert.NotEqual(t, first["model.0.conv.unit0.conv.weight"].Data(), second["model.0.conv.unit0.conv.weight"].Data())
 }
@@ -265,7 +267,7 @@ func TestSeveralNetworks(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "mrrn", metadata["model"])
 	for _, network := range []string{"unet", "mrrn"} {
-		assert.Contains(t, string(files["epochs.csv"]), "\n"+network+",afl,1,")
+		assert.Contains(t, string(files["epochs.csv"]), "\n0123456789abcdef,"+network+",afl,1,")
 	}
 	assert.Contains(t, string(files["results.md"]), "| MRRN  | Dice CE |")
 
@@ -299,14 +301,14 @@ func TestInterruptionWritesAValidCheckpoint(t *testing.T) {
 	require.ErrorIs(t, err, ErrInterrupted)
 	assert.Contains(t, out.String(), "Stopped afl in epoch 2 of 2 after step 2 of 3")
 
-	trainer := &trainer{job: job, network: &job.Networks[0], dir: filepath.Join(dir, "afl"), name: "afl"}
-	found, err := trainer.readState()
+	trainings, err := job.trainings()
 	require.NoError(t, err)
-	require.True(t, found)
+	trainer := trainings[0]
+	require.NotEmpty(t, trainer.saved)
 	assert.Equal(t, 2, trainer.state.Epoch)
 	assert.Len(t, trainer.state.Done, 2)
 	assert.Len(t, trainer.state.History, 1)
-	assert.False(t, trainer.state.Finished)
+	assert.Nil(t, trainer.state.Evaluation)
 	require.NoError(t, trainer.restore())
 	velocity, err := trainer.sgd.StateDict(job.Backend)
 	require.NoError(t, err)
@@ -319,7 +321,7 @@ func TestContextCanceledBeforeTheFirstStep(t *testing.T) {
 	dir := t.TempDir()
 	_, err := tinyJob(t, dir, nil).Run(ctx)
 	require.ErrorIs(t, err, ErrInterrupted)
-	assert.FileExists(t, filepath.Join(dir, "afl", "checkpoint.safetensors"))
+	assert.FileExists(t, filepath.Join(dir, "unet", "afl", "checkpoint.safetensors"))
 }
 
 func TestFinishedLossesAreNotRunAgain(t *testing.T) {
@@ -385,7 +387,7 @@ func TestDamagedCheckpointsAreNamed(t *testing.T) {
 	job.Losses, job.Epochs = []string{"dice"}, 1
 	_, err := job.Run(context.Background())
 	require.NoError(t, err)
-	path := filepath.Join(whole, "dice", "checkpoint.safetensors")
+	path := filepath.Join(whole, "unet", "dice", "checkpoint.safetensors")
 	good, err := os.ReadFile(path)
 	require.NoError(t, err)
 	tensors, metadata, err := weights.Load(path)
@@ -398,30 +400,42 @@ func TestDamagedCheckpointsAreNamed(t *testing.T) {
 		return err
 	}
 	require.NoError(t, resume())
+	save := func(tensors map[string]*tensor.Dense, change map[string]string) error {
+		changed := maps.Clone(metadata)
+		maps.Copy(changed, change)
+		return weights.Save(path, tensors, changed)
+	}
+	before, _, found := strings.Cut(metadata["state"], `"evaluation":`)
+	require.True(t, found)
+	unfinished := map[string]string{"state": before + `"evaluation":null}`}
 	for name, damage := range map[string]func() error{
 		"empty":     func() error { return os.WriteFile(path, nil, 0o644) },
 		"truncated": func() error { return os.WriteFile(path, good[:len(good)-5], 0o644) },
 		"header":    func() error { return os.WriteFile(path, append([]byte{0xff, 0xff, 0xff}, good[3:]...), 0o644) },
 		"format": func() error {
-			return weights.Save(path, tensors, map[string]string{"format": "another", "state": metadata["state"]})
+			return save(tensors, map[string]string{"format": "another"})
 		},
 		"no JSON": func() error {
-			return weights.Save(path, tensors, map[string]string{"format": checkpointFormat, "state": "{"})
+			return save(tensors, map[string]string{"state": "{"})
+		},
+		"other version": func() error {
+			return save(tensors, map[string]string{"format": "afl training state 1"})
+		},
+		"other run": func() error {
+			return save(tensors, map[string]string{"run": "f"})
 		},
 		"other loss": func() error {
-			return weights.Save(path, tensors, map[string]string{"format": checkpointFormat, "state": strings.Replace(metadata["state"], `"dice"`, `"afl"`, 1)})
+			return save(tensors, map[string]string{"state": strings.Replace(metadata["state"], `"dice"`, `"afl"`, 1)})
 		},
 		"missing tensor": func() error {
 			less := maps.Clone(tensors)
 			delete(less, "network.model.0.conv.unit0.conv.weight")
-			unfinished := strings.Replace(metadata["state"], `"finished":true`, `"finished":false`, 1)
-			return weights.Save(path, less, map[string]string{"format": checkpointFormat, "state": unfinished})
+			return save(less, unfinished)
 		},
 		"stray tensor": func() error {
 			more := maps.Clone(tensors)
 			more["else"] = more["network.model.0.conv.unit0.conv.weight"]
-			unfinished := strings.Replace(metadata["state"], `"finished":true`, `"finished":false`, 1)
-			return weights.Save(path, more, map[string]string{"format": checkpointFormat, "state": unfinished})
+			return save(more, unfinished)
 		},
 	} {
 		require.NoError(t, damage(), name)
@@ -429,6 +443,12 @@ func TestDamagedCheckpointsAreNamed(t *testing.T) {
 		require.Error(t, err, name)
 		assert.Contains(t, err.Error(), "checkpoint", name)
 		assert.Contains(t, err.Error(), path, name)
+		switch name {
+		case "other version":
+			assert.ErrorContains(t, err, "written by another version of this project")
+		case "other run":
+			assert.ErrorContains(t, err, "it belongs to the run f, not to 0123456789abcdef")
+		}
 	}
 }
 
@@ -436,8 +456,9 @@ func TestStateCheck(t *testing.T) {
 	job := tinyJob(t, t.TempDir(), nil)
 	id := job.Train[0].ID
 	epochs := func(n int) []report.Epoch { return make([]report.Epoch, n) }
-	good := state{Loss: "afl", Epoch: 2, Done: []string{id}, History: epochs(1), BestEpoch: 1}
-	require.NoError(t, good.check(job, "afl"))
+	key := Key{Network: "unet", Loss: "afl"}
+	good := state{Network: "unet", Loss: "afl", Epoch: 2, Done: []string{id}, History: epochs(1), BestEpoch: 1}
+	require.NoError(t, good.check(key, job.plan()))
 	for name, change := range map[string]func(*state){
 		"epoch 0":       func(s *state) { s.Epoch = 0 },
 		"epoch 4":       func(s *state) { s.Epoch, s.History = 4, epochs(3) },
@@ -447,15 +468,20 @@ func TestStateCheck(t *testing.T) {
 		"nobody":        func(s *state) { s.Done = []string{"nobody"} },
 		"twice":         func(s *state) { s.Done = []string{id, id} },
 		"belongs to":    func(s *state) { s.Loss = "dice" },
+		"to the networ": func(s *state) { s.Network = "mrrn" },
+		"an evaluation": func(s *state) { s.Evaluation = &evaluation{Epochs: 2} },
 	} {
 		s := good
 		change(&s)
-		assert.ErrorContains(t, s.check(job, "afl"), name)
+		assert.ErrorContains(t, s.check(key, job.plan()), name)
 	}
 }
 
 func TestJobCheck(t *testing.T) {
 	for want, change := range map[string]func(*Job){
+		"ID is empty":          func(j *Job) { j.ID = "" },
+		"Guard is nil":         func(j *Job) { j.Guard = nil },
+		"Select is \"luck\"":   func(j *Job) { j.Select = "luck" },
 		"Networks is empty":    func(j *Job) { j.Networks = nil },
 		"Losses is empty":      func(j *Job) { j.Losses = nil },
 		"0 training":           func(j *Job) { j.Train = nil },

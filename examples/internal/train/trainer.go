@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"gorgonia.org/tensor"
@@ -23,18 +24,23 @@ import (
 type trainer struct {
 	job     *Job
 	network *Network
-	dir     string
-	name    string // name of the loss, for afl.ByName
+	key     Key
 	label   string // network and loss in progress lines
 	title   string // name of the loss in tables
 	loss    afl.Loss
 	rule    afl.PredictionRule
+	clock   *clock
+	follows []amount // work that follows this training in the run
+	// publish shows the results after every epoch.
+	publish func() error
 
-	net      nn.Network
-	sgd      *nn.SGD
-	state    state
-	restored map[string]*tensor.Dense // tensors of the checkpoint, until restore loads them
-	clock    clock
+	net   nn.Network
+	sgd   *nn.SGD
+	state state
+	saved string // state in the checkpoint, as stored; empty if there is none
+	// torn is set during a training step: the network's running statistics have changed,
+	// but the step is not in the state.
+	torn bool
 
 	logits, grad *tensor.Dense // network's output and its gradient, reused for equal shapes
 	scan         onScan
@@ -45,25 +51,9 @@ type divergence struct{ what string }
 
 func (d *divergence) Error() string { return d.what }
 
-// steps returns the number of training steps per epoch.
-func (t *trainer) steps() int {
-	n := len(t.job.Train)
-	if t.job.Steps > 0 {
-		n = min(n, t.job.Steps)
-	}
-	return n
-}
-
-// run trains from the current state to the end. lossesLeft is the number of losses after
-// this one, which the estimated time left includes.
-func (t *trainer) run(ctx context.Context, lossesLeft int) error {
-	t.clock = clock{
-		epochs: t.job.Epochs, steps: t.steps(), cases: len(t.job.Valid), lossesLeft: lossesLeft, whole: "run",
-	}
-	if len(t.job.Networks) > 1 {
-		t.clock.whole = "network" // the times of the other networks are unknown
-	}
-	for t.state.Diverged == nil && t.state.Epoch <= t.job.Epochs {
+// run trains from the current state to the end.
+func (t *trainer) run(ctx context.Context) error {
+	for !t.state.trained(t.job.Epochs) {
 		err := t.epoch(ctx)
 		var d *divergence
 		switch {
@@ -71,7 +61,7 @@ func (t *trainer) run(ctx context.Context, lossesLeft int) error {
 			// The failed step follows those that are done; if all are done, it was the
 			// validation that failed.
 			step := len(t.state.Done) + 1
-			if step > t.steps() {
+			if step > t.job.steps() {
 				step = 0
 			}
 			t.state.Diverged = &report.Divergence{Epoch: t.state.Epoch, Step: step, What: d.what}
@@ -82,6 +72,9 @@ func (t *trainer) run(ctx context.Context, lossesLeft int) error {
 		if err := t.save(); err != nil {
 			return err
 		}
+		if err := t.publish(); err != nil {
+			return err
+		}
 	}
 	if err := t.finish(ctx); err != nil {
 		return t.stop(ctx, err)
@@ -89,17 +82,25 @@ func (t *trainer) run(ctx context.Context, lossesLeft int) error {
 	return t.save()
 }
 
-// stop saves the state and returns ErrInterrupted if err is due to ctx being done. It
-// returns other errors without saving, so that the last checkpoint predates them.
+// stop saves the state before the training ends early because of err, which it returns, or
+// [ErrInterrupted] if err is due to ctx being done. An error in the middle of a step leaves
+// no state that could be continued to the same bits, so the last checkpoint is kept.
 func (t *trainer) stop(ctx context.Context, err error) error {
-	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+	interrupted := ctx.Err() != nil && errors.Is(err, ctx.Err())
+	if t.torn {
 		return err
 	}
-	if err := t.save(); err != nil {
-		return err
+	if failed := t.save(); failed != nil {
+		if interrupted {
+			return failed
+		}
+		return fmt.Errorf("%w; saving the state failed too: %w", err, failed)
 	}
 	t.job.Progress.Println(fmt.Sprintf("Stopped %s %s; the state is saved in %s", t.label, t.position(), t.checkpointPath()))
-	return ErrInterrupted
+	if interrupted {
+		return ErrInterrupted
+	}
+	return err
 }
 
 // epoch completes the current epoch: the remaining steps, followed by the validation. An
@@ -117,9 +118,17 @@ func (t *trainer) epoch(ctx context.Context) error {
 		TrainLoss: t.state.LossSum / float64(len(t.state.Done)),
 		Cases:     len(cases),
 		Valid:     report.MeanOf(cases),
+		Segments:  report.SegmentMeansOf(cases),
 	}
-	dice := e.Valid[report.SoftDice].Value
-	if best := t.state.BestEpoch; best == 0 || dice > t.state.History[best-1].Valid[report.SoftDice].Value {
+	var best *report.Epoch
+	if t.state.BestEpoch > 0 {
+		best = &t.state.History[t.state.BestEpoch-1]
+	}
+	improved, err := better(t.job.Select, &e, best)
+	if err != nil {
+		return err
+	}
+	if improved {
 		// Save the weights before the checkpoint that refers to them: after a crash in
 		// between, this epoch is repeated and writes the same file again.
 		if err := t.saveWeights(t.bestPath(), t.state.Epoch); err != nil {
@@ -137,7 +146,7 @@ func (t *trainer) epoch(ctx context.Context) error {
 func (t *trainer) trainEpoch(ctx context.Context) error {
 	// The loader yields all cases in the order of the whole epoch. The sample is nil for
 	// cases that were done before an interruption.
-	if len(t.state.Done) == t.steps() {
+	if len(t.state.Done) == t.job.steps() {
 		return nil
 	}
 	loader := dataset.Loader{Source: skipping{t.network.Source, setOf(t.state.Done)}}
@@ -157,12 +166,12 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		t.state.Done = append(t.state.Done, sample.ID)
 		t.clock.step(time.Since(start))
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
-			t.label, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(),
-			t.clock.left(t.state.Epoch, len(t.state.Done), 0), value))
+			t.label, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.job.steps(),
+			t.left(t.job.steps()-len(t.state.Done), len(t.job.Valid)), value))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if len(t.state.Done) == t.steps() {
+		if len(t.state.Done) == t.job.steps() {
 			break
 		}
 	}
@@ -173,6 +182,7 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 func (t *trainer) step(s *dataset.Sample) (float64, error) {
 	b := t.job.Backend
 	defer b.EndStep()
+	t.torn = true
 	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.job.Seed, t.state.Epoch, len(t.state.Done)))
 	y, err := t.forward(tape, s)
 	if err != nil {
@@ -184,7 +194,7 @@ func (t *trainer) step(s *dataset.Sample) (float64, error) {
 	t.scan.take(t.logits, s)
 	value, err := afl.GradInto(t.loss, t.scan.logits, t.scan.label, t.scan.gradient())
 	if err != nil {
-		return 0, fmt.Errorf("train: loss %s of case %s: %w", t.name, s.ID, err)
+		return 0, fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
 	}
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		return 0, &divergence{fmt.Sprintf("the training loss is %v", value)}
@@ -198,7 +208,11 @@ func (t *trainer) step(s *dataset.Sample) (float64, error) {
 	if err := tape.Backward(y, gy); err != nil {
 		return 0, err
 	}
-	return value, t.sgd.Step(b, t.net.Parameters())
+	if err := t.sgd.Step(b, t.net.Parameters()); err != nil {
+		return 0, err
+	}
+	t.torn = false
+	return value, nil
 }
 
 // forward runs the network on a sample and copies the logits to t.logits on the host.
@@ -231,7 +245,7 @@ func (t *trainer) validate(ctx context.Context, extent measure.Extent, label str
 		t.clock.valid(time.Since(start))
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  %s %d/%d  %s",
 			t.label, min(t.state.Epoch, t.job.Epochs), t.job.Epochs, label, len(cases), len(t.job.Valid),
-			t.clock.left(t.state.Epoch, t.steps(), len(cases))))
+			t.left(0, len(t.job.Valid)-len(cases))))
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -249,11 +263,11 @@ func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (report.Case
 		return report.Case{}, &divergence{fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
 	}
 	t.scan.take(t.logits, s)
-	values, err := measure.Logits(t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
+	values, segments, err := measure.Case(t.job.Scheme, t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
 	if err != nil {
 		return report.Case{}, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	return report.Case{ID: s.ID, Values: values}, nil
+	return report.Case{ID: s.ID, Values: values, Segments: segments}, nil
 }
 
 // finish writes the last weights, and evaluates the best weights from their file with all
@@ -262,13 +276,17 @@ func (t *trainer) finish(ctx context.Context) error {
 	if err := t.saveWeights(t.lastPath(), len(t.state.History)); err != nil {
 		return err
 	}
+	e := &evaluation{Epochs: len(t.state.History), BestEpoch: t.state.BestEpoch}
 	if t.state.BestEpoch > 0 {
 		last, err := nn.StateDict(t.job.Backend, t.net)
 		if err != nil {
 			return err
 		}
-		best, _, err := weights.Load(t.bestPath())
+		best, metadata, err := weights.Load(t.bestPath())
 		if err != nil {
+			return err
+		}
+		if err := t.checkBest(metadata); err != nil {
 			return err
 		}
 		if err := nn.LoadStateDict(t.job.Backend, t.net, best); err != nil {
@@ -276,37 +294,31 @@ func (t *trainer) finish(ctx context.Context) error {
 		}
 		cases, err := t.validate(ctx, measure.Everything, "evaluating the best weights")
 		// The checkpoint must contain the last weights, even if interrupted here.
-		if err := nn.LoadStateDict(t.job.Backend, t.net, last); err != nil {
-			return err
+		if failed := nn.LoadStateDict(t.job.Backend, t.net, last); failed != nil {
+			t.torn = true
+			return failed
 		}
 		if err != nil {
 			return err
 		}
-		t.state.Cases = cases
+		e.Cases = cases
 	}
-	t.state.Finished = true
+	t.state.Evaluation = e
 	return nil
 }
 
-func (t *trainer) result() *report.Result {
-	return &report.Result{
-		Network: t.network.Name, NetworkTitle: t.network.Title,
-		Loss: t.name, Title: t.title, Decision: measure.InWords[t.rule],
-		Epochs: t.state.History, BestEpoch: t.state.BestEpoch, Cases: t.state.Cases, Diverged: t.state.Diverged,
+// left describes the time left, given the steps and validation cases left of the epoch. In
+// the final evaluation, the cases are those of the evaluation.
+func (t *trainer) left(steps, cases int) string {
+	follows := t.follows
+	if epochs := t.job.Epochs - t.state.Epoch; epochs >= 0 && t.state.Diverged == nil {
+		n := t.clock.current
+		follows = append([]amount{{n, epochs * t.job.steps(), (epochs + 1) * len(t.job.Valid)}}, follows...)
 	}
+	return t.clock.left(amount{t.clock.current, steps, cases}, follows)
 }
 
-// position describes the progress of the training.
-func (t *trainer) position() string {
-	switch {
-	case t.state.Epoch > t.job.Epochs || t.state.Diverged != nil:
-		return "before the evaluation of the best weights"
-	case len(t.state.Done) > 0:
-		return fmt.Sprintf("in epoch %d of %d after step %d of %d", t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps())
-	default:
-		return fmt.Sprintf("at the start of epoch %d of %d", t.state.Epoch, t.job.Epochs)
-	}
-}
+func (t *trainer) position() string { return t.state.position(t.job.Epochs, t.job.steps()) }
 
 func (t *trainer) epochLine(e report.Epoch) string {
 	show := func(m report.Measure) string { return e.Valid[m].Format(e.Cases, 3) }
@@ -314,15 +326,25 @@ func (t *trainer) epochLine(e report.Epoch) string {
 	if t.state.BestEpoch == e.Epoch {
 		best = "  best"
 	}
-	return fmt.Sprintf("%s  epoch %d/%d  loss %.5g | soft Dice %s IoU %s | foreground Dice %s IoU %s sens %s spec %s%s",
+	what := "foreground"
+	if len(e.Segments) > 0 {
+		what = "mean of " + string(t.job.Scheme.Kind)
+		var each strings.Builder
+		for _, s := range e.Segments {
+			fmt.Fprintf(&each, " | %s Dice %s", s.Name, s.Means[report.Dice].Format(e.Cases, 3))
+		}
+		best = each.String() + best
+	}
+	return fmt.Sprintf("%s  epoch %d/%d  loss %.5g | soft Dice %s IoU %s | %s Dice %s IoU %s sens %s spec %s%s",
 		t.label, e.Epoch, t.job.Epochs, e.TrainLoss,
-		show(report.SoftDice), show(report.SoftIoU), show(report.Dice), show(report.IoU),
+		show(report.SoftDice), show(report.SoftIoU), what, show(report.Dice), show(report.IoU),
 		show(report.Sensitivity), show(report.Specificity), best)
 }
 
-func (t *trainer) checkpointPath() string { return filepath.Join(t.dir, CheckpointName) }
-func (t *trainer) bestPath() string       { return filepath.Join(t.dir, "best.safetensors") }
-func (t *trainer) lastPath() string       { return filepath.Join(t.dir, "last.safetensors") }
+func (t *trainer) dir() string            { return t.key.dir(t.job.Dir) }
+func (t *trainer) checkpointPath() string { return filepath.Join(t.dir(), CheckpointName) }
+func (t *trainer) bestPath() string       { return filepath.Join(t.dir(), bestName) }
+func (t *trainer) lastPath() string       { return filepath.Join(t.dir(), lastName) }
 
 // skipping is a Source that returns a nil sample immediately for training cases that the
 // epoch had completed before it was interrupted.

@@ -17,6 +17,33 @@ func spacing(a [4][4]float64) [3]float64 {
 // norm returns the Euclidean norm without intermediate overflow or underflow.
 func norm(x, y, z float64) float64 { return math.Hypot(math.Hypot(x, y), z) }
 
+// column returns the first three entries of column c.
+func column(a [4][4]float64, c int) [3]float64 { return [3]float64{a[0][c], a[1][c], a[2][c]} }
+
+// withNormal replaces the third axis by a vector of the given length that is perpendicular
+// to the first two and makes a right-handed system with them. If these are parallel, it
+// returns a unchanged.
+func withNormal(a [4][4]float64, length float64) [4][4]float64 {
+	var unit [2][3]float64
+	for c := range unit {
+		x := column(a, c)
+		n := norm(x[0], x[1], x[2])
+		for i := range 3 {
+			unit[c][i] = x[i] / n
+		}
+	}
+	u, v := unit[0], unit[1]
+	w := [3]float64{u[1]*v[2] - u[2]*v[1], u[2]*v[0] - u[0]*v[2], u[0]*v[1] - u[1]*v[0]}
+	n := norm(w[0], w[1], w[2])
+	if !(n > 0) {
+		return a
+	}
+	for i := range 3 {
+		a[i][2] = w[i] / n * length
+	}
+	return a
+}
+
 // checkAffine returns an error for an affine that is not finite, whose last row is not
 // (0,0,0,1), or that is singular.
 func checkAffine(a [4][4]float64) error {

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -99,6 +100,91 @@ func TestSformTakesPrecedence(t *testing.T) {
 			f.srow(b, sform...)
 		}))
 		assertAffine(t, [4][4]float64{{2}, {0, 3}, {0, 0, 4}, {0, 0, 0, 1}}, v.Affine, 0)
+	})
+}
+
+// TestUnusableSform leaves an sform without information beside a qform and alone.
+func TestUnusableSform(t *testing.T) {
+	nan, inf := math.NaN(), math.Inf(1)
+	for name, sform := range map[string][]float64{
+		"zero":            {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		"zero but moved":  {0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9},
+		"NaN":             {nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan},
+		"one NaN":         {2, 0, 0, 0, 0, nan, 0, 0, 0, 0, 4, 0},
+		"infinite":        {2, 0, 0, 0, 0, inf, 0, 0, 0, 0, 4, 0},
+		"minus infinite ": {2, 0, 0, 0, 0, -inf, 0, 0, 0, 0, 4, 0},
+	} {
+		eachSpec(t, func(t *testing.T, file func(func(byteHeader, specFields)) []byte) {
+			v := decodeBytes(t, file(func(b byteHeader, f specFields) {
+				f.codes(b, 1, 2)
+				f.srow(b, sform...)
+				f.quatern(b, 0, 0, 1, -7, 8.5, 9)
+			}))
+			assertAffine(t, [4][4]float64{{-2, 0, 0, -7}, {0, -3, 0, 8.5}, {0, 0, 4, 9}, {0, 0, 0, 1}}, v.Affine, 1e-12)
+			v = decodeBytes(t, file(func(b byteHeader, f specFields) { f.codes(b, 0, 2); f.srow(b, sform...) }))
+			assert.Equal(t, decodeBytes(t, file(nil)).Affine, v.Affine, name)
+		})
+	}
+}
+
+// TestUnusableVoxelSize gives sizes that say nothing. They count as 1, with a note where the
+// affine depends on them.
+func TestUnusableVoxelSize(t *testing.T) {
+	eachSpec(t, func(t *testing.T, file func(func(byteHeader, specFields)) []byte) {
+		for _, x := range []float64{0, math.Copysign(0, -1), math.NaN(), math.Inf(1), math.Inf(-1)} {
+			for name, edit := range map[string]func(b byteHeader, f specFields){
+				"none":  func(b byteHeader, f specFields) {},
+				"qform": func(b byteHeader, f specFields) { f.codes(b, 1, 0) },
+			} {
+				raw := file(func(b byteHeader, f specFields) { edit(b, f); f.pixdim(b, 1, 2, x, 4) })
+				assert.Equal(t, [3]float64{2, 1, 4}, decodeBytes(t, raw).Spacing(), name)
+				h, err := DecodeHeader(bytes.NewReader(raw))
+				require.NoError(t, err)
+				require.Len(t, h.Notes, 1)
+				assert.Contains(t, h.Notes[0], "the voxel size along axis 2 (pixdim[2]) is")
+			}
+			raw := file(func(b byteHeader, f specFields) {
+				f.codes(b, 0, 1)
+				f.pixdim(b, x, x, x, x)
+				f.srow(b, 5, 0, 0, 0, 0, 6, 0, 0, 0, 0, 7, 0)
+			})
+			h, err := DecodeHeader(bytes.NewReader(raw))
+			require.NoError(t, err)
+			assert.Equal(t, [3]float64{5, 6, 7}, h.Spacing())
+			assert.Empty(t, h.Notes)
+			raw = file(func(b byteHeader, f specFields) { f.dim(b, 2, 2, 3); f.pixdim(b, 1, 2, 3, x) })
+			h, err = DecodeHeader(bytes.NewReader(raw))
+			require.NoError(t, err)
+			assert.Equal(t, [3]float64{2, 3, 1}, h.Spacing(), "a third axis that 2-D does not have")
+			assert.Empty(t, h.Notes)
+		}
+		for _, qfac := range []float64{0, 1, 4, math.NaN(), math.Inf(1)} {
+			v := decodeBytes(t, file(func(b byteHeader, f specFields) { f.codes(b, 1, 0); f.pixdim(b, qfac) }))
+			assertAffine(t, [4][4]float64{{2}, {0, 3}, {0, 0, 4}, {0, 0, 0, 1}}, v.Affine, 0)
+		}
+	})
+}
+
+// TestFlatSform reads a slice whose sform leaves the third axis zero: it becomes the normal
+// of the slice, as long as the voxel.
+func TestFlatSform(t *testing.T) {
+	eachSpec(t, func(t *testing.T, file func(func(byteHeader, specFields)) []byte) {
+		v := decodeBytes(t, file(func(b byteHeader, f specFields) {
+			f.codes(b, 0, 1)
+			f.srow(b, 0, 3, 0, 1, 2, 0, 0, 2, 0, 0, 0, 3)
+		}))
+		assertAffine(t, [4][4]float64{{0, 3, 0, 1}, {2, 0, 0, 2}, {0, 0, -4, 3}, {0, 0, 0, 1}}, v.Affine, 0)
+		_, err := Decode(bytes.NewReader(file(func(b byteHeader, f specFields) {
+			f.codes(b, 0, 1)
+			f.srow(b, 0, 3, 0, 1, 0, 3, 0, 2, 0, 0, 0, 3)
+		})))
+		assert.ErrorContains(t, err, "affine with spacing")
+		_, err = Decode(bytes.NewReader(file(func(b byteHeader, f specFields) {
+			f.codes(b, 0, 1)
+			f.dim(b, 3, 1, 3, 2)
+			f.srow(b, 0, 3, 0, 1, 2, 0, 0, 2, 0, 0, 0, 3)
+		})))
+		assert.ErrorContains(t, err, "affine with spacing", "two slices")
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,6 +20,7 @@ func checkDecoded(t *testing.T, file []byte, expansion int) {
 		return
 	}
 	h, err := DecodeHeader(bytes.NewReader(file))
+	require.Empty(t, h.dataFile, "voxels of another file")
 	require.NoError(t, err, "a file with valid voxels has a valid header")
 	require.Equal(t, v.Dims, h.Dims)
 	require.Equal(t, v.Dims[0]*v.Dims[1]*v.Dims[2]*v.Channels, len(v.Data))
@@ -47,6 +49,10 @@ func FuzzNIfTI(f *testing.F) {
 				func(b byteHeader) { s.f.codes(b, 1, 0); s.f.quatern(b, 0, 0, 1) },
 				func(b byteHeader) { s.f.codes(b, 0, 2); s.f.srow(b, 0, 2, 0, 1, -1, 0, 0, 2, 0, 0.5, 3, 0) },
 				func(b byteHeader) { s.f.dim(b, 5, 1, 1, 2, 3, 1) },
+				func(b byteHeader) { s.f.dim(b, 5, 1, 1, 2, 0, 3) },
+				func(b byteHeader) { s.f.dim(b, 2, 2, 3); s.f.pixdim(b, math.NaN(), 0, math.NaN()) },
+				func(b byteHeader) { s.f.scaling(b, math.NaN(), math.NaN()); s.f.codes(b, 1, 1) },
+				func(b byteHeader) { s.f.codes(b, 0, 1); s.f.srow(b, 2, 0, 0, 0, 0, 3) },
 				func(b byteHeader) { s.f.dim(b, 3, 12, 1, 1); s.f.datatype(b, 2); s.f.units(b, 3) },
 				func(b byteHeader) { s.f.dim(b, 3, 1, 1, 3); s.f.datatype(b, 16) },
 				func(b byteHeader) { s.f.dim(b, 3, 1, 1, 1); s.f.datatype(b, 64) },
@@ -66,7 +72,9 @@ func FuzzNIfTI(f *testing.F) {
 			checkDecoded(t, file, 1)
 		}
 		if len(file) > 0 && file[len(file)-1]&15 == 0 {
-			checkDecoded(t, gzipped(t, file), 1100)
+			half := len(file) / 2
+			members := append(gzipped(t, file[:half]), gzipped(t, file[half:])...)
+			checkDecoded(t, append(members, make([]byte, half%7)...), 1100)
 		}
 	})
 }
@@ -81,6 +89,9 @@ func FuzzMetaImage(f *testing.F) {
 	add(map[string]string{"DimSize": "1 1 1", "ElementType": "MET_DOUBLE", "ElementSpacing": "", "ElementSize": "1e-3 2 3"}, metaValues)
 	add(map[string]string{"DimSize": "9999999 9999999 9999999", "ElementType": "MET_UCHAR", "DistanceUnits": "um"}, metaValues)
 	add(map[string]string{"TransformMatrix": "0.6 0.8 0 -0.8 0.6 0 0 0 1", "Comment": "="}, metaValues)
+	add(map[string]string{"NDims": "2", "DimSize": "2 3", "ElementSpacing": "2 3", "Offset": "", "TransformMatrix": "0 1 1 0"}, metaValues)
+	add(map[string]string{"ElementByteOrderMSB": "False", "Origin": "10 20 30.0", "ElementDataFile": "Local"}, metaValues)
+	add(map[string]string{"ElementDataFile": "image.raw", "HeaderSize": "-1"}, metaValues)
 	add(map[string]string{"CompressedData": "True", "CompressedDataSize": "99"}, deflated(f, metaValues))
 	f.Add(metaLines(map[string]string{"CompressedData": "True"}), metaValues, true)
 	f.Fuzz(func(t *testing.T, header string, voxels []byte, deflate bool) {
@@ -107,6 +118,42 @@ func isBinaryStart(file []byte) bool {
 		}
 	}
 	return false
+}
+
+// FuzzDataFile reads an image whose header names another file. Whatever the name, it reads
+// nothing but a regular file, and no more of it than the image has.
+func FuzzDataFile(f *testing.F) {
+	for _, name := range []string{"voxels.raw", "./voxels.raw", `.\voxels.raw`, "../voxels.raw", "LOCAL", "LIST", "a%d.raw", ".", "", "\x00"} {
+		f.Add(name, "0", metaValues)
+		f.Add(name, "-1", append(make([]byte, 3), metaValues...))
+	}
+	f.Fuzz(func(t *testing.T, name, skip string, voxels []byte) {
+		text := metaLines(map[string]string{"ElementDataFile": name, "HeaderSize": skip})
+		dir := writeFiles(t, map[string][]byte{"a.mhd": []byte(text), "voxels.raw": voxels})
+		v, err := Read(filepath.Join(dir, "a.mhd"))
+		if err != nil {
+			require.Nil(t, v)
+			return
+		}
+		require.Len(t, v.Data, 6)
+	})
+}
+
+// FuzzLabel checks that rounding gives whole numbers near the values, or an error.
+func FuzzLabel(f *testing.F) {
+	f.Add(0.0, 1.0, 0.9999999997671694)
+	f.Add(-1e-9, 2.5, math.NaN())
+	f.Fuzz(func(t *testing.T, a, b, c float64) {
+		v := row(a, b, c, a)
+		if v.RoundLabel() != nil {
+			return
+		}
+		for i, x := range []float64{a, b, c, a} {
+			require.LessOrEqual(t, math.Abs(v.Data[i]-x), labelTolerance)
+			require.Equal(t, math.Trunc(v.Data[i]), v.Data[i])
+			require.False(t, math.Signbit(v.Data[i]))
+		}
+	})
 }
 
 // FuzzStore checks that storing and loading a value returns the nearest value of the type,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,7 +21,7 @@ var metaTypes = map[string]DataType{
 	"MET_FLOAT": Float32, "MET_DOUBLE": Float64,
 }
 
-// metaAliases maps older names of keys to the current ones.
+// metaAliases maps other names of keys, which MetaIO reads too, to the usual ones.
 var metaAliases = map[string]string{
 	"Origin": "Offset", "Position": "Offset",
 	"Rotation": "TransformMatrix", "Orientation": "TransformMatrix",
@@ -33,11 +34,13 @@ var metaLengths = map[string]float64{"?": 1, "um": 1e-3, "mm": 1, "cm": 10}
 // metaHeader maps the keys of a MetaImage header to their values.
 type metaHeader map[string]string
 
-// readMetaHeader reads "Key = Value" lines up to and including ElementDataFile, which is
-// the last one. In a single file the voxels follow immediately.
+// readMetaHeader reads "Key = Value" or "Key: Value" lines up to and including
+// ElementDataFile, which is the last one. In a single file the voxels follow immediately.
+// A key may appear more than once, under any of its names, with equal values.
 func readMetaHeader(r *bufio.Reader) (metaHeader, error) {
 	const maxHeader = 256 << 10
 	h := metaHeader{}
+	names := map[string]string{} // the name under which each key was given
 	for total := 0; ; {
 		// A line that does not fit into the reader's buffer is an error.
 		line, err := r.ReadSlice('\n')
@@ -57,22 +60,40 @@ func readMetaHeader(r *bufio.Reader) (metaHeader, error) {
 		if text == "" {
 			continue
 		}
-		key, value, found := strings.Cut(text, "=")
-		if !found {
+		at := strings.IndexAny(text, "=:")
+		if at < 0 {
 			return nil, fmt.Errorf("header line %.80q, want Key = Value", text)
 		}
-		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		given, value := strings.TrimSpace(text[:at]), strings.TrimSpace(text[at+1:])
+		key := given
 		if name, ok := metaAliases[key]; ok {
 			key = name
 		}
-		if _, twice := h[key]; twice && key != "Comment" {
-			return nil, fmt.Errorf("%s appears twice", key)
+		if first, twice := h[key]; twice && key != "Comment" && !sameMetaValue(first, value) {
+			as := ""
+			if given != key || names[key] != key {
+				as = fmt.Sprintf(" (%s and %s)", names[key], given)
+			}
+			return nil, fmt.Errorf("%s appears twice%s, as %.80q and as %.80q", key, as, first, value)
 		}
-		h[key] = value
+		h[key], names[key] = value, given
 		if key == "ElementDataFile" {
 			return h, nil
 		}
 	}
+}
+
+// sameMetaValue reports whether two values are the same words, numbers or Booleans.
+func sameMetaValue(a, b string) bool {
+	x, y := strings.Fields(a), strings.Fields(b)
+	return slices.EqualFunc(x, y, func(a, b string) bool {
+		if strings.EqualFold(a, b) {
+			return true
+		}
+		p, err1 := strconv.ParseFloat(a, 64)
+		q, err2 := strconv.ParseFloat(b, 64)
+		return err1 == nil && err2 == nil && p == q
+	})
 }
 
 // floats returns the n numbers of key, or def if it is absent.
@@ -123,20 +144,6 @@ func (h metaHeader) boolean(key string, def bool) (bool, error) {
 	}
 }
 
-// only returns an error if key has a value other than the given ones.
-func (h metaHeader) only(key string, values ...string) error {
-	text, ok := h[key]
-	if !ok {
-		return nil
-	}
-	for _, v := range values {
-		if text == v {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s is %.80q, want %s", key, text, strings.Join(values, " or "))
-}
-
 // parseMetaImage reads the header of a MetaImage. Absent optional keys have the format's
 // defaults (spacing 1, offset 0, no rotation, little-endian, uncompressed, one channel).
 func parseMetaImage(r *bufio.Reader) (*Header, error) {
@@ -144,21 +151,17 @@ func parseMetaImage(r *bufio.Reader) (*Header, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.only("ObjectType", "Image"); err != nil {
-		return nil, err
-	}
-	if err := m.only("ElementDataFile", "LOCAL"); err != nil {
-		return nil, fmt.Errorf("%w: the voxels must be in the same file", err)
+	if text, ok := m["ObjectType"]; ok && text != "Image" {
+		return nil, fmt.Errorf("ObjectType is %.80q, want Image", text)
 	}
 	if binary, err := m.boolean("BinaryData", true); err != nil {
 		return nil, err
 	} else if !binary {
 		return nil, errors.New("BinaryData is False: voxels stored as text are not supported")
 	}
-	if skip, err := m.integer("HeaderSize", 0); err != nil {
+	h := &Header{Format: MetaImage, Slope: 1}
+	if err := m.parseDataFile(h); err != nil {
 		return nil, err
-	} else if skip != 0 {
-		return nil, fmt.Errorf("HeaderSize is %d, want 0 for voxels in the same file", skip)
 	}
 	// Ignoring a linear map of the intensities would give wrong values.
 	for key, neutral := range map[string]float64{"ElementToIntensityFunctionSlope": 1, "ElementToIntensityFunctionOffset": 0} {
@@ -171,9 +174,8 @@ func parseMetaImage(r *bufio.Reader) (*Header, error) {
 		}
 	}
 
-	h := &Header{Format: MetaImage, Slope: 1}
-	name, ok := m["ElementType"]
-	if h.Type = metaTypes[name]; !ok || h.Type == 0 {
+	name := m["ElementType"]
+	if h.Type = metaTypes[strings.TrimSuffix(name, "_ARRAY")]; h.Type == 0 {
 		return nil, fmt.Errorf("ElementType is %.80q, want a scalar type such as MET_SHORT", name)
 	}
 	if h.BigEndian, err = m.boolean("BinaryDataByteOrderMSB", false); err != nil {
@@ -198,14 +200,44 @@ func parseMetaImage(r *bufio.Reader) (*Header, error) {
 	return h, nil
 }
 
+// parseDataFile sets where the voxels are: after the header for LOCAL, otherwise in a file
+// whose name is relative to the header's folder, after HeaderSize bytes or, if that is -1,
+// at its end.
+func (m metaHeader) parseDataFile(h *Header) error {
+	skip, err := m.integer("HeaderSize", 0)
+	if err != nil {
+		return err
+	}
+	name := m["ElementDataFile"]
+	first, _, _ := strings.Cut(name, " ")
+	switch {
+	case name == "":
+		return errors.New("ElementDataFile is empty, want LOCAL or the name of a file")
+	case strings.EqualFold(name, "LOCAL"):
+		if skip != 0 {
+			return fmt.Errorf("HeaderSize is %d, want 0 for voxels in the same file", skip)
+		}
+		return nil
+	case strings.EqualFold(first, "LIST"), strings.Contains(name, "%"):
+		return fmt.Errorf("ElementDataFile is %.80q: a file for every slice is not supported; want a single file", name)
+	case skip < -1:
+		return fmt.Errorf("HeaderSize is %d, want a number of bytes, or -1 for voxels at the end of the file", skip)
+	}
+	h.dataFile, h.skip, h.fromEnd = name, max(skip, 0), skip == -1
+	if compressed, err := m.boolean("CompressedData", false); h.fromEnd && compressed && err == nil {
+		return errors.New("HeaderSize is -1, want the number of bytes before compressed voxels")
+	}
+	return nil
+}
+
 // parseDims sets the dimensions of h and returns the number of axes.
 func (m metaHeader) parseDims(h *Header) (int, error) {
 	n, err := m.integer("NDims", 0)
 	if err != nil {
 		return 0, err
 	}
-	if n != 3 && n != 4 {
-		return 0, fmt.Errorf("NDims is %d, want 3 or 4", n)
+	if n < 2 || n > 4 {
+		return 0, fmt.Errorf("NDims is %d, want 2, 3 or 4", n)
 	}
 	channels, err := m.integer("ElementNumberOfChannels", 1)
 	if err != nil {
@@ -215,7 +247,7 @@ func (m metaHeader) parseDims(h *Header) (int, error) {
 	if len(words) != int(n) {
 		return 0, fmt.Errorf("DimSize has %d numbers, want %d", len(words), n)
 	}
-	var dims [4]int64
+	dims := [4]int64{1, 1, 1, 1}
 	for i, w := range words {
 		if dims[i], err = strconv.ParseInt(w, 10, 64); err != nil {
 			return 0, fmt.Errorf("DimSize contains %.40q, want an integer", w)
@@ -266,6 +298,11 @@ func (m metaHeader) parseAffine(h *Header, n int) error {
 		if unit, known = metaLengths[text]; !known {
 			return fmt.Errorf("DistanceUnits is %.40q, want mm, um or cm", text)
 		}
+	}
+	if n == 2 { // one slice, 1 thick and perpendicular to z
+		zooms, offset = append(zooms, 1), append(offset, 0)
+		matrix = []float64{matrix[0], matrix[1], 0, matrix[2], matrix[3], 0, 0, 0, 1}
+		n = 3
 	}
 	for i := range 3 {
 		if !(zooms[i] > 0) {

@@ -105,6 +105,30 @@ func TestMetaImageByteOrder(t *testing.T) {
 	}
 }
 
+// TestMetaImageKeysGivenTogether gives keys under several names with equal values.
+func TestMetaImageKeysGivenTogether(t *testing.T) {
+	v := decodeBytes(t, metaFile(map[string]string{
+		"ElementByteOrderMSB": "false", "Position": "10.0 2e1 30", "Origin": "10 20 30", "ElementSize": "9 9 9",
+		"Rotation": "1 0 0 0 1 0 0 0 1", "Orientation": "1 0 0  0 1 0  0 0 1",
+	}, metaValues))
+	assert.Equal(t, decodeBytes(t, metaFile(nil, metaValues)), v)
+	colons := strings.ReplaceAll(metaLines(nil), " = ", ": ")
+	assert.Equal(t, v, decodeBytes(t, append([]byte(colons), metaValues...)))
+	for _, local := range []string{"Local", "local"} {
+		text := strings.Replace(metaLines(nil), "LOCAL", local, 1)
+		assert.Equal(t, v, decodeBytes(t, append([]byte(text), metaValues...)), local)
+	}
+}
+
+func TestMetaImageOfTwoAxes(t *testing.T) {
+	v := decodeBytes(t, metaFile(map[string]string{
+		"NDims": "2", "DimSize": "2 3", "ElementSpacing": "2 3", "Offset": "10 20", "CenterOfRotation": "0 0", "TransformMatrix": "0 1 -1 0",
+	}, metaValues))
+	assert.Equal(t, [3]int{2, 3, 1}, v.Dims)
+	assert.Equal(t, metaWant, v.Data)
+	assertAffine(t, [4][4]float64{{0, 3, 0, -10}, {-2, 0, 0, -20}, {0, 0, 1, 0}, {0, 0, 0, 1}}, v.Affine, 0)
+}
+
 func TestMetaImageTypes(t *testing.T) {
 	one := map[string]string{"DimSize": "1 1 1"}
 	for name, typ := range map[string]DataType{
@@ -116,6 +140,8 @@ func TestMetaImageTypes(t *testing.T) {
 		require.NoError(t, typ.store(raw, []float64{77}))
 		v := decodeBytes(t, metaFile(one, raw))
 		assert.Equal(t, []float64{77}, v.Data, name)
+		one["ElementType"] = name + "_ARRAY"
+		assert.Equal(t, v, decodeBytes(t, metaFile(one, raw)), name)
 	}
 }
 
@@ -221,14 +247,19 @@ func TestMetaImageErrors(t *testing.T) {
 		says   string
 	}{
 		{map[string]string{"ObjectType": "Tube"}, "ObjectType"},
-		{map[string]string{"ElementDataFile": "image.raw"}, "ElementDataFile"},
-		{map[string]string{"ElementDataFile": "LIST"}, "ElementDataFile"},
+		{map[string]string{"ElementDataFile": "image.raw"}, "separate file (image.raw)"},
+		{map[string]string{"ElementDataFile": "LIST"}, "a file for every slice is not supported"},
+		{map[string]string{"ElementDataFile": "List 2D"}, "a file for every slice is not supported"},
+		{map[string]string{"ElementDataFile": "slice%03d.raw 1 9 1"}, "a file for every slice is not supported"},
+		{map[string]string{"ElementDataFile": "image.raw", "HeaderSize": "-2"}, "HeaderSize"},
+		{map[string]string{"ElementDataFile": "image.raw", "HeaderSize": "-1", "CompressedData": "True"}, "HeaderSize"},
 		{map[string]string{"BinaryData": "False"}, "BinaryData"},
 		{map[string]string{"BinaryData": "Maybe"}, "BinaryData"},
 		{map[string]string{"HeaderSize": "-1"}, "HeaderSize"},
-		{map[string]string{"ElementType": "MET_FLOAT_ARRAY"}, "MET_FLOAT_ARRAY"},
+		{map[string]string{"ElementType": "MET_OTHER_ARRAY"}, "MET_OTHER_ARRAY"},
 		{map[string]string{"ElementType": ""}, "ElementType"},
-		{map[string]string{"NDims": "2"}, "NDims"},
+		{map[string]string{"NDims": "1"}, "NDims"},
+		{map[string]string{"NDims": "2"}, "DimSize has 3 numbers, want 2"},
 		{map[string]string{"NDims": "5"}, "NDims"},
 		{map[string]string{"NDims": ""}, "NDims"},
 		{map[string]string{"NDims": "three"}, "NDims"},
@@ -261,7 +292,8 @@ func TestMetaImageErrors(t *testing.T) {
 		{map[string]string{"CompressedDataSize": "-5"}, "CompressedDataSize"},
 		{map[string]string{"ElementToIntensityFunctionSlope": "2"}, "ElementToIntensityFunctionSlope"},
 		{map[string]string{"ElementToIntensityFunctionOffset": "-1"}, "ElementToIntensityFunctionOffset"},
-		{map[string]string{"Origin": "0 0 0"}, "twice"},
+		{map[string]string{"Origin": "0 0 0"}, `Offset appears twice (Offset and Origin), as "10 20 30" and as "0 0 0"`},
+		{map[string]string{"ElementByteOrderMSB": "True"}, "(BinaryDataByteOrderMSB and ElementByteOrderMSB)"},
 	} {
 		var err error
 		file := metaFile(c.change, metaValues)

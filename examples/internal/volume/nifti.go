@@ -98,17 +98,19 @@ func (f fields) setCode(off int, code int32) {
 // which the standard derives from datatype.
 func parseNIfTI(raw []byte, l layout, order binary.ByteOrder) (*Header, error) {
 	f := fields{raw: raw, l: l, order: order}
-	switch magic := string(raw[l.magicAt : l.magicAt+len(l.magic)]); magic {
-	case l.magic:
-	case l.pairMagic:
-		return nil, fmt.Errorf("magic %q: the voxels are in a separate .img file, want a single file (magic %q)", magic, l.magic)
-	default:
-		return nil, fmt.Errorf("magic %q, want %q", magic, l.magic)
-	}
 	h := &Header{
 		Format:    l.format,
 		Type:      DataType(int16(order.Uint16(raw[l.datatype:]))),
 		BigEndian: order == binary.BigEndian,
+	}
+	switch magic := string(raw[l.magicAt : l.magicAt+len(l.magic)]); magic {
+	case l.magic:
+	case l.pairMagic:
+		h.dataFile = pairData
+	case "\x00\x00\x00\x00":
+		return nil, fmt.Errorf("magic %q: this is an ANALYZE 7.5 header, which does not define the orientation of the image; convert the file to NIfTI", magic)
+	default:
+		return nil, fmt.Errorf("magic %q, want %q or, with the voxels in a .img file, %q", magic, l.magic, l.pairMagic)
 	}
 	if err := h.Type.check(); err != nil {
 		return nil, err
@@ -128,18 +130,28 @@ func parseNIfTI(raw []byte, l layout, order binary.ByteOrder) (*Header, error) {
 	return h, nil
 }
 
+// parseDims reads up to three axes of space and one of channels. An axis after the second
+// that is 0 is unused, as in the NIfTI library; other lengths below 1 are errors.
 func (f fields) parseDims(h *Header) error {
-	n := f.dim(0)
-	if n < 3 || n > 7 {
-		return fmt.Errorf("dim[0] is %d, want an image with 3 or 4 axes", n)
+	axes := f.dim(0)
+	if axes < 2 || axes > 7 {
+		return fmt.Errorf("dim[0] is %d, want the number of axes, 2 to 7", axes)
 	}
-	dims, channels := [3]int64{f.dim(1), f.dim(2), f.dim(3)}, int64(1)
-	if n >= 4 {
-		channels = f.dim(4)
-	}
-	for i := 5; i <= int(n); i++ {
-		if d := f.dim(i); d != 1 {
-			return fmt.Errorf("dim[%d] is %d, want 1 for an image with 3 or 4 axes", i, d)
+	dims, channels, channelAxis := [3]int64{1, 1, 1}, int64(1), 0
+	for i := 1; i <= int(axes); i++ {
+		d := f.dim(i)
+		if d == 0 && i > 2 {
+			d = 1
+		}
+		switch {
+		case i <= 3:
+			dims[i-1] = d
+		case d == 1:
+		case channelAxis != 0:
+			return fmt.Errorf("dim[%d] is %d and dim[%d] is %d, want an image with one axis of channels beyond its three axes of space",
+				channelAxis, channels, i, d)
+		default:
+			channels, channelAxis = d, i
 		}
 	}
 	if err := checkGrid(dims, channels); err != nil {
@@ -163,21 +175,32 @@ func (f fields) parseOffset(h *Header) error {
 		}
 		offset = int64(x)
 	}
+	if h.dataFile != "" {
+		if offset < 0 {
+			return fmt.Errorf("vox_offset is %d, want a position in the .img file", offset)
+		}
+		h.skip = offset
+		return nil
+	}
 	if offset < f.l.minOffset() {
-		return fmt.Errorf("vox_offset is %d, want at least %d", offset, f.l.minOffset())
+		return fmt.Errorf("vox_offset is %d, want at least %d, the end of the header", offset, f.l.minOffset())
 	}
 	h.skip = offset - int64(f.l.headerSize)
 	return nil
 }
 
+// parseScaling reads the linear map of the values. A slope of 0 means no scaling by the
+// standard, and one that is not finite cannot mean any; nibabel and the NIfTI library agree.
+// A finite slope without a finite intercept is an error, as in nibabel: the values would be
+// off by an unknown amount.
 func (f fields) parseScaling(h *Header) error {
 	slope, inter := f.float(f.l.slope, 0), f.float(f.l.inter, 0)
-	if slope == 0 { // by the standard, the values are not scaled
+	if slope == 0 || !finite(slope) {
 		h.Slope, h.Inter = 1, 0
 		return nil
 	}
-	if !finite(slope) || !finite(inter) {
-		return fmt.Errorf("scl_slope %g and scl_inter %g, want finite numbers", slope, inter)
+	if !finite(inter) {
+		return fmt.Errorf("scl_slope is %g but scl_inter is %g, want a finite number: the values are scaled by an unknown amount", slope, inter)
 	}
 	h.Slope, h.Inter = slope, inter
 	return nil
@@ -191,46 +214,43 @@ const (
 )
 
 func (f fields) parseAffine(h *Header) error {
-	var zooms [3]float64
-	for i := range zooms {
-		zooms[i] = f.float(f.l.pixdim, i+1)
-		if !finite(zooms[i]) {
-			return fmt.Errorf("pixdim[%d] is %g, want a finite number", i+1, zooms[i])
-		}
-		zooms[i] = math.Abs(zooms[i]) // old writers use the sign to mark a flipped axis
-	}
-	var a [4][4]float64
-	a[3][3] = 1
+	a, hasSform := f.sform()
 	switch {
-	case f.code(f.l.sformCode) > 0:
-		for i := range 3 {
-			for c := range 4 {
-				a[i][c] = f.float(f.l.srow, 4*i+c)
-			}
+	case hasSform:
+		if h.Dims[2] == 1 && column(a, 2) == [3]float64{} {
+			// Writers of 2-D images leave the third axis zero. The slice is in the plane of
+			// the other two.
+			zooms, _ := f.zooms()
+			a = withNormal(a, zooms[2])
 		}
 	case f.code(f.l.qformCode) > 0:
+		zooms, notes := f.zooms()
 		q := qform{
 			b: f.float(f.l.quatern, 0), c: f.float(f.l.quatern, 1), d: f.float(f.l.quatern, 2),
-			zooms: zooms, qfac: f.float(f.l.pixdim, 0),
+			zooms: zooms, qfac: 1,
 			offset: [3]float64{f.float(f.l.qoffset, 0), f.float(f.l.qoffset, 1), f.float(f.l.qoffset, 2)},
 		}
-		switch q.qfac {
-		case 1, -1:
-		case 0:
-			q.qfac = 1 // required by the standard
-		default:
-			return fmt.Errorf("pixdim[0] is %g, want 1 or -1 with a qform", q.qfac)
+		// Every value but −1 means 1: the standard says so of 0, and nibabel and the NIfTI
+		// library take other positive ones and NaN so. They disagree on −2.
+		if qfac := f.float(f.l.pixdim, 0); qfac == -1 {
+			q.qfac = -1
+		} else if qfac < 0 {
+			return fmt.Errorf("pixdim[0] is %g, want 1 or -1 with a qform", qfac)
 		}
 		var err error
 		if a, err = q.affine(); err != nil {
 			return err
 		}
+		h.Notes = append(h.Notes, notes...)
 	default:
+		zooms, notes := f.zooms()
+		a = [4][4]float64{3: {3: 1}}
 		for i := range 3 {
 			a[i][i] = zooms[i]
 			a[i][3] = -zooms[i] * float64(h.Dims[i]-1) / 2
 		}
 		a[0][0], a[0][3] = -a[0][0], -a[0][3]
+		h.Notes = append(h.Notes, notes...)
 	}
 	scale := 1.0
 	switch f.raw[f.l.units+f.unitByte()] & 7 {
@@ -246,6 +266,41 @@ func (f fields) parseAffine(h *Header) error {
 	}
 	h.Affine = a
 	return checkAffine(a)
+}
+
+// sform returns the sform. ok is false if its code says that there is none, or if its matrix
+// is zero or has an entry that is not finite, which some writers leave beside a good qform.
+func (f fields) sform() (a [4][4]float64, ok bool) {
+	if f.code(f.l.sformCode) <= 0 {
+		return a, false
+	}
+	for i := range 3 {
+		for c := range 4 {
+			a[i][c] = f.float(f.l.srow, 4*i+c)
+			if c < 3 && !finite(a[i][c]) {
+				return a, false
+			}
+			ok = ok || c < 3 && a[i][c] != 0
+		}
+	}
+	a[3][3] = 1
+	return a, ok
+}
+
+// zooms returns the voxel sizes in pixdim, and a note on each that had to be assumed. Old
+// writers mark a flipped axis by a negative size.
+func (f fields) zooms() (zooms [3]float64, notes []string) {
+	for i := range zooms {
+		x := math.Abs(f.float(f.l.pixdim, i+1))
+		if x == 0 || !finite(x) {
+			if int64(i) < f.dim(0) {
+				notes = append(notes, fmt.Sprintf("the voxel size along axis %d (pixdim[%d]) is %g, taken as 1", i+1, i+1, x))
+			}
+			x = 1
+		}
+		zooms[i] = x
+	}
+	return zooms, notes
 }
 
 // unitByte returns the position of the low byte of xyzt_units, which has one byte in

@@ -16,13 +16,15 @@ import (
 
 var orders = []binary.ByteOrder{binary.LittleEndian, binary.BigEndian}
 
-// specs are the two versions of the hand-made file, with setters for the fields that the
-// tests edit.
-var specs = []struct {
+// spec is one version of the hand-made file, with setters for the fields that the tests
+// edit.
+type spec struct {
 	name string
 	file func(binary.ByteOrder, func(byteHeader)) []byte
 	f    specFields
-}{
+}
+
+var specs = []spec{
 	{"NIfTI-1", spec1, specFields{
 		size: 348, minOffset: 352,
 		datatype: func(b byteHeader, x int16) { b.i16(70, x) },
@@ -159,6 +161,19 @@ func TestAxes(t *testing.T) {
 		assert.Equal(t, [3]int{3, 2, 1}, v.Dims)
 		assert.Equal(t, 1, v.Channels)
 
+		// Unused axes may be 0, and channels may be on any axis after the third.
+		v = decodeBytes(t, file(func(b byteHeader, f specFields) { f.dim(b, 7, 3, 2, 0, 0, 0, 0, 0) }))
+		assert.Equal(t, [3]int{3, 2, 1}, v.Dims)
+		assert.Equal(t, 1, v.Channels)
+		for _, dims := range [][]int64{{5, 1, 3, 1, 1, 2}, {5, 1, 3, 1, 0, 2}, {6, 1, 3, 1, 1, 1, 2}} {
+			v = decodeBytes(t, file(func(b byteHeader, f specFields) { f.dim(b, dims...) }))
+			assert.Equal(t, [3]int{1, 3, 1}, v.Dims)
+			assert.Equal(t, 2, v.Channels)
+			assert.Equal(t, []float64{0, 1, 2, 3, 4, 5}, v.Data)
+		}
+		v = decodeBytes(t, file(func(b byteHeader, f specFields) { f.dim(b, 2, 3, 2, 7) }))
+		assert.Equal(t, [3]int{3, 2, 1}, v.Dims, "2-D")
+
 		// Entries beyond dim[0] are ignored.
 		v = decodeBytes(t, file(func(b byteHeader, f specFields) { f.dim(b, 3, 3, 2, 1, 9, -1, 0, 5) }))
 		assert.Equal(t, 1, v.Channels)
@@ -173,9 +188,13 @@ func TestScaling(t *testing.T) {
 		v = decodeBytes(t, file(func(b byteHeader, f specFields) { f.scaling(b, -2, 0) }))
 		assert.Equal(t, []float64{0, -4, -8, -2, -6, -10}, v.Data)
 
-		// A slope of 0 means no scaling, so that the intercept is ignored.
-		v = decodeBytes(t, file(func(b byteHeader, f specFields) { f.scaling(b, 0, math.NaN()) }))
-		assert.Equal(t, []float64{0, 2, 4, 1, 3, 5}, v.Data)
+		// These slopes mean no scaling, so that the intercept is ignored.
+		for _, slope := range []float64{0, math.NaN(), math.Inf(1), math.Inf(-1)} {
+			for _, inter := range []float64{3, math.NaN(), math.Inf(1)} {
+				v = decodeBytes(t, file(func(b byteHeader, f specFields) { f.scaling(b, slope, inter) }))
+				assert.Equal(t, []float64{0, 2, 4, 1, 3, 5}, v.Data)
+			}
+		}
 	})
 }
 
@@ -267,14 +286,13 @@ func TestHostileHeaders(t *testing.T) {
 		{"no type", func(b byteHeader, f specFields) { f.datatype(b, 0) }, "unknown"},
 		{"undefined type", func(b byteHeader, f specFields) { f.datatype(b, -7) }, "-7"},
 		{"no axes", func(b byteHeader, f specFields) { f.dim(b, 0) }, "dim[0]"},
-		{"2-D", func(b byteHeader, f specFields) { f.dim(b, 2) }, "dim[0]"},
 		{"8 axes", func(b byteHeader, f specFields) { f.dim(b, 8) }, "dim[0]"},
 		{"negative axes", func(b byteHeader, f specFields) { f.dim(b, -3) }, "dim[0]"},
-		{"5-D", func(b byteHeader, f specFields) { f.dim(b, 5, 1, 1, 1, 1, 6) }, "dim[5]"},
-		{"7-D with 0", func(b byteHeader, f specFields) { f.dim(b, 7, 2, 3, 1, 1, 1, 1, 0) }, "dim[7]"},
+		{"1-D", func(b byteHeader, f specFields) { f.dim(b, 1, 6) }, "dim[0]"},
+		{"time and vector", func(b byteHeader, f specFields) { f.dim(b, 5, 1, 1, 1, 2, 3) }, "dim[4] is 2 and dim[5] is 3"},
+		{"7-D with -1", func(b byteHeader, f specFields) { f.dim(b, 7, 2, 3, 1, 1, 1, 1, -1) }, "at least 1"},
 		{"empty axis", func(b byteHeader, f specFields) { f.dim(b, 3, 2, 0, 1) }, "at least 1"},
 		{"negative axis", func(b byteHeader, f specFields) { f.dim(b, 3, -2, -3, 1) }, "at least 1"},
-		{"empty channel axis", func(b byteHeader, f specFields) { f.dim(b, 4, 2, 3, 1, 0) }, "at least 1"},
 		{"too many voxels", func(b byteHeader, f specFields) { f.dim(b, 4, maxDim, maxDim, maxDim, maxDim) }, "at most"},
 		{"claims more than it has", func(b byteHeader, f specFields) { f.dim(b, 3, 1024, 1024, 1023) }, "ends after 12 of"},
 		{"pair of files", func(b byteHeader, f specFields) { b.raw[bytes.IndexByte(b.raw, 'n')+1] = 'i' }, ".img"},
@@ -284,19 +302,13 @@ func TestHostileHeaders(t *testing.T) {
 		{"offset 0", func(b byteHeader, f specFields) { f.offset(b, 0) }, "vox_offset"},
 		{"negative offset", func(b byteHeader, f specFields) { f.offset(b, -352) }, "vox_offset"},
 		{"offset beyond the end", func(b byteHeader, f specFields) { f.offset(b, 1<<40) }, "before its voxels"},
-		{"NaN slope", func(b byteHeader, f specFields) { f.scaling(b, nan, 0) }, "scl_slope"},
-		{"infinite slope", func(b byteHeader, f specFields) { f.scaling(b, -inf, 0) }, "scl_slope"},
 		{"NaN intercept", func(b byteHeader, f specFields) { f.scaling(b, 1, nan) }, "scl_inter"},
-		{"NaN pixdim", func(b byteHeader, f specFields) { f.pixdim(b, 1, nan, 1, 1) }, "pixdim[1]"},
-		{"infinite pixdim", func(b byteHeader, f specFields) { f.pixdim(b, 1, 1, 1, -inf) }, "pixdim[3]"},
-		{"zero pixdim", func(b byteHeader, f specFields) { f.pixdim(b, 1, 1, 0, 1) }, "spacing"},
-		{"NaN qfac", func(b byteHeader, f specFields) { f.codes(b, 1, 0); f.pixdim(b, nan) }, "pixdim[0]"},
+		{"infinite intercept", func(b byteHeader, f specFields) { f.scaling(b, 2, inf) }, "scl_inter"},
 		{"other qfac", func(b byteHeader, f specFields) { f.codes(b, 1, 0); f.pixdim(b, -2) }, "pixdim[0]"},
 		{"long quaternion", func(b byteHeader, f specFields) { f.codes(b, 1, 0); f.quatern(b, 0.9, 0.9, 0) }, "quaternion"},
 		{"NaN quaternion", func(b byteHeader, f specFields) { f.codes(b, 1, 0); f.quatern(b, 0, nan, 0) }, "quaternion"},
 		{"NaN qoffset", func(b byteHeader, f specFields) { f.codes(b, 1, 0); f.quatern(b, 0, 0, 0, 0, nan) }, "affine"},
-		{"zero sform", func(b byteHeader, f specFields) { f.codes(b, 0, 1) }, "spacing"},
-		{"NaN sform", func(b byteHeader, f specFields) {
+		{"NaN shift of the sform", func(b byteHeader, f specFields) {
 			f.codes(b, 0, 1)
 			f.srow(b, 1, 0, 0, nan, 0, 1, 0, 0, 0, 0, 1, 0)
 		}, "finite"},

@@ -1,6 +1,13 @@
-// Package volume reads and writes medical images: NIfTI-1 and NIfTI-2 single
-// files (.nii, .nii.gz; read and written) and MetaImage with its data in the
-// same file (.mha; read).
+// Package volume reads and writes medical images: NIfTI-1 and NIfTI-2 (.nii, .nii.gz; read
+// and written), their pairs of a header and a data file (.hdr with .img, either of them also
+// .gz; read), and MetaImage with its data in the same file (.mha) or in another one (.mhd
+// with .raw or .zraw; read).
+//
+// # Axes
+//
+// A 2-D image is read as one slice. The axes after the third hold the channels; at most one
+// of them may be longer than 1, whether it is the fourth, as for a series, or the fifth, as
+// for a vector. In MetaImage, interleaved channels (ElementNumberOfChannels) are the same.
 //
 // # Voxel order
 //
@@ -14,7 +21,7 @@
 // and is converted. A NIfTI file can define up to three mappings; the order of precedence
 // is that of NiBabel and most other tools:
 //
-//  1. the sform (general affine) if sform_code > 0;
+//  1. the sform (general affine) if sform_code > 0 and its matrix is neither zero nor NaN;
 //  2. the qform (rotation, zooms and shift) if qform_code > 0;
 //  3. otherwise only pixdim is known. NIfTI associates no orientation with it; as in
 //     NiBabel, the grid is centered on the origin and the first axis points to the left,
@@ -23,10 +30,18 @@
 // If the header specifies meters or micrometers, the affine is converted to millimeters;
 // an unknown unit is taken as millimeters.
 //
+// # Incomplete headers
+//
+// Fields that writers leave unset are read as the NIfTI library reads them: a slope that is
+// zero, NaN or infinite means no scaling, an axis after the second of length 0 has length 1,
+// and a voxel size that is zero, NaN or infinite is 1. Header.Notes lists each such voxel
+// size that the affine depends on.
+//
 // # Unsupported files
 //
-// 2-D images, more than four axes, .hdr/.img and .mhd/.raw pairs, and complex, color and
-// 128-bit values are rejected with a descriptive error.
+// ANALYZE 7.5 (a header without NIfTI's magic, which does not define the orientation),
+// MetaImage with a file per slice or voxels stored as text, images with two axes beyond the
+// third, and complex, color and 128-bit values are rejected with a descriptive error.
 //
 // # Hostile files
 //
@@ -38,14 +53,9 @@ package volume
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
-	"os"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 // MaxVoxels is the largest number of values (voxels × channels) that is read from a file:
@@ -74,18 +84,6 @@ type Volume struct {
 // Spacing returns the distance in millimeters between neighboring voxels
 // along each index axis: the norms of the affine's first three columns.
 func (v *Volume) Spacing() [3]float64 { return spacing(v.Affine) }
-
-// CheckLabel returns an error that names the first voxel whose value is not a valid label:
-// one of the whole numbers 0, 1, 2, ….
-func (v *Volume) CheckLabel() error {
-	for i, x := range v.Data {
-		if !(x >= 0) || x != math.Trunc(x) || math.IsInf(x, 0) {
-			voxel := [3]int{i / (v.Dims[1] * v.Dims[2]) % v.Dims[0], i / v.Dims[2] % v.Dims[1], i % v.Dims[2]}
-			return fmt.Errorf("voxel %v is %v; labels must be the whole numbers 0, 1, 2, …", voxel, x)
-		}
-	}
-	return nil
-}
 
 // Format is a file format.
 type Format int
@@ -120,11 +118,16 @@ type Header struct {
 	Slope     float64       // value = Slope × stored + Inter; 1 if the file has no scaling
 	Inter     float64       // 0 if the file has no scaling
 	Affine    [4][4]float64 // voxel index to RAS+ millimeters, as in Volume
+	// Notes says what was assumed where the header has no usable value, one sentence for
+	// each assumption that affects the result.
+	Notes []string
 
-	skip        int64 // bytes between the parsed header and the voxels
-	interleaved bool  // channels vary fastest in the file (MetaImage)
-	zlib        bool  // voxels are a zlib stream (MetaImage)
-	zlibSize    int64 // length of the stream, 0 if unknown
+	dataFile    string // file of the voxels, "" for the header's own, pairData for a .img
+	fromEnd     bool   // the voxels are the last bytes of dataFile (MetaImage)
+	skip        int64  // bytes between the parsed header, or the start of dataFile, and the voxels
+	interleaved bool   // channels vary fastest in the file (MetaImage)
+	zlib        bool   // voxels are a zlib stream (MetaImage)
+	zlibSize    int64  // length of the stream, 0 if unknown
 }
 
 // Spacing returns the voxel spacing in millimeters, like [Volume.Spacing].
@@ -134,16 +137,12 @@ func (h *Header) Spacing() [3]float64 { return spacing(h.Affine) }
 func (h *Header) voxels() int { return h.Dims[0] * h.Dims[1] * h.Dims[2] * h.Channels }
 
 // Read reads the image file at path. Compression, format (NIfTI-1, NIfTI-2 or MetaImage) and
-// byte order are determined by the content, not by the name.
+// byte order are determined by the content, not by the name. Of a pair of files path may
+// name either; it reads both.
 func Read(path string) (*Volume, error) {
-	f, err := os.Open(path)
+	v, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("volume: %w", err)
-	}
-	defer f.Close()
-	v, err := Decode(f)
-	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", err, path)
+		return nil, fmt.Errorf("volume: %w (%s)", err, path)
 	}
 	return v, nil
 }
@@ -151,28 +150,36 @@ func Read(path string) (*Volume, error) {
 // ReadHeader reads only the header of the file at path; the voxels may be
 // missing or damaged.
 func ReadHeader(path string) (*Header, error) {
-	f, err := os.Open(path)
+	h, err := readHeader(path)
 	if err != nil {
-		return nil, fmt.Errorf("volume: %w", err)
-	}
-	defer f.Close()
-	h, err := DecodeHeader(f)
-	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", err, path)
+		return nil, fmt.Errorf("volume: %w (%s)", err, path)
 	}
 	return h, nil
 }
 
 // Decode reads an image as [Read] does. It reads r to its end and tolerates up to 64 KiB
-// after the voxels. In addition to the result it needs memory for the stored voxels.
+// after the voxels. In addition to the result it needs memory for the stored voxels. An
+// image whose voxels are in another file is an error.
 func Decode(r io.Reader) (*Volume, error) {
 	h, body, err := open(r)
 	if err != nil {
 		return nil, fmt.Errorf("volume: %w", err)
 	}
-	data, err := readVoxels(body, h)
+	if h.dataFile != "" {
+		return nil, fmt.Errorf("volume: %v: the voxels are in a separate file (%s), which only reading by file name finds", h.Format, h.dataFile)
+	}
+	v, err := h.decode(body)
 	if err != nil {
-		return nil, fmt.Errorf("volume: %v: %w", h.Format, err)
+		return nil, fmt.Errorf("volume: %w", err)
+	}
+	return v, nil
+}
+
+// decode reads the voxels, from the end of the header or the start of their own file.
+func (h *Header) decode(r *bufio.Reader) (*Volume, error) {
+	data, err := readVoxels(r, h)
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", h.Format, err)
 	}
 	return &Volume{Dims: h.Dims, Channels: h.Channels, Data: data, Affine: h.Affine}, nil
 }
@@ -189,14 +196,9 @@ func DecodeHeader(r io.Reader) (*Header, error) {
 // open decompresses gzip, recognizes the format and parses the header. The returned reader
 // is positioned after the header, and h.skip bytes before the voxels.
 func open(r io.Reader) (*Header, *bufio.Reader, error) {
-	const bufSize = 64 << 10
-	br := bufio.NewReaderSize(r, bufSize)
-	if magic, err := br.Peek(2); err == nil && bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		zr, err := gzip.NewReader(br)
-		if err != nil {
-			return nil, nil, fmt.Errorf("gzip: %w", err)
-		}
-		br = bufio.NewReaderSize(zr, bufSize)
+	br, err := decompress(r)
+	if err != nil {
+		return nil, nil, err
 	}
 	start, err := br.Peek(4)
 	if err == io.EOF {
@@ -204,6 +206,9 @@ func open(r io.Reader) (*Header, *bufio.Reader, error) {
 	}
 	if err != nil {
 		return nil, nil, err
+	}
+	if name := foreignFormat(br); name != "" {
+		return nil, nil, fmt.Errorf("this is a %s file; convert it to NIfTI or MetaImage", name)
 	}
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 		switch order.Uint32(start) {

@@ -33,7 +33,7 @@ func readVoxels(r *bufio.Reader, h *Header) ([]float64, error) {
 		}
 		src = z
 	}
-	raw, err := readGrowing(src, h.voxels()*h.Type.Size())
+	raw, err := readGrowing(src, int64(h.voxels())*int64(h.Type.Size()))
 	if err != nil {
 		return nil, fmt.Errorf("voxels of %v %v with %d channels: %w", h.Dims, h.Type, h.Channels, err)
 	}
@@ -45,6 +45,9 @@ func readVoxels(r *bufio.Reader, h *Header) ([]float64, error) {
 	}
 	if h.BigEndian {
 		swapBytes(raw, h.Type.Size())
+	}
+	if h.voxels() > math.MaxInt/8 {
+		return nil, errTooLarge
 	}
 	data := make([]float64, h.voxels())
 	gridOf(h).unpack(data, raw, h.Type)
@@ -58,13 +61,16 @@ func readVoxels(r *bufio.Reader, h *Header) ([]float64, error) {
 
 // readGrowing reads exactly n bytes. Its buffer starts small and doubles as data arrive, so
 // that a stream that ends early uses at most about three times its own length.
-func readGrowing(r io.Reader, n int) ([]byte, error) {
+func readGrowing(r io.Reader, n int64) ([]byte, error) {
 	buf := make([]byte, 0, min(n, 64<<10))
-	for len(buf) < n {
+	for int64(len(buf)) < n {
 		if len(buf) == cap(buf) {
-			buf = slices.Grow(buf, min(len(buf), n-len(buf)))
+			if len(buf) > math.MaxInt/2 {
+				return nil, errTooLarge
+			}
+			buf = slices.Grow(buf, int(min(int64(len(buf)), n-int64(len(buf)))))
 		}
-		got, err := io.ReadFull(r, buf[len(buf):min(cap(buf), n)])
+		got, err := io.ReadFull(r, buf[len(buf):min(int64(cap(buf)), n)])
 		buf = buf[:len(buf)+got]
 		if err != nil {
 			return nil, fmt.Errorf("data ends after %d of %d bytes: %w", len(buf), n, noEOF(err))
@@ -72,6 +78,9 @@ func readGrowing(r io.Reader, n int) ([]byte, error) {
 	}
 	return buf, nil
 }
+
+// errTooLarge is only possible where an int has 32 bits.
+var errTooLarge = errors.New("too large for the memory that this machine can address")
 
 var errOverflow = errors.New("scaled value overflows float64")
 

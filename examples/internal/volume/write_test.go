@@ -236,7 +236,7 @@ func TestWriteErrors(t *testing.T) {
 		{"long data", func(v *Volume, o *WriteOptions) { v.Data = append(v.Data, 1) }, "25"},
 		{"no channels", func(v *Volume, o *WriteOptions) { v.Channels = 0 }, "channels"},
 		{"negative axes", func(v *Volume, o *WriteOptions) { v.Dims = [3]int{-2, -3, 4} }, "dimensions"},
-		{"overflowing axes", func(v *Volume, o *WriteOptions) { v.Dims = [3]int{1 << 32, 1 << 32, 24} }, "dimensions"},
+		{"overflowing axes", func(v *Volume, o *WriteOptions) { v.Dims = [3]int{math.MaxInt/2 + 1, 4, 24} }, "dimensions"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -8,10 +8,16 @@ import (
 )
 
 // element is a stored element type: its size in bytes, and a function that decodes
-// elements into a slice of the Go type that represents them.
+// elements into a slice of the Go type that represents them, or nil if there is none.
 type element struct {
 	size   int
 	decode func(raw []byte, order binary.ByteOrder) any
+}
+
+// integer reports whether the elements are represented as int64.
+func (e element) integer() bool {
+	_, ok := e.decode(nil, binary.LittleEndian).([]int64)
+	return ok
 }
 
 // The element types.

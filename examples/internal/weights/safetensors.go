@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/nlpodyssey/safetensors"
 	"gorgonia.org/tensor"
@@ -36,10 +37,10 @@ const (
 
 // checkStart checks that a file is a safetensors file, given its size and its first bytes,
 // which are padded with zeros if the file is shorter.
-func checkStart(start [headerAt + 1]byte, size int64) error {
-	length := binary.LittleEndian.Uint64(start[:])
-	if start[headerAt] != '{' || length > maxHeader {
-		return errors.New("is neither a safetensors file nor one written by torch.save (PyTorch 1.6 or later)")
+func checkStart(begin start, size int64) error {
+	length := binary.LittleEndian.Uint64(begin[:])
+	if begin[headerAt] != '{' || length > maxHeader {
+		return errors.New("is neither a safetensors file nor one written by PyTorch")
 	}
 	if headerAt+int64(length) > size {
 		return fmt.Errorf("the file ends early: it has %d bytes, but the header alone needs %d", size, headerAt+length)
@@ -47,7 +48,8 @@ func checkStart(start [headerAt + 1]byte, size int64) error {
 	return nil
 }
 
-func decode(raw []byte) (map[string]*tensor.Dense, map[string]string, error) {
+// describeSafetensors returns the tensors and the metadata of a file.
+func describeSafetensors(raw []byte) ([]item, map[string]string, error) {
 	_, header, err := safetensors.ReadMetadata(raw)
 	if err != nil {
 		if endsEarly(raw) {
@@ -59,13 +61,15 @@ func decode(raw []byte) (map[string]*tensor.Dense, map[string]string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	tensors := make(map[string]*tensor.Dense, file.Len())
+	items := make([]item, 0, file.Len())
 	for _, named := range file.Tensors() {
-		if tensors[named.Name], err = dense(named.TensorView); err != nil {
-			return nil, nil, fmt.Errorf("tensor %q: %w", named.Name, err)
+		t, err := contiguousTensor(named.TensorView)
+		if err != nil {
+			return nil, nil, fmt.Errorf("tensor %s: %w", quote(named.Name), err)
 		}
+		items = append(items, item{name: named.Name, tensor: t, of: named.TensorView.DType().String()})
 	}
-	return tensors, header.Metadata(), nil
+	return items, header.Metadata(), nil
 }
 
 // endsEarly reports whether the header describes more data than follow it. The safetensors
@@ -97,20 +101,27 @@ var safetensorsElements = map[safetensors.DType]element{
 	safetensors.U8: uint8s, safetensors.BOOL: bools,
 }
 
-// dense returns a copy of a stored tensor, whose length the reader has checked.
-func dense(v safetensors.TensorView) (*tensor.Dense, error) {
-	shape := make([]int, len(v.Shape()))
-	for i, d := range v.Shape() {
-		if d == 0 || d > math.MaxInt32 {
-			return nil, fmt.Errorf("shape %v: axis %d is %d, want 1 to %d", v.Shape(), i, d, math.MaxInt32)
-		}
-		shape[i] = int(d)
-	}
+// contiguousTensor returns a stored tensor, whose length the reader has checked, or nil if
+// its element type is not supported.
+func contiguousTensor(v safetensors.TensorView) (*stridedTensor, error) {
 	e, ok := safetensorsElements[v.DType()]
 	if !ok {
-		return nil, fmt.Errorf("element type %s is not supported", v.DType())
+		return nil, nil
 	}
-	return e.tensor(v.Data(), binary.LittleEndian, shape), nil
+	t := &stridedTensor{shape: make([]int, len(v.Shape())), strides: make([]int, len(v.Shape()))}
+	n := 1
+	for axis, d := range slices.Backward(v.Shape()) {
+		if d > math.MaxInt32 {
+			return nil, fmt.Errorf("shape %v: axis %d is %d, want at most %d", v.Shape(), axis, d, math.MaxInt32)
+		}
+		t.shape[axis], t.strides[axis] = int(d), n
+		n *= int(d)
+	}
+	t.storage = &storage{
+		class: global(v.DType()), element: e, count: len(v.Data()) / e.size, order: binary.LittleEndian,
+		read: func() ([]byte, error) { return v.Data(), nil },
+	}
+	return t, nil
 }
 
 // hostView presents a tensor to the writer, which requests the bytes of one tensor after

@@ -2,63 +2,45 @@ package weights
 
 import (
 	"archive/zip"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"path"
-	"slices"
 	"strings"
-
-	"gorgonia.org/tensor"
 )
 
-// maxSharing limits the total number of elements in the distinct views of a storage, as a
-// multiple of its number of elements. Tied parameters are a single view. A file with more
-// would need far more memory than it has bytes.
-const maxSharing = 4
-
-// decodeTorch reads the state_dict from an archive written by torch.save.
-func decodeTorch(r io.ReaderAt, size int64) (map[string]*tensor.Dense, error) {
+// decodeTorch returns the value in an archive written by torch.save or torch.jit.save, and
+// the size of its description.
+func decodeTorch(r io.ReaderAt, size int64) (value any, described int64, err error) {
 	a, err := openArchive(r, size)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	pickle, err := a.read("data.pkl")
 	if err != nil {
-		return nil, err
-	}
-	value, err := unpickle(pickle)
-	if err != nil {
-		return nil, err
-	}
-	views, err := findStateDict(value)
-	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	order, err := a.byteOrder()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-
-	// Load one storage at a time, so that only its bytes are in memory.
-	users := map[string][]string{}
-	for name, v := range views {
-		users[v.storage.key] = append(users[v.storage.key], name)
+	u := newUnpickler(bytes.NewReader(pickle), int64(len(pickle)))
+	if value, err = u.next(); err == nil {
+		err = u.end()
 	}
-	tensors := make(map[string]*tensor.Dense, len(views))
-	for _, key := range slices.Sorted(maps.Keys(users)) {
-		names := users[key]
-		slices.Sort(names)
-		if err := a.tensors(key, names, views, order, tensors); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, 0, err
 	}
-	return tensors, nil
+	for key, s := range u.storages {
+		s.order = order
+		s.read = func() ([]byte, error) { return a.read("data/" + key) }
+	}
+	return value, u.size, nil
 }
 
-// archive is the zip file written by torch.save. It has the entries <name>/data.pkl,
+// archive is the zip file written by torch.save since PyTorch 1.6. It has the entries <name>/data.pkl,
 // <name>/data/<key>, <name>/version and, in later versions, <name>/byteorder.
 type archive struct {
 	entries map[string]*zip.File // by name without the leading folder
@@ -78,7 +60,7 @@ func openArchive(r io.ReaderAt, size int64) (*archive, error) {
 		}
 	}
 	if prefix == "" {
-		return nil, errors.New("is a zip file without data.pkl, so it was not written by torch.save")
+		return nil, errors.New("is a zip file without data.pkl, so it was not written by PyTorch")
 	}
 	a := &archive{entries: map[string]*zip.File{}, left: size}
 	for _, f := range z.File {
@@ -90,9 +72,6 @@ func openArchive(r io.ReaderAt, size int64) (*archive, error) {
 			return nil, fmt.Errorf("PyTorch archive: duplicate entry %s", quote(f.Name))
 		}
 		a.entries[name] = f
-	}
-	if a.entries["constants.pkl"] != nil {
-		return nil, errors.New("is a TorchScript archive, which contains a program; save model.state_dict() instead")
 	}
 	return a, nil
 }
@@ -150,34 +129,4 @@ func (a *archive) byteOrder() (binary.ByteOrder, error) {
 		return binary.BigEndian, nil
 	}
 	return nil, fmt.Errorf("PyTorch archive: the byte order is %s, want little or big", quote(string(raw)))
-}
-
-// tensors reads a storage and adds the tensors that view it to out.
-func (a *archive) tensors(key string, names []string, views map[string]*stridedTensor, order binary.ByteOrder, out map[string]*tensor.Dense) error {
-	raw, err := a.read("data/" + key)
-	if err != nil {
-		return err
-	}
-	made := map[string]*tensor.Dense{}
-	total := 0
-	for _, name := range names {
-		v := views[name]
-		fail := func(err error) error { return fmt.Errorf("tensor %s: %w", quote(name), err) }
-		if want := v.storage.count * v.storage.element.size; len(raw) != want {
-			return fail(fmt.Errorf("its storage has %d bytes, want %d", len(raw), want))
-		}
-		n, err := v.elements()
-		if err != nil {
-			return fail(err)
-		}
-		same := fmt.Sprint(v.storage.class, v.offset, v.shape, v.strides)
-		if made[same] == nil {
-			if total += n; total > maxSharing*v.storage.count {
-				return fail(fmt.Errorf("the views of its storage of %d elements have more than %d times as many", v.storage.count, maxSharing))
-			}
-			made[same] = v.storage.element.tensor(v.gather(raw, n), order, v.shape)
-		}
-		out[name] = made[same]
-	}
-	return nil
 }

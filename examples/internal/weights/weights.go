@@ -2,20 +2,28 @@
 // and optimizer state.
 //
 // It writes the safetensors format (https://github.com/huggingface/safetensors) and reads
-// safetensors files and files written by PyTorch's torch.save (.pth, .pt).
+// safetensors files and files written by PyTorch (.pth, .pt, .ckpt, .ts, .pkl). [Load]
+// returns all tensors of a file; [Open] and [File.Fit] find those of a network in it.
 //
 // # PyTorch files
 //
-// torch.save writes a zip archive with a pickle that describes the tensors, and with the
-// bytes of each storage in a separate entry. A pickle is a program, and a hostile one can
-// execute arbitrary code when Python loads it. This package executes nothing: its reader
-// supports only the few opcodes and names that a state_dict needs, which do no more than
-// describe tensors, and rejects every other name with an error that contains it. Every
-// length is compared with the number of bytes present before it is used.
+// The file can be an archive of torch.save or torch.jit.save, a file of torch.save before
+// PyTorch 1.6, or a pickle of tensors or NumPy arrays, each of the pickle protocols 2 to 5.
 //
-// The state_dict can be the whole content of the file or be in a dictionary under a common
-// key such as state_dict or model (see stateDictKeys). The prefixes module. and
-// _orig_mod., which DataParallel and torch.compile add to every name, are removed.
+// A pickle is a program, and a hostile one can execute arbitrary code when Python loads it.
+// This package executes nothing. It interprets the few calls that describe tensors, arrays
+// and dictionaries. The result of any other call, such as an argparse.Namespace or the
+// class of a whole module, is an inert record of what was passed to it; in it, tensors and
+// the parameters of modules are found like those in a dictionary. Every length is compared
+// with the number of bytes present before it is used, and memory and time are bounded by
+// the length of the file.
+//
+// # Names
+//
+// A tensor of a PyTorch file is named by the path to it: the keys of dictionaries and the
+// attributes of objects, joined by dots, such as state_dict.module.conv.weight. So the keys
+// under which programs store a state_dict next to other values, and the wrappers that
+// change its names, are nothing but a prefix of a network's names.
 //
 // # Element types
 //
@@ -47,52 +55,116 @@ func Save(path string, tensors map[string]*tensor.Dense, metadata map[string]str
 	return nil
 }
 
-// Load reads the tensors and the metadata of a safetensors file, or the state_dict of a
-// file written by torch.save, which has no metadata. The format is determined by the
-// content, not by the name. Scalars are returned as scalars. Tensors that are the same
-// view in a PyTorch file are returned as the same tensor, so a caller must clone one
-// before modifying it. A damaged file is an error.
+// Load reads all tensors of a file that [Open] accepts, and its metadata. Scalars are
+// returned as scalars. Tensors that are the same view in a PyTorch file are returned as the
+// same tensor, so a caller must clone one before modifying it. A damaged file is an error.
 func Load(path string) (map[string]*tensor.Dense, map[string]string, error) {
-	tensors, metadata, err := load(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("weights: %s: %w", path, err)
-	}
-	return tensors, metadata, nil
-}
-
-func load(path string) (map[string]*tensor.Dense, map[string]string, error) {
-	f, err := os.Open(path)
+	f, err := Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
+	tensors, err := read(f.items)
+	if err != nil {
+		return nil, nil, fmt.Errorf("weights: %s: %w", path, err)
+	}
+	return tensors, f.metadata, nil
+}
+
+// File is an open file of tensors.
+type File struct {
+	path     string
+	file     *os.File
+	items    []item
+	metadata map[string]string
+}
+
+// Open opens a safetensors file or a file written by PyTorch. The format is determined by
+// the content, not by the name. The tensors of a PyTorch file are read when they are
+// needed, so the caller must close the file afterwards.
+func Open(path string) (*File, error) {
+	f, size, start, err := openFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("weights: %s: %w", path, err)
+	}
+	file := &File{path: path, file: f}
+	if file.items, file.metadata, err = describe(f, size, start); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("weights: %s: %w", path, err)
+	}
+	return file, nil
+}
+
+// Path returns the path given to [Open].
+func (f *File) Path() string { return f.path }
+
+// Metadata returns the metadata of a safetensors file, nil for a PyTorch file.
+func (f *File) Metadata() map[string]string { return f.metadata }
+
+// Close closes the file.
+func (f *File) Close() error { return f.file.Close() }
+
+// start is the beginning of a file, padded with zeros if the file is shorter.
+type start [headerAt + 1]byte
+
+func openFile(path string) (f *os.File, size int64, begin start, err error) {
+	if f, err = os.Open(path); err != nil {
+		return nil, 0, begin, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
 	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, begin, err
+	}
+	if info.IsDir() {
+		return nil, 0, begin, errors.New("is a folder, want a file")
+	}
+	if _, err := f.ReadAt(begin[:], 0); err != nil && err != io.EOF {
+		return nil, 0, begin, err
+	}
+	return f, info.Size(), begin, nil
+}
+
+// describe returns the tensors of a file, at least one for PyTorch's, and the metadata of a
+// safetensors file.
+func describe(f io.ReaderAt, size int64, begin start) (items []item, metadata map[string]string, err error) {
+	var value any
+	described := size
+	switch {
+	case string(begin[:4]) == "PK\x03\x04":
+		value, described, err = decodeTorch(f, size)
+	// In a safetensors file the fourth byte belongs to the length of the header, and is 0
+	// for headers below 16 MiB.
+	case begin[0] == opProto && begin[1] >= minPickleProtocol && begin[1] <= maxPickleProtocol && begin[3] != 0:
+		value, err = decodePickles(f, size, false)
+	default:
+		raw, err := readSafetensors(f, size, begin)
+		if err != nil {
+			return nil, nil, err
+		}
+		return describeSafetensors(raw)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	if info.IsDir() {
-		return nil, nil, errors.New("is a folder, want a file")
+	if items, err = collect(value, described); err == nil && len(items) == 0 {
+		err = fmt.Errorf("it contains %s without any tensor", typeName(value))
 	}
-	var start [headerAt + 1]byte
-	if _, err := f.ReadAt(start[:], 0); err != nil && err != io.EOF {
-		return nil, nil, err
-	}
-	switch {
-	case string(start[:4]) == "PK\x03\x04":
-		tensors, err := decodeTorch(f, info.Size())
-		return tensors, nil, err
-	case start[0] == opProto && start[1] == pickleProtocol && start[3] != 0:
-		// In a safetensors file start[3] belongs to the length of the header and is 0 for
-		// headers below 16 MiB.
-		return nil, nil, errors.New("is a bare pickle, as written by PyTorch before version 1.6; load it in PyTorch and save it again, without _use_new_zipfile_serialization=False")
-	}
+	return items, nil, err
+}
+
+func readSafetensors(f io.ReaderAt, size int64, begin start) ([]byte, error) {
 	// Check before reading the whole file, which may be of any kind.
-	if err := checkStart(start, info.Size()); err != nil {
-		return nil, nil, err
+	if err := checkStart(begin, size); err != nil {
+		return nil, err
 	}
-	raw := make([]byte, info.Size())
-	if _, err := io.ReadFull(f, raw); err != nil {
-		return nil, nil, err
+	raw := make([]byte, size)
+	if _, err := f.ReadAt(raw, 0); err != nil {
+		return nil, err
 	}
-	return decode(raw)
+	return raw, nil
 }

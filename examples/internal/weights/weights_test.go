@@ -93,7 +93,7 @@ func TestLoadRejectsDamage(t *testing.T) {
 	require.NoError(t, Save(path, sample(), nil))
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
-	const neither = "is neither a safetensors file nor one written by torch.save (PyTorch 1.6 or later)"
+	const neither = "is neither a safetensors file nor one written by PyTorch"
 	for name, c := range map[string]struct {
 		damaged []byte
 		want    string
@@ -108,8 +108,8 @@ func TestLoadRejectsDamage(t *testing.T) {
 		"truncated":        {raw[:len(raw)-1], fmt.Sprintf("the file ends early, after %d bytes", len(raw)-1)},
 		"longer":           {append(bytes.Clone(raw), 0), "incomplete buffer"},
 		"dtype":            {bytes.Replace(raw, []byte(`"F64"`), []byte(`"BF1"`), 1), `invalid DType string value "BF1"`},
-		"bytes":            {bytes.Replace(raw, []byte(`"I64","shape":[3]`), []byte(`"U64","shape":[3]`), 1), "element type U64"},
-		"no voxels":        {[]byte("\x3b\x00\x00\x00\x00\x00\x00\x00" + `{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}     `), "axis 0 is 0"},
+		"bytes":            {bytes.Replace(raw, []byte(`"I64","shape":[3]`), []byte(`"U64","shape":[3]`), 1), `element type "U64" is not supported`},
+		"no voxels":        {[]byte("\x3b\x00\x00\x00\x00\x00\x00\x00" + `{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}     `), "shape [0] has no elements"},
 	} {
 		require.NotEqual(t, raw, c.damaged)
 		require.NoError(t, os.WriteFile(path, c.damaged, 0o644))
@@ -119,6 +119,16 @@ func TestLoadRejectsDamage(t *testing.T) {
 	}
 	_, _, err = Load(filepath.Join(dir, "absent"))
 	assert.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// decode reads a safetensors file.
+func decode(raw []byte) (map[string]*tensor.Dense, map[string]string, error) {
+	items, metadata, err := describeSafetensors(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	tensors, err := read(items)
+	return tensors, metadata, err
 }
 
 // FuzzDecode checks that any bytes are either rejected or give tensors that can be written

@@ -42,17 +42,25 @@ type Batch struct {
 	sets []set
 }
 
-type set struct{ logits, labels, grad *tensor.Dense }
+type set struct {
+	logits, labels, grad *tensor.Dense
+	options              []afl.EvalOption
+}
 
-// NewBatch copies a batch to the device as many times as [SetsFor] says.
-func (g *GPU) NewBatch(logits, labels *tensor.Dense) (_ *Batch, err error) {
+// NewBatch copies a batch to the device as many times as [SetsFor] says. The voxel weight
+// is nil where every voxel weighs 1.
+func (g *GPU) NewBatch(logits, labels, voxelWeight *tensor.Dense) (_ *Batch, err error) {
 	b := &Batch{memory: memory{g: g}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Release())
 		}
 	}()
-	for range SetsFor(int64(logits.MemSize()+labels.MemSize()), g.L2) {
+	bytes := logits.MemSize() + labels.MemSize()
+	if voxelWeight != nil {
+		bytes += voxelWeight.MemSize()
+	}
+	for range SetsFor(int64(bytes), g.L2) {
 		var s set
 		if s.logits, err = b.own(g.Upload(logits)); err != nil {
 			return nil, err
@@ -62,6 +70,13 @@ func (g *GPU) NewBatch(logits, labels *tensor.Dense) (_ *Batch, err error) {
 		}
 		if s.grad, err = b.own(g.NewTensor(logits.Dtype(), logits.Shape()...)); err != nil {
 			return nil, err
+		}
+		if voxelWeight != nil {
+			w, err := b.own(g.Upload(voxelWeight))
+			if err != nil {
+				return nil, err
+			}
+			s.options = append(s.options, afl.WithVoxelWeight(w))
 		}
 		b.sets = append(b.sets, s)
 	}
@@ -79,7 +94,7 @@ func (b *Batch) Enqueue(l afl.Loss, i int, gradient bool) error {
 	if !gradient {
 		grad = nil
 	}
-	value, err := l.Eval(s.logits, s.labels, grad)
+	value, err := l.Eval(s.logits, s.labels, grad, s.options...)
 	if err != nil {
 		return err
 	}
@@ -101,7 +116,7 @@ func (b *Batch) Run(l afl.Loss, n int, gradient bool) error {
 func (b *Batch) Evaluate(l afl.Loss, gradient bool) (float64, *tensor.Dense, error) {
 	s := b.sets[0]
 	if !gradient {
-		value, err := afl.Value(l, s.logits, s.labels)
+		value, err := afl.Value(l, s.logits, s.labels, s.options...)
 		return value, nil, err
 	}
 	nan, err := notANumber(s.grad.Dtype())
@@ -111,7 +126,7 @@ func (b *Batch) Evaluate(l afl.Loss, gradient bool) (float64, *tensor.Dense, err
 	if err := b.g.Memset(s.grad, nan); err != nil {
 		return 0, nil, err
 	}
-	value, err := afl.GradInto(l, s.logits, s.labels, s.grad)
+	value, err := afl.GradInto(l, s.logits, s.labels, s.grad, s.options...)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -74,7 +74,7 @@ func TestBatch(t *testing.T) {
 	g := emulated(t)
 	host := workload.NewBatch(workload.Quick)
 	before := g.Memory()
-	b, err := g.NewBatch(host.Logits, host.Labels)
+	b, err := g.NewBatch(host.Logits, host.Labels, host.VoxelWeight)
 	require.NoError(t, err)
 	assert.Greater(t, b.Sets(), 2)
 	for _, name := range []string{"afl", "dice-ce"} {
@@ -99,6 +99,17 @@ func TestBatch(t *testing.T) {
 			assert.InDeltaSlice(t, grad.Data(), got.Data(), 1e-9)
 		}
 	}
+	require.NoError(t, b.Release())
+
+	call := workload.Call{Target: workload.Soft, VoxelWeight: true}
+	host = call.NewBatch(workload.Quick)
+	b, err = g.NewBatch(host.Logits, host.Labels, host.VoxelWeight)
+	require.NoError(t, err)
+	want, err := afl.Value(afl.NewDiceCE(), host.Logits, host.Labels, afl.WithVoxelWeight(host.VoxelWeight))
+	require.NoError(t, err)
+	value, _, err := b.Evaluate(afl.NewDiceCE(), false)
+	require.NoError(t, err)
+	assert.InEpsilon(t, want, value, 1e-6)
 	require.NoError(t, b.Release())
 	assert.Equal(t, before.InUse, g.Memory().InUse)
 }

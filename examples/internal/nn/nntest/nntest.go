@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T, dtype nn.DType) nn.Backend) {
 			t.Run("Pools", s.pools)
 			t.Run("Resizes", s.resizes)
 			t.Run("Activations", s.activations)
+			t.Run("ScaledActivations", s.scaledActivations)
 			t.Run("GroupNorm", s.groupNorm)
 			t.Run("RepeatChannels", s.repeatChannels)
 			if dtype == nn.Float64 {

@@ -50,6 +50,48 @@ func (s suite) activations(t *testing.T) {
 	s.EndStep()
 }
 
+// scaledActivations checks the activations with a number of their own against their
+// definitions.
+func (s suite) scaledActivations(t *testing.T) {
+	x := []float64{-90, -3, -1e-3, 0, 1e-3, 0.5, 90}
+	ones := make([]float64, len(x))
+	for i := range ones {
+		ones[i] = 1
+	}
+	for _, a := range []float64{0.3, 1, 2, 0, -1.5} {
+		b := nn.NewBuilder(s.Backend, 1)
+		for name, c := range map[string]struct {
+			layer                   nn.Layer
+			value, derivativeBelow0 func(v float64) float64
+		}{
+			"ELU":       {b.ELU(a), func(v float64) float64 { return a * math.Expm1(v) }, func(v float64) float64 { return a * math.Exp(v) }},
+			"LeakyReLU": {b.LeakyReLU(a), func(v float64) float64 { return a * v }, func(float64) float64 { return a }},
+		} {
+			require.NoError(t, b.Err())
+			assert.Empty(t, b.Parameters(), "the number is not trained")
+			tape := nn.NewTape(s.Backend, nn.Training, 1)
+			in := tape.InputWithGrad(s.array(t, x, 1, 1, 1, 1, len(x)))
+			y, err := c.layer.Forward(tape, in)
+			require.NoError(t, err)
+			values := s.values(t, y.Array())
+			require.NoError(t, tape.Backward(y, s.array(t, ones, 1, 1, 1, 1, len(x))))
+			grad, err := tape.Grad(in)
+			require.NoError(t, err)
+			slopes := s.values(t, grad)
+			tolY, _ := s.tolerance()
+			for i, v := range x {
+				value, slope := v, 1.0
+				if v <= 0 {
+					value, slope = c.value(v), c.derivativeBelow0(v)
+				}
+				assert.InDelta(t, value, values[i], 2*tolY*math.Abs(value), "%s %v(%v)", name, a, v)
+				assert.InDelta(t, slope, slopes[i], 2*tolY*math.Max(1, math.Abs(a)), "%s %v'(%v)", name, a, v)
+			}
+			s.EndStep()
+		}
+	}
+}
+
 // groupNorm compares the norm with its definition, including a channel whose values are far
 // from zero.
 func (s suite) groupNorm(t *testing.T) {

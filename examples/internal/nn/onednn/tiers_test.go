@@ -64,7 +64,7 @@ func TestFewerThreadsThanRequested(t *testing.T) {
 	}
 	for _, setting := range []string{"OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=true", "OMP_NUM_THREADS=64"} {
 		t.Run(setting, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			c := exec.CommandContext(ctx, os.Args[0], "-test.run", "^TestFewerThreadsThanRequested$")
 			c.Env = append(os.Environ(), "AFL_TEST_CONVOLVE=1", setting)

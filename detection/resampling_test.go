@@ -1,0 +1,126 @@
+package detection
+
+import (
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestBootstrap(t *testing.T) {
+	s := randomSet(rand.New(rand.NewPCG(9, 9)))
+	a, err := s.Bootstrap((*Set).AveragePrecision, 500, 0.95, 1)
+	require.NoError(t, err)
+	again, err := s.Bootstrap((*Set).AveragePrecision, 500, 0.95, 1)
+	require.NoError(t, err)
+	assert.Equal(t, a, again, "equal seeds")
+	other, err := s.Bootstrap((*Set).AveragePrecision, 500, 0.95, 2)
+	require.NoError(t, err)
+	assert.NotEqual(t, a, other)
+	ap, err := s.AveragePrecision()
+	require.NoError(t, err)
+	assert.True(t, a.Lower < ap && ap < a.Upper)
+	wide, err := s.Bootstrap((*Set).AveragePrecision, 500, 0.99, 1)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, wide.Lower, a.Lower)
+	assert.GreaterOrEqual(t, wide.Upper, a.Upper)
+
+	// Of two cases, a resample has one kind only in half of all draws.
+	two, err := NewSet([]Case{{Entries: []Entry{{Lesion: true, Confidence: 1}}, Confidence: 1}, {}}, nil, nil)
+	require.NoError(t, err)
+	i, err := two.Bootstrap(func(s *Set) (float64, error) { return s.AUROC(), nil }, 1000, 0.9, 3)
+	require.NoError(t, err)
+	assert.InDelta(t, 500, i.Undefined, 80)
+	assert.Equal(t, []float64{1, 1}, []float64{i.Lower, i.Upper})
+
+	for _, call := range []func() (Interval, error){
+		func() (Interval, error) { return s.Bootstrap((*Set).Score, 0, 0.95, 1) },
+		func() (Interval, error) { return s.Bootstrap((*Set).Score, 10, 1, 1) },
+		func() (Interval, error) { return s.Bootstrap((*Set).Score, 10, math.NaN(), 1) },
+		func() (Interval, error) {
+			return s.Bootstrap(func(*Set) (float64, error) { return math.NaN(), nil }, 10, 0.9, 1)
+		},
+	} {
+		_, err := call()
+		assert.Error(t, err)
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	x := []float64{1, 2, 4, 8}
+	for q, want := range map[float64]float64{0: 1, 1: 8, 0.5: 3, 1.0 / 3: 2, 0.1: 1.3} {
+		assert.InDelta(t, want, quantile(x, q), 1e-12)
+	}
+}
+
+// TestPermutationTest enumerates all ways to divide the scores.
+func TestPermutationTest(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 7))
+	larger := func(alternative, baseline []float64) (sum float64) {
+		for _, a := range alternative {
+			for _, b := range baseline {
+				switch {
+				case a > b:
+					sum++
+				case a == b:
+					sum += 0.5
+				}
+			}
+		}
+		return sum
+	}
+	for range 60 {
+		n, m := 1+rng.IntN(5), 1+rng.IntN(5)
+		all := make([]float64, n+m)
+		for i := range all {
+			all[i] = float64(rng.IntN(6)) / 4
+		}
+		observed := larger(all[:n], all[n:])
+		reached, ways := 0, 0
+		for chosen := range uint(1) << (n + m) {
+			if bits.OnesCount(chosen) != n {
+				continue
+			}
+			var a, b []float64
+			for i, v := range all {
+				if chosen>>i&1 == 1 {
+					a = append(a, v)
+				} else {
+					b = append(b, v)
+				}
+			}
+			ways++
+			if larger(a, b) >= observed {
+				reached++
+			}
+		}
+		p, err := PermutationTest(all[n:], all[:n], 0)
+		require.NoError(t, err)
+		assert.InDelta(t, float64(reached)/float64(ways), p, 1e-12)
+	}
+
+	// Random permutations agree with all of them.
+	a, b := make([]float64, 60), make([]float64, 41)
+	for i := range a {
+		a[i] = rng.NormFloat64() + 0.25
+	}
+	for i := range b {
+		b[i] = rng.NormFloat64()
+	}
+	drawn, err := PermutationTest(b, a, 1)
+	require.NoError(t, err)
+	again, err := PermutationTest(b, a, 1)
+	require.NoError(t, err)
+	assert.Equal(t, drawn, again)
+	ranks := doubledRanks(append(append([]float64{}, a...), b...))
+	exact := exactShare(ranks, len(a), sum(ranks[:len(a)]))
+	assert.InDelta(t, exact, drawn, 5*math.Sqrt(exact*(1-exact)/permutations))
+
+	for _, bad := range [][2][]float64{{nil, a}, {a, nil}, {{math.NaN()}, a}, {a, {math.Inf(1)}}} {
+		_, err := PermutationTest(bad[0], bad[1], 0)
+		assert.Error(t, err)
+	}
+}

@@ -1,0 +1,241 @@
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/x/afl/examples/internal/fingerprint"
+	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/train"
+)
+
+// joined is a run that is part of a joint report.
+type joined struct {
+	dir, title string
+	record     *record
+	options    *options
+	results    []report.Result
+}
+
+// joinRuns writes one report of the runs in the folders given as arguments to -model_dir,
+// which is locked.
+func (o *options) joinRuns(p Program, flags *flag.FlagSet, progress *report.Progress) error {
+	if err := o.checkJoin(flags); err != nil {
+		return err
+	}
+	var runs []*joined
+	for _, dir := range flags.Args() {
+		run, err := readRun(p, dir)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, run)
+	}
+	if err := checkComparable(runs); err != nil {
+		return err
+	}
+	nameRuns(runs)
+	result := joinedReport(p, runs)
+	for name, write := range map[string]func(path string) error{
+		"epochs.csv": func(path string) error { return report.WriteEpochsCSV(path, result.Results) },
+		"cases.csv":  func(path string) error { return report.WriteCasesCSV(path, result.Results) },
+		"results.md": result.WriteMarkdown,
+	} {
+		if err := write(filepath.Join(o.modelDir, name)); err != nil {
+			return err
+		}
+	}
+	for _, network := range networksOf(result) {
+		dir := filepath.Join(o.modelDir, network)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := result.WriteCurves(dir, network); err != nil {
+			return err
+		}
+	}
+	progress.Println(result.Markdown())
+	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv; loss.png and dice.png of each network.", o.modelDir))
+	return nil
+}
+
+// checkJoin checks the command line of -join.
+func (o *options) checkJoin(flags *flag.FlagSet) (err error) {
+	given := false
+	flags.Visit(func(g *flag.Flag) {
+		switch {
+		case g.Name == "model_dir":
+			given = true
+		case g.Name != "join" && err == nil:
+			err = usageErrorf("-%s has no effect with -join", g.Name)
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case !given:
+		return usageErrorf("-join: -model_dir is missing; it names the folder of the report and stands before those of the runs")
+	case flags.NArg() < 2:
+		return usageErrorf("-join: want the folders of at least two runs after the flags, got %d", flags.NArg())
+	}
+	if rec, err := readRecord(o.modelDir); rec != nil || err != nil {
+		return usageErrorf("-model_dir: %s contains a run; write the report to another folder", o.modelDir)
+	}
+	return o.noCheckpoints()
+}
+
+// readRun reads the record and the results of the run in dir.
+func readRun(p Program, dir string) (*joined, error) {
+	rec, err := readRecord(dir)
+	if err != nil {
+		return nil, fmt.Errorf("-join: %w", err)
+	}
+	if rec == nil {
+		return nil, usageErrorf("-join: %s contains no run (no %s)", dir, recordName)
+	}
+	if rec.Program != p.Name {
+		return nil, usageErrorf("-join: the run in %s was started by %s", dir, rec.Program)
+	}
+	flags, o := newFlags(p)
+	if err := rec.restoreFlags(flags, dir); err != nil {
+		return nil, fmt.Errorf("-join: %w", err)
+	}
+	var keys []train.Key
+	for _, network := range o.model {
+		for _, loss := range o.loss {
+			keys = append(keys, train.Key{Network: network, Loss: loss})
+		}
+	}
+	plan := train.Plan{Scheme: rec.Scheme, Epochs: o.epochs, Steps: len(rec.Data.Train)}
+	if o.steps > 0 {
+		plan.Steps = min(plan.Steps, o.steps)
+	}
+	for _, c := range rec.Data.Train {
+		plan.Train = append(plan.Train, c.ID)
+	}
+	results, err := train.Read(dir, rec.ID, plan, keys)
+	if err != nil {
+		return nil, fmt.Errorf("-join: %w", err)
+	}
+	return &joined{dir: dir, record: rec, options: o, results: results}, nil
+}
+
+// checkComparable returns an error if the figures of the runs cannot stand in one table: if they
+// are of different validation cases, or if two runs are the same and have the same training.
+func checkComparable(runs []*joined) error {
+	type training struct {
+		run string
+		key train.Key
+	}
+	seen := map[training]string{}
+	for _, r := range runs {
+		then, now := fingerprint.Data{Valid: runs[0].record.Data.Valid}, fingerprint.Data{Valid: r.record.Data.Valid}
+		if err := fingerprint.Compare(&then, &now); err != nil {
+			return fmt.Errorf("-join: %s and %s have different validation cases, so that their figures cannot be compared: %w", runs[0].dir, r.dir, err)
+		}
+		for _, l := range r.results {
+			t := training{l.Run, train.Key{Network: l.Network, Loss: l.Loss}}
+			if other, ok := seen[t]; ok {
+				return usageErrorf("-join: %s and %s contain the same training: %s of the run %s", other, r.dir, t.key, t.run)
+			}
+			seen[t] = r.dir
+		}
+	}
+	return nil
+}
+
+// nameRuns gives each run the name of its folder, or no name if all runs are parts of one:
+// equal but for their epochs, losses and networks.
+func nameRuns(runs []*joined) {
+	same := true
+	bases := map[string]int{}
+	for _, r := range runs {
+		same = same && r.record.ID == runs[0].record.ID
+		bases[filepath.Base(filepath.Clean(r.dir))]++
+	}
+	if same {
+		return
+	}
+	for _, r := range runs {
+		if r.title = filepath.Base(filepath.Clean(r.dir)); bases[r.title] > 1 {
+			r.title = filepath.Clean(r.dir)
+		}
+		for i := range r.results {
+			r.results[i].RunTitle = r.title
+		}
+	}
+}
+
+// joinedReport returns the report of the runs.
+func joinedReport(p Program, runs []*joined) *report.Run {
+	result := &report.Run{Title: fmt.Sprintf("%s: %d runs", p.Name, len(runs)), Select: runs[0].options.selection.String()}
+	phantom := false
+	for _, r := range runs {
+		phantom = phantom || r.options.from() == ""
+		if r.options.selection.String() != result.Select {
+			result.Select = report.SelectVaries
+		}
+	}
+	if phantom {
+		result.Title += " (synthetic phantom)"
+		result.Facts = append(result.Facts, "Data: SYNTHETIC phantom, generated by this program; it contains no patient data, and its figures say nothing about patients.")
+	}
+	result.Facts = append(result.Facts, fmt.Sprintf("Validation cases: %d, the same files in all runs.", len(runs[0].record.Data.Valid)))
+	differing := differingFlags(runs)
+	for _, r := range runs {
+		name := r.dir
+		if r.title != "" && r.title != r.dir {
+			name = fmt.Sprintf("%s (%s)", r.title, r.dir)
+		}
+		text := fmt.Sprintf("Run %s: %s, begun %s, version %s", name, r.record.ID, r.record.Sessions[0].Started.Format(time.DateTime), r.record.Sessions[0].Version)
+		for _, flag := range differing {
+			text += fmt.Sprintf(", -%s %s", flag, quoteEmpty(r.record.Flags[flag]))
+		}
+		if !sameTraining(runs[0], r) {
+			text += ", other training cases than " + runs[0].dir
+		}
+		result.Facts = append(result.Facts, text+".")
+		result.Results = append(result.Results, r.results...)
+	}
+	return result
+}
+
+func sameTraining(a, b *joined) bool {
+	then, now := fingerprint.Data{Train: a.record.Data.Train}, fingerprint.Data{Train: b.record.Data.Train}
+	return fingerprint.Compare(&then, &now) == nil
+}
+
+// differingFlags returns the names of the flags that are not equal in all runs.
+func differingFlags(runs []*joined) []string {
+	var names []string
+	for _, name := range sortedKeys(runs[0].record.Flags) {
+		if slices.ContainsFunc(runs, func(r *joined) bool { return r.record.Flags[name] != runs[0].record.Flags[name] }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func quoteEmpty(s string) string {
+	if s == "" || strings.ContainsAny(s, " ") {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// networksOf returns the names of the networks that have results.
+func networksOf(r *report.Run) []string {
+	var names []string
+	for _, l := range r.Results {
+		if !slices.Contains(names, l.Network) {
+			names = append(names, l.Network)
+		}
+	}
+	return names
+}

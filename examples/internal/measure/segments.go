@@ -1,0 +1,133 @@
+package measure
+
+import (
+	"fmt"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/segment"
+	"github.com/x/afl/examples/internal/volume"
+)
+
+// Case compares a case's logits, float32 1×K×X×Y×Z, with its label as a dataset.Sample
+// holds it. The spacing is in millimeters. If the scheme is binary, the measures are those
+// of [Logits]. Otherwise they are those of each class or region, and the values are their
+// means.
+func Case(scheme segment.Scheme, logits, label *tensor.Dense, spacing [3]float64, rule afl.PredictionRule, extent Extent) (report.Values, []report.SegmentValues, error) {
+	if scheme.Kind == segment.Binary {
+		values, err := Logits(logits, label, spacing, rule, extent)
+		return values, nil, err
+	}
+	fail := func(err error) (report.Values, []report.SegmentValues, error) { return report.NoValues(), nil, err }
+	segments := make([]report.SegmentValues, len(scheme.Segments))
+	for i, s := range scheme.Segments {
+		segments[i] = report.SegmentValues{Name: s.Name, Values: report.NoValues()}
+	}
+	for m, loss := range map[report.Measure]afl.Dice{report.SoftDice: afl.NewDice(), report.SoftIoU: afl.NewIoU()} {
+		soft, err := softOverlaps(scheme, loss, logits, label)
+		if err != nil {
+			return fail(err)
+		}
+		for i := range segments {
+			segments[i].Values[m] = report.Number(soft[i])
+		}
+	}
+	counts, err := afl.CountLogits(rule, logits, label, afl.IgnoreIndex{})
+	if err != nil {
+		return fail(err)
+	}
+	first := len(counts[0]) - len(segments) // 1 with a background, which is class 0
+	for i := range segments {
+		setOverlaps(&segments[i].Values, counts[0][first+i])
+	}
+	if extent == Overlaps {
+		return report.MeanOfSegments(segments), segments, nil
+	}
+	predicted, err := afl.Predict(rule, logits)
+	if err != nil {
+		return fail(err)
+	}
+	for i := range segments {
+		prediction, err := maskOf(scheme, predicted, i)
+		if err != nil {
+			return fail(err)
+		}
+		reference, err := maskOf(scheme, label, i)
+		if err != nil {
+			return fail(err)
+		}
+		if err := setShapes(&segments[i].Values, prediction, reference, spacing); err != nil {
+			return fail(err)
+		}
+	}
+	return report.MeanOfSegments(segments), segments, nil
+}
+
+// softOverlaps returns the soft Dice or IoU of each class or region.
+func softOverlaps(scheme segment.Scheme, loss afl.Dice, logits, label *tensor.Dense) ([]float64, error) {
+	loss.Reduction = afl.ReduceNone
+	if scheme.Kind == segment.Classes {
+		loss.Activation, loss.ExcludeBackground = afl.Softmax, true
+	}
+	v, err := loss.Eval(logits, label, nil)
+	if err != nil {
+		return nil, err
+	}
+	values, ok := v.Data().([]float64)
+	if !ok || len(values) != len(scheme.Segments) {
+		return nil, fmt.Errorf("measure: the logits of shape %v have no channel for each of %v", logits.Shape(), scheme)
+	}
+	overlaps := make([]float64, len(values))
+	for i, l := range values {
+		overlaps[i] = 1 - l
+	}
+	return overlaps, nil
+}
+
+// maskOf returns the mask of a class or region, X×Y×Z, of class indices 1×X×Y×Z or of the
+// regions' maps 1×R×X×Y×Z.
+func maskOf(scheme segment.Scheme, labels *tensor.Dense, index int) (*tensor.Dense, error) {
+	if scheme.Kind == segment.Classes {
+		return afl.ClassMask(labels, 3, 0, index+1)
+	}
+	shape := labels.Shape()[2:].Clone()
+	n := shape.TotalSize()
+	maps, ok := labels.Data().([]uint8)
+	if !ok || len(maps) != n*len(scheme.Segments) {
+		return nil, fmt.Errorf("measure: the label has type %v and shape %v, want uint8 maps of %d regions", labels.Dtype(), labels.Shape(), len(scheme.Segments))
+	}
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(maps[index*n:(index+1)*n:(index+1)*n])), nil
+}
+
+// LabelMaps compares a written label map with the reference, both with one channel and on
+// one grid: the foreground if the scheme is binary, or else each class or region. The soft
+// measures are undefined.
+func LabelMaps(scheme segment.Scheme, prediction, reference *volume.Volume) (report.Values, []report.SegmentValues, error) {
+	if scheme.Kind == segment.Binary {
+		foreground := func(label int) bool { return label != 0 }
+		values, err := Masks(volumeMask(prediction, foreground), volumeMask(reference, foreground), prediction.Spacing())
+		return values, nil, err
+	}
+	var segments []report.SegmentValues
+	for _, s := range scheme.Segments {
+		values, err := Masks(volumeMask(prediction, s.Has), volumeMask(reference, s.Has), prediction.Spacing())
+		if err != nil {
+			return report.NoValues(), nil, err
+		}
+		segments = append(segments, report.SegmentValues{Name: s.Name, Values: values})
+	}
+	return report.MeanOfSegments(segments), segments, nil
+}
+
+// volumeMask returns the voxels whose label is in a set as 1 and the others as 0.
+func volumeMask(v *volume.Volume, in func(label int) bool) *tensor.Dense {
+	values := make([]uint8, len(v.Data))
+	for i, x := range v.Data {
+		if in(int(x)) {
+			values[i] = 1
+		}
+	}
+	return tensor.New(tensor.WithShape(v.Dims[0], v.Dims[1], v.Dims[2]), tensor.WithBacking(values))
+}

@@ -1,0 +1,140 @@
+package segment
+
+import (
+	"fmt"
+
+	"github.com/x/afl"
+)
+
+// substitutes maps losses that have no form for the channels of a kind to those that take
+// their place.
+var substitutes = map[Kind]map[string]string{
+	Classes: {
+		"afl": "afl-multiclass", "afl-paper": "afl-multiclass", "afl-balanced": "afl-multiclass",
+		"bce": "ce",
+	},
+	Regions: {"afl": "afl-multiclass", "ce": "bce"},
+}
+
+// Substitute returns the name of the loss to use instead of the named one, which is a
+// canonical name of package afl, or the name itself if it has a form for the scheme.
+func (s Scheme) Substitute(name string) string {
+	if other, ok := substitutes[s.Kind][name]; ok {
+		return other
+	}
+	return name
+}
+
+// Loss returns a loss by its name in the form for the scheme's channels, and its title in
+// tables. Without classes and regions this is the loss of [afl.ByName].
+//
+// For classes the activation is the softmax over all channels, and for regions the sigmoid
+// of each channel. A-FL has its multiclass form for classes; for regions it is the mean over
+// the regions of the A-FL of one channel, each region with a γ and an α of its own. A loss
+// without such a form is an error that names the one to use.
+func (s Scheme) Loss(name string) (loss afl.Loss, title string, err error) {
+	if name, err = afl.CanonicalName(name); err != nil {
+		return nil, "", err
+	}
+	if other := s.Substitute(name); other != name {
+		return nil, "", fmt.Errorf("segment: the loss %s has no form for %s, want %s", name, s.Kind, other)
+	}
+	if loss, err = afl.ByName(name); err != nil {
+		return nil, "", err
+	}
+	if title, err = afl.Title(name); err != nil {
+		return nil, "", err
+	}
+	var ok bool
+	switch s.Kind {
+	case Classes:
+		loss, ok = softmaxForm(loss)
+	case Regions:
+		loss, ok = sigmoidForm(loss)
+	default:
+		return loss, title, nil
+	}
+	if !ok {
+		return nil, "", fmt.Errorf("segment: the loss %s has no form for %s", name, s.Kind)
+	}
+	return loss, title, nil
+}
+
+// softmaxForm returns a loss with a softmax over all channels.
+func softmaxForm(l afl.Loss) (afl.Loss, bool) {
+	switch l := l.(type) {
+	case afl.Dice:
+		l.Activation = afl.Softmax
+		return l, true
+	case afl.GeneralizedDice:
+		l.Activation = afl.Softmax
+		return l, true
+	case afl.Tversky:
+		l.Activation = afl.Softmax
+		return l, true
+	case afl.FocalTversky:
+		l.Activation = afl.Softmax
+		return l, true
+	case afl.Focal:
+		l.Activation = afl.Softmax
+		return l, true
+	case afl.CrossEntropy:
+		l.Activation = afl.Softmax
+		return l, true
+	case afl.AdaptiveFocal:
+		l.Activation = afl.Softmax
+		return l, l.Form == afl.FormMulticlass
+	case afl.Compound[afl.CrossEntropy, afl.Dice]:
+		l.Pointwise.Activation, l.Overlap.Activation = afl.Softmax, afl.Softmax
+		return l, true
+	case afl.Compound[afl.Focal, afl.Dice]:
+		l.Pointwise.Activation, l.Overlap.Activation = afl.Softmax, afl.Softmax
+		return l, true
+	case afl.Compound[afl.AdaptiveFocal, afl.Dice]:
+		l.Pointwise, l.Overlap.Activation = afl.NewAdaptiveFocalMulticlass(), afl.Softmax
+		return l, true
+	}
+	return nil, false
+}
+
+// sigmoidForm returns a loss with a sigmoid of each channel.
+func sigmoidForm(l afl.Loss) (afl.Loss, bool) {
+	switch l := l.(type) {
+	case afl.Dice:
+		l.Activation = afl.Sigmoid
+		return l, true
+	case afl.GeneralizedDice:
+		l.Activation = afl.Sigmoid
+		return l, true
+	case afl.Tversky:
+		l.Activation = afl.Sigmoid
+		return l, true
+	case afl.FocalTversky:
+		l.Activation = afl.Sigmoid
+		return l, true
+	case afl.Focal:
+		l.Activation = afl.Sigmoid
+		return l, true
+	case afl.CrossEntropy:
+		l.Activation = afl.Sigmoid
+		return l, true
+	case afl.AdaptiveFocal:
+		l.Activation, l.Binarize = afl.Sigmoid, false
+		return perRegion{l}, l.Form != afl.FormReleased
+	case afl.Compound[afl.CrossEntropy, afl.Dice]:
+		l.Pointwise.Activation, l.Overlap.Activation = afl.Sigmoid, afl.Sigmoid
+		return l, true
+	case afl.Compound[afl.Focal, afl.Dice]:
+		l.Pointwise.Activation, l.Overlap.Activation = afl.Sigmoid, afl.Sigmoid
+		return l, true
+	case afl.Compound[afl.AdaptiveFocal, afl.Dice]:
+		l.Overlap.Activation = afl.Sigmoid
+		adaptive := afl.NewAdaptiveFocalMulticlass()
+		adaptive.Activation = afl.Sigmoid
+		return afl.NewSum(
+			afl.Term{Weight: l.LambdaPointwise, Loss: perRegion{adaptive}},
+			afl.Term{Weight: l.LambdaOverlap, Loss: l.Overlap},
+		), true
+	}
+	return nil, false
+}

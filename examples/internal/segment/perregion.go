@@ -1,0 +1,66 @@
+package segment
+
+import (
+	"fmt"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+)
+
+// perRegion is the mean over samples and channels of a one-channel A-FL,
+//
+//	L = 1/(N·R) · Σ_n Σ_r A-FL(logits_nr, target_nr),
+//
+// so that every region has the γ and the α of its own mask. The multiclass form would take
+// channel 0 for the background, which regions do not have.
+type perRegion struct{ of afl.AdaptiveFocal }
+
+// Eval implements [afl.Loss]. logits are float32 N×R×space; target is uint8, a map of 0 and 1
+// for each region in the same shape.
+func (l perRegion) Eval(logits, target, grad *tensor.Dense, opts ...afl.EvalOption) (*tensor.Dense, error) {
+	cfg, err := afl.NewEvalConfig(opts...)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Upstream != nil || cfg.VoxelWeight != nil || cfg.Stats != nil {
+		return nil, fmt.Errorf("segment: A-FL of regions takes no upstream gradient, voxel weight or statistics")
+	}
+	x, ok := logits.Data().([]float32)
+	if !ok {
+		return nil, fmt.Errorf("segment: the logits are %v, want float32", logits.Dtype())
+	}
+	t, ok := target.Data().([]uint8)
+	if !ok || !slices.Equal(target.Shape(), logits.Shape()) {
+		return nil, fmt.Errorf("segment: the target is %v of shape %v, want uint8 of the logits' shape %v", target.Dtype(), target.Shape(), logits.Shape())
+	}
+	var g []float32
+	if grad != nil {
+		g = grad.Data().([]float32) // package afl has checked grad
+	}
+	shape := slices.Clone(logits.Shape())
+	channels := shape[0] * shape[1]
+	n := len(x) / channels
+	shape[0], shape[1] = 1, 1
+	view := func(backing any) *tensor.Dense {
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(backing))
+	}
+	sum := 0.0
+	for c := range channels {
+		from, to := c*n, (c+1)*n
+		var part *tensor.Dense
+		if grad != nil {
+			part = view(g[from:to:to])
+		}
+		v, err := afl.GradInto(l.of, view(x[from:to:to]), view(t[from:to:to]), part)
+		if err != nil {
+			return nil, fmt.Errorf("segment: region %d: %w", c%logits.Shape()[1]+1, err)
+		}
+		sum += v
+	}
+	for i := range g {
+		g[i] /= float32(channels)
+	}
+	return tensor.New(tensor.FromScalar(sum / float64(channels))), nil
+}

@@ -1,0 +1,169 @@
+package train
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/x/afl/examples/internal/measure"
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/settings"
+)
+
+// Names of the files that a run writes, besides CheckpointName.
+const (
+	bestName    = "best.safetensors"
+	lastName    = "last.safetensors"
+	epochsName  = "epochs.csv"
+	casesName   = "cases.csv"
+	resultsName = "results.md"
+)
+
+// WeightsNames returns the names of the files in the folder of each training.
+func WeightsNames() []string { return []string{CheckpointName, bestName, lastName} }
+
+// FileNames returns the names of all files that a run writes, without their folders.
+func FileNames() []string {
+	return slices.Concat(WeightsNames(), []string{epochsName, casesName, resultsName}, report.CurveNames())
+}
+
+// drawEvery is the least time between two drawings of the curves while a loss trains.
+const drawEvery = time.Minute
+
+// results writes the files that present the results of a run's trainings.
+type results struct {
+	job       *Job
+	trainings []*trainer
+	drawn     map[string]time.Time // by network
+}
+
+// run returns the results of all trainings, in the order of the Job.
+func (r *results) run() *report.Run {
+	run := &report.Run{Title: r.job.Title, Facts: r.job.Facts, Select: r.job.Select}
+	for _, t := range r.trainings {
+		result := t.state.result(r.job.ID, r.job.Epochs, r.job.steps())
+		result.NetworkTitle, result.Title, result.Rule = t.network.Title, t.title, measure.InWords(r.job.Scheme, t.rule)
+		result.Scheme = r.job.Scheme
+		run.Results = append(run.Results, result)
+	}
+	return run
+}
+
+// result returns the results so far, without the titles.
+func (s *state) result(id string, epochs, steps int) report.Result {
+	r := report.Result{
+		Run: id, Network: s.Network, Loss: s.Loss, Epochs: s.History, Diverged: s.Diverged,
+	}
+	if e := s.Evaluation; e != nil {
+		r.Evaluated, r.BestEpoch, r.Cases = e.Epochs, e.BestEpoch, e.Cases
+	}
+	if !s.finished(epochs) {
+		r.Ongoing = s.position(epochs, steps)
+	}
+	return r
+}
+
+// afterEpoch writes what changes with every epoch.
+func (r *results) afterEpoch(n *Network) error {
+	run := r.run()
+	if err := r.write(epochsName, func(p string) error { return report.WriteEpochsCSV(p, run.Results) }); err != nil {
+		return err
+	}
+	if last, ok := r.drawn[n.Name]; ok && time.Since(last) < drawEvery {
+		return nil
+	}
+	return r.curves(run, n)
+}
+
+// afterTraining writes the tables and the curves of the network.
+func (r *results) afterTraining(n *Network) error {
+	run := r.run()
+	if err := r.tables(run); err != nil {
+		return err
+	}
+	return r.curves(run, n)
+}
+
+// all writes the tables and the curves of every network.
+func (r *results) all() error {
+	run := r.run()
+	if err := r.tables(run); err != nil {
+		return err
+	}
+	for i := range r.job.Networks {
+		if err := r.curves(run, &r.job.Networks[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *results) tables(run *report.Run) error {
+	for _, t := range r.trainings {
+		if t.saved == "" {
+			continue
+		}
+		if err := t.verify(); err != nil {
+			return err
+		}
+	}
+	if err := r.write(epochsName, func(p string) error { return report.WriteEpochsCSV(p, run.Results) }); err != nil {
+		return err
+	}
+	if err := r.write(casesName, func(p string) error { return report.WriteCasesCSV(p, run.Results) }); err != nil {
+		return err
+	}
+	return r.write(resultsName, run.WriteMarkdown)
+}
+
+func (r *results) curves(run *report.Run, n *Network) error {
+	if r.drawn == nil {
+		r.drawn = map[string]time.Time{}
+	}
+	r.drawn[n.Name] = time.Now()
+	if err := r.job.Guard(); err != nil {
+		return err
+	}
+	return run.WriteCurves(filepath.Join(r.job.Dir, n.Name), n.Name)
+}
+
+func (r *results) write(name string, write func(path string) error) error {
+	if err := r.job.Guard(); err != nil {
+		return err
+	}
+	return write(filepath.Join(r.job.Dir, name))
+}
+
+// Read returns the results that the run with the given ID in the folder dir has so far: one
+// for each key, in the order of the keys.
+func Read(dir, id string, plan Plan, keys []Key) ([]report.Result, error) {
+	var found []report.Result
+	for _, key := range keys {
+		path := filepath.Join(key.dir(dir), CheckpointName)
+		s, _, err := readState(path, id)
+		if err != nil {
+			return nil, err
+		}
+		if s == nil {
+			fresh := newState(key, "")
+			s = &fresh
+		} else if err := s.check(key, plan); err != nil {
+			return nil, fmt.Errorf("train: checkpoint %s: %w", path, err)
+		}
+		r := s.result(id, plan.Epochs, plan.Steps)
+		if r.NetworkTitle, err = models.Title(key.Network); err != nil {
+			return nil, err
+		}
+		r.Scheme = plan.Scheme
+		if _, r.Title, err = plan.Scheme.Loss(key.Loss); err != nil {
+			return nil, fmt.Errorf("train: %w", err)
+		}
+		if rule, ok := settings.Rules[s.Rule]; ok {
+			r.Rule = measure.InWords(plan.Scheme, rule)
+		}
+		found = append(found, r)
+	}
+	return found, nil
+}
