@@ -118,13 +118,18 @@ func chunkAt(i, v int) chunk {
 // units calls work(i, s) for every i below n, in parallel, with scratch memory that
 // no concurrent call uses, and returns the error of the lowest i.
 func units(n int, work func(i int, s *scratch) error) error {
+	return unitsInOrder(n, parallel.Forwards, work)
+}
+
+// unitsInOrder is units in an order.
+func unitsInOrder(n int, order parallel.Order, work func(i int, s *scratch) error) error {
 	var used []*scratch
 	defer func() {
 		for _, s := range used {
 			scratchPool.Put(s)
 		}
 	}()
-	return parallel.Try(n, func() func(int) error {
+	return parallel.TryInOrder(n, order, func() func(int) error {
 		s := scratchPool.Get().(*scratch)
 		used = append(used, s)
 		return func(i int) error { return work(i, s) }
@@ -155,20 +160,16 @@ func grow[T any](s []T, n int) []T {
 
 var sumsPool = sync.Pool{New: func() any { return new([]float64) }}
 
-// sumChunks calls work for every chunk of a batch, from the last one if backwards
-// is set, each with width accumulators that are zero, and returns the sums of the
+// sumChunks calls work for every chunk of a batch in an order, each with width accumulators that are zero, and returns the sums of the
 // accumulators over the chunks of each sample, added in order: N×width.
-func sumChunks(n, v, width int, backwards bool, work func(c chunk, acc []float64, s *scratch) error) ([]float64, error) {
+func sumChunks(n, v, width int, order parallel.Order, work func(c chunk, acc []float64, s *scratch) error) ([]float64, error) {
 	per := chunksPerSample(v)
 	buf := sumsPool.Get().(*[]float64)
 	defer sumsPool.Put(buf)
 	*buf = grow(*buf, n*per*width)
 	acc := *buf
 	clear(acc)
-	err := units(n*per, func(i int, s *scratch) error {
-		if backwards {
-			i = n*per - 1 - i
-		}
+	err := unitsInOrder(n*per, order, func(i int, s *scratch) error {
 		return work(chunkAt(i, v), acc[i*width:(i+1)*width], s)
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 )
 
@@ -31,8 +32,8 @@ func (k Backend) pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool)
 	wide := sync.OnceValue(func() *rowPass[float64] { return newRowPass(b, kernels, &kernels.rows64, p, out, sums) })
 	width := 1 + 4*b.C
 	// Begin with what the first pass read last: it is still in the cache.
-	backwards := p.Overlap != nil && !sums
-	total, err := sumChunks(b.N, b.V, width, backwards, func(ch chunk, acc []float64, s *scratch) error {
+	order := parallel.Order(p.Overlap != nil && !sums)
+	total, err := sumChunks(b.N, b.V, width, order, func(ch chunk, acc []float64, s *scratch) error {
 		var ok bool
 		var err error
 		switch {

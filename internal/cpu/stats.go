@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 )
 
@@ -30,7 +31,7 @@ func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, err
 		// A map is soft, or invalid: what follows names the first such value.
 	}
 	width := 2 + b.C
-	sums, err := sumChunks(b.N, b.V, width, false, func(ch chunk, acc []float64, s *scratch) error {
+	sums, err := sumChunks(b.N, b.V, width, parallel.Forwards, func(ch chunk, acc []float64, s *scratch) error {
 		return countChunk(b, kernels, ch, acc, &s.labels)
 	})
 	if err != nil {
@@ -259,7 +260,7 @@ func step(at, size int) float64 {
 
 // checkMaps refuses a target of maps with a value outside [0,1].
 func checkMaps(b *batch, k *kernels) error {
-	_, err := sumChunks(b.N, b.V, 2+b.C, false, func(ch chunk, acc []float64, s *scratch) error {
+	_, err := sumChunks(b.N, b.V, 2+b.C, parallel.Forwards, func(ch chunk, acc []float64, s *scratch) error {
 		return countChunk(b, k, ch, acc, &s.labels)
 	})
 	return err

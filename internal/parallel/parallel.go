@@ -8,16 +8,32 @@ import (
 	"time"
 )
 
+// Order is the order in which a goroutine takes its units.
+type Order bool
+
+// The orders.
+const (
+	Forwards  Order = false
+	Backwards Order = true
+)
+
 // Do runs every unit in [0, units) once, on at most GOMAXPROCS goroutines, the
-// caller's among them, which take units in order. Each goroutine has its own body,
+// caller's among them. Each has a range of the units, which it takes in order, and then
+// takes over what is left of the others'. So calls with as many units mostly give a core
+// the same ones, which are then in its cache. Each goroutine has its own body,
 // which may hold scratch memory: newBody is called once per goroutine, sequentially,
 // before any unit runs.
-func Do(units int, newBody func() func(unit int)) {
+func Do(units int, newBody func() func(unit int)) { do(units, Forwards, newBody) }
+
+func do(units int, order Order, newBody func() func(unit int)) {
 	workers := min(units, runtime.GOMAXPROCS(0))
 	if workers <= 1 {
 		body := newBody()
-		for unit := range units {
-			body(unit)
+		for i := range units {
+			if order == Backwards {
+				i = units - 1 - i
+			}
+			body(i)
 		}
 		return
 	}
@@ -25,22 +41,34 @@ func Do(units int, newBody func() func(unit int)) {
 	for i := range bodies {
 		bodies[i] = newBody()
 	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	work := func(body func(int)) {
-		for unit := int(next.Add(1)) - 1; unit < units; unit = int(next.Add(1)) - 1 {
-			body(unit)
+	taken := make([]struct {
+		atomic.Int64          // units of a goroutine's range
+		_            [56]byte // a cache line for each
+	}, workers)
+	work := func(worker int) {
+		body := bodies[worker]
+		for i := range workers {
+			of := (worker + i) % workers
+			lo, hi := of*units/workers, (of+1)*units/workers
+			for n := int(taken[of].Add(1)) - 1; n < hi-lo; n = int(taken[of].Add(1)) - 1 {
+				if order == Backwards {
+					body(hi - 1 - n)
+				} else {
+					body(lo + n)
+				}
+			}
 		}
 	}
+	var wg sync.WaitGroup
 	wg.Add(workers - 1)
-	for _, body := range bodies[1:] {
+	for worker := 1; worker < workers; worker++ {
 		start(func() {
 			defer wg.Done()
-			work(body)
+			work(worker)
 		})
 	}
 	// The caller takes part: on a busy machine it need not wait for a thread to start.
-	work(bodies[0])
+	work(0)
 	wg.Wait()
 }
 
@@ -107,13 +135,18 @@ func lower() bool {
 // Try is [Do] for work that can fail. If several units fail, it returns the error
 // of the lowest one regardless of scheduling; units above it may not have run.
 func Try(units int, newBody func() func(unit int) error) error {
+	return TryInOrder(units, Forwards, newBody)
+}
+
+// TryInOrder is [Try] in an order.
+func TryInOrder(units int, order Order, newBody func() func(unit int) error) error {
 	var (
 		mu     sync.Mutex
 		first  error
 		failed atomic.Int64 // the lowest unit that has failed so far
 	)
 	failed.Store(int64(units))
-	Do(units, func() func(int) {
+	do(units, order, func() func(int) {
 		body := newBody()
 		return func(unit int) {
 			if int64(unit) > failed.Load() {

@@ -80,3 +80,41 @@ func TestConcurrentCalls(t *testing.T) {
 	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 && waiting.Load() == 0 }, 10*time.Second, time.Millisecond)
 	assert.Empty(t, handed)
 }
+
+// TestOrder: a goroutine alone takes its units in order.
+func TestOrder(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for order, want := range map[Order][]int{Forwards: {0, 1, 2, 3}, Backwards: {3, 2, 1, 0}} {
+		var got []int
+		require.NoError(t, TryInOrder(4, order, func() func(int) error {
+			return func(unit int) error {
+				got = append(got, unit)
+				return nil
+			}
+		}))
+		assert.Equal(t, want, got)
+	}
+	// Of several each begins with a range of its own.
+	runtime.GOMAXPROCS(2)
+	var mu sync.Mutex
+	first := map[int]bool{}
+	both := make(chan bool)
+	do(10, Backwards, func() func(int) {
+		begun := false
+		return func(unit int) {
+			if begun {
+				return
+			}
+			begun = true
+			mu.Lock()
+			first[unit] = true
+			last := len(first) == 2
+			mu.Unlock()
+			if last {
+				close(both)
+			}
+			<-both
+		}
+	})
+	assert.Equal(t, map[int]bool{4: true, 9: true}, first)
+}

@@ -156,7 +156,7 @@ func printCounts(w io.Writer, set instructionSet, assembly string) error {
 				skip = ""
 			case strings.HasSuffix(m[1], "Past"):
 				skip = strings.TrimSuffix(m[1], "Past") + "Stored"
-			case !strings.HasSuffix(m[1], "Stored") && m[1] != "power" && m[1] != "small":
+			case !strings.HasSuffix(m[1], "Stored") && m[1] != "fetched" && m[1] != "power" && m[1] != "small":
 				begin, body = m[1], counts{}
 			}
 			continue
