@@ -91,10 +91,10 @@ func TestContenders(t *testing.T) {
 		}
 		return names
 	}
-	assert.Equal(t, []string{"PyTorch 1.13", "PyTorch 2.15"}, names(contenders([]*peer{old, current}, false)))
-	assert.Equal(t, []string{"PyTorch 1.13", "PyTorch 2.15", "PyTorch 2.15 compiled"}, names(contenders([]*peer{old, current}, true)))
-	assert.Equal(t, "SciPy 1.10", contender{peer: old}.library(&row{benchmark: &benchmark{pass: passSurface}}))
-	assert.Equal(t, "PyTorch 1.13", contender{peer: old}.library(&row{benchmark: &benchmark{pass: passForward}}))
+	assert.Equal(t, []string{"PyTorch 1.13", "PyTorch 2.15"}, names(contenders([]*peer{old, current}, false, false)))
+	assert.Equal(t, []string{"PyTorch 1.13", "PyTorch 2.15", "PyTorch 2.15 compiled"}, names(contenders([]*peer{old, current}, true, false)))
+	assert.Equal(t, "SciPy 1.10", contender{old, operations}.library(&row{benchmark: &benchmark{pass: passSurface}}))
+	assert.Equal(t, "PyTorch 1.13", contender{old, operations}.library(&row{benchmark: &benchmark{pass: passForward}}))
 }
 
 // TestPeerErrors: a wrong value and a failing request end a run.
@@ -105,7 +105,7 @@ func TestPeerErrors(t *testing.T) {
 	b := workload.NewBatch(workload.Quick)
 	require.NoError(t, p.sendBatch(b))
 
-	c := contender{peer: p}
+	c := contender{p, operations}
 	_, err = c.loss("dise", classIndices, false, 1, 0)
 	assert.ErrorContains(t, err, "dise")
 
@@ -137,12 +137,12 @@ class Peer:
         self.sizes = [len(shape), shape[1], int(maps)] + [os.path.getsize(f) if f else 0 for f in (logits, target, weight)]
         return {}
 
-    def loss(self, loss, gradient, options, compile, threads, seconds):
-        wanted = [int(gradient), int(compile), threads, options.get("smoothing", 0), int(options.get("reduction") == "none")]
+    def loss(self, loss, gradient, options, way, threads, seconds):
+        wanted = [int(gradient), int(way == "compiled"), threads, options.get("smoothing", 0), int(options.get("reduction") == "none")]
         return {"values": self.sizes + wanted, "seconds": [seconds]}
 `)
 	require.NoError(t, err)
-	p := contender{peer: &peer{Peer: process}, compile: true}
+	p := contender{&peer{Peer: process}, compiled}
 	v := float64(workload.Quick.Voxels())
 	flat := float64(workload.QuickImages.Voxels())
 	want := map[string][]float64{
