@@ -178,14 +178,12 @@ func elementsBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
 	}
 }
 
-// surfaceBenchmarks returns those of a pair of masks. The surface elements are measured for
-// ordinary masks: their distances are found in the same way.
-func surfaceBenchmarks(s workload.Size, m workload.MaskPair) []*benchmark {
-	list := []*benchmark{surfaceBenchmark(s, m)}
-	for _, ordinary := range workload.NewMaskPairs(s) {
-		if ordinary.Name == m.Name {
-			list = append(list, elementsBenchmark(s, m))
-		}
+// surfaceBenchmarks returns those of a pair of masks. The elements are measured of ordinary
+// masks: their distances are found in the same way.
+func surfaceBenchmarks(s workload.Size, m maskPair) []*benchmark {
+	list := []*benchmark{surfaceBenchmark(s, m.MaskPair)}
+	if m.ordinary {
+		list = append(list, elementsBenchmark(s, m.MaskPair))
 	}
 	return list
 }

@@ -188,3 +188,23 @@ func TestAgree(t *testing.T) {
 	assert.Error(t, agree([]float64{1}, []float64{1, 2}))
 	assert.Error(t, agree([]float64{math.NaN()}, []float64{math.NaN()}))
 }
+
+// TestMONAI: MONAI's classes are compared with where there are any, and without MONAI -monai
+// is refused.
+func TestMONAI(t *testing.T) {
+	python := needPython(t)
+	p, err := startPeer(t.Context(), python)
+	require.NoError(t, err)
+	require.NoError(t, p.Close())
+	out := t.TempDir()
+	err = run(context.Background(), []string{"-quick", "-python", python, "-monai", "-losses", "dice,afl", "-calls", "voxel-weight", "-out", out}, &bytes.Buffer{})
+	if p.version.MONAI == "" {
+		assert.ErrorContains(t, err, "-monai: no interpreter has MONAI")
+		return
+	}
+	require.NoError(t, err)
+	for _, r := range benchtest.ReadCSV(t, filepath.Join(out, "results.csv")) {
+		measured := r["benchmark"] == "dice" && r["call"] == "class-indices"
+		assert.Equal(t, measured, r["peer_min_s_2"] != "", "%s %s", r["benchmark"], r["call"])
+	}
+}

@@ -42,8 +42,12 @@ func plainElements(s workload.Size, m workload.MaskPair, areas *[256]float64) ([
 	if err != nil {
 		return nil, err
 	}
-	p, codesP := edt.Corners(p, 3)
-	t, codesT := edt.Corners(t, 3)
+	var codes [256]uint8
+	for i := range codes {
+		codes[i] = uint8(i)
+	}
+	p, codesP := edt.Corners(p, 3, &codes)
+	t, codesT := edt.Corners(t, 3, &codes)
 	squared := make([]float64, len(codesP))
 	largest, sum, near, area := 0.0, 0.0, 0.0, 0.0
 	for _, way := range []struct {
