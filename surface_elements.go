@@ -66,24 +66,17 @@ type elements struct {
 }
 
 func newElements(m *edt.Mask, axes int, spacing [3]float64) *elements {
-	corners, codes := edt.Corners(m, axes)
-	e := &elements{corners: corners, kinds: edt.Kinds{Of: codes}}
 	byCode := edt.CornerAreas(m, spacing)
-	e.areas = slices.Clone(byCode[1:255])
-	slices.Sort(e.areas)
-	e.areas = slices.Compact(e.areas)
+	areas := slices.Clone(byCode[1:255])
+	slices.Sort(areas)
+	areas = slices.Compact(areas)
 	var kindOf [256]uint8
 	for code, area := range byCode {
-		kind, _ := slices.BinarySearch(e.areas, area)
+		kind, _ := slices.BinarySearch(areas, area)
 		kindOf[code] = uint8(kind)
 	}
-	for i, code := range codes {
-		if code != 0 {
-			codes[i] = kindOf[code]
-		}
-	}
-	e.kinds.N = len(e.areas)
-	return e
+	corners, kinds := edt.Corners(m, axes, &kindOf)
+	return &elements{corners: corners, kinds: edt.Kinds{Of: kinds, N: len(areas)}, areas: areas}
 }
 
 // distances weights the corners of each kind with their area.

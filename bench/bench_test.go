@@ -81,9 +81,11 @@ func BenchmarkCall(b *testing.B) {
 func BenchmarkSurface(b *testing.B) {
 	for _, s := range benchmarkSizes() {
 		for _, m := range maskPairs(s) {
-			for _, cores := range coreCounts() {
-				r := &row{benchmark: surfaceBenchmark(s, m), size: s, cores: cores}
-				b.Run(r.testName("masks"), func(b *testing.B) { r.time(b, nil) })
+			for _, bm := range surfaceBenchmarks(s, m) {
+				for _, cores := range coreCounts() {
+					r := &row{benchmark: bm, size: s, cores: cores}
+					b.Run(r.testName("masks"), func(b *testing.B) { r.time(b, nil) })
+				}
 			}
 		}
 	}

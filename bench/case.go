@@ -9,6 +9,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
+	"github.com/x/afl/internal/edt"
 	"github.com/x/afl/internal/workload"
 )
 
@@ -149,9 +150,42 @@ func surfaceBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
 		values: func() []float64 { return values },
 		plain:  func() ([]float64, error) { return plainSurfaces(s, m) },
 		runPeer: func(p contender, _ int, atLeast time.Duration) (measured, error) {
-			return p.surface(s.Spacing, atLeast)
+			return p.surface(s.Spacing, nil, atLeast)
 		},
 	}
+}
+
+// elementsBenchmark measures the same over the elements of the surfaces, by area.
+func elementsBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
+	var values []float64
+	areas := edt.CornerAreas(edt.NewMask(s.Space), s.Spacing)
+	return &benchmark{
+		name: "surface-elements-" + m.Name, title: "Surface elements of " + m.Name, pass: passSurface,
+		run: func() error {
+			d, err := afl.NewSurfaceElementDistances(m.Prediction, m.Reference, s.Spacing[:])
+			if err != nil {
+				return err
+			}
+			dice, err := d.SurfaceDice(surfaceTolerance)
+			values = []float64{d.Hausdorff(), d.Average(), dice}
+			return err
+		},
+		values: func() []float64 { return values },
+		plain:  func() ([]float64, error) { return plainElements(s, m, &areas) },
+		runPeer: func(p contender, _ int, atLeast time.Duration) (measured, error) {
+			return p.surface(s.Spacing, areas[:], atLeast)
+		},
+	}
+}
+
+// surfaceBenchmarks returns those of a pair of masks. The elements are measured of ordinary
+// masks: their distances are found in the same way.
+func surfaceBenchmarks(s workload.Size, m maskPair) []*benchmark {
+	list := []*benchmark{surfaceBenchmark(s, m.MaskPair)}
+	if m.ordinary {
+		list = append(list, elementsBenchmark(s, m.MaskPair))
+	}
+	return list
 }
 
 // agree compares values with those of the peer, which sums in float32.

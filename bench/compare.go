@@ -123,19 +123,21 @@ func compare(ctx context.Context, cfg config, peers []contender, progress *progr
 		}
 		for _, m := range maskPairs(s) {
 			for _, p := range peers {
-				if p.compile {
+				if p.way != operations {
 					continue // the process of the contender before
 				}
-				if err := p.sendMasks(s, m); err != nil {
+				if err := p.sendMasks(s, m.MaskPair); err != nil {
 					return nil, err
 				}
 			}
-			for _, cores := range coreCounts() {
-				r := &row{benchmark: surfaceBenchmark(s, m), size: s, cores: cores}
-				if err := cfg.inTurns(ctx, r, peers, func() error { return r.measurePlain(cfg.turn) }, progress); err != nil {
-					return nil, err
+			for _, bm := range surfaceBenchmarks(s, m) {
+				for _, cores := range coreCounts() {
+					r := &row{benchmark: bm, size: s, cores: cores}
+					if err := cfg.inTurns(ctx, r, peers, func() error { return r.measurePlain(cfg.turn) }, progress); err != nil {
+						return nil, err
+					}
+					rows = append(rows, r)
 				}
-				rows = append(rows, r)
 			}
 		}
 	}
@@ -160,17 +162,34 @@ func (cfg config) lossesOf(c workload.Call) []string {
 	return names
 }
 
-// surfaceCount returns the number of pairs of masks whose surface distances are measured.
+// surfaceCount returns the number of measurements of surface distances.
 func surfaceCount(cfg config) int {
 	if cfg.surface {
-		return len(maskPairs(workload.Quick))
+		n := 0
+		for _, m := range maskPairs(workload.Quick) {
+			n += len(surfaceBenchmarks(workload.Quick, m))
+		}
+		return n
 	}
 	return 0
 }
 
+// maskPair is a pair of masks that is ordinary or hard.
+type maskPair struct {
+	workload.MaskPair
+	ordinary bool
+}
+
 // maskPairs returns ordinary masks and hard ones.
-func maskPairs(s workload.Size) []workload.MaskPair {
-	return append(workload.NewMaskPairs(s), workload.NewHardMaskPairs(s)...)
+func maskPairs(s workload.Size) []maskPair {
+	var list []maskPair
+	for _, m := range workload.NewMaskPairs(s) {
+		list = append(list, maskPair{m, true})
+	}
+	for _, m := range workload.NewHardMaskPairs(s) {
+		list = append(list, maskPair{m, false})
+	}
+	return list
 }
 
 // measurePlain adds samples of two plain transforms, whose values must be the row's.
@@ -197,7 +216,7 @@ func (cfg config) compareLosses(ctx context.Context, c workload.Call, losses []s
 	}
 	b := c.NewBatch(s)
 	for _, p := range peers {
-		if p.compile {
+		if p.way != operations {
 			continue // the process of the contender before
 		}
 		if err := p.sendBatch(b); err != nil {
@@ -246,7 +265,7 @@ func (cfg config) inTurns(ctx context.Context, r *row, peers []contender, measur
 	r.ourValues = r.values()
 	r.peers, r.peerValues = make([]timing.Samples, len(peers)), make([][]float64, len(peers))
 	for i, p := range peers {
-		if p.compile && r.isSurface() {
+		if !p.measures(r) {
 			continue
 		}
 		m, err := r.runPeer(p, r.cores, 0)
@@ -271,7 +290,7 @@ func (cfg config) inTurns(ctx context.Context, r *row, peers []contender, measur
 		}
 		r.ours = append(r.ours, took...)
 		for i, p := range peers {
-			if p.compile && r.isSurface() {
+			if !p.measures(r) {
 				continue
 			}
 			m, err := r.runPeer(p, r.cores, cfg.turn)

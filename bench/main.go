@@ -76,6 +76,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	turn := flags.Duration("turn", 100*time.Millisecond, "minimum time of a turn; a longer call is a turn of its own")
 	out := flags.String("out", "", "`folder` of the results (default bench/results/<date>-<CPU>)")
 	python := flags.String("python", "", "`list` of interpreters that have PyTorch and SciPy (default: the first of python3, python and /usr/bin/python3 that has them), each compared with; none for no comparison")
+	monai := flags.Bool("monai", false, "compare with the classes of MONAI too, where an interpreter has it")
 	compile := flags.Bool("compile", false, "compare with torch.compile too, where PyTorch has it; it takes some seconds for each loss, pass and number of cores")
 	quick := flags.Bool("quick", false, "a trial run: one short turn on "+workload.Quick.Name+", in place of -sizes, -repeats and -turn")
 	if err := flags.Parse(args); err != nil {
@@ -131,9 +132,18 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	r.peers = contenders(peers, *compile)
-	if *compile && len(r.peers) == len(peers) {
-		return errors.New("-compile: no interpreter has a PyTorch with torch.compile")
+	r.peers = contenders(peers, *compile, *monai)
+	for _, asked := range []struct {
+		way    way
+		asked  bool
+		refuse string
+	}{
+		{compiled, *compile, "-compile: no interpreter has a PyTorch with torch.compile"},
+		{classes, *monai, "-monai: no interpreter has MONAI"},
+	} {
+		if asked.asked && !slices.ContainsFunc(r.peers, func(c contender) bool { return c.way == asked.way }) {
+			return errors.New(asked.refuse)
+		}
 	}
 	fmt.Fprintf(w, "exp and log of the limit: %s\n", r.evaluations)
 	if r.rows, err = compare(ctx, cfg, r.peers, newProgress(w)); err != nil {

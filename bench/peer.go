@@ -28,34 +28,66 @@ type peerVersion struct {
 	Torch       string `json:"torch"`
 	SciPy       string `json:"scipy"`
 	Compile     bool   `json:"compile"` // PyTorch has torch.compile
+	MONAI       string `json:"monai"`   // version, empty without it
+	// MONAILosses names the losses for which MONAI has a class.
+	MONAILosses []string `json:"monai_losses"`
 }
+
+// way is how a peer evaluates losses.
+type way string
+
+const (
+	operations way = "operations" // PyTorch's, one by one
+	compiled   way = "compiled"   // the same through torch.compile
+	classes    way = "classes"    // MONAI's
+)
 
 // contender is what afl is compared with: the libraries of a peer, which evaluates losses
-// directly or through torch.compile.
+// in one way.
 type contender struct {
 	*peer
-	compile bool
+	way way
 }
 
-// contenders returns every peer, followed with compile by the same with torch.compile
-// where it has that.
-func contenders(peers []*peer, compile bool) []contender {
+// contenders returns every peer, followed on request by the same with torch.compile and
+// with MONAI's classes, where it has them.
+func contenders(peers []*peer, compile, monai bool) []contender {
 	var list []contender
 	for _, p := range peers {
-		list = append(list, contender{peer: p})
+		list = append(list, contender{p, operations})
 		if compile && p.version.Compile {
-			list = append(list, contender{peer: p, compile: true})
+			list = append(list, contender{p, compiled})
+		}
+		if monai && p.version.MONAI != "" {
+			list = append(list, contender{p, classes})
 		}
 	}
 	return list
 }
 
-// torch names PyTorch with the version.
+// torch names what evaluates losses, with the version.
 func (c contender) torch() string {
-	if c.compile {
+	switch c.way {
+	case compiled:
 		return "PyTorch " + c.version.Torch + " compiled"
+	case classes:
+		return "MONAI " + c.version.MONAI
 	}
 	return "PyTorch " + c.version.Torch
+}
+
+// measures reports whether a contender takes part in a row: surfaces are measured once
+// for a peer, and MONAI has classes for some losses, without voxel weights and label
+// smoothing. (Its un-reduced losses have other shapes.)
+func (c contender) measures(r *row) bool {
+	switch {
+	case c.way == operations:
+		return true
+	case r.isSurface():
+		return false
+	}
+	return c.way == compiled || slices.Contains(c.version.MONAILosses, r.name) &&
+		!r.call.Unreduced && !r.call.VoxelWeight && r.call.LabelSmoothing == 0
 }
 
 // sciPy names SciPy with the version.
@@ -117,12 +149,14 @@ func (p contender) loss(name string, c workload.Call, gradient bool, threads int
 	if c.Unreduced {
 		options["reduction"] = "none"
 	}
-	err = p.Ask(map[string]any{"do": "loss", "loss": name, "gradient": gradient, "options": options, "compile": p.compile,
+	err = p.Ask(map[string]any{"do": "loss", "loss": name, "gradient": gradient, "options": options, "way": string(p.way),
 		"threads": threads, "seconds": atLeast.Seconds()}, &m)
 	return m, err
 }
 
-func (p *peer) surface(spacing [3]float64, atLeast time.Duration) (m measured, err error) {
-	err = p.Ask(map[string]any{"do": "surface", "spacing": spacing, "tolerance": surfaceTolerance, "seconds": atLeast.Seconds()}, &m)
+// surface measures the surfaces of the masks that were sent last: their voxels, or with the
+// areas by code their elements.
+func (p *peer) surface(spacing [3]float64, areas []float64, atLeast time.Duration) (m measured, err error) {
+	err = p.Ask(map[string]any{"do": "surface", "spacing": spacing, "areas": areas, "tolerance": surfaceTolerance, "seconds": atLeast.Seconds()}, &m)
 	return m, err
 }

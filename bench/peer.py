@@ -7,23 +7,27 @@ transform.
 The requests for serve.py and their responses:
 
   {"do": "describe"}
-      -> {"python": …, "torch": …, "scipy": …, "compile": BOOL}; whether there is
-         torch.compile
+      -> {"python": …, "torch": …, "scipy": …, "compile": BOOL, "monai": …,
+          "monai_losses": […]}; whether there is torch.compile, the version of MONAI or "",
+         and the losses that it has a class for
   {"do": "batch", "shape": [N, C, …], "logits_type": T, "target_type": U, "maps": BOOL,
    "logits": FILE, "target": FILE, "weight": FILE}
       -> {}; raw little-endian, row-major, float32, float64 or uint8. The target is a map
          for each channel or class indices; the voxel weight is float32 and may be absent
-  {"do": "loss", "loss": NAME, "gradient": BOOL, "options": {…}, "compile": BOOL,
+  {"do": "loss", "loss": NAME, "gradient": BOOL, "options": {…}, "way": WAY,
    "threads": T, "seconds": S}
       -> {"values": […], "seconds": […]}: the loss and, with its gradient, the sums of the
          gradient's positive and negative numbers. Options are those of losses.py but the
-         weight; the values of an un-reduced loss are Σ upstream·loss and the gradient of
+         weight; WAY is "operations", "compiled" or "classes", MONAI's, which take no options.
+         The values of an un-reduced loss are Σ upstream·loss and the gradient of
          that. Calls are repeated until they took S seconds. The first request of its kind
          compiles, in the first call
   {"do": "masks", "shape": [X, Y, Z], "prediction": FILE, "reference": FILE}
       -> {}; raw uint8
-  {"do": "surface", "spacing": […], "tolerance": D, "seconds": S}
-      -> {"values": [Hausdorff, average, surface Dice], "seconds": […]}
+  {"do": "surface", "spacing": […], "areas": […], "tolerance": D, "seconds": S}
+      -> {"values": [Hausdorff, average, surface Dice], "seconds": […]}; over the surfaces'
+         voxels, or where areas is not null over their elements: areas[c] is that of a corner
+         between eight voxels, bit 4i+2j+k of c being the one that lies i, j, k after it
 """
 
 import platform
@@ -34,6 +38,7 @@ import scipy
 import torch
 from scipy import ndimage
 
+import monai_losses
 from losses import LOSSES
 
 
@@ -55,6 +60,28 @@ def surface(prediction, reference, spacing, tolerance):
         (to_r.sum() + to_p.sum()) / count,
         ((to_r <= tolerance).sum() + (to_p <= tolerance).sum()) / count,
     ]
+
+
+def corners(mask):
+    """The codes of the corners of a mask with a margin."""
+    codes = np.zeros([n - 1 for n in mask.shape], np.uint8)
+    for bit in range(8):
+        at = [bit >> 2, bit >> 1 & 1, bit & 1]
+        codes |= mask[tuple(slice(a, a + n) for a, n in zip(at, codes.shape))].astype(np.uint8) << bit
+    return codes
+
+
+def elements(prediction, reference, spacing, areas, tolerance):
+    either = prediction | reference
+    box = tuple(slice(a.min(), a.max() + 1) for a in np.nonzero(either))
+    codes_p, codes_r = corners(np.pad(prediction[box], 1)), corners(np.pad(reference[box], 1))
+    p, r = (codes_p > 0) & (codes_p < 255), (codes_r > 0) & (codes_r < 255)
+    distance = np.concatenate([
+        ndimage.distance_transform_edt(~r, sampling=spacing)[p],
+        ndimage.distance_transform_edt(~p, sampling=spacing)[r],
+    ])
+    area = np.concatenate([areas[codes_p[p]], areas[codes_r[r]]])
+    return [distance.max(), (distance * area).sum() / area.sum(), area[distance <= tolerance].sum() / area.sum()]
 
 
 TYPES = {"float32": "<f4", "float64": "<f8", "uint8": "u1"}
@@ -89,6 +116,8 @@ class Peer:
             "torch": torch.__version__,
             "scipy": scipy.__version__,
             "compile": hasattr(torch, "compile"),
+            "monai": monai_losses.version(),
+            "monai_losses": sorted(monai_losses.CLASSES) if monai_losses.version() else [],
         }
 
     def batch(self, shape, logits_type, target_type, maps, logits, target, weight=None):
@@ -99,18 +128,20 @@ class Peer:
         self.weight = None if weight is None else read(weight, "float32", voxels)
         return {}
 
-    def function(self, loss, compile, *key):
+    def function(self, loss, way, *key):
         """The loss, compiled once for the key: code depends on the number of threads."""
-        if not compile:
+        if way == "operations":
             return LOSSES[loss]
+        if way == "classes":
+            return monai_losses.function(loss, self.logits, self.target)
         if self.compiled[0] != (loss, *key):
             torch._dynamo.reset()
             self.compiled = ((loss, *key), torch.compile(LOSSES[loss], dynamic=False))
         return self.compiled[1]
 
-    def loss(self, loss, gradient, options, compile, threads, seconds):
+    def loss(self, loss, gradient, options, way, threads, seconds):
         torch.set_num_threads(threads)
-        evaluate = self.function(loss, compile, gradient, options.copy(), threads)
+        evaluate = self.function(loss, way, gradient, options.copy(), threads)
         if self.weight is not None:
             options["weight"] = self.weight
 
@@ -149,6 +180,11 @@ class Peer:
         self.reference = np.fromfile(reference, "u1").reshape(shape) != 0
         return {}
 
-    def surface(self, spacing, tolerance, seconds):
-        values, taken = timed(lambda: surface(self.prediction, self.reference, spacing, tolerance), seconds)
+    def surface(self, spacing, areas, tolerance, seconds):
+        def measure():
+            if areas is None:
+                return surface(self.prediction, self.reference, spacing, tolerance)
+            return elements(self.prediction, self.reference, spacing, np.array(areas), tolerance)
+
+        values, taken = timed(measure, seconds)
         return {"values": [float(v) for v in values], "seconds": taken}

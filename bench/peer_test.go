@@ -91,10 +91,10 @@ func TestContenders(t *testing.T) {
 		}
 		return names
 	}
-	assert.Equal(t, []string{"PyTorch 1.13", "PyTorch 2.15"}, names(contenders([]*peer{old, current}, false)))
-	assert.Equal(t, []string{"PyTorch 1.13", "PyTorch 2.15", "PyTorch 2.15 compiled"}, names(contenders([]*peer{old, current}, true)))
-	assert.Equal(t, "SciPy 1.10", contender{peer: old}.library(&row{benchmark: &benchmark{pass: passSurface}}))
-	assert.Equal(t, "PyTorch 1.13", contender{peer: old}.library(&row{benchmark: &benchmark{pass: passForward}}))
+	assert.Equal(t, []string{"PyTorch 1.13", "PyTorch 2.15"}, names(contenders([]*peer{old, current}, false, false)))
+	assert.Equal(t, []string{"PyTorch 1.13", "PyTorch 2.15", "PyTorch 2.15 compiled"}, names(contenders([]*peer{old, current}, true, false)))
+	assert.Equal(t, "SciPy 1.10", contender{old, operations}.library(&row{benchmark: &benchmark{pass: passSurface}}))
+	assert.Equal(t, "PyTorch 1.13", contender{old, operations}.library(&row{benchmark: &benchmark{pass: passForward}}))
 }
 
 // TestPeerErrors: a wrong value and a failing request end a run.
@@ -105,7 +105,7 @@ func TestPeerErrors(t *testing.T) {
 	b := workload.NewBatch(workload.Quick)
 	require.NoError(t, p.sendBatch(b))
 
-	c := contender{peer: p}
+	c := contender{p, operations}
 	_, err = c.loss("dise", classIndices, false, 1, 0)
 	assert.ErrorContains(t, err, "dise")
 
@@ -137,12 +137,12 @@ class Peer:
         self.sizes = [len(shape), shape[1], int(maps)] + [os.path.getsize(f) if f else 0 for f in (logits, target, weight)]
         return {}
 
-    def loss(self, loss, gradient, options, compile, threads, seconds):
-        wanted = [int(gradient), int(compile), threads, options.get("smoothing", 0), int(options.get("reduction") == "none")]
+    def loss(self, loss, gradient, options, way, threads, seconds):
+        wanted = [int(gradient), int(way == "compiled"), threads, options.get("smoothing", 0), int(options.get("reduction") == "none")]
         return {"values": self.sizes + wanted, "seconds": [seconds]}
 `)
 	require.NoError(t, err)
-	p := contender{peer: &peer{Peer: process}, compile: true}
+	p := contender{&peer{Peer: process}, compiled}
 	v := float64(workload.Quick.Voxels())
 	flat := float64(workload.QuickImages.Voxels())
 	want := map[string][]float64{
@@ -187,4 +187,24 @@ func TestAgree(t *testing.T) {
 	assert.Error(t, agree([]float64{1, 2}, []float64{1, 2.0001}))
 	assert.Error(t, agree([]float64{1}, []float64{1, 2}))
 	assert.Error(t, agree([]float64{math.NaN()}, []float64{math.NaN()}))
+}
+
+// TestMONAI: MONAI's classes are compared with where there are any, and without MONAI -monai
+// is refused.
+func TestMONAI(t *testing.T) {
+	python := needPython(t)
+	p, err := startPeer(t.Context(), python)
+	require.NoError(t, err)
+	require.NoError(t, p.Close())
+	out := t.TempDir()
+	err = run(context.Background(), []string{"-quick", "-python", python, "-monai", "-losses", "dice,afl", "-calls", "voxel-weight", "-out", out}, &bytes.Buffer{})
+	if p.version.MONAI == "" {
+		assert.ErrorContains(t, err, "-monai: no interpreter has MONAI")
+		return
+	}
+	require.NoError(t, err)
+	for _, r := range benchtest.ReadCSV(t, filepath.Join(out, "results.csv")) {
+		measured := r["benchmark"] == "dice" && r["call"] == "class-indices"
+		assert.Equal(t, measured, r["peer_min_s_2"] != "", "%s %s", r["benchmark"], r["call"])
+	}
 }

@@ -16,17 +16,10 @@ import (
 // long for any two masks. It is the measure of the time that other ways take for the
 // masks that are hard for them.
 func plainSurfaces(s workload.Size, m workload.MaskPair) ([]float64, error) {
-	p, err := readPlain(s, m.Prediction)
+	p, t, err := readPair(s, m)
 	if err != nil {
 		return nil, err
 	}
-	t, err := readPlain(s, m.Reference)
-	if err != nil {
-		return nil, err
-	}
-	lo, hi := edt.Box(p, t)
-	p.Crop(lo, hi)
-	t.Crop(lo, hi)
 	p, t = edt.Surface(p, 3), edt.Surface(t, 3)
 	largest, sum, near, voxels := 0.0, 0.0, 0, 0
 	for _, sorted := range [][]float64{edt.SortedSquared(p, t, s.Spacing), edt.SortedSquared(t, p, s.Spacing)} {
@@ -41,6 +34,53 @@ func plainSurfaces(s workload.Size, m workload.MaskPair) ([]float64, error) {
 		voxels += len(sorted)
 	}
 	return []float64{largest, sum / float64(voxels), float64(near) / float64(voxels)}, nil
+}
+
+// plainElements computes the values of elementsBenchmark by two plain distance transforms.
+func plainElements(s workload.Size, m workload.MaskPair, areas *[256]float64) ([]float64, error) {
+	p, t, err := readPair(s, m)
+	if err != nil {
+		return nil, err
+	}
+	var codes [256]uint8
+	for i := range codes {
+		codes[i] = uint8(i)
+	}
+	p, codesP := edt.Corners(p, 3, &codes)
+	t, codesT := edt.Corners(t, 3, &codes)
+	squared := make([]float64, len(codesP))
+	largest, sum, near, area := 0.0, 0.0, 0.0, 0.0
+	for _, way := range []struct {
+		to    *edt.Mask
+		from  *edt.Mask
+		codes []uint8
+	}{{t, p, codesP}, {p, t, codesT}} {
+		edt.Squared(squared, way.to, s.Spacing)
+		way.from.Each(func(i int) {
+			d, a := math.Sqrt(squared[i]), areas[way.codes[i]]
+			largest = max(largest, d)
+			sum += d * a
+			area += a
+			if distance.Within(d, surfaceTolerance) {
+				near += a
+			}
+		})
+	}
+	return []float64{largest, sum / area, near / area}, nil
+}
+
+// readPair reads two masks, cropped to the box that holds both.
+func readPair(s workload.Size, m workload.MaskPair) (p, t *edt.Mask, err error) {
+	if p, err = readPlain(s, m.Prediction); err != nil {
+		return nil, nil, err
+	}
+	if t, err = readPlain(s, m.Reference); err != nil {
+		return nil, nil, err
+	}
+	lo, hi := edt.Box(p, t)
+	p.Crop(lo, hi)
+	t.Crop(lo, hi)
+	return p, t, nil
 }
 
 func readPlain(s workload.Size, t *tensor.Dense) (*edt.Mask, error) {

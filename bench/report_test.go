@@ -30,7 +30,7 @@ func sampleReport() *results {
 	return &results{
 		command: "go run ./bench -some flags", date: time.Date(2024, 5, 6, 7, 8, 0, 0, time.UTC),
 		machine:    report.Machine{CPU: "Abacus 3000", Cores: 2, Memory: 3 << 30, System: "linux/amd64", Go: "go1.99"},
-		loadBefore: "0.25", loadAfter: "1.50", peers: []contender{{peer: &peer{version: peerVersion{Torch: "1.2.3", SciPy: "4.5.6", Python: "3.0"}}}},
+		loadBefore: "0.25", loadAfter: "1.50", peers: []contender{{peer: &peer{version: peerVersion{Torch: "1.2.3", SciPy: "4.5.6", Python: "3.0"}}, way: operations}},
 		evaluations: "two stones", repeats: 2,
 		rows: []*row{
 			lossRow("dice", passForward, 4e-6, 8e-6, workload.Work{Passes: 1, Bytes: 9000, Exp: 2000}),
@@ -106,7 +106,7 @@ func TestTable(t *testing.T) {
 func TestContenderColumns(t *testing.T) {
 	r := sampleReport()
 	current := &peer{version: peerVersion{Torch: "9.8.7", SciPy: "6.5.4", Python: "4.0", Compile: true}}
-	r.peers = append(r.peers, contenders([]*peer{current}, true)...)
+	r.peers = append(r.peers, contenders([]*peer{current}, true, false)...)
 	for i, row := range r.rows {
 		row.peers = append(row.peers, timing.Samples{6e-3, 2e-3}, timing.Samples{1e-3})
 		row.peerValues = append(row.peerValues, []float64{1}, []float64{2})

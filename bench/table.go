@@ -40,9 +40,12 @@ func (r *results) describe(b *strings.Builder) {
 		fmt.Fprintf(b, "| Compared with | nothing |\n")
 	}
 	for _, p := range r.peers {
-		if p.compile {
+		switch p.way {
+		case compiled:
 			fmt.Fprintf(b, "| Compared with | the same through torch.compile |\n")
-		} else {
+		case classes:
+			fmt.Fprintf(b, "| Compared with | the classes of MONAI %s, where it has one |\n", p.version.MONAI)
+		default:
 			fmt.Fprintf(b, "| Compared with | PyTorch %s, SciPy %s, Python %s |\n", p.version.Torch, p.version.SciPy, p.version.Python)
 		}
 	}
@@ -71,11 +74,12 @@ gradient and un-reduced loss written once. "Ratio" is PyTorch's time over afl's:
 	fmt.Fprintf(b, ".\nFar above 1 it means that the machine had other work.\n")
 }
 
-// meanRatio is the geometric mean of a pass's ratios to contender i.
+// meanRatio is the geometric mean of a pass's ratios to contender i, over the losses that it
+// has.
 func meanRatio(rows []*row, pass string, i int) float64 {
 	var ratios []float64
 	for _, r := range rows {
-		if r.pass == pass {
+		if r.pass == pass && len(r.peers[i]) > 0 {
 			ratios = append(ratios, r.ratio(i))
 		}
 	}
@@ -199,7 +203,7 @@ func (r *results) surfaceTable(b *strings.Builder, rows []*row) {
 	fmt.Fprintf(b, "The two transforms are plain ones in Go on all cores, with the distances sorted. SciPy's distance\ntransform uses one core.\n\n")
 	columns := " cores | ns/voxel | afl ms | two transforms ms | ratio |"
 	for _, p := range r.peers {
-		if !p.compile {
+		if p.way == operations {
 			columns += " " + p.sciPy() + " ms | ratio |"
 		}
 	}
@@ -208,7 +212,7 @@ func (r *results) surfaceTable(b *strings.Builder, rows []*row) {
 		fmt.Fprintf(b, "| %s | %d | %s | %s | %s | %s |", row.title, row.cores, report.Number(row.nsPerVoxel()),
 			report.Number(1e3*row.ours.Min()), report.Number(1e3*row.plain.Min()), report.Number(row.plainRatio()))
 		for i, p := range r.peers {
-			if !p.compile {
+			if p.way == operations {
 				fmt.Fprintf(b, " %s | %s |", report.Number(1e3*row.peers[i].Min()), report.Number(row.ratio(i)))
 			}
 		}

@@ -40,6 +40,14 @@ func cornersByDefinition(voxels []uint8, shape [3]int, axes int) (codes []uint8,
 	return codes, size
 }
 
+// codesThemselves has a kind for every code.
+var codesThemselves = func() (kindOf [256]uint8) {
+	for code := range kindOf {
+		kindOf[code] = uint8(code)
+	}
+	return kindOf
+}()
+
 func TestCornersAgainstDefinition(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 1))
 	spacing := [3]float64{3, 0.5, 0.75}
@@ -52,7 +60,7 @@ func TestCornersAgainstDefinition(t *testing.T) {
 				voxels := randomSites(rng, shape[0]*shape[1]*shape[2], density)
 				want, size := cornersByDefinition(voxels, shape, axes)
 				m := maskOf(voxels, shape)
-				corners, codes := Corners(m, axes)
+				corners, codes := Corners(m, axes, &codesThemselves)
 				require.Equal(t, len(want), len(codes))
 				areas, wantAreas := CornerAreas(m, spacing), CornerAreas(NewMask([3]int{2, 2, 2}), spacing)
 				set := voxelsOf(t, corners)
@@ -63,10 +71,10 @@ func TestCornersAgainstDefinition(t *testing.T) {
 						at = [3]int{at[2], at[0], at[1]}
 					}
 					j := (at[0]*corners.shape[1]+at[1])*corners.shape[2] + at[2]
-					require.Equal(t, bits.OnesCount8(code), bits.OnesCount8(codes[j]), "%v %d", shape, i)
 					require.Equal(t, code != 0, set[j] == 1, "%v %d", shape, i)
-					require.InDelta(t, wantAreas[code], areas[codes[j]], 1e-15, "%v %d", shape, i)
 					if code != 0 {
+						require.Equal(t, bits.OnesCount8(code), bits.OnesCount8(codes[j]), "%v %d", shape, i)
+						require.InDelta(t, wantAreas[code], areas[codes[j]], 1e-15, "%v %d", shape, i)
 						count++
 					}
 				}
@@ -81,7 +89,7 @@ func TestCornersAgainstDefinition(t *testing.T) {
 func TestCornerAreas(t *testing.T) {
 	area := func(voxels []uint8, shape [3]int, axes int, spacing [3]float64) float64 {
 		m := maskOf(voxels, shape)
-		corners, codes := Corners(m, axes)
+		corners, codes := Corners(m, axes, &codesThemselves)
 		areas := CornerAreas(m, spacing)
 		sum := 0.0
 		for i, v := range voxelsOf(t, corners) {

@@ -18,7 +18,7 @@ import (
 	"github.com/x/afl/internal/workload"
 )
 
-//go:embed losses.py serve.py
+//go:embed losses.py monai_losses.py serve.py
 var modules embed.FS
 
 // ErrNone says that no Python has the modules.
@@ -56,7 +56,7 @@ type Peer struct {
 }
 
 // Start starts a process that answers requests by the methods of the script's class
-// Peer. The script imports losses.py as the module losses. The process runs until Close
+// Peer. The script imports losses.py and monai_losses.py as modules. The process runs until Close
 // or the end of the context.
 func Start(ctx context.Context, python, script string) (_ *Peer, err error) {
 	p := &Peer{}
