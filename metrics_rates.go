@@ -2,10 +2,10 @@ package afl
 
 import "math"
 
-// The metrics here, and sensitivity, specificity, precision and the overlaps beside
-// them, are NaN where their quotient is 0/0 or a rate that they are made of is NaN. So
-// are MONAI's (ConfusionMatrixMetric). torchmetrics has 0 instead, and numbers of its own
-// for Matthews.
+// These metrics, and sensitivity, specificity, precision and the overlaps, are NaN where
+// their quotient is 0/0 or a rate that they derive from is NaN, as in MONAI
+// (ConfusionMatrixMetric). torchmetrics returns 0 instead, and for Matthews other values
+// that depend on the case.
 
 // FalsePositiveRate returns FP/(FP+TN) = 1 − specificity, the fall-out. It is NaN where
 // the target covers everything.
@@ -92,7 +92,7 @@ func (c Confusion) PrevalenceThreshold() float64 {
 //
 // from 0 to 1, which weighs sensitivity β times as much as precision; at 1 it is the Dice
 // coefficient. It is NaN where prediction and target are empty (at β = 0, where the
-// prediction is). β is 0 or larger and finite.
+// prediction is). A β that is negative, NaN or so large that β² is not finite is an error.
 //
 //	f2, err := afl.FBeta(2)
 //	…
@@ -102,10 +102,12 @@ func (c Confusion) PrevalenceThreshold() float64 {
 func FBeta(beta float64) (func(Confusion) float64, error) {
 	square := beta * beta
 	if !(beta >= 0) || math.IsInf(square, 1) {
-		return nil, refuse("beta", beta, "a number from 0 on whose square is finite")
+		return nil, refuse("beta", beta, "a number of at least 0 whose square is finite")
 	}
+	// Divided by 1+β², which keeps products with a large β² finite.
+	weightFN, weightFP := square/(1+square), 1/(1+square)
 	return func(c Confusion) float64 {
-		tp := (1 + square) * float64(c.TP)
-		return tp / (tp + float64(square*float64(c.FN)) + float64(c.FP))
+		tp := float64(c.TP)
+		return tp / (tp + float64(weightFN*float64(c.FN)) + float64(weightFP*float64(c.FP)))
 	}, nil
 }

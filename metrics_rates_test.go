@@ -65,6 +65,9 @@ func TestRatesAreNaNWhereNothingIsMeasured(t *testing.T) {
 			assert.Equal(t, slices.Contains(test.nan, c), math.IsNaN(test.metric(c)), "%s of %+v", name, c)
 		}
 	}
+	large, err := afl.FBeta(1e154) // sensitivity alone
+	require.NoError(t, err)
+	assert.InDelta(t, 0.25, large(afl.Confusion{TP: 1e12, FP: 1e12, FN: 3e12}), 1e-15)
 	for _, beta := range []float64{-1, math.NaN(), math.Inf(1), 1e200} {
 		_, err := afl.FBeta(beta)
 		var refused *afl.ArgumentError

@@ -35,7 +35,7 @@ type SurfaceDistances struct {
 //
 // spacing is the distance between neighboring voxels along each axis of the masks, in
 // their order, usually in millimeters; nil means 1. A NaN in a mask, and a spacing
-// outside 1e-100…1e100, are errors.
+// outside 1e-50…1e50, are errors.
 //
 // The closer the surfaces are, the less time it takes; in the worst case, apart from reading
 // the masks, about that of two linear-time distance transforms of the smallest box that
@@ -335,9 +335,10 @@ func spacing3(spacing []float64, axes int) ([3]float64, error) {
 		return steps, refuse("spacing", spacing, "%d numbers, one for each axis of the masks, or nil", axes)
 	}
 	for _, s := range spacing {
-		// The squares of larger or smaller distances leave the range of float64.
-		if !(s >= 1e-100 && s <= 1e100) {
-			return steps, refuse("spacing", spacing, "numbers from 1e-100 to 1e100")
+		// The squares of larger or smaller distances, and of the areas of surface elements,
+		// leave the range of float64.
+		if !(s >= 1e-50 && s <= 1e50) {
+			return steps, refuse("spacing", spacing, "numbers from 1e-50 to 1e50")
 		}
 	}
 	copy(steps[3-axes:], spacing)

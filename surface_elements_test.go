@@ -204,3 +204,34 @@ func BenchmarkSurfaceElements(b *testing.B) {
 		}
 	})
 }
+
+// Areas are products of spacings, and their squares must not leave the range of float64.
+func TestSurfaceElementsOfExtremeSpacings(t *testing.T) {
+	voxels := make([]uint8, 3*4*5)
+	voxels[20], voxels[21], voxels[33] = 1, 1, 1
+	other := make([]uint8, len(voxels))
+	other[26] = 1
+	mask := func(v []uint8) *tensor.Dense {
+		return tensor.New(tensor.WithShape(3, 4, 5), tensor.WithBacking(v))
+	}
+	want, err := afl.NewSurfaceElementDistances(mask(voxels), mask(other), []float64{3, 1, 2})
+	require.NoError(t, err)
+	for _, scale := range []float64{1e-50, 1e-20, 3e49, 4e49} {
+		got, err := afl.NewSurfaceElementDistances(mask(voxels), mask(other), []float64{3 * scale, scale, 2 * scale})
+		if 3*scale > 1e50 {
+			require.ErrorContains(t, err, "from 1e-50 to 1e50")
+			continue
+		}
+		require.NoError(t, err)
+		assert.InEpsilon(t, want.Average(), got.Average()/scale, 1e-12)
+		assert.InEpsilon(t, want.HD95(), got.HD95()/scale, 1e-12)
+		assert.InEpsilon(t, want.PredictionToTarget.Area(), got.PredictionToTarget.Area()/scale/scale, 1e-12)
+	}
+	for _, spacing := range [][]float64{{1e50, 1e50, 1e50}, {1e-50, 1e50, 1}} {
+		d, err := afl.NewSurfaceElementDistances(mask(voxels), mask(other), spacing)
+		require.NoError(t, err)
+		for _, v := range []float64{d.Average(), d.HD95(), d.Hausdorff(), d.PredictionToTarget.Area(), d.TargetToPrediction.Area()} {
+			assert.True(t, v > 0 && !math.IsInf(v, 0), "%v: %v", spacing, v)
+		}
+	}
+}

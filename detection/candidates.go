@@ -37,9 +37,6 @@ func (m Method) String() string {
 	return fmt.Sprintf("Method(%d)", int(m))
 }
 
-// leastPeak is the probability below which Dynamic and DynamicV2 look for no candidate.
-const leastPeak = 0.01
-
 // Extraction says how lesion candidates are found among the probabilities of a volume.
 // Its zero value has the defaults of report_guided_annotation.
 type Extraction struct {
@@ -133,7 +130,7 @@ func (e Extraction) complete() (Extraction, error) {
 	return e, nil
 }
 
-// extractor finds the candidates of one volume. p is what is left of it.
+// extractor finds the candidates of one volume.
 type extractor struct {
 	Extraction
 	p           []float64
@@ -143,107 +140,26 @@ type extractor struct {
 	confidences []float64
 }
 
-// component is a connected component of voxels at or above a threshold.
-type component struct {
-	runs       []components.Run
-	confidence float64
-}
-
-// componentsAt returns the components that are large enough, in the order of their first
-// voxel.
-func (x *extractor) componentsAt(threshold float64) []component {
-	runs, count := find(x.shape, func(i int) bool { return x.p[i] >= threshold && x.p[i] > 0 })
-	sizes := components.Sizes(runs, count)
-	all := make([]component, count)
-	for _, r := range runs {
-		c := &all[r.Label-1]
-		c.runs = append(c.runs, r)
-		c.confidence = max(c.confidence, slices.Max(x.p[r.Start:r.End]))
-	}
-	large := all[:0]
-	for i, c := range all {
-		if sizes[i] >= x.MinVoxels {
-			large = append(large, c)
-		}
-	}
-	return large
-}
-
-// keep makes a component a candidate.
-func (x *extractor) keep(c component) {
-	x.confidences = append(x.confidences, c.confidence)
-	for _, r := range c.runs {
-		for i := r.Start; i < r.End; i++ {
-			x.labels[i] = int32(len(x.confidences))
-		}
-	}
-}
-
+// static makes the components at or above a threshold candidates that are large enough.
 func (x *extractor) static(threshold float64) {
-	for _, c := range x.componentsAt(threshold) {
-		x.keep(c)
-	}
-}
-
-func (x *extractor) dynamic() {
-	x.p = slices.Clone(x.p)
-	for len(x.confidences) < x.MaxCandidates {
-		peak := slices.Max(x.p)
-		if peak < leastPeak {
-			return
+	runs, count := find(x.shape, func(i int) bool { return x.p[i] >= threshold && x.p[i] > 0 })
+	number := make([]int32, count) // of the candidate, 0 for none
+	for i, size := range components.Sizes(runs, count) {
+		if size >= x.MinVoxels {
+			x.confidences = append(x.confidences, 0)
+			number[i] = int32(len(x.confidences))
 		}
-		threshold := x.round(peak / x.Factor)
-		found := x.componentsAt(threshold)
-		if len(found) == 0 {
-			if x.Method == Dynamic {
-				if len(x.confidences) == 0 || x.KeepAdjacent {
-					x.keep(component{})
-				}
-				return
-			}
-			// The largest probabilities belong to components that are too small.
-			for i, v := range x.p {
-				if v > threshold {
-					x.p[i] = 0
-				}
-			}
+	}
+	for _, r := range runs {
+		n := number[r.Label-1]
+		if n == 0 {
 			continue
 		}
-		best := found[0]
-		for _, c := range found[1:] {
-			if c.confidence > best.confidence {
-				best = c
-			}
-		}
-		if x.KeepAdjacent || !x.touchesKept(best) {
-			x.keep(best)
-		}
-		for _, r := range best.runs {
-			clear(x.p[r.Start:r.End])
+		x.confidences[n-1] = max(x.confidences[n-1], slices.Max(x.p[r.Start:r.End]))
+		for i := r.Start; i < r.End; i++ {
+			x.labels[i] = n
 		}
 	}
-}
-
-// touchesKept reports whether a voxel of a component has a candidate's voxel among
-// itself and its neighbors.
-func (x *extractor) touchesKept(c component) bool {
-	slices, rows, columns := x.shape[0], x.shape[1], x.shape[2]
-	for _, r := range c.runs {
-		row := r.Start / columns
-		from := max(r.Start-row*columns-1, 0)
-		to := min(r.End-row*columns+1, columns)
-		s, y := row/rows, row%rows
-		for ns := max(s-1, 0); ns <= min(s+1, slices-1); ns++ {
-			for ny := max(y-1, 0); ny <= min(y+1, rows-1); ny++ {
-				for _, l := range x.labels[(ns*rows+ny)*columns:][from:to] {
-					if l != 0 {
-						return true
-					}
-				}
-			}
-		}
-	}
-	return false
 }
 
 func (x *extractor) result(probabilities *tensor.Dense) *Candidates {

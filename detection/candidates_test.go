@@ -3,7 +3,9 @@ package detection
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,28 +18,43 @@ func volume[T any](values []T, shape ...int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(values))
 }
 
+// distance returns the number of steps from voxel i to voxel j, diagonal ones included.
+func distance(i, j int, shape [3]int) int {
+	row, other := i/shape[2], j/shape[2]
+	return max(abs(row/shape[1]-other/shape[1]), abs(row%shape[1]-other%shape[1]), abs(i%shape[2]-j%shape[2]))
+}
+
+// flood returns the voxels above 0 that are connected with a voxel.
+func flood(p []float64, shape [3]int, start int) []int {
+	part := []int{start}
+	seen := map[int]bool{start: true}
+	for k := 0; k < len(part); k++ {
+		for j, v := range p {
+			if v > 0 && !seen[j] && distance(part[k], j, shape) == 1 {
+				seen[j] = true
+				part = append(part, j)
+			}
+		}
+	}
+	return part
+}
+
 // staticByDefinition returns the confidence of each voxel by flooding from every voxel.
 func staticByDefinition(p []float64, shape [3]int, threshold float64, minVoxels int) []float64 {
-	out := make([]float64, len(p))
-	seen := make([]bool, len(p))
+	kept, out := make([]float64, len(p)), make([]float64, len(p))
+	for i, v := range p {
+		if v >= threshold {
+			kept[i] = v
+		}
+	}
 	for start := range p {
-		if seen[start] || p[start] < threshold || p[start] <= 0 {
+		if !(kept[start] > 0) {
 			continue
 		}
-		seen[start] = true
-		part := []int{start}
+		part := flood(kept, shape, start)
 		peak := 0.0
-		for k := 0; k < len(part); k++ {
-			i := part[k]
-			peak = max(peak, p[i])
-			s, y, x := i/shape[2]/shape[1], i/shape[2]%shape[1], i%shape[2]
-			for j := range p {
-				ns, ny, nx := j/shape[2]/shape[1], j/shape[2]%shape[1], j%shape[2]
-				if max(abs(ns-s), abs(ny-y), abs(nx-x)) == 1 && !seen[j] && p[j] >= threshold && p[j] > 0 {
-					seen[j] = true
-					part = append(part, j)
-				}
-			}
+		for _, i := range part {
+			peak, kept[i] = max(peak, p[i]), 0
 		}
 		if len(part) >= minVoxels {
 			for _, i := range part {
@@ -121,5 +138,101 @@ func TestCandidatesRefusals(t *testing.T) {
 		var refused *afl.ArgumentError
 		require.ErrorAs(t, err, &refused, want)
 		assert.ErrorContains(t, err, want)
+	}
+}
+
+// dynamicByDefinition follows the steps of Dynamic and DynamicV2 one by one.
+func dynamicByDefinition(e Extraction, p []float64, shape [3]int) (labels []int32, confidences []float64) {
+	p, labels = slices.Clone(p), make([]int32, len(p))
+	for len(confidences) < e.MaxCandidates {
+		peak := slices.Max(p)
+		if peak < 0.01 {
+			break
+		}
+		parts := staticByDefinition(p, shape, peak/e.Factor, e.MinVoxels)
+		most := slices.Max(parts)
+		if most == 0 {
+			if e.Method == Dynamic {
+				if len(confidences) == 0 || e.KeepAdjacent {
+					confidences = append(confidences, 0)
+				}
+				break
+			}
+			for i, v := range p {
+				if v > peak/e.Factor || e.Factor == 1 && v == peak {
+					p[i] = 0
+				}
+			}
+			continue
+		}
+		for i := range parts {
+			if parts[i] != most {
+				parts[i] = 0
+			}
+		}
+		part := flood(parts, shape, slices.Index(parts, most))
+		touches := false
+		for _, i := range part {
+			p[i] = 0
+			for j, l := range labels {
+				touches = touches || l != 0 && distance(i, j, shape) <= 1
+			}
+		}
+		if touches && !e.KeepAdjacent {
+			continue
+		}
+		confidences = append(confidences, most)
+		for _, i := range part {
+			labels[i] = int32(len(confidences))
+		}
+	}
+	return labels, confidences
+}
+
+func TestDynamicAgainstDefinition(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 9))
+	dropped := 0
+	for _, shape := range [][3]int{{1, 1, 1}, {1, 7, 9}, {3, 5, 4}, {6, 1, 5}, {4, 5, 6}} {
+		for trial := range 150 {
+			p := make([]float64, shape[0]*shape[1]*shape[2])
+			for i := range p {
+				p[i] = max(0, rng.Float64()-0.2)
+				if trial%2 == 0 { // many are equal, and some are at a threshold
+					p[i] = math.Ldexp(float64(rng.IntN(7)), -3)
+				}
+				if rng.IntN(2) == 0 {
+					p[i] = 0
+				}
+			}
+			e := Extraction{
+				Method: Dynamic + Method(rng.IntN(2)), MinVoxels: 1 + rng.IntN(5), Factor: []float64{1, 1.25, 2, 4}[rng.IntN(4)],
+				MaxCandidates: 1 + rng.IntN(6), KeepAdjacent: rng.IntN(3) == 0,
+			}
+			labels, confidences := dynamicByDefinition(e, p, shape)
+			c, err := e.Candidates(volume(p, shape[:]...))
+			require.NoError(t, err)
+			require.Equal(t, confidences, c.Confidences, "%+v of %v %v", e, shape, p)
+			require.Equal(t, labels, c.Labels.Data(), "%+v of %v %v", e, shape, p)
+			if len(confidences) < e.MaxCandidates {
+				dropped++
+			}
+		}
+	}
+	assert.NotZero(t, dropped)
+}
+
+// Noise leaves thousands of components that touch a candidate kept before.
+func TestDynamicOfNoise(t *testing.T) {
+	rng := rand.New(rand.NewPCG(10, 11))
+	p := make([]float32, 24*80*64)
+	for i := range p {
+		p[i] = rng.Float32()
+	}
+	for _, method := range []Method{Dynamic, DynamicV2} {
+		start := time.Now()
+		c, err := Extraction{Method: method, MinVoxels: 1, Factor: 1.01}.Candidates(volume(p, 24, 80, 64))
+		require.NoError(t, err)
+		assert.NotEmpty(t, c.Confidences)
+		assert.Less(t, time.Since(start), 30*time.Second)
 	}
 }

@@ -90,9 +90,9 @@ func (c Case) Positive() bool {
 // float type, and not zero on lesions, each of which is a connected component.
 //
 // A candidate may find a lesion where their overlap is at least MinOverlap. Candidates
-// and lesions are matched one to one such that as many lesions as possible are found,
-// and among these such that the overlaps have the largest sum. Entries are the matched
-// lesions in row-major order, the others, and the candidates that find no lesion.
+// and lesions are matched one to one such that the sum of 1 + overlap over the matched
+// pairs is largest. (Large overlaps can thus outweigh one lesion more.) Entries are the
+// matched lesions in row-major order, the others, and the candidates that find no lesion.
 func (m Matching) Case(name string, detectionMap, label *tensor.Dense) (Case, error) {
 	m, err := m.complete()
 	if err != nil {
@@ -178,34 +178,33 @@ func (m Matching) overlap(shared, candidate, lesion int) float64 {
 func (m Matching) entries(c candidateList, lesionRuns []components.Run, lesions int) []Entry {
 	candidateSizes := components.Sizes(c.runs, len(c.confidences))
 	lesionSizes := components.Sizes(lesionRuns, lesions)
-	// The weight of a pair is 1 + overlap, such that one pair more outweighs any overlap.
-	weights := make([][]float64, lesions)
-	for i := range weights {
-		weights[i] = make([]float64, len(c.confidences))
-	}
-	enough := make([]bool, len(c.confidences)) // candidates that overlap a lesion enough
+	var pairs []matching.Pair
+	var overlaps []float64                    // of the pairs
+	spare := make([]bool, len(c.confidences)) // candidates that overlap a lesion enough
+	matched := make([]bool, len(c.confidences))
 	for _, o := range components.Overlaps(lesionRuns, c.runs) {
 		i, j := o.A-1, o.B-1
 		if v := m.overlap(o.Voxels, candidateSizes[j], lesionSizes[i]); v >= m.MinOverlap {
-			weights[i][j], enough[j] = 1+v, true
+			pairs, overlaps = append(pairs, matching.Pair{Row: i, Column: j, Weight: 1 + v}), append(overlaps, v)
+			spare[j] = true
 		}
 	}
 	var entries []Entry
 	missed := 0
-	matched := make([]bool, len(c.confidences))
-	for i, j := range matching.Assign(weights) {
-		if j < 0 || weights[i][j] == 0 {
+	for _, k := range matching.Assign(lesions, len(c.confidences), pairs) {
+		if k < 0 {
 			missed++
 			continue
 		}
+		j := pairs[k].Column
 		matched[j] = true
-		entries = append(entries, Entry{Lesion: true, Confidence: c.confidences[j], Overlap: weights[i][j] - 1})
+		entries = append(entries, Entry{Lesion: true, Confidence: c.confidences[j], Overlap: overlaps[k]})
 	}
 	for range missed {
 		entries = append(entries, Entry{Lesion: true})
 	}
 	for j, confidence := range c.confidences {
-		if !matched[j] && (m.CountSpareCandidates || !enough[j]) {
+		if !matched[j] && (m.CountSpareCandidates || !spare[j]) {
 			entries = append(entries, Entry{Confidence: confidence})
 		}
 	}

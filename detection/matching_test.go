@@ -49,9 +49,9 @@ func TestCase(t *testing.T) {
 	assert.Zero(t, c.Confidence)
 }
 
-// One pair more outweighs a larger overlap.
-func TestAsManyLesionsAsPossibleAreFound(t *testing.T) {
-	// The first candidate covers lesion 1 best, but could find lesion 2, which the second
+// Σ (1 + overlap) is largest: one pair more mostly outweighs larger overlaps, not always.
+func TestMatchingHasTheLargestSum(t *testing.T) {
+	// The second candidate covers lesion 1 best, but could find lesion 2, which the first
 	// candidate does not touch.
 	label := volume([]uint8{
 		1, 1, 1, 1, 1, 0, 1,
@@ -65,6 +65,38 @@ func TestAsManyLesionsAsPossibleAreFound(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, c.Entries, 2)
 	assert.Equal(t, []float64{0.5, 0.75}, []float64{c.Entries[0].Confidence, c.Entries[1].Confidence})
+
+	// Each candidate but the first overlaps a lesion by 0.7 and the next by 0.1: two pairs
+	// have a sum of 3.43, three one of 3.35.
+	mask, confidences := make([]bool, 212), make([]float32, 212)
+	for _, lesion := range [][2]int{{0, 100}, {101, 201}, {202, 212}} {
+		for i := lesion[0]; i < lesion[1]; i++ {
+			mask[i] = true
+		}
+	}
+	for k, candidate := range [][2]int{{0, 14}, {15, 120}, {121, 212}} {
+		for i := candidate[0]; i < candidate[1]; i++ {
+			confidences[i] = float32(k+1) / 4
+		}
+	}
+	c, err = Matching{}.Case("b", volume(confidences, 1, 212), volume(mask, 1, 212))
+	require.NoError(t, err)
+	require.Len(t, c.Entries, 3)
+	assert.Equal(t, []float64{0.5, 0.75, 0}, []float64{c.Entries[0].Confidence, c.Entries[1].Confidence, c.Entries[2].Confidence})
+}
+
+// A table of all pairs of lesions and candidates would take gigabytes.
+func TestCaseOfManyLesions(t *testing.T) {
+	label, detected := make([]bool, 40*80*80), make([]float32, 40*80*80)
+	for i := range label {
+		if z, y, x := i/6400, i/80%80, i%80; z%2 == 0 && y%2 == 0 && x%2 == 0 {
+			label[i], detected[i] = true, 0.5
+		}
+	}
+	c, err := Matching{}.Case("many", volume(detected, 40, 80, 80), volume(label, 40, 80, 80))
+	require.NoError(t, err)
+	assert.Len(t, c.Entries, 32000)
+	assert.Equal(t, Entry{Lesion: true, Confidence: 0.5, Overlap: 1}, c.Entries[31999])
 }
 
 func TestCenterFit(t *testing.T) {

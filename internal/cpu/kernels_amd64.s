@@ -2174,8 +2174,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0     4096(AX)(DI*4)
-	PREFETCHT0     4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB         $0x04, (CX)(DI*1), X1, K1
 	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB       (CX)(DI*1), X0, K3
@@ -2444,8 +2450,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -2726,8 +2738,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -2988,8 +3006,14 @@ exponential:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0       4096(AX)(DI*4)
-	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB           $0x04, (CX)(DI*1), X1, K1
 	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB         (CX)(DI*1), X0, K3
@@ -3154,8 +3178,14 @@ exponential:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0       4096(AX)(DI*4)
-	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB           $0x04, (CX)(DI*1), X1, K1
 	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB         (CX)(DI*1), X0, K3
@@ -3429,8 +3459,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -3732,8 +3768,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -6308,10 +6350,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0     4096(AX)(R9*4)
-	PREFETCHT0     4096(BX)(R9*4)
-	PREFETCHT0     4160(AX)(R9*4)
-	PREFETCHT0     4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB         $0x04, (CX)(R9*1), X1, K1
 	VPCMPB         $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB       (CX)(R9*1), X0, K3
@@ -6607,10 +6657,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -6918,10 +6976,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -7209,10 +7275,18 @@ exponential:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0       4096(AX)(R9*4)
-	PREFETCHT0       4096(BX)(R9*4)
-	PREFETCHT0       4160(AX)(R9*4)
-	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB           $0x04, (CX)(R9*1), X1, K1
 	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB         (CX)(R9*1), X0, K3
@@ -7411,10 +7485,18 @@ exponential:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0       4096(AX)(R9*4)
-	PREFETCHT0       4096(BX)(R9*4)
-	PREFETCHT0       4160(AX)(R9*4)
-	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB           $0x04, (CX)(R9*1), X1, K1
 	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB         (CX)(R9*1), X0, K3
@@ -7722,10 +7804,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -8061,10 +8151,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -8368,6 +8466,12 @@ exponential:
 rest:
 	PREFETCHT0 4096(AX)(DI*4)
 	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB     $0x04, (CX)(DI*1), X1, K1
 	VPCMPB     $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB   (CX)(DI*1), X0, K3
@@ -8647,8 +8751,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0      4096(AX)(DI*4)
-	PREFETCHT0      4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(DI*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB        (CX)(DI*1), X0, K3
@@ -8950,8 +9060,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0      4096(AX)(DI*4)
-	PREFETCHT0      4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(DI*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB        (CX)(DI*1), X0, K3
@@ -9257,8 +9373,14 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0      4096(AX)(DI*4)
-	PREFETCHT0      4160(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(DI*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB        (CX)(DI*1), X0, K3
@@ -10173,10 +10295,16 @@ exponential:
 	MOVQ              R9, R8
 
 rest:
-	PREFETCHT0      4096(AX)(R8*4)
-	PREFETCHT0      4096(BX)(R8*4)
-	PREFETCHT0      4160(AX)(R8*4)
-	PREFETCHT0      4160(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	PREFETCHT0 4160(AX)(R8*4)
+	PREFETCHT0 4160(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(R8*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
 	VPCMPEQB        (CX)(R8*1), X0, K3
@@ -10500,10 +10628,16 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0      4096(AX)(R8*4)
-	PREFETCHT0      4096(BX)(R8*4)
-	PREFETCHT0      4160(AX)(R8*4)
-	PREFETCHT0      4160(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	PREFETCHT0 4160(AX)(R8*4)
+	PREFETCHT0 4160(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(R8*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
 	VPCMPEQB        (CX)(R8*1), X0, K3
@@ -10850,10 +10984,16 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0      4096(AX)(R8*4)
-	PREFETCHT0      4096(BX)(R8*4)
-	PREFETCHT0      4160(AX)(R8*4)
-	PREFETCHT0      4160(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	PREFETCHT0 4160(AX)(R8*4)
+	PREFETCHT0 4160(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(R8*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
 	VPCMPEQB        (CX)(R8*1), X0, K3
@@ -11204,10 +11344,16 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0      4096(AX)(R8*4)
-	PREFETCHT0      4096(BX)(R8*4)
-	PREFETCHT0      4160(AX)(R8*4)
-	PREFETCHT0      4160(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	PREFETCHT0 4160(AX)(R8*4)
+	PREFETCHT0 4160(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
 	VPCMPB          $0x04, (CX)(R8*1), X1, K1
 	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
 	VPCMPEQB        (CX)(R8*1), X0, K3
@@ -11439,8 +11585,14 @@ turn:
 	VBROADCASTSS constants<>+0(SB), Z3
 
 rest:
-	PREFETCHT0       4096(DX)(SI*4)
-	PREFETCHT0       4160(DX)(SI*4)
+	PREFETCHT0 4096(DX)(SI*4)
+	PREFETCHT0 4160(DX)(SI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(SI*4)
+	PREFETCHT0 1088(BX)(SI*4)
+
+fetched:
 	VPCMPB           $0x04, (AX)(SI*1), X1, K1
 	VPCMPB           $0x04, 16(AX)(SI*1), X1, K2
 	VPCMPEQB         (AX)(SI*1), X0, K3
@@ -11525,8 +11677,14 @@ turn:
 	VBROADCASTSS 16(CX), Z5
 
 rest:
-	PREFETCHT0       4096(DX)(SI*4)
-	PREFETCHT0       4160(DX)(SI*4)
+	PREFETCHT0 4096(DX)(SI*4)
+	PREFETCHT0 4160(DX)(SI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(SI*4)
+	PREFETCHT0 1088(BX)(SI*4)
+
+fetched:
 	VPCMPB           $0x04, (AX)(SI*1), X1, K1
 	VPCMPB           $0x04, 16(AX)(SI*1), X1, K2
 	VPCMPEQB         (AX)(SI*1), X0, K3
@@ -11720,12 +11878,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(SI)(R9*4)
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(SI)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(SI)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -11953,12 +12117,18 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0        4096(SI)(R9*4)
-	PREFETCHT0        4096(AX)(R9*4)
-	PREFETCHT0        4096(BX)(R9*4)
-	PREFETCHT0        4160(SI)(R9*4)
-	PREFETCHT0        4160(AX)(R9*4)
-	PREFETCHT0        4160(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(SI)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
 	VPCMPB            $0x04, (CX)(R9*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
 	VPCMPEQB          (CX)(R9*1), X0, K3
@@ -12163,18 +12333,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -12185,7 +12359,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -12203,10 +12377,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -12214,14 +12390,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -12326,7 +12498,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -12355,35 +12527,40 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD        (CX)(BX*1), Z11
-	VPMOVZXBD        16(CX)(BX*1), Z12
-	VPCMPEQD.BCST    (R8), Z11, K1
-	VPCMPEQD.BCST    (R8), Z12, K2
-	VMOVUPS          (R10)(BX*4), Z11
-	VMOVUPS          64(R10)(BX*4), Z12
-	VBLENDMPS        Z11, Z5, K1, Z5
-	VBLENDMPS        Z12, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R9)(BX*4), Z11
-	VMOVUPS          64(R9)(BX*4), Z12
-	VBLENDMPS        Z11, Z7, K1, Z7
-	VBLENDMPS        Z12, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	ADDQ             pitch+16(FP), R10
+	VPBROADCASTB   (R8), X11
+	VPCMPEQB       (CX)(BX*1), X11, K1
+	VPCMPEQB       16(CX)(BX*1), X11, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z11
+	VMOVUPS        64(R10)(BX*4), Z12
+	VBLENDMPS      Z11, Z5, K1, Z5
+	VBLENDMPS      Z12, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z11
+	VMOVUPS        64(R9)(BX*4), Z12
+	VBLENDMPS      Z11, Z7, K1, Z7
+	VBLENDMPS      Z12, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+
+notOwn:
+	ADDQ             $0x00000400, R10
 	ADDQ             pitch+16(FP), R11
 	ADDQ             $0x20, R8
 	ADDQ             $0x00000400, R9
@@ -12514,18 +12691,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -12536,7 +12717,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -12554,10 +12735,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -12565,14 +12748,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -12677,7 +12856,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -12706,35 +12885,40 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD        (CX)(BX*1), Z11
-	VPMOVZXBD        16(CX)(BX*1), Z12
-	VPCMPEQD.BCST    (R8), Z11, K1
-	VPCMPEQD.BCST    (R8), Z12, K2
-	VMOVUPS          (R10)(BX*4), Z11
-	VMOVUPS          64(R10)(BX*4), Z12
-	VBLENDMPS        Z11, Z5, K1, Z5
-	VBLENDMPS        Z12, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R9)(BX*4), Z11
-	VMOVUPS          64(R9)(BX*4), Z12
-	VBLENDMPS        Z11, Z7, K1, Z7
-	VBLENDMPS        Z12, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	ADDQ             pitch+16(FP), R10
+	VPBROADCASTB   (R8), X11
+	VPCMPEQB       (CX)(BX*1), X11, K1
+	VPCMPEQB       16(CX)(BX*1), X11, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z11
+	VMOVUPS        64(R10)(BX*4), Z12
+	VBLENDMPS      Z11, Z5, K1, Z5
+	VBLENDMPS      Z12, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z11
+	VMOVUPS        64(R9)(BX*4), Z12
+	VBLENDMPS      Z11, Z7, K1, Z7
+	VBLENDMPS      Z12, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+
+notOwn:
+	ADDQ             $0x00000400, R10
 	ADDQ             pitch+16(FP), R11
 	ADDQ             $0x20, R8
 	ADDQ             $0x00000400, R9
@@ -12872,18 +13056,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -12894,7 +13082,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -12912,10 +13100,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -12923,14 +13113,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -13035,7 +13221,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -13064,39 +13250,44 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z12
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD         (CX)(BX*1), Z13
-	VPMOVZXBD         16(CX)(BX*1), Z14
-	VPCMPEQD.BCST     (R8), Z13, K1
-	VPCMPEQD.BCST     (R8), Z14, K2
-	VMOVUPS           (R10)(BX*4), Z13
-	VMOVUPS           64(R10)(BX*4), Z14
-	VBLENDMPS         Z13, Z5, K1, Z5
-	VBLENDMPS         Z14, Z6, K2, Z6
-	VMOVAPS           Z5, Z5
-	VMOVAPS           Z6, Z6
-	VMOVUPS           (R9)(BX*4), Z13
-	VMOVUPS           64(R9)(BX*4), Z14
-	VBLENDMPS         Z13, Z7, K1, Z7
-	VBLENDMPS         Z14, Z8, K2, Z8
-	VMOVAPS           Z7, Z7
-	VMOVAPS           Z8, Z8
-	VBLENDMPS.BCST    4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST    4(R8), Z10, K2, Z10
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VBLENDMPS.BCST    12(R8), Z11, K1, Z11
-	VBLENDMPS.BCST    12(R8), Z12, K2, Z12
-	VMOVAPS           Z11, Z11
-	VMOVAPS           Z12, Z12
-	ADDQ              pitch+16(FP), R10
+	VPBROADCASTB   (R8), X13
+	VPCMPEQB       (CX)(BX*1), X13, K1
+	VPCMPEQB       16(CX)(BX*1), X13, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z13
+	VMOVUPS        64(R10)(BX*4), Z14
+	VBLENDMPS      Z13, Z5, K1, Z5
+	VBLENDMPS      Z14, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z13
+	VMOVUPS        64(R9)(BX*4), Z14
+	VBLENDMPS      Z13, Z7, K1, Z7
+	VBLENDMPS      Z14, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 12(R8), Z11, K1, Z11
+	VBLENDMPS.BCST 12(R8), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+
+notOwn:
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -13321,18 +13512,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -13343,7 +13538,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -13361,10 +13556,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -13372,14 +13569,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -13484,7 +13677,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -13506,61 +13699,62 @@ value:
 	ADDQ         $0x20, BX
 	CMPQ         BX, SI
 	JL           value
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 writeOf:
-	ADDQ    $0x40, R12
-	VMOVUPS (R12), Z1
-	VMOVUPS 64(R12), Z2
-	VMOVUPS 128(R12), Z3
-	XORQ    BX, BX
+	ADDQ         $0x40, R12
+	VMOVUPS      (R12), Z1
+	VMOVUPS      64(R12), Z2
+	VMOVUPS      128(R12), Z3
+	VPBROADCASTB (R8), X4
+	XORQ         BX, BX
 
 write:
-	VMOVUPS       (R9)(BX*4), Z4
-	VMOVUPS       64(R9)(BX*4), Z5
-	VMOVUPS       3072(DX)(BX*4), Z6
-	VMOVUPS       3136(DX)(BX*4), Z7
-	VMULPS        Z6, Z4, Z4
-	VMULPS        Z7, Z5, Z5
-	VPMOVZXBD     (CX)(BX*1), Z6
-	VPMOVZXBD     16(CX)(BX*1), Z7
-	VPCMPEQD.BCST (R8), Z6, K1
-	VPCMPEQD.BCST (R8), Z7, K2
-	VBROADCASTSS  constants<>+256(SB), Z6
-	VBROADCASTSS  constants<>+256(SB), Z7
-	VFMADD231PS   Z4, Z6, K1, Z1
-	VFMADD231PS   Z5, Z7, K2, Z1
-	VPCMPB        $0x04, (CX)(BX*1), X0, K3
-	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
-	VMAXPS.BCST   16(R8), Z4, Z8
-	VMAXPS.BCST   16(R8), Z5, Z9
-	VFMADD231PS   Z4, Z8, K3, Z2
-	VFMADD231PS   Z5, Z9, K4, Z2
-	VFMADD231PS   Z6, Z6, K1, Z3
-	VFMADD231PS   Z7, Z7, K2, Z3
-	ADDQ          $0x20, BX
-	CMPQ          BX, SI
-	JL            write
-	VMOVUPS       Z1, (R12)
-	VMOVUPS       Z2, 64(R12)
-	VMOVUPS       Z3, 128(R12)
-	SUBQ          $0x40, R12
-	ADDQ          pitch+16(FP), R10
-	ADDQ          pitch+16(FP), R11
-	ADDQ          $0x20, R8
-	ADDQ          $0x00000400, R9
-	ADDQ          $0x000000c0, R12
-	DECQ          DI
-	JNZ           writeOf
-	ADDQ          $0x00000400, AX
-	ADDQ          $0x00000100, CX
-	SUBQ          SI, n+64(FP)
-	JNZ           turn
+	VMOVUPS      (R9)(BX*4), Z5
+	VMOVUPS      64(R9)(BX*4), Z6
+	VMOVUPS      3072(DX)(BX*4), Z7
+	VMOVUPS      3136(DX)(BX*4), Z8
+	VMULPS       Z7, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VPCMPEQB     (CX)(BX*1), X4, K1
+	VPCMPEQB     16(CX)(BX*1), X4, K2
+	VBROADCASTSS constants<>+256(SB), Z7
+	VBROADCASTSS constants<>+256(SB), Z8
+	VFMADD231PS  Z5, Z7, K1, Z1
+	VFMADD231PS  Z6, Z8, K2, Z1
+	VPCMPB       $0x04, (CX)(BX*1), X0, K3
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST  16(R8), Z5, Z9
+	VMAXPS.BCST  16(R8), Z6, Z10
+	VFMADD231PS  Z5, Z9, K3, Z2
+	VFMADD231PS  Z6, Z10, K4, Z2
+	VFMADD231PS  Z7, Z7, K1, Z3
+	VFMADD231PS  Z8, Z8, K2, Z3
+	ADDQ         $0x20, BX
+	CMPQ         BX, SI
+	JL           write
+	VMOVUPS      Z1, (R12)
+	VMOVUPS      Z2, 64(R12)
+	VMOVUPS      Z3, 128(R12)
+	SUBQ         $0x40, R12
+	ADDQ         $0x00000400, R10
+	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x20, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, R12
+	DECQ         DI
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
 	VZEROUPPER
 	RET
 
@@ -13589,18 +13783,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -13611,7 +13809,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -13629,10 +13827,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -13640,14 +13840,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -13752,7 +13948,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -13781,35 +13977,40 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD        (CX)(BX*1), Z11
-	VPMOVZXBD        16(CX)(BX*1), Z12
-	VPCMPEQD.BCST    (R8), Z11, K1
-	VPCMPEQD.BCST    (R8), Z12, K2
-	VMOVUPS          (R10)(BX*4), Z11
-	VMOVUPS          64(R10)(BX*4), Z12
-	VBLENDMPS        Z11, Z5, K1, Z5
-	VBLENDMPS        Z12, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R9)(BX*4), Z11
-	VMOVUPS          64(R9)(BX*4), Z12
-	VBLENDMPS        Z11, Z7, K1, Z7
-	VBLENDMPS        Z12, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	ADDQ             pitch+16(FP), R10
+	VPBROADCASTB   (R8), X11
+	VPCMPEQB       (CX)(BX*1), X11, K1
+	VPCMPEQB       16(CX)(BX*1), X11, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z11
+	VMOVUPS        64(R10)(BX*4), Z12
+	VBLENDMPS      Z11, Z5, K1, Z5
+	VBLENDMPS      Z12, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z11
+	VMOVUPS        64(R9)(BX*4), Z12
+	VBLENDMPS      Z11, Z7, K1, Z7
+	VBLENDMPS      Z12, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+
+notOwn:
+	ADDQ             $0x00000400, R10
 	ADDQ             pitch+16(FP), R11
 	ADDQ             $0x20, R8
 	ADDQ             $0x00000400, R9
@@ -13908,61 +14109,62 @@ own:
 	ADDQ             $0x20, BX
 	CMPQ             BX, SI
 	JL               value
-	MOVQ             AX, R10
+	MOVQ             c+56(FP), R10
+	SHLQ             $0x0a, R10
 	MOVQ             AX, R11
 	MOVQ             k+40(FP), R8
 	LEAQ             8192(DX), R9
+	ADDQ             R9, R10
 	MOVQ             sums+32(FP), R12
 	MOVQ             c+56(FP), DI
 
 writeOf:
-	ADDQ    $0x40, R12
-	VMOVUPS (R12), Z1
-	VMOVUPS 64(R12), Z2
-	VMOVUPS 128(R12), Z3
-	XORQ    BX, BX
+	ADDQ         $0x40, R12
+	VMOVUPS      (R12), Z1
+	VMOVUPS      64(R12), Z2
+	VMOVUPS      128(R12), Z3
+	VPBROADCASTB (R8), X4
+	XORQ         BX, BX
 
 write:
-	VMOVUPS       (R9)(BX*4), Z4
-	VMOVUPS       64(R9)(BX*4), Z5
-	VMOVUPS       3072(DX)(BX*4), Z6
-	VMOVUPS       3136(DX)(BX*4), Z7
-	VMULPS        Z6, Z4, Z4
-	VMULPS        Z7, Z5, Z5
-	VPMOVZXBD     (CX)(BX*1), Z6
-	VPMOVZXBD     16(CX)(BX*1), Z7
-	VPCMPEQD.BCST (R8), Z6, K1
-	VPCMPEQD.BCST (R8), Z7, K2
-	VBROADCASTSS  constants<>+256(SB), Z6
-	VBROADCASTSS  constants<>+256(SB), Z7
-	VFMADD231PS   Z4, Z6, K1, Z1
-	VFMADD231PS   Z5, Z7, K2, Z1
-	VPCMPB        $0x04, (CX)(BX*1), X0, K3
-	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
-	VMAXPS.BCST   16(R8), Z4, Z8
-	VMAXPS.BCST   16(R8), Z5, Z9
-	VFMADD231PS   Z4, Z8, K3, Z2
-	VFMADD231PS   Z5, Z9, K4, Z2
-	VFMADD231PS   Z6, Z6, K1, Z3
-	VFMADD231PS   Z7, Z7, K2, Z3
-	ADDQ          $0x20, BX
-	CMPQ          BX, SI
-	JL            write
-	VMOVUPS       Z1, (R12)
-	VMOVUPS       Z2, 64(R12)
-	VMOVUPS       Z3, 128(R12)
-	SUBQ          $0x40, R12
-	ADDQ          pitch+16(FP), R10
-	ADDQ          pitch+16(FP), R11
-	ADDQ          $0x20, R8
-	ADDQ          $0x00000400, R9
-	ADDQ          $0x000000c0, R12
-	DECQ          DI
-	JNZ           writeOf
-	ADDQ          $0x00000400, AX
-	ADDQ          $0x00000100, CX
-	SUBQ          SI, n+64(FP)
-	JNZ           turn
+	VMOVUPS      (R9)(BX*4), Z5
+	VMOVUPS      64(R9)(BX*4), Z6
+	VMOVUPS      3072(DX)(BX*4), Z7
+	VMOVUPS      3136(DX)(BX*4), Z8
+	VMULPS       Z7, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VPCMPEQB     (CX)(BX*1), X4, K1
+	VPCMPEQB     16(CX)(BX*1), X4, K2
+	VBROADCASTSS constants<>+256(SB), Z7
+	VBROADCASTSS constants<>+256(SB), Z8
+	VFMADD231PS  Z5, Z7, K1, Z1
+	VFMADD231PS  Z6, Z8, K2, Z1
+	VPCMPB       $0x04, (CX)(BX*1), X0, K3
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST  16(R8), Z5, Z9
+	VMAXPS.BCST  16(R8), Z6, Z10
+	VFMADD231PS  Z5, Z9, K3, Z2
+	VFMADD231PS  Z6, Z10, K4, Z2
+	VFMADD231PS  Z7, Z7, K1, Z3
+	VFMADD231PS  Z8, Z8, K2, Z3
+	ADDQ         $0x20, BX
+	CMPQ         BX, SI
+	JL           write
+	VMOVUPS      Z1, (R12)
+	VMOVUPS      Z2, 64(R12)
+	VMOVUPS      Z3, 128(R12)
+	SUBQ         $0x40, R12
+	ADDQ         $0x00000400, R10
+	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x20, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, R12
+	DECQ         DI
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
 	VZEROUPPER
 	RET
 
@@ -13991,18 +14193,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -14013,7 +14219,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -14031,10 +14237,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -14042,14 +14250,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -14154,7 +14358,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -14183,35 +14387,40 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD        (CX)(BX*1), Z11
-	VPMOVZXBD        16(CX)(BX*1), Z12
-	VPCMPEQD.BCST    (R8), Z11, K1
-	VPCMPEQD.BCST    (R8), Z12, K2
-	VMOVUPS          (R10)(BX*4), Z11
-	VMOVUPS          64(R10)(BX*4), Z12
-	VBLENDMPS        Z11, Z5, K1, Z5
-	VBLENDMPS        Z12, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R9)(BX*4), Z11
-	VMOVUPS          64(R9)(BX*4), Z12
-	VBLENDMPS        Z11, Z7, K1, Z7
-	VBLENDMPS        Z12, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	ADDQ             pitch+16(FP), R10
+	VPBROADCASTB   (R8), X11
+	VPCMPEQB       (CX)(BX*1), X11, K1
+	VPCMPEQB       16(CX)(BX*1), X11, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z11
+	VMOVUPS        64(R10)(BX*4), Z12
+	VBLENDMPS      Z11, Z5, K1, Z5
+	VBLENDMPS      Z12, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z11
+	VMOVUPS        64(R9)(BX*4), Z12
+	VBLENDMPS      Z11, Z7, K1, Z7
+	VBLENDMPS      Z12, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+
+notOwn:
+	ADDQ             $0x00000400, R10
 	ADDQ             pitch+16(FP), R11
 	ADDQ             $0x20, R8
 	ADDQ             $0x00000400, R9
@@ -14317,61 +14526,62 @@ own:
 	ADDQ             $0x20, BX
 	CMPQ             BX, SI
 	JL               value
-	MOVQ             AX, R10
+	MOVQ             c+56(FP), R10
+	SHLQ             $0x0a, R10
 	MOVQ             AX, R11
 	MOVQ             k+40(FP), R8
 	LEAQ             8192(DX), R9
+	ADDQ             R9, R10
 	MOVQ             sums+32(FP), R12
 	MOVQ             c+56(FP), DI
 
 writeOf:
-	ADDQ    $0x40, R12
-	VMOVUPS (R12), Z1
-	VMOVUPS 64(R12), Z2
-	VMOVUPS 128(R12), Z3
-	XORQ    BX, BX
+	ADDQ         $0x40, R12
+	VMOVUPS      (R12), Z1
+	VMOVUPS      64(R12), Z2
+	VMOVUPS      128(R12), Z3
+	VPBROADCASTB (R8), X4
+	XORQ         BX, BX
 
 write:
-	VMOVUPS       (R9)(BX*4), Z4
-	VMOVUPS       64(R9)(BX*4), Z5
-	VMOVUPS       3072(DX)(BX*4), Z6
-	VMOVUPS       3136(DX)(BX*4), Z7
-	VMULPS        Z6, Z4, Z4
-	VMULPS        Z7, Z5, Z5
-	VPMOVZXBD     (CX)(BX*1), Z6
-	VPMOVZXBD     16(CX)(BX*1), Z7
-	VPCMPEQD.BCST (R8), Z6, K1
-	VPCMPEQD.BCST (R8), Z7, K2
-	VBROADCASTSS  constants<>+256(SB), Z6
-	VBROADCASTSS  constants<>+256(SB), Z7
-	VFMADD231PS   Z4, Z6, K1, Z1
-	VFMADD231PS   Z5, Z7, K2, Z1
-	VPCMPB        $0x04, (CX)(BX*1), X0, K3
-	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
-	VMAXPS.BCST   16(R8), Z4, Z8
-	VMAXPS.BCST   16(R8), Z5, Z9
-	VFMADD231PS   Z4, Z8, K3, Z2
-	VFMADD231PS   Z5, Z9, K4, Z2
-	VFMADD231PS   Z6, Z6, K1, Z3
-	VFMADD231PS   Z7, Z7, K2, Z3
-	ADDQ          $0x20, BX
-	CMPQ          BX, SI
-	JL            write
-	VMOVUPS       Z1, (R12)
-	VMOVUPS       Z2, 64(R12)
-	VMOVUPS       Z3, 128(R12)
-	SUBQ          $0x40, R12
-	ADDQ          pitch+16(FP), R10
-	ADDQ          pitch+16(FP), R11
-	ADDQ          $0x20, R8
-	ADDQ          $0x00000400, R9
-	ADDQ          $0x000000c0, R12
-	DECQ          DI
-	JNZ           writeOf
-	ADDQ          $0x00000400, AX
-	ADDQ          $0x00000100, CX
-	SUBQ          SI, n+64(FP)
-	JNZ           turn
+	VMOVUPS      (R9)(BX*4), Z5
+	VMOVUPS      64(R9)(BX*4), Z6
+	VMOVUPS      3072(DX)(BX*4), Z7
+	VMOVUPS      3136(DX)(BX*4), Z8
+	VMULPS       Z7, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VPCMPEQB     (CX)(BX*1), X4, K1
+	VPCMPEQB     16(CX)(BX*1), X4, K2
+	VBROADCASTSS constants<>+256(SB), Z7
+	VBROADCASTSS constants<>+256(SB), Z8
+	VFMADD231PS  Z5, Z7, K1, Z1
+	VFMADD231PS  Z6, Z8, K2, Z1
+	VPCMPB       $0x04, (CX)(BX*1), X0, K3
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST  16(R8), Z5, Z9
+	VMAXPS.BCST  16(R8), Z6, Z10
+	VFMADD231PS  Z5, Z9, K3, Z2
+	VFMADD231PS  Z6, Z10, K4, Z2
+	VFMADD231PS  Z7, Z7, K1, Z3
+	VFMADD231PS  Z8, Z8, K2, Z3
+	ADDQ         $0x20, BX
+	CMPQ         BX, SI
+	JL           write
+	VMOVUPS      Z1, (R12)
+	VMOVUPS      Z2, 64(R12)
+	VMOVUPS      Z3, 128(R12)
+	SUBQ         $0x40, R12
+	ADDQ         $0x00000400, R10
+	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x20, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, R12
+	DECQ         DI
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
 	VZEROUPPER
 	RET
 
@@ -14400,18 +14610,22 @@ largest:
 	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 largestOf:
-	PREFETCHT0     4096(R10)(BX*4)
-	PREFETCHT0     4160(R10)(BX*4)
-	VMOVUPS.Z      (R10)(BX*4), K1, Z5
-	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -14422,7 +14636,7 @@ largestOf:
 	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R10
+	ADDQ           $0x00000400, R10
 	ADDQ           pitch+16(FP), R11
 	ADDQ           $0x20, R8
 	ADDQ           $0x00000400, R9
@@ -14440,10 +14654,12 @@ largestOf:
 	ADDQ           $0x20, BX
 	CMPQ           BX, SI
 	JL             largest
-	MOVQ           AX, R10
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
 	MOVQ           AX, R11
 	MOVQ           k+40(FP), R8
 	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
 	MOVQ           sums+32(FP), R12
 	MOVQ           c+56(FP), DI
 
@@ -14451,14 +14667,10 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPCMPB            $0x04, (CX)(BX*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
-	VMOVUPS.Z         (R10)(BX*4), K1, Z1
-	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
-	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
-	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
 	VMOVUPS           (DX)(BX*4), Z5
 	VMOVUPS           64(DX)(BX*4), Z6
 	VMOVUPS           128(DX)(BX*4), Z7
@@ -14563,7 +14775,7 @@ exponential:
 	ADDQ              $0x40, BX
 	CMPQ              BX, SI
 	JL                exponential
-	ADDQ              pitch+16(FP), R10
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -14592,39 +14804,44 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z11
 	VBROADCASTSS constants<>+64(SB), Z12
-	MOVQ         AX, R10
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
 	MOVQ         AX, R11
 	MOVQ         k+40(FP), R8
 	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
 	MOVQ         sums+32(FP), R12
 	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD         (CX)(BX*1), Z13
-	VPMOVZXBD         16(CX)(BX*1), Z14
-	VPCMPEQD.BCST     (R8), Z13, K1
-	VPCMPEQD.BCST     (R8), Z14, K2
-	VMOVUPS           (R10)(BX*4), Z13
-	VMOVUPS           64(R10)(BX*4), Z14
-	VBLENDMPS         Z13, Z5, K1, Z5
-	VBLENDMPS         Z14, Z6, K2, Z6
-	VMOVAPS           Z5, Z5
-	VMOVAPS           Z6, Z6
-	VMOVUPS           (R9)(BX*4), Z13
-	VMOVUPS           64(R9)(BX*4), Z14
-	VBLENDMPS         Z13, Z7, K1, Z7
-	VBLENDMPS         Z14, Z8, K2, Z8
-	VMOVAPS           Z7, Z7
-	VMOVAPS           Z8, Z8
-	VBLENDMPS.BCST    4(R8), Z9, K1, Z9
-	VBLENDMPS.BCST    4(R8), Z10, K2, Z10
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VBLENDMPS.BCST    12(R8), Z11, K1, Z11
-	VBLENDMPS.BCST    12(R8), Z12, K2, Z12
-	VMOVAPS           Z11, Z11
-	VMOVAPS           Z12, Z12
-	ADDQ              pitch+16(FP), R10
+	VPBROADCASTB   (R8), X13
+	VPCMPEQB       (CX)(BX*1), X13, K1
+	VPCMPEQB       16(CX)(BX*1), X13, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z13
+	VMOVUPS        64(R10)(BX*4), Z14
+	VBLENDMPS      Z13, Z5, K1, Z5
+	VBLENDMPS      Z14, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z13
+	VMOVUPS        64(R9)(BX*4), Z14
+	VBLENDMPS      Z13, Z7, K1, Z7
+	VBLENDMPS      Z14, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 12(R8), Z11, K1, Z11
+	VBLENDMPS.BCST 12(R8), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+
+notOwn:
+	ADDQ              $0x00000400, R10
 	ADDQ              pitch+16(FP), R11
 	ADDQ              $0x20, R8
 	ADDQ              $0x00000400, R9
@@ -14817,61 +15034,62 @@ own:
 	ADDQ              $0x20, BX
 	CMPQ              BX, SI
 	JL                value
-	MOVQ              AX, R10
+	MOVQ              c+56(FP), R10
+	SHLQ              $0x0a, R10
 	MOVQ              AX, R11
 	MOVQ              k+40(FP), R8
 	LEAQ              8192(DX), R9
+	ADDQ              R9, R10
 	MOVQ              sums+32(FP), R12
 	MOVQ              c+56(FP), DI
 
 writeOf:
-	ADDQ    $0x40, R12
-	VMOVUPS (R12), Z1
-	VMOVUPS 64(R12), Z2
-	VMOVUPS 128(R12), Z3
-	XORQ    BX, BX
+	ADDQ         $0x40, R12
+	VMOVUPS      (R12), Z1
+	VMOVUPS      64(R12), Z2
+	VMOVUPS      128(R12), Z3
+	VPBROADCASTB (R8), X4
+	XORQ         BX, BX
 
 write:
-	VMOVUPS       (R9)(BX*4), Z4
-	VMOVUPS       64(R9)(BX*4), Z5
-	VMOVUPS       3072(DX)(BX*4), Z6
-	VMOVUPS       3136(DX)(BX*4), Z7
-	VMULPS        Z6, Z4, Z4
-	VMULPS        Z7, Z5, Z5
-	VPMOVZXBD     (CX)(BX*1), Z6
-	VPMOVZXBD     16(CX)(BX*1), Z7
-	VPCMPEQD.BCST (R8), Z6, K1
-	VPCMPEQD.BCST (R8), Z7, K2
-	VBROADCASTSS  constants<>+256(SB), Z6
-	VBROADCASTSS  constants<>+256(SB), Z7
-	VFMADD231PS   Z4, Z6, K1, Z1
-	VFMADD231PS   Z5, Z7, K2, Z1
-	VPCMPB        $0x04, (CX)(BX*1), X0, K3
-	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
-	VMAXPS.BCST   16(R8), Z4, Z8
-	VMAXPS.BCST   16(R8), Z5, Z9
-	VFMADD231PS   Z4, Z8, K3, Z2
-	VFMADD231PS   Z5, Z9, K4, Z2
-	VFMADD231PS   Z6, Z6, K1, Z3
-	VFMADD231PS   Z7, Z7, K2, Z3
-	ADDQ          $0x20, BX
-	CMPQ          BX, SI
-	JL            write
-	VMOVUPS       Z1, (R12)
-	VMOVUPS       Z2, 64(R12)
-	VMOVUPS       Z3, 128(R12)
-	SUBQ          $0x40, R12
-	ADDQ          pitch+16(FP), R10
-	ADDQ          pitch+16(FP), R11
-	ADDQ          $0x20, R8
-	ADDQ          $0x00000400, R9
-	ADDQ          $0x000000c0, R12
-	DECQ          DI
-	JNZ           writeOf
-	ADDQ          $0x00000400, AX
-	ADDQ          $0x00000100, CX
-	SUBQ          SI, n+64(FP)
-	JNZ           turn
+	VMOVUPS      (R9)(BX*4), Z5
+	VMOVUPS      64(R9)(BX*4), Z6
+	VMOVUPS      3072(DX)(BX*4), Z7
+	VMOVUPS      3136(DX)(BX*4), Z8
+	VMULPS       Z7, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VPCMPEQB     (CX)(BX*1), X4, K1
+	VPCMPEQB     16(CX)(BX*1), X4, K2
+	VBROADCASTSS constants<>+256(SB), Z7
+	VBROADCASTSS constants<>+256(SB), Z8
+	VFMADD231PS  Z5, Z7, K1, Z1
+	VFMADD231PS  Z6, Z8, K2, Z1
+	VPCMPB       $0x04, (CX)(BX*1), X0, K3
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST  16(R8), Z5, Z9
+	VMAXPS.BCST  16(R8), Z6, Z10
+	VFMADD231PS  Z5, Z9, K3, Z2
+	VFMADD231PS  Z6, Z10, K4, Z2
+	VFMADD231PS  Z7, Z7, K1, Z3
+	VFMADD231PS  Z8, Z8, K2, Z3
+	ADDQ         $0x20, BX
+	CMPQ         BX, SI
+	JL           write
+	VMOVUPS      Z1, (R12)
+	VMOVUPS      Z2, 64(R12)
+	VMOVUPS      Z3, 128(R12)
+	SUBQ         $0x40, R12
+	ADDQ         $0x00000400, R10
+	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x20, R8
+	ADDQ         $0x00000400, R9
+	ADDQ         $0x000000c0, R12
+	DECQ         DI
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
 	VZEROUPPER
 	RET
 
@@ -14901,18 +15119,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -14923,7 +15145,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -14941,10 +15163,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -14952,14 +15176,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -15064,7 +15284,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -15093,39 +15313,44 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z13
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD        (CX)(SI*1), Z13
-	VPMOVZXBD        16(CX)(SI*1), Z14
-	VPCMPEQD.BCST    (R9), Z13, K1
-	VPCMPEQD.BCST    (R9), Z14, K2
-	VMOVUPS          (R11)(SI*4), Z13
-	VMOVUPS          64(R11)(SI*4), Z14
-	VBLENDMPS        Z13, Z5, K1, Z5
-	VBLENDMPS        Z14, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R10)(SI*4), Z13
-	VMOVUPS          64(R10)(SI*4), Z14
-	VBLENDMPS        Z13, Z7, K1, Z7
-	VBLENDMPS        Z14, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
-	VMOVAPS          Z11, Z11
-	VMOVAPS          Z12, Z12
-	ADDQ             pitch+16(FP), R11
+	VPBROADCASTB   (R9), X13
+	VPCMPEQB       (CX)(SI*1), X13, K1
+	VPCMPEQB       16(CX)(SI*1), X13, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z13
+	VMOVUPS        64(R11)(SI*4), Z14
+	VBLENDMPS      Z13, Z5, K1, Z5
+	VBLENDMPS      Z14, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z13
+	VMOVUPS        64(R10)(SI*4), Z14
+	VBLENDMPS      Z13, Z7, K1, Z7
+	VBLENDMPS      Z14, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+
+notOwn:
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -15216,6 +15441,10 @@ own:
 	VMULPS           Z4, Z2, Z2
 	VMOVUPS          Z11, 4096(DX)(SI*4)
 	VMOVUPS          Z12, 4160(DX)(SI*4)
+	VMULPS           Z1, Z11, Z1
+	VMULPS           Z2, Z12, Z2
+	VXORPS.BCST      constants<>+0(SB), Z1, Z1
+	VXORPS.BCST      constants<>+0(SB), Z2, Z2
 	VMOVUPS          Z1, 5120(DX)(SI*4)
 	VMOVUPS          Z2, 5184(DX)(SI*4)
 	MOVQ             sums+32(FP), R13
@@ -15228,60 +15457,57 @@ own:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               value
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS       (R10)(SI*4), Z1
-	VMOVUPS       64(R10)(SI*4), Z2
-	VMOVUPS       3072(DX)(SI*4), Z3
-	VMOVUPS       3136(DX)(SI*4), Z4
-	VMULPS        Z3, Z1, Z1
-	VMULPS        Z4, Z2, Z2
-	VMOVUPS       4096(DX)(SI*4), Z3
-	VMOVUPS       4160(DX)(SI*4), Z4
-	VPMOVZXBD     (CX)(SI*1), Z5
-	VPMOVZXBD     16(CX)(SI*1), Z6
-	VPCMPEQD.BCST (R9), Z5, K1
-	VPCMPEQD.BCST (R9), Z6, K2
-	VMOVUPS       5120(DX)(SI*4), Z5
-	VMOVUPS       5184(DX)(SI*4), Z6
-	VMULPS        Z5, Z3, Z5
-	VMULPS        Z6, Z4, Z6
-	VXORPS.BCST   constants<>+0(SB), Z5, Z5
-	VXORPS.BCST   constants<>+0(SB), Z6, Z6
-	VMULPS        Z1, Z3, Z1
-	VMULPS        Z2, Z4, Z2
-	VBLENDMPS     Z5, Z1, K1, Z1
-	VBLENDMPS     Z6, Z2, K2, Z2
-	VPCMPB        $0x04, (CX)(SI*1), X0, K1
-	VPCMPB        $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z     Z1, K1, Z1
-	VMOVAPS.Z     Z2, K2, Z2
-	CMPB          stream+72(FP), $0x00
-	JNE           gradientPast
-	VMOVUPS       Z1, (R12)(SI*4)
-	VMOVUPS       Z2, 64(R12)(SI*4)
-	JMP           gradientStored
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS  (R10)(SI*4), Z2
+	VMOVUPS  64(R10)(SI*4), Z3
+	VMOVUPS  3072(DX)(SI*4), Z4
+	VMOVUPS  3136(DX)(SI*4), Z5
+	VMULPS   Z4, Z2, Z2
+	VMULPS   Z5, Z3, Z3
+	VPCMPEQB (CX)(SI*1), X1, K1
+	VPCMPEQB 16(CX)(SI*1), X1, K2
+	VMOVUPS  4096(DX)(SI*4), Z4
+	VMOVUPS  4160(DX)(SI*4), Z5
+	VMULPS   Z2, Z4, Z2
+	VMULPS   Z3, Z5, Z3
+	VMOVUPS  5120(DX)(SI*4), K1, Z2
+	VMOVUPS  5184(DX)(SI*4), K2, Z3
+	CMPB     stream+72(FP), $0x00
+	JNE      gradientPast
+	VMOVUPS  Z2, (R12)(SI*4)
+	VMOVUPS  Z3, 64(R12)(SI*4)
+	JMP      gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -15322,18 +15548,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -15344,7 +15574,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -15362,10 +15592,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -15373,14 +15605,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -15485,7 +15713,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -15514,43 +15742,48 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z14
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD        (CX)(SI*1), Z15
-	VPMOVZXBD        16(CX)(SI*1), Z16
-	VPCMPEQD.BCST    (R9), Z15, K1
-	VPCMPEQD.BCST    (R9), Z16, K2
-	VMOVUPS          (R11)(SI*4), Z15
-	VMOVUPS          64(R11)(SI*4), Z16
-	VBLENDMPS        Z15, Z5, K1, Z5
-	VBLENDMPS        Z16, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R10)(SI*4), Z15
-	VMOVUPS          64(R10)(SI*4), Z16
-	VBLENDMPS        Z15, Z7, K1, Z7
-	VBLENDMPS        Z16, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
-	VMOVAPS          Z11, Z11
-	VMOVAPS          Z12, Z12
-	VBLENDMPS.BCST   12(R9), Z13, K1, Z13
-	VBLENDMPS.BCST   12(R9), Z14, K2, Z14
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	ADDQ             pitch+16(FP), R11
+	VPBROADCASTB   (R9), X15
+	VPCMPEQB       (CX)(SI*1), X15, K1
+	VPCMPEQB       16(CX)(SI*1), X15, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z15
+	VMOVUPS        64(R11)(SI*4), Z16
+	VBLENDMPS      Z15, Z5, K1, Z5
+	VBLENDMPS      Z16, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z15
+	VMOVUPS        64(R10)(SI*4), Z16
+	VBLENDMPS      Z15, Z7, K1, Z7
+	VBLENDMPS      Z16, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+	VBLENDMPS.BCST 12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST 12(R9), Z14, K2, Z14
+	VMOVAPS        Z13, Z13
+	VMOVAPS        Z14, Z14
+
+notOwn:
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -15662,6 +15895,10 @@ own:
 	VMULPS           Z8, Z4, Z4
 	VMOVUPS          Z3, 4096(DX)(SI*4)
 	VMOVUPS          Z4, 4160(DX)(SI*4)
+	VMULPS           Z1, Z3, Z1
+	VMULPS           Z2, Z4, Z2
+	VXORPS.BCST      constants<>+0(SB), Z1, Z1
+	VXORPS.BCST      constants<>+0(SB), Z2, Z2
 	VMOVUPS          Z1, 5120(DX)(SI*4)
 	VMOVUPS          Z2, 5184(DX)(SI*4)
 	MOVQ             sums+32(FP), R13
@@ -15674,60 +15911,57 @@ own:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               value
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS       (R10)(SI*4), Z1
-	VMOVUPS       64(R10)(SI*4), Z2
-	VMOVUPS       3072(DX)(SI*4), Z3
-	VMOVUPS       3136(DX)(SI*4), Z4
-	VMULPS        Z3, Z1, Z1
-	VMULPS        Z4, Z2, Z2
-	VMOVUPS       4096(DX)(SI*4), Z3
-	VMOVUPS       4160(DX)(SI*4), Z4
-	VPMOVZXBD     (CX)(SI*1), Z5
-	VPMOVZXBD     16(CX)(SI*1), Z6
-	VPCMPEQD.BCST (R9), Z5, K1
-	VPCMPEQD.BCST (R9), Z6, K2
-	VMOVUPS       5120(DX)(SI*4), Z5
-	VMOVUPS       5184(DX)(SI*4), Z6
-	VMULPS        Z5, Z3, Z5
-	VMULPS        Z6, Z4, Z6
-	VXORPS.BCST   constants<>+0(SB), Z5, Z5
-	VXORPS.BCST   constants<>+0(SB), Z6, Z6
-	VMULPS        Z1, Z3, Z1
-	VMULPS        Z2, Z4, Z2
-	VBLENDMPS     Z5, Z1, K1, Z1
-	VBLENDMPS     Z6, Z2, K2, Z2
-	VPCMPB        $0x04, (CX)(SI*1), X0, K1
-	VPCMPB        $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z     Z1, K1, Z1
-	VMOVAPS.Z     Z2, K2, Z2
-	CMPB          stream+72(FP), $0x00
-	JNE           gradientPast
-	VMOVUPS       Z1, (R12)(SI*4)
-	VMOVUPS       Z2, 64(R12)(SI*4)
-	JMP           gradientStored
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS  (R10)(SI*4), Z2
+	VMOVUPS  64(R10)(SI*4), Z3
+	VMOVUPS  3072(DX)(SI*4), Z4
+	VMOVUPS  3136(DX)(SI*4), Z5
+	VMULPS   Z4, Z2, Z2
+	VMULPS   Z5, Z3, Z3
+	VPCMPEQB (CX)(SI*1), X1, K1
+	VPCMPEQB 16(CX)(SI*1), X1, K2
+	VMOVUPS  4096(DX)(SI*4), Z4
+	VMOVUPS  4160(DX)(SI*4), Z5
+	VMULPS   Z2, Z4, Z2
+	VMULPS   Z3, Z5, Z3
+	VMOVUPS  5120(DX)(SI*4), K1, Z2
+	VMOVUPS  5184(DX)(SI*4), K2, Z3
+	CMPB     stream+72(FP), $0x00
+	JNE      gradientPast
+	VMOVUPS  Z2, (R12)(SI*4)
+	VMOVUPS  Z3, 64(R12)(SI*4)
+	JMP      gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -15768,18 +16002,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -15790,7 +16028,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -15808,10 +16046,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -15819,14 +16059,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -15931,7 +16167,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -15960,43 +16196,48 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z14
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD         (CX)(SI*1), Z15
-	VPMOVZXBD         16(CX)(SI*1), Z16
-	VPCMPEQD.BCST     (R9), Z15, K1
-	VPCMPEQD.BCST     (R9), Z16, K2
-	VMOVUPS           (R11)(SI*4), Z15
-	VMOVUPS           64(R11)(SI*4), Z16
-	VBLENDMPS         Z15, Z5, K1, Z5
-	VBLENDMPS         Z16, Z6, K2, Z6
-	VMOVAPS           Z5, Z5
-	VMOVAPS           Z6, Z6
-	VMOVUPS           (R10)(SI*4), Z15
-	VMOVUPS           64(R10)(SI*4), Z16
-	VBLENDMPS         Z15, Z7, K1, Z7
-	VBLENDMPS         Z16, Z8, K2, Z8
-	VMOVAPS           Z7, Z7
-	VMOVAPS           Z8, Z8
-	VBLENDMPS.BCST    4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST    4(R9), Z10, K2, Z10
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VBLENDMPS.BCST    8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST    8(R9), Z12, K2, Z12
-	VMOVAPS           Z11, Z11
-	VMOVAPS           Z12, Z12
-	VBLENDMPS.BCST    12(R9), Z13, K1, Z13
-	VBLENDMPS.BCST    12(R9), Z14, K2, Z14
-	VMOVAPS           Z13, Z13
-	VMOVAPS           Z14, Z14
-	ADDQ              pitch+16(FP), R11
+	VPBROADCASTB   (R9), X15
+	VPCMPEQB       (CX)(SI*1), X15, K1
+	VPCMPEQB       16(CX)(SI*1), X15, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z15
+	VMOVUPS        64(R11)(SI*4), Z16
+	VBLENDMPS      Z15, Z5, K1, Z5
+	VBLENDMPS      Z16, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z15
+	VMOVUPS        64(R10)(SI*4), Z16
+	VBLENDMPS      Z15, Z7, K1, Z7
+	VBLENDMPS      Z16, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+	VBLENDMPS.BCST 12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST 12(R9), Z14, K2, Z14
+	VMOVAPS        Z13, Z13
+	VMOVAPS        Z14, Z14
+
+notOwn:
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -16195,6 +16436,10 @@ own:
 	VMULPS            Z8, Z4, Z4
 	VMOVUPS           Z3, 4096(DX)(SI*4)
 	VMOVUPS           Z4, 4160(DX)(SI*4)
+	VMULPS            Z1, Z3, Z1
+	VMULPS            Z2, Z4, Z2
+	VXORPS.BCST       constants<>+0(SB), Z1, Z1
+	VXORPS.BCST       constants<>+0(SB), Z2, Z2
 	VMOVUPS           Z1, 5120(DX)(SI*4)
 	VMOVUPS           Z2, 5184(DX)(SI*4)
 	MOVQ              sums+32(FP), R13
@@ -16207,60 +16452,57 @@ own:
 	ADDQ              $0x20, SI
 	CMPQ              SI, DI
 	JL                value
-	MOVQ              AX, R11
+	MOVQ              c+56(FP), R11
+	SHLQ              $0x0a, R11
 	MOVQ              BX, R12
 	MOVQ              k+40(FP), R9
 	LEAQ              8192(DX), R10
+	ADDQ              R10, R11
 	MOVQ              sums+32(FP), R13
 	MOVQ              c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS       (R10)(SI*4), Z1
-	VMOVUPS       64(R10)(SI*4), Z2
-	VMOVUPS       3072(DX)(SI*4), Z3
-	VMOVUPS       3136(DX)(SI*4), Z4
-	VMULPS        Z3, Z1, Z1
-	VMULPS        Z4, Z2, Z2
-	VMOVUPS       4096(DX)(SI*4), Z3
-	VMOVUPS       4160(DX)(SI*4), Z4
-	VPMOVZXBD     (CX)(SI*1), Z5
-	VPMOVZXBD     16(CX)(SI*1), Z6
-	VPCMPEQD.BCST (R9), Z5, K1
-	VPCMPEQD.BCST (R9), Z6, K2
-	VMOVUPS       5120(DX)(SI*4), Z5
-	VMOVUPS       5184(DX)(SI*4), Z6
-	VMULPS        Z5, Z3, Z5
-	VMULPS        Z6, Z4, Z6
-	VXORPS.BCST   constants<>+0(SB), Z5, Z5
-	VXORPS.BCST   constants<>+0(SB), Z6, Z6
-	VMULPS        Z1, Z3, Z1
-	VMULPS        Z2, Z4, Z2
-	VBLENDMPS     Z5, Z1, K1, Z1
-	VBLENDMPS     Z6, Z2, K2, Z2
-	VPCMPB        $0x04, (CX)(SI*1), X0, K1
-	VPCMPB        $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z     Z1, K1, Z1
-	VMOVAPS.Z     Z2, K2, Z2
-	CMPB          stream+72(FP), $0x00
-	JNE           gradientPast
-	VMOVUPS       Z1, (R12)(SI*4)
-	VMOVUPS       Z2, 64(R12)(SI*4)
-	JMP           gradientStored
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS  (R10)(SI*4), Z2
+	VMOVUPS  64(R10)(SI*4), Z3
+	VMOVUPS  3072(DX)(SI*4), Z4
+	VMOVUPS  3136(DX)(SI*4), Z5
+	VMULPS   Z4, Z2, Z2
+	VMULPS   Z5, Z3, Z3
+	VPCMPEQB (CX)(SI*1), X1, K1
+	VPCMPEQB 16(CX)(SI*1), X1, K2
+	VMOVUPS  4096(DX)(SI*4), Z4
+	VMOVUPS  4160(DX)(SI*4), Z5
+	VMULPS   Z2, Z4, Z2
+	VMULPS   Z3, Z5, Z3
+	VMOVUPS  5120(DX)(SI*4), K1, Z2
+	VMOVUPS  5184(DX)(SI*4), K2, Z3
+	CMPB     stream+72(FP), $0x00
+	JNE      gradientPast
+	VMOVUPS  Z2, (R12)(SI*4)
+	VMOVUPS  Z3, 64(R12)(SI*4)
+	JMP      gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -16301,18 +16543,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -16323,7 +16569,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -16341,10 +16587,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -16352,14 +16600,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -16464,7 +16708,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -16493,10 +16737,12 @@ derivatives:
 	VBROADCASTSS constants<>+64(SB), Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -16524,17 +16770,19 @@ top:
 	VBLENDMPS        Z7, Z2, K2, Z2
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
 	ADDQ             $0x000000c0, R13
 	DECQ             R8
 	JNZ              top
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
@@ -16564,7 +16812,7 @@ mean:
 	VSUBPS           Z2, Z9, Z6
 	VFMADD231PS      Z5, Z7, Z3
 	VFMADD231PS      Z6, Z8, Z4
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -16578,63 +16826,70 @@ mean:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               derivatives
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS          (R10)(SI*4), Z1
-	VMOVUPS          64(R10)(SI*4), Z2
-	VMOVUPS          3072(DX)(SI*4), Z3
-	VMOVUPS          3136(DX)(SI*4), Z4
-	VMULPS           Z3, Z1, Z1
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS          (R10)(SI*4), Z2
+	VMOVUPS          64(R10)(SI*4), Z3
+	VMOVUPS          3072(DX)(SI*4), Z4
+	VMOVUPS          3136(DX)(SI*4), Z5
 	VMULPS           Z4, Z2, Z2
-	VPMOVZXBD        (CX)(SI*1), Z3
-	VPMOVZXBD        16(CX)(SI*1), Z4
-	VPCMPEQD.BCST    (R9), Z3, K1
-	VPCMPEQD.BCST    (R9), Z4, K2
-	VBROADCASTSS     24(R9), Z3
-	VBLENDMPS.BCST   20(R9), Z3, K1, Z4
-	VBLENDMPS.BCST   20(R9), Z3, K2, Z3
-	VFMADD231PS.BCST 28(R9), Z1, Z4
-	VFMADD231PS.BCST 28(R9), Z2, Z3
-	VMOVUPS          6144(DX)(SI*4), Z5
-	VMOVUPS          6208(DX)(SI*4), Z6
-	VSUBPS           Z5, Z4, Z4
-	VSUBPS           Z6, Z3, Z3
-	VMOVUPS          7168(DX)(SI*4), Z5
-	VMOVUPS          7232(DX)(SI*4), Z6
-	VSUBPS           Z5, Z4, Z4
-	VSUBPS           Z6, Z3, Z3
-	VMULPS           Z4, Z1, Z1
-	VMULPS           Z3, Z2, Z2
+	VMULPS           Z5, Z3, Z3
+	VPCMPEQB         (CX)(SI*1), X1, K1
+	VPCMPEQB         16(CX)(SI*1), X1, K2
+	VBROADCASTSS     24(R9), Z4
+	VBLENDMPS.BCST   20(R9), Z4, K1, Z5
+	VBLENDMPS.BCST   20(R9), Z4, K2, Z4
+	VFMADD231PS.BCST 28(R9), Z2, Z5
+	VFMADD231PS.BCST 28(R9), Z3, Z4
+	VMOVUPS          6144(DX)(SI*4), Z6
+	VMOVUPS          6208(DX)(SI*4), Z7
+	VSUBPS           Z6, Z5, Z5
+	VSUBPS           Z7, Z4, Z4
+	VMOVUPS          7168(DX)(SI*4), Z6
+	VMOVUPS          7232(DX)(SI*4), Z7
+	VSUBPS           Z6, Z5, Z5
+	VSUBPS           Z7, Z4, Z4
+	VMULPS           Z5, Z2, Z2
+	VMULPS           Z4, Z3, Z3
 	VPCMPB           $0x04, (CX)(SI*1), X0, K1
 	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z        Z1, K1, Z1
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
 	CMPB             stream+72(FP), $0x00
 	JNE              gradientPast
-	VMOVUPS          Z1, (R12)(SI*4)
-	VMOVUPS          Z2, 64(R12)(SI*4)
+	VMOVUPS          Z2, (R12)(SI*4)
+	VMOVUPS          Z3, 64(R12)(SI*4)
 	JMP              gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -16675,18 +16930,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -16697,7 +16956,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -16715,10 +16974,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -16726,14 +16987,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -16838,7 +17095,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -16867,39 +17124,44 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z13
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD        (CX)(SI*1), Z13
-	VPMOVZXBD        16(CX)(SI*1), Z14
-	VPCMPEQD.BCST    (R9), Z13, K1
-	VPCMPEQD.BCST    (R9), Z14, K2
-	VMOVUPS          (R11)(SI*4), Z13
-	VMOVUPS          64(R11)(SI*4), Z14
-	VBLENDMPS        Z13, Z5, K1, Z5
-	VBLENDMPS        Z14, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R10)(SI*4), Z13
-	VMOVUPS          64(R10)(SI*4), Z14
-	VBLENDMPS        Z13, Z7, K1, Z7
-	VBLENDMPS        Z14, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
-	VMOVAPS          Z11, Z11
-	VMOVAPS          Z12, Z12
-	ADDQ             pitch+16(FP), R11
+	VPBROADCASTB   (R9), X13
+	VPCMPEQB       (CX)(SI*1), X13, K1
+	VPCMPEQB       16(CX)(SI*1), X13, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z13
+	VMOVUPS        64(R11)(SI*4), Z14
+	VBLENDMPS      Z13, Z5, K1, Z5
+	VBLENDMPS      Z14, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z13
+	VMOVUPS        64(R10)(SI*4), Z14
+	VBLENDMPS      Z13, Z7, K1, Z7
+	VBLENDMPS      Z14, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+
+notOwn:
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -16990,6 +17252,10 @@ own:
 	VMULPS           Z4, Z2, Z2
 	VMOVUPS          Z11, 4096(DX)(SI*4)
 	VMOVUPS          Z12, 4160(DX)(SI*4)
+	VMULPS           Z1, Z11, Z1
+	VMULPS           Z2, Z12, Z2
+	VXORPS.BCST      constants<>+0(SB), Z1, Z1
+	VXORPS.BCST      constants<>+0(SB), Z2, Z2
 	VMOVUPS          Z1, 5120(DX)(SI*4)
 	VMOVUPS          Z2, 5184(DX)(SI*4)
 	MOVQ             sums+32(FP), R13
@@ -17009,10 +17275,12 @@ derivatives:
 	VBROADCASTSS constants<>+64(SB), Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -17040,17 +17308,19 @@ top:
 	VBLENDMPS        Z7, Z2, K2, Z2
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
 	ADDQ             $0x000000c0, R13
 	DECQ             R8
 	JNZ              top
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
@@ -17080,7 +17350,7 @@ mean:
 	VSUBPS           Z2, Z9, Z6
 	VFMADD231PS      Z5, Z7, Z3
 	VFMADD231PS      Z6, Z8, Z4
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -17094,81 +17364,78 @@ mean:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               derivatives
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS          (R10)(SI*4), Z1
-	VMOVUPS          64(R10)(SI*4), Z2
-	VMOVUPS          3072(DX)(SI*4), Z3
-	VMOVUPS          3136(DX)(SI*4), Z4
-	VMULPS           Z3, Z1, Z1
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS          (R10)(SI*4), Z2
+	VMOVUPS          64(R10)(SI*4), Z3
+	VMOVUPS          3072(DX)(SI*4), Z4
+	VMOVUPS          3136(DX)(SI*4), Z5
 	VMULPS           Z4, Z2, Z2
-	VMOVUPS          4096(DX)(SI*4), Z3
-	VMOVUPS          4160(DX)(SI*4), Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VMOVUPS          5120(DX)(SI*4), Z5
-	VMOVUPS          5184(DX)(SI*4), Z6
-	VMULPS           Z5, Z3, Z5
-	VMULPS           Z6, Z4, Z6
-	VXORPS.BCST      constants<>+0(SB), Z5, Z5
-	VXORPS.BCST      constants<>+0(SB), Z6, Z6
-	VMULPS           Z1, Z3, Z3
+	VMULPS           Z5, Z3, Z3
+	VPCMPEQB         (CX)(SI*1), X1, K1
+	VPCMPEQB         16(CX)(SI*1), X1, K2
+	VMOVUPS          4096(DX)(SI*4), Z4
+	VMOVUPS          4160(DX)(SI*4), Z5
 	VMULPS           Z2, Z4, Z4
-	VBLENDMPS        Z5, Z3, K1, Z3
-	VBLENDMPS        Z6, Z4, K2, Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VBROADCASTSS     24(R9), Z5
-	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
-	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
-	VFMADD231PS.BCST 28(R9), Z1, Z6
-	VFMADD231PS.BCST 28(R9), Z2, Z5
-	VMOVUPS          6144(DX)(SI*4), Z7
-	VMOVUPS          6208(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMOVUPS          7168(DX)(SI*4), Z7
-	VMOVUPS          7232(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMULPS           Z6, Z1, Z1
-	VMULPS           Z5, Z2, Z2
-	VADDPS           Z3, Z1, Z1
+	VMULPS           Z3, Z5, Z5
+	VMOVUPS          5120(DX)(SI*4), K1, Z4
+	VMOVUPS          5184(DX)(SI*4), K2, Z5
+	VBROADCASTSS     24(R9), Z6
+	VBLENDMPS.BCST   20(R9), Z6, K1, Z7
+	VBLENDMPS.BCST   20(R9), Z6, K2, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z7
+	VFMADD231PS.BCST 28(R9), Z3, Z6
+	VMOVUPS          6144(DX)(SI*4), Z8
+	VMOVUPS          6208(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMOVUPS          7168(DX)(SI*4), Z8
+	VMOVUPS          7232(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMULPS           Z7, Z2, Z2
+	VMULPS           Z6, Z3, Z3
 	VADDPS           Z4, Z2, Z2
+	VADDPS           Z5, Z3, Z3
 	VPCMPB           $0x04, (CX)(SI*1), X0, K1
 	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z        Z1, K1, Z1
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
 	CMPB             stream+72(FP), $0x00
 	JNE              gradientPast
-	VMOVUPS          Z1, (R12)(SI*4)
-	VMOVUPS          Z2, 64(R12)(SI*4)
+	VMOVUPS          Z2, (R12)(SI*4)
+	VMOVUPS          Z3, 64(R12)(SI*4)
 	JMP              gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -17209,18 +17476,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -17231,7 +17502,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -17249,10 +17520,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -17260,14 +17533,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -17372,7 +17641,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -17401,43 +17670,48 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z14
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD        (CX)(SI*1), Z15
-	VPMOVZXBD        16(CX)(SI*1), Z16
-	VPCMPEQD.BCST    (R9), Z15, K1
-	VPCMPEQD.BCST    (R9), Z16, K2
-	VMOVUPS          (R11)(SI*4), Z15
-	VMOVUPS          64(R11)(SI*4), Z16
-	VBLENDMPS        Z15, Z5, K1, Z5
-	VBLENDMPS        Z16, Z6, K2, Z6
-	VMOVAPS          Z5, Z5
-	VMOVAPS          Z6, Z6
-	VMOVUPS          (R10)(SI*4), Z15
-	VMOVUPS          64(R10)(SI*4), Z16
-	VBLENDMPS        Z15, Z7, K1, Z7
-	VBLENDMPS        Z16, Z8, K2, Z8
-	VMOVAPS          Z7, Z7
-	VMOVAPS          Z8, Z8
-	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
-	VMOVAPS          Z11, Z11
-	VMOVAPS          Z12, Z12
-	VBLENDMPS.BCST   12(R9), Z13, K1, Z13
-	VBLENDMPS.BCST   12(R9), Z14, K2, Z14
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	ADDQ             pitch+16(FP), R11
+	VPBROADCASTB   (R9), X15
+	VPCMPEQB       (CX)(SI*1), X15, K1
+	VPCMPEQB       16(CX)(SI*1), X15, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z15
+	VMOVUPS        64(R11)(SI*4), Z16
+	VBLENDMPS      Z15, Z5, K1, Z5
+	VBLENDMPS      Z16, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z15
+	VMOVUPS        64(R10)(SI*4), Z16
+	VBLENDMPS      Z15, Z7, K1, Z7
+	VBLENDMPS      Z16, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+	VBLENDMPS.BCST 12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST 12(R9), Z14, K2, Z14
+	VMOVAPS        Z13, Z13
+	VMOVAPS        Z14, Z14
+
+notOwn:
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -17549,6 +17823,10 @@ own:
 	VMULPS           Z8, Z4, Z4
 	VMOVUPS          Z3, 4096(DX)(SI*4)
 	VMOVUPS          Z4, 4160(DX)(SI*4)
+	VMULPS           Z1, Z3, Z1
+	VMULPS           Z2, Z4, Z2
+	VXORPS.BCST      constants<>+0(SB), Z1, Z1
+	VXORPS.BCST      constants<>+0(SB), Z2, Z2
 	VMOVUPS          Z1, 5120(DX)(SI*4)
 	VMOVUPS          Z2, 5184(DX)(SI*4)
 	MOVQ             sums+32(FP), R13
@@ -17568,10 +17846,12 @@ derivatives:
 	VBROADCASTSS constants<>+64(SB), Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -17599,17 +17879,19 @@ top:
 	VBLENDMPS        Z7, Z2, K2, Z2
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
 	ADDQ             $0x000000c0, R13
 	DECQ             R8
 	JNZ              top
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
@@ -17639,7 +17921,7 @@ mean:
 	VSUBPS           Z2, Z9, Z6
 	VFMADD231PS      Z5, Z7, Z3
 	VFMADD231PS      Z6, Z8, Z4
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -17653,81 +17935,78 @@ mean:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               derivatives
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS          (R10)(SI*4), Z1
-	VMOVUPS          64(R10)(SI*4), Z2
-	VMOVUPS          3072(DX)(SI*4), Z3
-	VMOVUPS          3136(DX)(SI*4), Z4
-	VMULPS           Z3, Z1, Z1
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS          (R10)(SI*4), Z2
+	VMOVUPS          64(R10)(SI*4), Z3
+	VMOVUPS          3072(DX)(SI*4), Z4
+	VMOVUPS          3136(DX)(SI*4), Z5
 	VMULPS           Z4, Z2, Z2
-	VMOVUPS          4096(DX)(SI*4), Z3
-	VMOVUPS          4160(DX)(SI*4), Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VMOVUPS          5120(DX)(SI*4), Z5
-	VMOVUPS          5184(DX)(SI*4), Z6
-	VMULPS           Z5, Z3, Z5
-	VMULPS           Z6, Z4, Z6
-	VXORPS.BCST      constants<>+0(SB), Z5, Z5
-	VXORPS.BCST      constants<>+0(SB), Z6, Z6
-	VMULPS           Z1, Z3, Z3
+	VMULPS           Z5, Z3, Z3
+	VPCMPEQB         (CX)(SI*1), X1, K1
+	VPCMPEQB         16(CX)(SI*1), X1, K2
+	VMOVUPS          4096(DX)(SI*4), Z4
+	VMOVUPS          4160(DX)(SI*4), Z5
 	VMULPS           Z2, Z4, Z4
-	VBLENDMPS        Z5, Z3, K1, Z3
-	VBLENDMPS        Z6, Z4, K2, Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VBROADCASTSS     24(R9), Z5
-	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
-	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
-	VFMADD231PS.BCST 28(R9), Z1, Z6
-	VFMADD231PS.BCST 28(R9), Z2, Z5
-	VMOVUPS          6144(DX)(SI*4), Z7
-	VMOVUPS          6208(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMOVUPS          7168(DX)(SI*4), Z7
-	VMOVUPS          7232(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMULPS           Z6, Z1, Z1
-	VMULPS           Z5, Z2, Z2
-	VADDPS           Z3, Z1, Z1
+	VMULPS           Z3, Z5, Z5
+	VMOVUPS          5120(DX)(SI*4), K1, Z4
+	VMOVUPS          5184(DX)(SI*4), K2, Z5
+	VBROADCASTSS     24(R9), Z6
+	VBLENDMPS.BCST   20(R9), Z6, K1, Z7
+	VBLENDMPS.BCST   20(R9), Z6, K2, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z7
+	VFMADD231PS.BCST 28(R9), Z3, Z6
+	VMOVUPS          6144(DX)(SI*4), Z8
+	VMOVUPS          6208(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMOVUPS          7168(DX)(SI*4), Z8
+	VMOVUPS          7232(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMULPS           Z7, Z2, Z2
+	VMULPS           Z6, Z3, Z3
 	VADDPS           Z4, Z2, Z2
+	VADDPS           Z5, Z3, Z3
 	VPCMPB           $0x04, (CX)(SI*1), X0, K1
 	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z        Z1, K1, Z1
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
 	CMPB             stream+72(FP), $0x00
 	JNE              gradientPast
-	VMOVUPS          Z1, (R12)(SI*4)
-	VMOVUPS          Z2, 64(R12)(SI*4)
+	VMOVUPS          Z2, (R12)(SI*4)
+	VMOVUPS          Z3, 64(R12)(SI*4)
 	JMP              gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -17768,18 +18047,22 @@ largest:
 	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0     4096(R11)(SI*4)
-	PREFETCHT0     4160(R11)(SI*4)
-	VMOVUPS.Z      (R11)(SI*4), K1, Z5
-	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
 	VCMPPS         $0x1e, Z1, Z5, K3
 	VCMPPS         $0x1e, Z2, Z6, K4
 	VBLENDMPS      Z5, Z1, K3, Z1
@@ -17790,7 +18073,7 @@ largestOf:
 	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
 	VMOVAPS        Z4, Z4
-	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x00000400, R11
 	ADDQ           pitch+16(FP), R12
 	ADDQ           $0x20, R9
 	ADDQ           $0x00000400, R10
@@ -17808,10 +18091,12 @@ largestOf:
 	ADDQ           $0x20, SI
 	CMPQ           SI, DI
 	JL             largest
-	MOVQ           AX, R11
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
 	MOVQ           BX, R12
 	MOVQ           k+40(FP), R9
 	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
 	MOVQ           sums+32(FP), R13
 	MOVQ           c+56(FP), R8
 
@@ -17819,14 +18104,10 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPCMPB            $0x04, (CX)(SI*1), X0, K1
-	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
-	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
-	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
-	VMOVUPS.Z         (R11)(SI*4), K1, Z1
-	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
-	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
-	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
 	VMOVUPS           (DX)(SI*4), Z5
 	VMOVUPS           64(DX)(SI*4), Z6
 	VMOVUPS           128(DX)(SI*4), Z7
@@ -17931,7 +18212,7 @@ exponential:
 	ADDQ              $0x40, SI
 	CMPQ              SI, DI
 	JL                exponential
-	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -17960,43 +18241,48 @@ value:
 	VBROADCASTSS constants<>+64(SB), Z12
 	VBROADCASTSS constants<>+64(SB), Z13
 	VBROADCASTSS constants<>+64(SB), Z14
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 own:
-	VPMOVZXBD         (CX)(SI*1), Z15
-	VPMOVZXBD         16(CX)(SI*1), Z16
-	VPCMPEQD.BCST     (R9), Z15, K1
-	VPCMPEQD.BCST     (R9), Z16, K2
-	VMOVUPS           (R11)(SI*4), Z15
-	VMOVUPS           64(R11)(SI*4), Z16
-	VBLENDMPS         Z15, Z5, K1, Z5
-	VBLENDMPS         Z16, Z6, K2, Z6
-	VMOVAPS           Z5, Z5
-	VMOVAPS           Z6, Z6
-	VMOVUPS           (R10)(SI*4), Z15
-	VMOVUPS           64(R10)(SI*4), Z16
-	VBLENDMPS         Z15, Z7, K1, Z7
-	VBLENDMPS         Z16, Z8, K2, Z8
-	VMOVAPS           Z7, Z7
-	VMOVAPS           Z8, Z8
-	VBLENDMPS.BCST    4(R9), Z9, K1, Z9
-	VBLENDMPS.BCST    4(R9), Z10, K2, Z10
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VBLENDMPS.BCST    8(R9), Z11, K1, Z11
-	VBLENDMPS.BCST    8(R9), Z12, K2, Z12
-	VMOVAPS           Z11, Z11
-	VMOVAPS           Z12, Z12
-	VBLENDMPS.BCST    12(R9), Z13, K1, Z13
-	VBLENDMPS.BCST    12(R9), Z14, K2, Z14
-	VMOVAPS           Z13, Z13
-	VMOVAPS           Z14, Z14
-	ADDQ              pitch+16(FP), R11
+	VPBROADCASTB   (R9), X15
+	VPCMPEQB       (CX)(SI*1), X15, K1
+	VPCMPEQB       16(CX)(SI*1), X15, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z15
+	VMOVUPS        64(R11)(SI*4), Z16
+	VBLENDMPS      Z15, Z5, K1, Z5
+	VBLENDMPS      Z16, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z15
+	VMOVUPS        64(R10)(SI*4), Z16
+	VBLENDMPS      Z15, Z7, K1, Z7
+	VBLENDMPS      Z16, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+	VBLENDMPS.BCST 12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST 12(R9), Z14, K2, Z14
+	VMOVAPS        Z13, Z13
+	VMOVAPS        Z14, Z14
+
+notOwn:
+	ADDQ              $0x00000400, R11
 	ADDQ              pitch+16(FP), R12
 	ADDQ              $0x20, R9
 	ADDQ              $0x00000400, R10
@@ -18195,6 +18481,10 @@ own:
 	VMULPS            Z8, Z4, Z4
 	VMOVUPS           Z3, 4096(DX)(SI*4)
 	VMOVUPS           Z4, 4160(DX)(SI*4)
+	VMULPS            Z1, Z3, Z1
+	VMULPS            Z2, Z4, Z2
+	VXORPS.BCST       constants<>+0(SB), Z1, Z1
+	VXORPS.BCST       constants<>+0(SB), Z2, Z2
 	VMOVUPS           Z1, 5120(DX)(SI*4)
 	VMOVUPS           Z2, 5184(DX)(SI*4)
 	MOVQ              sums+32(FP), R13
@@ -18214,10 +18504,12 @@ derivatives:
 	VBROADCASTSS constants<>+64(SB), Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -18245,17 +18537,19 @@ top:
 	VBLENDMPS        Z7, Z2, K2, Z2
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
 	ADDQ             $0x000000c0, R13
 	DECQ             R8
 	JNZ              top
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
@@ -18285,7 +18579,7 @@ mean:
 	VSUBPS           Z2, Z9, Z6
 	VFMADD231PS      Z5, Z7, Z3
 	VFMADD231PS      Z6, Z8, Z4
-	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x00000400, R11
 	ADDQ             pitch+16(FP), R12
 	ADDQ             $0x20, R9
 	ADDQ             $0x00000400, R10
@@ -18299,81 +18593,78 @@ mean:
 	ADDQ             $0x20, SI
 	CMPQ             SI, DI
 	JL               derivatives
-	MOVQ             AX, R11
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
 	MOVQ             BX, R12
 	MOVQ             k+40(FP), R9
 	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
 	MOVQ             sums+32(FP), R13
 	MOVQ             c+56(FP), R8
 
 writeOf:
-	ADDQ $0x40, R13
-	XORQ SI, SI
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
 
 write:
-	VMOVUPS          (R10)(SI*4), Z1
-	VMOVUPS          64(R10)(SI*4), Z2
-	VMOVUPS          3072(DX)(SI*4), Z3
-	VMOVUPS          3136(DX)(SI*4), Z4
-	VMULPS           Z3, Z1, Z1
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS          (R10)(SI*4), Z2
+	VMOVUPS          64(R10)(SI*4), Z3
+	VMOVUPS          3072(DX)(SI*4), Z4
+	VMOVUPS          3136(DX)(SI*4), Z5
 	VMULPS           Z4, Z2, Z2
-	VMOVUPS          4096(DX)(SI*4), Z3
-	VMOVUPS          4160(DX)(SI*4), Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VMOVUPS          5120(DX)(SI*4), Z5
-	VMOVUPS          5184(DX)(SI*4), Z6
-	VMULPS           Z5, Z3, Z5
-	VMULPS           Z6, Z4, Z6
-	VXORPS.BCST      constants<>+0(SB), Z5, Z5
-	VXORPS.BCST      constants<>+0(SB), Z6, Z6
-	VMULPS           Z1, Z3, Z3
+	VMULPS           Z5, Z3, Z3
+	VPCMPEQB         (CX)(SI*1), X1, K1
+	VPCMPEQB         16(CX)(SI*1), X1, K2
+	VMOVUPS          4096(DX)(SI*4), Z4
+	VMOVUPS          4160(DX)(SI*4), Z5
 	VMULPS           Z2, Z4, Z4
-	VBLENDMPS        Z5, Z3, K1, Z3
-	VBLENDMPS        Z6, Z4, K2, Z4
-	VPMOVZXBD        (CX)(SI*1), Z5
-	VPMOVZXBD        16(CX)(SI*1), Z6
-	VPCMPEQD.BCST    (R9), Z5, K1
-	VPCMPEQD.BCST    (R9), Z6, K2
-	VBROADCASTSS     24(R9), Z5
-	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
-	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
-	VFMADD231PS.BCST 28(R9), Z1, Z6
-	VFMADD231PS.BCST 28(R9), Z2, Z5
-	VMOVUPS          6144(DX)(SI*4), Z7
-	VMOVUPS          6208(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMOVUPS          7168(DX)(SI*4), Z7
-	VMOVUPS          7232(DX)(SI*4), Z8
-	VSUBPS           Z7, Z6, Z6
-	VSUBPS           Z8, Z5, Z5
-	VMULPS           Z6, Z1, Z1
-	VMULPS           Z5, Z2, Z2
-	VADDPS           Z3, Z1, Z1
+	VMULPS           Z3, Z5, Z5
+	VMOVUPS          5120(DX)(SI*4), K1, Z4
+	VMOVUPS          5184(DX)(SI*4), K2, Z5
+	VBROADCASTSS     24(R9), Z6
+	VBLENDMPS.BCST   20(R9), Z6, K1, Z7
+	VBLENDMPS.BCST   20(R9), Z6, K2, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z7
+	VFMADD231PS.BCST 28(R9), Z3, Z6
+	VMOVUPS          6144(DX)(SI*4), Z8
+	VMOVUPS          6208(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMOVUPS          7168(DX)(SI*4), Z8
+	VMOVUPS          7232(DX)(SI*4), Z9
+	VSUBPS           Z8, Z7, Z7
+	VSUBPS           Z9, Z6, Z6
+	VMULPS           Z7, Z2, Z2
+	VMULPS           Z6, Z3, Z3
 	VADDPS           Z4, Z2, Z2
+	VADDPS           Z5, Z3, Z3
 	VPCMPB           $0x04, (CX)(SI*1), X0, K1
 	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
-	VMOVAPS.Z        Z1, K1, Z1
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
 	CMPB             stream+72(FP), $0x00
 	JNE              gradientPast
-	VMOVUPS          Z1, (R12)(SI*4)
-	VMOVUPS          Z2, 64(R12)(SI*4)
+	VMOVUPS          Z2, (R12)(SI*4)
+	VMOVUPS          Z3, 64(R12)(SI*4)
 	JMP              gradientStored
 
 gradientPast:
-	VMOVNTPS Z1, (R12)(SI*4)
-	VMOVNTPS Z2, 64(R12)(SI*4)
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
 
 gradientStored:
 	ADDQ $0x20, SI
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -20277,7 +20568,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -20477,7 +20773,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -20683,7 +20984,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -20889,7 +21195,12 @@ exponential:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -21012,7 +21323,12 @@ exponential:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -21198,7 +21514,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -21414,7 +21735,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -23523,8 +23849,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -23743,8 +24075,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -23969,8 +24307,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -24195,8 +24539,14 @@ exponential:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -24344,8 +24694,14 @@ exponential:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -24556,8 +24912,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -24798,8 +25160,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -25041,7 +25409,12 @@ exponential:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -25269,7 +25642,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -25524,7 +25902,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -25781,7 +26164,12 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -26503,8 +26891,13 @@ exponential:
 	MOVQ         R9, R8
 
 rest:
-	PREFETCHT0   4096(AX)(R8*4)
-	PREFETCHT0   4096(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -26795,8 +27188,13 @@ logarithm:
 	MOVQ         R9, R8
 
 rest:
-	PREFETCHT0   4096(AX)(R8*4)
-	PREFETCHT0   4096(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -27114,8 +27512,13 @@ logarithm:
 	MOVQ         R9, R8
 
 rest:
-	PREFETCHT0   4096(AX)(R8*4)
-	PREFETCHT0   4096(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -27435,8 +27838,13 @@ logarithm:
 	MOVQ         R9, R8
 
 rest:
-	PREFETCHT0   4096(AX)(R8*4)
-	PREFETCHT0   4096(BX)(R8*4)
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -27671,7 +28079,12 @@ turn:
 	CMOVQGT n+64(FP), DI
 
 rest:
-	PREFETCHT0   4096(DX)(SI*4)
+	PREFETCHT0 4096(DX)(SI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(SI*4)
+
+fetched:
 	VPMOVZXBD    (AX)(SI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -27740,7 +28153,12 @@ turn:
 	CMOVQGT n+64(FP), DI
 
 rest:
-	PREFETCHT0   4096(DX)(SI*4)
+	PREFETCHT0 4096(DX)(SI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(SI*4)
+
+fetched:
 	VPMOVZXBD    (AX)(SI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -27875,9 +28293,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(SI)(R9*4)
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -28044,9 +28467,14 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0   4096(SI)(R9*4)
-	PREFETCHT0   4096(AX)(R9*4)
-	PREFETCHT0   4096(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
 	VPMOVZXBD    (CX)(R9*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -28212,23 +28640,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28242,10 +28673,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28253,13 +28686,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -28333,7 +28761,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28354,10 +28782,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28374,7 +28804,7 @@ own:
 	VBROADCASTSS 4(R9), Y6
 	VBLENDVPS    Y5, Y6, Y4, Y4
 	VMOVAPS      Y4, Y4
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28463,23 +28893,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28493,10 +28926,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28504,13 +28939,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -28584,7 +29014,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28605,10 +29035,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28625,7 +29057,7 @@ own:
 	VBROADCASTSS 4(R9), Y6
 	VBLENDVPS    Y5, Y6, Y4, Y4
 	VMOVAPS      Y4, Y4
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28718,23 +29150,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28748,10 +29183,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28759,13 +29196,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -28839,7 +29271,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -28860,10 +29292,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -28883,7 +29317,7 @@ own:
 	VBROADCASTSS 12(R9), Y7
 	VBLENDVPS    Y6, Y7, Y5, Y5
 	VMOVAPS      Y5, Y5
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29028,23 +29462,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29058,10 +29495,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29069,13 +29508,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -29149,7 +29583,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29168,10 +29602,12 @@ value:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           value
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29209,7 +29645,7 @@ write:
 	CMPQ         BX, SI
 	JL           write
 	SUBQ         $0x40, R13
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29245,23 +29681,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29275,10 +29714,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29286,13 +29727,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -29366,7 +29802,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29387,10 +29823,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29407,7 +29845,7 @@ own:
 	VBROADCASTSS 4(R9), Y6
 	VBLENDVPS    Y5, Y6, Y4, Y4
 	VMOVAPS      Y4, Y4
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29467,10 +29905,12 @@ own:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           value
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29508,7 +29948,7 @@ write:
 	CMPQ         BX, SI
 	JL           write
 	SUBQ         $0x40, R13
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29544,23 +29984,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29574,10 +30017,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29585,13 +30030,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -29665,7 +30105,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29686,10 +30126,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29706,7 +30148,7 @@ own:
 	VBROADCASTSS 4(R9), Y6
 	VBLENDVPS    Y5, Y6, Y4, Y4
 	VMOVAPS      Y4, Y4
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29770,10 +30212,12 @@ own:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           value
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29811,7 +30255,7 @@ write:
 	CMPQ         BX, SI
 	JL           write
 	SUBQ         $0x40, R13
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29847,23 +30291,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(BX*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(BX*4)
-	VANDPS       (R11)(BX*4), Y0, Y3
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29877,10 +30324,12 @@ largestOf:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -29888,13 +30337,8 @@ exponentialOf:
 	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX)(BX*1), Y0
-	VPMOVZXBD    8(CX)(BX*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(BX*4), Y0, Y0
-	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
 	VMOVUPS      (DX)(BX*4), Y2
 	VMOVUPS      32(DX)(BX*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -29968,7 +30412,7 @@ exponential:
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -29989,10 +30433,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -30012,7 +30458,7 @@ own:
 	VBROADCASTSS 12(R9), Y7
 	VBLENDVPS    Y6, Y7, Y5, Y5
 	VMOVAPS      Y5, Y5
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -30128,10 +30574,12 @@ own:
 	ADDQ         $0x08, BX
 	CMPQ         BX, SI
 	JL           value
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -30169,7 +30617,7 @@ write:
 	CMPQ         BX, SI
 	JL           write
 	SUBQ         $0x40, R13
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -30206,23 +30654,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30236,10 +30687,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30247,13 +30700,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -30327,7 +30775,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30348,10 +30796,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30371,7 +30821,7 @@ own:
 	VBROADCASTSS 8(R10), Y7
 	VBLENDVPS    Y6, Y7, Y5, Y5
 	VMOVAPS      Y5, Y5
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30420,6 +30870,8 @@ own:
 	VBLENDVPS    Y6, Y0, Y3, Y0
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y5, 4096(DX)(SI*4)
+	VMULPS       Y0, Y5, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -30433,10 +30885,12 @@ own:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           value
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30445,22 +30899,21 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y0
-	VBLENDVPS    Y2, Y3, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       Y0, Y1, Y0
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y0
+	VMOVUPS      5120(DX)(SI*4), Y2
+	VBLENDVPS    Y1, Y2, Y0, Y0
 	CMPB         stream+72(FP), $0x00
 	JNE          gradientPast
 	VMOVUPS      Y0, (R13)(SI*4)
@@ -30474,7 +30927,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11
@@ -30512,23 +30965,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30542,10 +30998,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30553,13 +31011,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -30633,7 +31086,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30654,10 +31107,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30680,7 +31135,7 @@ own:
 	VBROADCASTSS 12(R10), Y8
 	VBLENDVPS    Y7, Y8, Y6, Y6
 	VMOVAPS      Y6, Y6
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30740,6 +31195,8 @@ own:
 	VMULPS       Y8, Y5, Y1
 	VMULPS       Y3, Y1, Y1
 	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMULPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -30753,10 +31210,12 @@ own:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           value
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30765,22 +31224,21 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y0
-	VBLENDVPS    Y2, Y3, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       Y0, Y1, Y0
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y0
+	VMOVUPS      5120(DX)(SI*4), Y2
+	VBLENDVPS    Y1, Y2, Y0, Y0
 	CMPB         stream+72(FP), $0x00
 	JNE          gradientPast
 	VMOVUPS      Y0, (R13)(SI*4)
@@ -30794,7 +31252,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11
@@ -30832,23 +31290,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30862,10 +31323,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -30873,13 +31336,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -30953,7 +31411,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -30974,10 +31432,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31000,7 +31460,7 @@ own:
 	VBROADCASTSS 12(R10), Y8
 	VBLENDVPS    Y7, Y8, Y6, Y6
 	VMOVAPS      Y6, Y6
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31112,6 +31572,8 @@ own:
 	VMULPS       Y8, Y5, Y1
 	VMULPS       Y3, Y1, Y1
 	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMULPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -31125,10 +31587,12 @@ own:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           value
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31137,22 +31601,21 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y0
-	VBLENDVPS    Y2, Y3, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       Y0, Y1, Y0
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y0
+	VMOVUPS      5120(DX)(SI*4), Y2
+	VBLENDVPS    Y1, Y2, Y0, Y0
 	CMPB         stream+72(FP), $0x00
 	JNE          gradientPast
 	VMOVUPS      Y0, (R13)(SI*4)
@@ -31166,7 +31629,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11
@@ -31204,23 +31667,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R11
-	MOVQ         BX, R12
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
 largestOf:
-	PREFETCHT0   4096(R11)(SI*4)
-	VANDPS       (R11)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R12)(SI*4)
+	VANDPS       (R12)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R9), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -31234,10 +31700,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -31245,13 +31713,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R11)(SI*4), Y0, Y0
-	VANDPS       32(R11)(SI*4), Y1, Y1
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      32(R11)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -31325,7 +31788,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -31349,10 +31812,12 @@ value:
 derivatives:
 	VBROADCASTSS constants<>+64(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -31373,17 +31838,19 @@ top:
 	VPCMPEQD     Y4, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y0, Y0
 	VMOVAPS      Y0, Y0
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
 	ADDQ         $0x000000c0, R13
 	DECQ         R8
 	JNZ          top
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -31406,7 +31873,7 @@ mean:
 	VFMADD231PS  Y5, Y2, Y4
 	VSUBPS       Y0, Y4, Y2
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         pitch+16(FP), R11
+	ADDQ         $0x00000400, R11
 	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
 	ADDQ         $0x00000400, R10
@@ -31418,10 +31885,12 @@ mean:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           derivatives
-	MOVQ         AX, R11
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
 	MOVQ         BX, R12
 	MOVQ         k+40(FP), R9
 	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
 	MOVQ         sums+32(FP), R13
 	MOVQ         c+56(FP), R8
 
@@ -31430,6 +31899,11 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+
+fetched:
 	VMOVUPS      (R10)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
@@ -31463,7 +31937,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R13
-	ADDQ pitch+16(FP), R11
+	ADDQ $0x00000400, R11
 	ADDQ pitch+16(FP), R12
 	ADDQ $0x20, R9
 	ADDQ $0x00000400, R10
@@ -31501,23 +31975,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31531,10 +32008,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31542,13 +32021,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -31622,7 +32096,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31643,10 +32117,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31666,7 +32142,7 @@ own:
 	VBROADCASTSS 8(R10), Y7
 	VBLENDVPS    Y6, Y7, Y5, Y5
 	VMOVAPS      Y5, Y5
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31715,6 +32191,8 @@ own:
 	VBLENDVPS    Y6, Y0, Y3, Y0
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y5, 4096(DX)(SI*4)
+	VMULPS       Y0, Y5, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -31733,10 +32211,12 @@ own:
 derivatives:
 	VBROADCASTSS constants<>+64(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31757,17 +32237,19 @@ top:
 	VPCMPEQD     Y4, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y0, Y0
 	VMOVAPS      Y0, Y0
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
 	ADDQ         $0x000000c0, R14
 	DECQ         R9
 	JNZ          top
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31790,7 +32272,7 @@ mean:
 	VFMADD231PS  Y5, Y2, Y4
 	VSUBPS       Y0, Y4, Y2
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31802,10 +32284,12 @@ mean:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           derivatives
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31814,32 +32298,32 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y2
 	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y1
-	VBLENDVPS    Y2, Y3, Y1, Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VBLENDVPS    Y1, Y3, Y2, Y2
 	VBROADCASTSS 24(R10), Y3
 	VBROADCASTSS 20(R10), Y4
-	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y1
 	VBROADCASTSS 28(R10), Y3
-	VFMADD231PS  Y3, Y0, Y2
+	VFMADD231PS  Y3, Y0, Y1
 	VMOVUPS      6144(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
 	VMOVUPS      7168(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
-	VMULPS       Y2, Y0, Y0
-	VADDPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
 	VBROADCASTSS constants<>+32(SB), Y2
 	VPCMPGTD     Y1, Y2, Y1
@@ -31857,7 +32341,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11
@@ -31895,23 +32379,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -31925,10 +32412,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -31936,13 +32425,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -32016,7 +32500,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32037,10 +32521,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32063,7 +32549,7 @@ own:
 	VBROADCASTSS 12(R10), Y8
 	VBLENDVPS    Y7, Y8, Y6, Y6
 	VMOVAPS      Y6, Y6
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32123,6 +32609,8 @@ own:
 	VMULPS       Y8, Y5, Y1
 	VMULPS       Y3, Y1, Y1
 	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMULPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -32141,10 +32629,12 @@ own:
 derivatives:
 	VBROADCASTSS constants<>+64(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32165,17 +32655,19 @@ top:
 	VPCMPEQD     Y4, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y0, Y0
 	VMOVAPS      Y0, Y0
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
 	ADDQ         $0x000000c0, R14
 	DECQ         R9
 	JNZ          top
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32198,7 +32690,7 @@ mean:
 	VFMADD231PS  Y5, Y2, Y4
 	VSUBPS       Y0, Y4, Y2
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32210,10 +32702,12 @@ mean:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           derivatives
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32222,32 +32716,32 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y2
 	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y1
-	VBLENDVPS    Y2, Y3, Y1, Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VBLENDVPS    Y1, Y3, Y2, Y2
 	VBROADCASTSS 24(R10), Y3
 	VBROADCASTSS 20(R10), Y4
-	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y1
 	VBROADCASTSS 28(R10), Y3
-	VFMADD231PS  Y3, Y0, Y2
+	VFMADD231PS  Y3, Y0, Y1
 	VMOVUPS      6144(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
 	VMOVUPS      7168(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
-	VMULPS       Y2, Y0, Y0
-	VADDPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
 	VBROADCASTSS constants<>+32(SB), Y2
 	VPCMPGTD     Y1, Y2, Y1
@@ -32265,7 +32759,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11
@@ -32303,23 +32797,26 @@ largest:
 	VPCMPGTD     Y0, Y1, Y0
 	VANDPS       (AX)(SI*4), Y0, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	MOVQ         AX, R12
-	MOVQ         BX, R13
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
 largestOf:
-	PREFETCHT0   4096(R12)(SI*4)
-	VANDPS       (R12)(SI*4), Y0, Y3
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
 	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
 	VBROADCASTSS (R10), Y3
 	VBLENDVPS    Y4, Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32333,10 +32830,12 @@ largestOf:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           largest
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32344,13 +32843,8 @@ exponentialOf:
 	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX)(SI*1), Y0
-	VPMOVZXBD    8(CX)(SI*1), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y0, Y2, Y0
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       (R12)(SI*4), Y0, Y0
-	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSUBPS       Y2, Y0, Y0
@@ -32424,7 +32918,7 @@ exponential:
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
 	JL           exponential
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32445,10 +32939,12 @@ value:
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32471,7 +32967,7 @@ own:
 	VBROADCASTSS 12(R10), Y8
 	VBLENDVPS    Y7, Y8, Y6, Y6
 	VMOVAPS      Y6, Y6
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32583,6 +33079,8 @@ own:
 	VMULPS       Y8, Y5, Y1
 	VMULPS       Y3, Y1, Y1
 	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMULPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
 	VMOVUPS      Y0, 5120(DX)(SI*4)
 	MOVQ         sums+32(FP), R14
 	VPMOVZXBD    (CX)(SI*1), Y0
@@ -32601,10 +33099,12 @@ own:
 derivatives:
 	VBROADCASTSS constants<>+64(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32625,17 +33125,19 @@ top:
 	VPCMPEQD     Y4, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y0, Y0
 	VMOVAPS      Y0, Y0
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
 	ADDQ         $0x000000c0, R14
 	DECQ         R9
 	JNZ          top
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32658,7 +33160,7 @@ mean:
 	VFMADD231PS  Y5, Y2, Y4
 	VSUBPS       Y0, Y4, Y2
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x00000400, R12
 	ADDQ         pitch+16(FP), R13
 	ADDQ         $0x20, R10
 	ADDQ         $0x00000400, R11
@@ -32670,10 +33172,12 @@ mean:
 	ADDQ         $0x08, SI
 	CMPQ         SI, DI
 	JL           derivatives
-	MOVQ         AX, R12
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
 	MOVQ         BX, R13
 	MOVQ         k+40(FP), R10
 	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
 	MOVQ         sums+32(FP), R14
 	MOVQ         c+56(FP), R9
 
@@ -32682,32 +33186,32 @@ writeOf:
 	XORQ SI, SI
 
 write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
 	VMOVUPS      (R11)(SI*4), Y0
 	VMOVUPS      3072(DX)(SI*4), Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      4096(DX)(SI*4), Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y2
 	VMOVUPS      5120(DX)(SI*4), Y3
-	VMULPS       Y3, Y1, Y3
-	VXORPS       constants<>+0(SB), Y3, Y3
-	VMULPS       Y0, Y1, Y1
-	VBLENDVPS    Y2, Y3, Y1, Y1
-	VPMOVZXBD    (CX)(SI*1), Y2
-	VBROADCASTSS (R10), Y3
-	VPCMPEQD     Y3, Y2, Y2
+	VBLENDVPS    Y1, Y3, Y2, Y2
 	VBROADCASTSS 24(R10), Y3
 	VBROADCASTSS 20(R10), Y4
-	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y1
 	VBROADCASTSS 28(R10), Y3
-	VFMADD231PS  Y3, Y0, Y2
+	VFMADD231PS  Y3, Y0, Y1
 	VMOVUPS      6144(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
 	VMOVUPS      7168(DX)(SI*4), Y3
-	VSUBPS       Y3, Y2, Y2
-	VMULPS       Y2, Y0, Y0
-	VADDPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
 	VPMOVZXBD    (CX)(SI*1), Y1
 	VBROADCASTSS constants<>+32(SB), Y2
 	VPCMPGTD     Y1, Y2, Y1
@@ -32725,7 +33229,7 @@ gradientStored:
 	CMPQ SI, DI
 	JL   write
 	SUBQ $0x40, R14
-	ADDQ pitch+16(FP), R12
+	ADDQ $0x00000400, R12
 	ADDQ pitch+16(FP), R13
 	ADDQ $0x20, R10
 	ADDQ $0x00000400, R11

@@ -21859,50 +21859,55 @@ power:
 
 // func softmaxGamma0SumsNEON(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 TEXT ·softmaxGamma0SumsNEON(SB), NOSPLIT, $0-73
-	MOVD $constants<>(SB), R8
-	MOVD x+0(FP), R7
-	MOVD y+24(FP), R6
-	MOVD buf+48(FP), R5
+	MOVD $constants<>(SB), R7
+	MOVD x+0(FP), R6
+	MOVD y+24(FP), R5
+	MOVD buf+48(FP), R4
 
 turn:
-	MOVD n+64(FP), R4
-	CMP $256, R4
+	MOVD n+64(FP), R3
+	CMP $256, R3
 	BLE last
-	MOVD $256, R4
+	MOVD $256, R3
 
 last:
-	MOVD $0, R11
+	MOVD $0, R9
 
 largest:
-	ADD R11<<0, R6, R0
+	ADD R9<<0, R5, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01100 // ldr q0, [x8, #64]
+	WORD $0x3dc010e0 // ldr q0, [x7, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R11<<2, R7, R0
+	ADD R9<<2, R6, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
-	WORD $0x3dc01506 // ldr q6, [x8, #80]
-	WORD $0x3dc01505 // ldr q5, [x8, #80]
-	MOVD R7, R13
-	MOVD R7, R12
-	MOVD k+40(FP), R10
-	ADD $8192, R5, R9
-	MOVD sums+32(FP), R3
+	WORD $0x3dc014e6 // ldr q6, [x7, #80]
+	WORD $0x3dc014e5 // ldr q5, [x7, #80]
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
+	MOVD R6, R12
+	MOVD k+40(FP), R11
+	ADD $8192, R4, R10
+	ADD R10, R13, R13
+	MOVD sums+32(FP), R8
 	MOVD c+56(FP), R2
 
 largestOf:
-	ADD R11<<2, R13, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R9<<2, R12, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R9<<2, R13, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -21911,68 +21916,51 @@ largestOf:
 	WORD $0x6e671c40 // bsl v0.16b, v2.16b, v7.16b
 	WORD $0x4ea11c28 // mov v8.16b, v1.16b
 	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x4d40c942 // ld1r {v2.4s}, [x10]
+	WORD $0x4d40c962 // ld1r {v2.4s}, [x11]
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
 	WORD $0x6e661c41 // bsl v1.16b, v2.16b, v6.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
-	ADD $32, R10, R10
-	ADD $1024, R9, R9
-	ADD $192, R3, R3
+	ADD $32, R11, R11
+	ADD $1024, R10, R10
+	ADD $192, R8, R8
 	SUBS $1, R2, R2
 	BNE largestOf
-	ADD R11<<2, R5, R0
+	ADD R9<<2, R4, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
 	WORD $0x3d810405 // str q5, [x0, #1040]
-	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x3dc014e0 // ldr q0, [x7, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
-	ADD $8, R11, R11
-	CMP R4, R11
+	ADD $8, R9, R9
+	CMP R3, R9
 	BLT largest
-	MOVD R7, R13
-	MOVD R7, R12
-	MOVD k+40(FP), R10
-	ADD $8192, R5, R9
-	MOVD sums+32(FP), R3
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
+	MOVD R6, R12
+	MOVD k+40(FP), R11
+	ADD $8192, R4, R10
+	ADD R10, R13, R13
+	MOVD sums+32(FP), R8
 	MOVD c+56(FP), R2
 
 exponentialOf:
-	MOVD $0, R11
+	MOVD $0, R9
 
 exponential:
-	ADD R11<<0, R6, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01100 // ldr q0, [x8, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
-	ADD R11<<2, R13, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R11<<2, R5, R1
+	ADD R9<<2, R13, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R9<<2, R4, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -21981,16 +21969,16 @@ exponential:
 	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
-	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x3dc018e0 // ldr q0, [x7, #96]
 	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
 	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
 	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
 	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
-	WORD $0x3dc02104 // ldr q4, [x8, #128]
-	WORD $0x3dc02103 // ldr q3, [x8, #128]
-	WORD $0x3dc02102 // ldr q2, [x8, #128]
-	WORD $0x3dc02101 // ldr q1, [x8, #128]
-	WORD $0x3dc01d00 // ldr q0, [x8, #112]
+	WORD $0x3dc020e4 // ldr q4, [x7, #128]
+	WORD $0x3dc020e3 // ldr q3, [x7, #128]
+	WORD $0x3dc020e2 // ldr q2, [x7, #128]
+	WORD $0x3dc020e1 // ldr q1, [x7, #128]
+	WORD $0x3dc01ce0 // ldr q0, [x7, #112]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -21999,12 +21987,12 @@ exponential:
 	WORD $0x4e218873 // frintn v19.4s, v3.4s
 	WORD $0x4e218852 // frintn v18.4s, v2.4s
 	WORD $0x4e218831 // frintn v17.4s, v1.4s
-	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x3dc024e0 // ldr q0, [x7, #144]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x3dc028e0 // ldr q0, [x7, #160]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
@@ -22013,25 +22001,25 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03908 // ldr q8, [x8, #224]
-	WORD $0x3dc03907 // ldr q7, [x8, #224]
-	WORD $0x3dc03906 // ldr q6, [x8, #224]
-	WORD $0x3dc03905 // ldr q5, [x8, #224]
-	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x3dc038e8 // ldr q8, [x7, #224]
+	WORD $0x3dc038e7 // ldr q7, [x7, #224]
+	WORD $0x3dc038e6 // ldr q6, [x7, #224]
+	WORD $0x3dc038e5 // ldr q5, [x7, #224]
+	WORD $0x3dc03ce0 // ldr q0, [x7, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x3dc040e0 // ldr q0, [x7, #256]
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
 	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
 	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
 	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03104 // ldr q4, [x8, #192]
-	WORD $0x3dc03103 // ldr q3, [x8, #192]
-	WORD $0x3dc03102 // ldr q2, [x8, #192]
-	WORD $0x3dc03101 // ldr q1, [x8, #192]
-	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x3dc030e4 // ldr q4, [x7, #192]
+	WORD $0x3dc030e3 // ldr q3, [x7, #192]
+	WORD $0x3dc030e2 // ldr q2, [x7, #192]
+	WORD $0x3dc030e1 // ldr q1, [x7, #192]
+	WORD $0x3dc034e0 // ldr q0, [x7, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -22044,7 +22032,7 @@ exponential:
 	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
 	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
 	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x3dc02ce0 // ldr q0, [x7, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
@@ -22061,7 +22049,7 @@ exponential:
 	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
 	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
 	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d08 // ldr q8, [x8, #624]
+	WORD $0x3dc09ce8 // ldr q8, [x7, #624]
 	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
 	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
@@ -22086,7 +22074,7 @@ exponential:
 	WORD $0x6e22dcca // fmul v10.4s, v6.4s, v2.4s
 	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
 	WORD $0x6e20dc88 // fmul v8.4s, v4.4s, v0.4s
-	ADD R11<<2, R9, R0
+	ADD R9<<2, R10, R0
 	WORD $0x3d80000b // str q11, [x0]
 	WORD $0x3d80040a // str q10, [x0, #16]
 	WORD $0x3d800809 // str q9, [x0, #32]
@@ -22095,12 +22083,12 @@ exponential:
 	WORD $0x3dc10422 // ldr q2, [x1, #1040]
 	WORD $0x3dc10821 // ldr q1, [x1, #1056]
 	WORD $0x3dc10c24 // ldr q4, [x1, #1072]
-	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
 	WORD $0x6ea08c63 // cmeq v3.4s, v3.4s, v0.4s
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
 	WORD $0x6ea08c84 // cmeq v4.4s, v4.4s, v0.4s
-	WORD $0x3dc0a100 // ldr q0, [x8, #640]
+	WORD $0x3dc0a0e0 // ldr q0, [x7, #640]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
@@ -22121,58 +22109,59 @@ exponential:
 	WORD $0x3d820422 // str q2, [x1, #2064]
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
-	ADD $16, R11, R11
-	CMP R4, R11
+	ADD $16, R9, R9
+	CMP R3, R9
 	BLT exponential
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
-	ADD $32, R10, R10
-	ADD $1024, R9, R9
-	ADD $192, R3, R3
+	ADD $32, R11, R11
+	ADD $1024, R10, R10
+	ADD $192, R8, R8
 	SUBS $1, R2, R2
 	BNE exponentialOf
 	MOVD $0, R1
-	MOVD $0, R11
+	MOVD $0, R9
 
 value:
-	ADD R11<<2, R5, R0
+	ADD R9<<2, R4, R0
 	WORD $0x3dc2000b // ldr q11, [x0, #2048]
 	WORD $0x3dc2040a // ldr q10, [x0, #2064]
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x3dc02ce0 // ldr q0, [x7, #176]
 	WORD $0x4e20d562 // fadd v2.4s, v11.4s, v0.4s
 	WORD $0x4e20d541 // fadd v1.4s, v10.4s, v0.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x3dc02ce0 // ldr q0, [x7, #176]
 	WORD $0x6e22fc09 // fdiv v9.4s, v0.4s, v2.4s
 	WORD $0x6e21fc08 // fdiv v8.4s, v0.4s, v1.4s
 	WORD $0x3d830009 // str q9, [x0, #3072]
 	WORD $0x3d830408 // str q8, [x0, #3088]
-	WORD $0x3dc0150c // ldr q12, [x8, #80]
-	WORD $0x3dc01505 // ldr q5, [x8, #80]
-	WORD $0x3dc0150e // ldr q14, [x8, #80]
-	WORD $0x3dc0150d // ldr q13, [x8, #80]
-	WORD $0x3dc01507 // ldr q7, [x8, #80]
-	WORD $0x3dc01506 // ldr q6, [x8, #80]
-	WORD $0x3dc01500 // ldr q0, [x8, #80]
-	WORD $0x3dc01500 // ldr q0, [x8, #80]
-	MOVD R7, R13
-	MOVD R7, R12
-	MOVD k+40(FP), R10
-	ADD $8192, R5, R9
-	MOVD sums+32(FP), R3
+	WORD $0x3dc014ec // ldr q12, [x7, #80]
+	WORD $0x3dc014e5 // ldr q5, [x7, #80]
+	WORD $0x3dc014ee // ldr q14, [x7, #80]
+	WORD $0x3dc014ed // ldr q13, [x7, #80]
+	WORD $0x3dc014e7 // ldr q7, [x7, #80]
+	WORD $0x3dc014e6 // ldr q6, [x7, #80]
+	WORD $0x3dc014e0 // ldr q0, [x7, #80]
+	WORD $0x3dc014e0 // ldr q0, [x7, #80]
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
+	MOVD R6, R12
+	MOVD k+40(FP), R11
+	ADD $8192, R4, R10
+	ADD R10, R13, R13
+	MOVD sums+32(FP), R8
 	MOVD c+56(FP), R2
 
 own:
-	ADD R11<<0, R6, R0
+	ADD R9<<0, R5, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
 	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
 	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
-	ADD R11<<2, R13, R0
+	ADD R9<<2, R13, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -22181,7 +22170,7 @@ own:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c2c // mov v12.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	ADD R11<<2, R9, R0
+	ADD R9<<2, R10, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
@@ -22190,7 +22179,7 @@ own:
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e6d1c20 // bsl v0.16b, v1.16b, v13.16b
 	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	ADD $4, R10, R0
+	ADD $4, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e671c20 // bsl v0.16b, v1.16b, v7.16b
@@ -22198,27 +22187,28 @@ own:
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
 	WORD $0x4ea01c06 // mov v6.16b, v0.16b
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+
+notOwn:
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
-	ADD $32, R10, R10
-	ADD $1024, R9, R9
-	ADD $192, R3, R3
+	ADD $32, R11, R11
+	ADD $1024, R10, R10
+	ADD $192, R8, R8
 	SUBS $1, R2, R2
 	BNE own
-	ADD R11<<2, R5, R0
+	ADD R9<<2, R4, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4eacd433 // fsub v19.4s, v1.4s, v12.4s
 	WORD $0x4ea5d412 // fsub v18.4s, v0.4s, v5.4s
-	WORD $0x3dc05100 // ldr q0, [x8, #320]
+	WORD $0x3dc050e0 // ldr q0, [x7, #320]
 	WORD $0x6e20e570 // fcmge v16.4s, v11.4s, v0.4s
 	WORD $0x6e20e54f // fcmge v15.4s, v10.4s, v0.4s
-	WORD $0x3dc02d0c // ldr q12, [x8, #176]
+	WORD $0x3dc02cec // ldr q12, [x7, #176]
 	WORD $0x4e2cd565 // fadd v5.4s, v11.4s, v12.4s
 	WORD $0x4e2cd544 // fadd v4.4s, v10.4s, v12.4s
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
+	WORD $0x3dc080e0 // ldr q0, [x7, #512]
 	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
 	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
@@ -22239,37 +22229,37 @@ own:
 	WORD $0x4e221df4 // and v20.16b, v15.16b, v2.16b
 	WORD $0x6e37def1 // fmul v17.4s, v23.4s, v23.4s
 	WORD $0x6e36ded0 // fmul v16.4s, v22.4s, v22.4s
-	WORD $0x3dc07104 // ldr q4, [x8, #448]
-	WORD $0x3dc07103 // ldr q3, [x8, #448]
-	WORD $0x3dc08500 // ldr q0, [x8, #528]
+	WORD $0x3dc070e4 // ldr q4, [x7, #448]
+	WORD $0x3dc070e3 // ldr q3, [x7, #448]
+	WORD $0x3dc084e0 // ldr q0, [x7, #528]
 	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
 	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
-	WORD $0x3dc06902 // ldr q2, [x8, #416]
-	WORD $0x3dc06901 // ldr q1, [x8, #416]
-	WORD $0x3dc08900 // ldr q0, [x8, #544]
+	WORD $0x3dc068e2 // ldr q2, [x7, #416]
+	WORD $0x3dc068e1 // ldr q1, [x7, #416]
+	WORD $0x3dc088e0 // ldr q0, [x7, #544]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
 	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
 	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
-	WORD $0x3dc06104 // ldr q4, [x8, #384]
-	WORD $0x3dc06103 // ldr q3, [x8, #384]
-	WORD $0x3dc08d00 // ldr q0, [x8, #560]
+	WORD $0x3dc060e4 // ldr q4, [x7, #384]
+	WORD $0x3dc060e3 // ldr q3, [x7, #384]
+	WORD $0x3dc08ce0 // ldr q0, [x7, #560]
 	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
 	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
 	WORD $0x4e31cc44 // fmla v4.4s, v2.4s, v17.4s
 	WORD $0x4e30cc23 // fmla v3.4s, v1.4s, v16.4s
-	WORD $0x3dc05902 // ldr q2, [x8, #352]
-	WORD $0x3dc05901 // ldr q1, [x8, #352]
-	WORD $0x3dc09100 // ldr q0, [x8, #576]
+	WORD $0x3dc058e2 // ldr q2, [x7, #352]
+	WORD $0x3dc058e1 // ldr q1, [x7, #352]
+	WORD $0x3dc090e0 // ldr q0, [x7, #576]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
 	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
 	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
-	WORD $0x3dc0950f // ldr q15, [x8, #592]
-	WORD $0x3dc09505 // ldr q5, [x8, #592]
+	WORD $0x3dc094ef // ldr q15, [x7, #592]
+	WORD $0x3dc094e5 // ldr q5, [x7, #592]
 	WORD $0x4e37cc4f // fmla v15.4s, v2.4s, v23.4s
 	WORD $0x4e36cc25 // fmla v5.4s, v1.4s, v22.4s
-	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x3dc024e0 // ldr q0, [x7, #144]
 	WORD $0x6e20dea1 // fmul v1.4s, v21.4s, v0.4s
 	WORD $0x6e20de80 // fmul v0.4s, v20.4s, v0.4s
 	WORD $0x4e37d424 // fadd v4.4s, v1.4s, v23.4s
@@ -22278,7 +22268,7 @@ own:
 	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
 	WORD $0x4ea1d6e1 // fsub v1.4s, v23.4s, v1.4s
 	WORD $0x4ea0d6c2 // fsub v2.4s, v22.4s, v0.4s
-	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x3dc028e0 // ldr q0, [x7, #160]
 	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
 	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
 	WORD $0x4e31cde1 // fmla v1.4s, v15.4s, v17.4s
@@ -22289,7 +22279,7 @@ own:
 	WORD $0x4e20d644 // fadd v4.4s, v18.4s, v0.4s
 	WORD $0x3dc10002 // ldr q2, [x0, #1024]
 	WORD $0x3dc10403 // ldr q3, [x0, #1040]
-	ADD R11<<0, R6, R0
+	ADD R9<<0, R5, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -22306,17 +22296,17 @@ own:
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
 	WORD $0x6e29dc40 // fmul v0.4s, v2.4s, v9.4s
 	WORD $0x6e28dc20 // fmul v0.4s, v1.4s, v8.4s
-	MOVD sums+32(FP), R3
+	MOVD sums+32(FP), R8
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01100 // ldr q0, [x8, #64]
+	WORD $0x3dc010e0 // ldr q0, [x7, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
 	WORD $0x4e271c23 // and v3.16b, v1.16b, v7.16b
 	WORD $0x4e261c02 // and v2.16b, v0.16b, v6.16b
-	ADD R1<<0, R3, R0
+	ADD R1<<0, R8, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
@@ -22324,63 +22314,68 @@ own:
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R1, R1
-	ADD $8, R11, R11
-	CMP R4, R11
+	ADD $8, R9, R9
+	CMP R3, R9
 	BLT value
-	ADD $1024, R7, R7
-	ADD $256, R6, R6
+	ADD $1024, R6, R6
+	ADD $256, R5, R5
 	MOVD n+64(FP), R0
-	SUBS R4, R0, R0
+	SUBS R3, R0, R0
 	MOVD R0, n+64(FP)
 	BNE turn
 	RET
 
 // func softmaxGamma2SumsNEON(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 TEXT ·softmaxGamma2SumsNEON(SB), NOSPLIT, $0-73
-	MOVD $constants<>(SB), R8
-	MOVD x+0(FP), R7
-	MOVD y+24(FP), R6
-	MOVD buf+48(FP), R5
+	MOVD $constants<>(SB), R7
+	MOVD x+0(FP), R6
+	MOVD y+24(FP), R5
+	MOVD buf+48(FP), R4
 
 turn:
-	MOVD n+64(FP), R4
-	CMP $256, R4
+	MOVD n+64(FP), R3
+	CMP $256, R3
 	BLE last
-	MOVD $256, R4
+	MOVD $256, R3
 
 last:
-	MOVD $0, R11
+	MOVD $0, R9
 
 largest:
-	ADD R11<<0, R6, R0
+	ADD R9<<0, R5, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01100 // ldr q0, [x8, #64]
+	WORD $0x3dc010e0 // ldr q0, [x7, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R11<<2, R7, R0
+	ADD R9<<2, R6, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
-	WORD $0x3dc01506 // ldr q6, [x8, #80]
-	WORD $0x3dc01505 // ldr q5, [x8, #80]
-	MOVD R7, R13
-	MOVD R7, R12
-	MOVD k+40(FP), R10
-	ADD $8192, R5, R9
-	MOVD sums+32(FP), R3
+	WORD $0x3dc014e6 // ldr q6, [x7, #80]
+	WORD $0x3dc014e5 // ldr q5, [x7, #80]
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
+	MOVD R6, R12
+	MOVD k+40(FP), R11
+	ADD $8192, R4, R10
+	ADD R10, R13, R13
+	MOVD sums+32(FP), R8
 	MOVD c+56(FP), R2
 
 largestOf:
-	ADD R11<<2, R13, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R9<<2, R12, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R9<<2, R13, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -22389,68 +22384,51 @@ largestOf:
 	WORD $0x6e671c40 // bsl v0.16b, v2.16b, v7.16b
 	WORD $0x4ea11c28 // mov v8.16b, v1.16b
 	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x4d40c942 // ld1r {v2.4s}, [x10]
+	WORD $0x4d40c962 // ld1r {v2.4s}, [x11]
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
 	WORD $0x6e661c41 // bsl v1.16b, v2.16b, v6.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
-	ADD $32, R10, R10
-	ADD $1024, R9, R9
-	ADD $192, R3, R3
+	ADD $32, R11, R11
+	ADD $1024, R10, R10
+	ADD $192, R8, R8
 	SUBS $1, R2, R2
 	BNE largestOf
-	ADD R11<<2, R5, R0
+	ADD R9<<2, R4, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
 	WORD $0x3d810405 // str q5, [x0, #1040]
-	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x3dc014e0 // ldr q0, [x7, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
-	ADD $8, R11, R11
-	CMP R4, R11
+	ADD $8, R9, R9
+	CMP R3, R9
 	BLT largest
-	MOVD R7, R13
-	MOVD R7, R12
-	MOVD k+40(FP), R10
-	ADD $8192, R5, R9
-	MOVD sums+32(FP), R3
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
+	MOVD R6, R12
+	MOVD k+40(FP), R11
+	ADD $8192, R4, R10
+	ADD R10, R13, R13
+	MOVD sums+32(FP), R8
 	MOVD c+56(FP), R2
 
 exponentialOf:
-	MOVD $0, R11
+	MOVD $0, R9
 
 exponential:
-	ADD R11<<0, R6, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01100 // ldr q0, [x8, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
-	ADD R11<<2, R13, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R11<<2, R5, R1
+	ADD R9<<2, R13, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R9<<2, R4, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -22459,16 +22437,16 @@ exponential:
 	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
-	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x3dc018e0 // ldr q0, [x7, #96]
 	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
 	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
 	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
 	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
-	WORD $0x3dc02104 // ldr q4, [x8, #128]
-	WORD $0x3dc02103 // ldr q3, [x8, #128]
-	WORD $0x3dc02102 // ldr q2, [x8, #128]
-	WORD $0x3dc02101 // ldr q1, [x8, #128]
-	WORD $0x3dc01d00 // ldr q0, [x8, #112]
+	WORD $0x3dc020e4 // ldr q4, [x7, #128]
+	WORD $0x3dc020e3 // ldr q3, [x7, #128]
+	WORD $0x3dc020e2 // ldr q2, [x7, #128]
+	WORD $0x3dc020e1 // ldr q1, [x7, #128]
+	WORD $0x3dc01ce0 // ldr q0, [x7, #112]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -22477,12 +22455,12 @@ exponential:
 	WORD $0x4e218873 // frintn v19.4s, v3.4s
 	WORD $0x4e218852 // frintn v18.4s, v2.4s
 	WORD $0x4e218831 // frintn v17.4s, v1.4s
-	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x3dc024e0 // ldr q0, [x7, #144]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x3dc028e0 // ldr q0, [x7, #160]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
@@ -22491,25 +22469,25 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03908 // ldr q8, [x8, #224]
-	WORD $0x3dc03907 // ldr q7, [x8, #224]
-	WORD $0x3dc03906 // ldr q6, [x8, #224]
-	WORD $0x3dc03905 // ldr q5, [x8, #224]
-	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x3dc038e8 // ldr q8, [x7, #224]
+	WORD $0x3dc038e7 // ldr q7, [x7, #224]
+	WORD $0x3dc038e6 // ldr q6, [x7, #224]
+	WORD $0x3dc038e5 // ldr q5, [x7, #224]
+	WORD $0x3dc03ce0 // ldr q0, [x7, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x3dc040e0 // ldr q0, [x7, #256]
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
 	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
 	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
 	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03104 // ldr q4, [x8, #192]
-	WORD $0x3dc03103 // ldr q3, [x8, #192]
-	WORD $0x3dc03102 // ldr q2, [x8, #192]
-	WORD $0x3dc03101 // ldr q1, [x8, #192]
-	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x3dc030e4 // ldr q4, [x7, #192]
+	WORD $0x3dc030e3 // ldr q3, [x7, #192]
+	WORD $0x3dc030e2 // ldr q2, [x7, #192]
+	WORD $0x3dc030e1 // ldr q1, [x7, #192]
+	WORD $0x3dc034e0 // ldr q0, [x7, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -22522,7 +22500,7 @@ exponential:
 	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
 	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
 	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x3dc02ce0 // ldr q0, [x7, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
@@ -22539,7 +22517,7 @@ exponential:
 	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
 	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
 	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d08 // ldr q8, [x8, #624]
+	WORD $0x3dc09ce8 // ldr q8, [x7, #624]
 	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
 	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
@@ -22564,7 +22542,7 @@ exponential:
 	WORD $0x6e22dcca // fmul v10.4s, v6.4s, v2.4s
 	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
 	WORD $0x6e20dc88 // fmul v8.4s, v4.4s, v0.4s
-	ADD R11<<2, R9, R0
+	ADD R9<<2, R10, R0
 	WORD $0x3d80000b // str q11, [x0]
 	WORD $0x3d80040a // str q10, [x0, #16]
 	WORD $0x3d800809 // str q9, [x0, #32]
@@ -22573,12 +22551,12 @@ exponential:
 	WORD $0x3dc10422 // ldr q2, [x1, #1040]
 	WORD $0x3dc10821 // ldr q1, [x1, #1056]
 	WORD $0x3dc10c24 // ldr q4, [x1, #1072]
-	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
 	WORD $0x6ea08c63 // cmeq v3.4s, v3.4s, v0.4s
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
 	WORD $0x6ea08c84 // cmeq v4.4s, v4.4s, v0.4s
-	WORD $0x3dc0a100 // ldr q0, [x8, #640]
+	WORD $0x3dc0a0e0 // ldr q0, [x7, #640]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
@@ -22599,58 +22577,59 @@ exponential:
 	WORD $0x3d820422 // str q2, [x1, #2064]
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
-	ADD $16, R11, R11
-	CMP R4, R11
+	ADD $16, R9, R9
+	CMP R3, R9
 	BLT exponential
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
-	ADD $32, R10, R10
-	ADD $1024, R9, R9
-	ADD $192, R3, R3
+	ADD $32, R11, R11
+	ADD $1024, R10, R10
+	ADD $192, R8, R8
 	SUBS $1, R2, R2
 	BNE exponentialOf
 	MOVD $0, R1
-	MOVD $0, R11
+	MOVD $0, R9
 
 value:
-	ADD R11<<2, R5, R0
+	ADD R9<<2, R4, R0
 	WORD $0x3dc2000c // ldr q12, [x0, #2048]
 	WORD $0x3dc2040b // ldr q11, [x0, #2064]
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x3dc02ce0 // ldr q0, [x7, #176]
 	WORD $0x4e20d582 // fadd v2.4s, v12.4s, v0.4s
 	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x3dc02ce0 // ldr q0, [x7, #176]
 	WORD $0x6e22fc0a // fdiv v10.4s, v0.4s, v2.4s
 	WORD $0x6e21fc09 // fdiv v9.4s, v0.4s, v1.4s
 	WORD $0x3d83000a // str q10, [x0, #3072]
 	WORD $0x3d830409 // str q9, [x0, #3088]
-	WORD $0x3dc01506 // ldr q6, [x8, #80]
-	WORD $0x3dc01505 // ldr q5, [x8, #80]
-	WORD $0x3dc0150f // ldr q15, [x8, #80]
-	WORD $0x3dc0150e // ldr q14, [x8, #80]
-	WORD $0x3dc01508 // ldr q8, [x8, #80]
-	WORD $0x3dc01507 // ldr q7, [x8, #80]
-	WORD $0x3dc01500 // ldr q0, [x8, #80]
-	WORD $0x3dc01500 // ldr q0, [x8, #80]
-	MOVD R7, R13
-	MOVD R7, R12
-	MOVD k+40(FP), R10
-	ADD $8192, R5, R9
-	MOVD sums+32(FP), R3
+	WORD $0x3dc014e6 // ldr q6, [x7, #80]
+	WORD $0x3dc014e5 // ldr q5, [x7, #80]
+	WORD $0x3dc014ef // ldr q15, [x7, #80]
+	WORD $0x3dc014ee // ldr q14, [x7, #80]
+	WORD $0x3dc014e8 // ldr q8, [x7, #80]
+	WORD $0x3dc014e7 // ldr q7, [x7, #80]
+	WORD $0x3dc014e0 // ldr q0, [x7, #80]
+	WORD $0x3dc014e0 // ldr q0, [x7, #80]
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
+	MOVD R6, R12
+	MOVD k+40(FP), R11
+	ADD $8192, R4, R10
+	ADD R10, R13, R13
+	MOVD sums+32(FP), R8
 	MOVD c+56(FP), R2
 
 own:
-	ADD R11<<0, R6, R0
+	ADD R9<<0, R5, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
 	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
 	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
-	ADD R11<<2, R13, R0
+	ADD R9<<2, R13, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -22659,7 +22638,7 @@ own:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	ADD R11<<2, R9, R0
+	ADD R9<<2, R10, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
@@ -22668,7 +22647,7 @@ own:
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
 	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	ADD $4, R10, R0
+	ADD $4, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
@@ -22676,27 +22655,28 @@ own:
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e671c20 // bsl v0.16b, v1.16b, v7.16b
 	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+
+notOwn:
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
-	ADD $32, R10, R10
-	ADD $1024, R9, R9
-	ADD $192, R3, R3
+	ADD $32, R11, R11
+	ADD $1024, R10, R10
+	ADD $192, R8, R8
 	SUBS $1, R2, R2
 	BNE own
-	ADD R11<<2, R5, R0
+	ADD R9<<2, R4, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4ea6d433 // fsub v19.4s, v1.4s, v6.4s
 	WORD $0x4ea5d412 // fsub v18.4s, v0.4s, v5.4s
-	WORD $0x3dc05100 // ldr q0, [x8, #320]
+	WORD $0x3dc050e0 // ldr q0, [x7, #320]
 	WORD $0x6e20e590 // fcmge v16.4s, v12.4s, v0.4s
 	WORD $0x6e20e566 // fcmge v6.4s, v11.4s, v0.4s
-	WORD $0x3dc02d0d // ldr q13, [x8, #176]
+	WORD $0x3dc02ced // ldr q13, [x7, #176]
 	WORD $0x4e2dd585 // fadd v5.4s, v12.4s, v13.4s
 	WORD $0x4e2dd564 // fadd v4.4s, v11.4s, v13.4s
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
+	WORD $0x3dc080e0 // ldr q0, [x7, #512]
 	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
 	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
@@ -22717,37 +22697,37 @@ own:
 	WORD $0x4e221cd4 // and v20.16b, v6.16b, v2.16b
 	WORD $0x6e37def1 // fmul v17.4s, v23.4s, v23.4s
 	WORD $0x6e36ded0 // fmul v16.4s, v22.4s, v22.4s
-	WORD $0x3dc07104 // ldr q4, [x8, #448]
-	WORD $0x3dc07103 // ldr q3, [x8, #448]
-	WORD $0x3dc08500 // ldr q0, [x8, #528]
+	WORD $0x3dc070e4 // ldr q4, [x7, #448]
+	WORD $0x3dc070e3 // ldr q3, [x7, #448]
+	WORD $0x3dc084e0 // ldr q0, [x7, #528]
 	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
 	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
-	WORD $0x3dc06902 // ldr q2, [x8, #416]
-	WORD $0x3dc06901 // ldr q1, [x8, #416]
-	WORD $0x3dc08900 // ldr q0, [x8, #544]
+	WORD $0x3dc068e2 // ldr q2, [x7, #416]
+	WORD $0x3dc068e1 // ldr q1, [x7, #416]
+	WORD $0x3dc088e0 // ldr q0, [x7, #544]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
 	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
 	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
-	WORD $0x3dc06104 // ldr q4, [x8, #384]
-	WORD $0x3dc06103 // ldr q3, [x8, #384]
-	WORD $0x3dc08d00 // ldr q0, [x8, #560]
+	WORD $0x3dc060e4 // ldr q4, [x7, #384]
+	WORD $0x3dc060e3 // ldr q3, [x7, #384]
+	WORD $0x3dc08ce0 // ldr q0, [x7, #560]
 	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
 	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
 	WORD $0x4e31cc44 // fmla v4.4s, v2.4s, v17.4s
 	WORD $0x4e30cc23 // fmla v3.4s, v1.4s, v16.4s
-	WORD $0x3dc05902 // ldr q2, [x8, #352]
-	WORD $0x3dc05901 // ldr q1, [x8, #352]
-	WORD $0x3dc09100 // ldr q0, [x8, #576]
+	WORD $0x3dc058e2 // ldr q2, [x7, #352]
+	WORD $0x3dc058e1 // ldr q1, [x7, #352]
+	WORD $0x3dc090e0 // ldr q0, [x7, #576]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
 	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
 	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
-	WORD $0x3dc09506 // ldr q6, [x8, #592]
-	WORD $0x3dc09505 // ldr q5, [x8, #592]
+	WORD $0x3dc094e6 // ldr q6, [x7, #592]
+	WORD $0x3dc094e5 // ldr q5, [x7, #592]
 	WORD $0x4e37cc46 // fmla v6.4s, v2.4s, v23.4s
 	WORD $0x4e36cc25 // fmla v5.4s, v1.4s, v22.4s
-	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x3dc024e0 // ldr q0, [x7, #144]
 	WORD $0x6e20dea1 // fmul v1.4s, v21.4s, v0.4s
 	WORD $0x6e20de80 // fmul v0.4s, v20.4s, v0.4s
 	WORD $0x4e37d424 // fadd v4.4s, v1.4s, v23.4s
@@ -22756,7 +22736,7 @@ own:
 	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
 	WORD $0x4ea1d6e1 // fsub v1.4s, v23.4s, v1.4s
 	WORD $0x4ea0d6c2 // fsub v2.4s, v22.4s, v0.4s
-	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x3dc028e0 // ldr q0, [x7, #160]
 	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
 	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
 	WORD $0x4e31ccc1 // fmla v1.4s, v6.4s, v17.4s
@@ -22767,7 +22747,7 @@ own:
 	WORD $0x4e20d645 // fadd v5.4s, v18.4s, v0.4s
 	WORD $0x3dc10003 // ldr q3, [x0, #1024]
 	WORD $0x3dc10402 // ldr q2, [x0, #1040]
-	ADD R11<<0, R6, R0
+	ADD R9<<0, R5, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -22784,24 +22764,24 @@ own:
 	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
 	WORD $0x6e2adc23 // fmul v3.4s, v1.4s, v10.4s
 	WORD $0x6e29dc02 // fmul v2.4s, v0.4s, v9.4s
-	WORD $0x3dc09901 // ldr q1, [x8, #608]
+	WORD $0x3dc098e1 // ldr q1, [x7, #608]
 	WORD $0x4e23f420 // fmax v0.4s, v1.4s, v3.4s
 	WORD $0x4e22f420 // fmax v0.4s, v1.4s, v2.4s
 	WORD $0x6e23dc61 // fmul v1.4s, v3.4s, v3.4s
 	WORD $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
 	WORD $0x6e20dce4 // fmul v4.4s, v7.4s, v0.4s
-	MOVD sums+32(FP), R3
+	MOVD sums+32(FP), R8
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01100 // ldr q0, [x8, #64]
+	WORD $0x3dc010e0 // ldr q0, [x7, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
 	WORD $0x4e231c23 // and v3.16b, v1.16b, v3.16b
 	WORD $0x4e241c02 // and v2.16b, v0.16b, v4.16b
-	ADD R1<<0, R3, R0
+	ADD R1<<0, R8, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e23ccc1 // fmla v1.4s, v6.4s, v3.4s
@@ -22809,63 +22789,68 @@ own:
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R1, R1
-	ADD $8, R11, R11
-	CMP R4, R11
+	ADD $8, R9, R9
+	CMP R3, R9
 	BLT value
-	ADD $1024, R7, R7
-	ADD $256, R6, R6
+	ADD $1024, R6, R6
+	ADD $256, R5, R5
 	MOVD n+64(FP), R0
-	SUBS R4, R0, R0
+	SUBS R3, R0, R0
 	MOVD R0, n+64(FP)
 	BNE turn
 	RET
 
 // func softmaxGammaSumsNEON(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 TEXT ·softmaxGammaSumsNEON(SB), NOSPLIT, $0-73
-	MOVD $constants<>(SB), R8
-	MOVD x+0(FP), R7
-	MOVD y+24(FP), R6
-	MOVD buf+48(FP), R5
+	MOVD $constants<>(SB), R7
+	MOVD x+0(FP), R6
+	MOVD y+24(FP), R5
+	MOVD buf+48(FP), R4
 
 turn:
-	MOVD n+64(FP), R4
-	CMP $256, R4
+	MOVD n+64(FP), R3
+	CMP $256, R3
 	BLE last
-	MOVD $256, R4
+	MOVD $256, R3
 
 last:
-	MOVD $0, R11
+	MOVD $0, R9
 
 largest:
-	ADD R11<<0, R6, R0
+	ADD R9<<0, R5, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01100 // ldr q0, [x8, #64]
+	WORD $0x3dc010e0 // ldr q0, [x7, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R11<<2, R7, R0
+	ADD R9<<2, R6, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
-	WORD $0x3dc01506 // ldr q6, [x8, #80]
-	WORD $0x3dc01505 // ldr q5, [x8, #80]
-	MOVD R7, R13
-	MOVD R7, R12
-	MOVD k+40(FP), R10
-	ADD $8192, R5, R9
-	MOVD sums+32(FP), R3
+	WORD $0x3dc014e6 // ldr q6, [x7, #80]
+	WORD $0x3dc014e5 // ldr q5, [x7, #80]
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
+	MOVD R6, R12
+	MOVD k+40(FP), R11
+	ADD $8192, R4, R10
+	ADD R10, R13, R13
+	MOVD sums+32(FP), R8
 	MOVD c+56(FP), R2
 
 largestOf:
-	ADD R11<<2, R13, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R9<<2, R12, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R9<<2, R13, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -22874,68 +22859,51 @@ largestOf:
 	WORD $0x6e671c40 // bsl v0.16b, v2.16b, v7.16b
 	WORD $0x4ea11c28 // mov v8.16b, v1.16b
 	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x4d40c942 // ld1r {v2.4s}, [x10]
+	WORD $0x4d40c962 // ld1r {v2.4s}, [x11]
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
 	WORD $0x6e661c41 // bsl v1.16b, v2.16b, v6.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
-	ADD $32, R10, R10
-	ADD $1024, R9, R9
-	ADD $192, R3, R3
+	ADD $32, R11, R11
+	ADD $1024, R10, R10
+	ADD $192, R8, R8
 	SUBS $1, R2, R2
 	BNE largestOf
-	ADD R11<<2, R5, R0
+	ADD R9<<2, R4, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
 	WORD $0x3d810405 // str q5, [x0, #1040]
-	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x3dc014e0 // ldr q0, [x7, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
-	ADD $8, R11, R11
-	CMP R4, R11
+	ADD $8, R9, R9
+	CMP R3, R9
 	BLT largest
-	MOVD R7, R13
-	MOVD R7, R12
-	MOVD k+40(FP), R10
-	ADD $8192, R5, R9
-	MOVD sums+32(FP), R3
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
+	MOVD R6, R12
+	MOVD k+40(FP), R11
+	ADD $8192, R4, R10
+	ADD R10, R13, R13
+	MOVD sums+32(FP), R8
 	MOVD c+56(FP), R2
 
 exponentialOf:
-	MOVD $0, R11
+	MOVD $0, R9
 
 exponential:
-	ADD R11<<0, R6, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01100 // ldr q0, [x8, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
-	ADD R11<<2, R13, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R11<<2, R5, R1
+	ADD R9<<2, R13, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R9<<2, R4, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -22944,16 +22912,16 @@ exponential:
 	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
-	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x3dc018e0 // ldr q0, [x7, #96]
 	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
 	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
 	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
 	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
-	WORD $0x3dc02104 // ldr q4, [x8, #128]
-	WORD $0x3dc02103 // ldr q3, [x8, #128]
-	WORD $0x3dc02102 // ldr q2, [x8, #128]
-	WORD $0x3dc02101 // ldr q1, [x8, #128]
-	WORD $0x3dc01d00 // ldr q0, [x8, #112]
+	WORD $0x3dc020e4 // ldr q4, [x7, #128]
+	WORD $0x3dc020e3 // ldr q3, [x7, #128]
+	WORD $0x3dc020e2 // ldr q2, [x7, #128]
+	WORD $0x3dc020e1 // ldr q1, [x7, #128]
+	WORD $0x3dc01ce0 // ldr q0, [x7, #112]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -22962,12 +22930,12 @@ exponential:
 	WORD $0x4e218873 // frintn v19.4s, v3.4s
 	WORD $0x4e218852 // frintn v18.4s, v2.4s
 	WORD $0x4e218831 // frintn v17.4s, v1.4s
-	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x3dc024e0 // ldr q0, [x7, #144]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x3dc028e0 // ldr q0, [x7, #160]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
@@ -22976,25 +22944,25 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03908 // ldr q8, [x8, #224]
-	WORD $0x3dc03907 // ldr q7, [x8, #224]
-	WORD $0x3dc03906 // ldr q6, [x8, #224]
-	WORD $0x3dc03905 // ldr q5, [x8, #224]
-	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x3dc038e8 // ldr q8, [x7, #224]
+	WORD $0x3dc038e7 // ldr q7, [x7, #224]
+	WORD $0x3dc038e6 // ldr q6, [x7, #224]
+	WORD $0x3dc038e5 // ldr q5, [x7, #224]
+	WORD $0x3dc03ce0 // ldr q0, [x7, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x3dc040e0 // ldr q0, [x7, #256]
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
 	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
 	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
 	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03104 // ldr q4, [x8, #192]
-	WORD $0x3dc03103 // ldr q3, [x8, #192]
-	WORD $0x3dc03102 // ldr q2, [x8, #192]
-	WORD $0x3dc03101 // ldr q1, [x8, #192]
-	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x3dc030e4 // ldr q4, [x7, #192]
+	WORD $0x3dc030e3 // ldr q3, [x7, #192]
+	WORD $0x3dc030e2 // ldr q2, [x7, #192]
+	WORD $0x3dc030e1 // ldr q1, [x7, #192]
+	WORD $0x3dc034e0 // ldr q0, [x7, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -23007,7 +22975,7 @@ exponential:
 	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
 	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
 	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x3dc02ce0 // ldr q0, [x7, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
@@ -23024,7 +22992,7 @@ exponential:
 	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
 	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
 	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d08 // ldr q8, [x8, #624]
+	WORD $0x3dc09ce8 // ldr q8, [x7, #624]
 	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
 	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
@@ -23049,7 +23017,7 @@ exponential:
 	WORD $0x6e22dcca // fmul v10.4s, v6.4s, v2.4s
 	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
 	WORD $0x6e20dc88 // fmul v8.4s, v4.4s, v0.4s
-	ADD R11<<2, R9, R0
+	ADD R9<<2, R10, R0
 	WORD $0x3d80000b // str q11, [x0]
 	WORD $0x3d80040a // str q10, [x0, #16]
 	WORD $0x3d800809 // str q9, [x0, #32]
@@ -23058,12 +23026,12 @@ exponential:
 	WORD $0x3dc10422 // ldr q2, [x1, #1040]
 	WORD $0x3dc10821 // ldr q1, [x1, #1056]
 	WORD $0x3dc10c24 // ldr q4, [x1, #1072]
-	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
 	WORD $0x6ea08c63 // cmeq v3.4s, v3.4s, v0.4s
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
 	WORD $0x6ea08c84 // cmeq v4.4s, v4.4s, v0.4s
-	WORD $0x3dc0a100 // ldr q0, [x8, #640]
+	WORD $0x3dc0a0e0 // ldr q0, [x7, #640]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
@@ -23084,59 +23052,60 @@ exponential:
 	WORD $0x3d820422 // str q2, [x1, #2064]
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
-	ADD $16, R11, R11
-	CMP R4, R11
+	ADD $16, R9, R9
+	CMP R3, R9
 	BLT exponential
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
-	ADD $32, R10, R10
-	ADD $1024, R9, R9
-	ADD $192, R3, R3
+	ADD $32, R11, R11
+	ADD $1024, R10, R10
+	ADD $192, R8, R8
 	SUBS $1, R2, R2
 	BNE exponentialOf
 	MOVD $0, R1
-	MOVD $0, R11
+	MOVD $0, R9
 
 value:
-	ADD R11<<2, R5, R0
+	ADD R9<<2, R4, R0
 	WORD $0x3dc20013 // ldr q19, [x0, #2048]
 	WORD $0x3dc20412 // ldr q18, [x0, #2064]
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x3dc02ce0 // ldr q0, [x7, #176]
 	WORD $0x4e20d662 // fadd v2.4s, v19.4s, v0.4s
 	WORD $0x4e20d641 // fadd v1.4s, v18.4s, v0.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x3dc02ce0 // ldr q0, [x7, #176]
 	WORD $0x6e22fc0b // fdiv v11.4s, v0.4s, v2.4s
 	WORD $0x6e21fc07 // fdiv v7.4s, v0.4s, v1.4s
 	WORD $0x3d83000b // str q11, [x0, #3072]
 	WORD $0x3d830407 // str q7, [x0, #3088]
-	WORD $0x3dc01504 // ldr q4, [x8, #80]
-	WORD $0x3dc01503 // ldr q3, [x8, #80]
-	WORD $0x3dc01518 // ldr q24, [x8, #80]
-	WORD $0x3dc01514 // ldr q20, [x8, #80]
-	WORD $0x3dc0150e // ldr q14, [x8, #80]
-	WORD $0x3dc0150d // ldr q13, [x8, #80]
-	WORD $0x3dc01500 // ldr q0, [x8, #80]
-	WORD $0x3dc01511 // ldr q17, [x8, #80]
-	WORD $0x3dc0150c // ldr q12, [x8, #80]
-	MOVD R7, R13
-	MOVD R7, R12
-	MOVD k+40(FP), R10
-	ADD $8192, R5, R9
-	MOVD sums+32(FP), R3
+	WORD $0x3dc014e4 // ldr q4, [x7, #80]
+	WORD $0x3dc014e3 // ldr q3, [x7, #80]
+	WORD $0x3dc014f8 // ldr q24, [x7, #80]
+	WORD $0x3dc014f4 // ldr q20, [x7, #80]
+	WORD $0x3dc014ee // ldr q14, [x7, #80]
+	WORD $0x3dc014ed // ldr q13, [x7, #80]
+	WORD $0x3dc014e0 // ldr q0, [x7, #80]
+	WORD $0x3dc014f1 // ldr q17, [x7, #80]
+	WORD $0x3dc014ec // ldr q12, [x7, #80]
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
+	MOVD R6, R12
+	MOVD k+40(FP), R11
+	ADD $8192, R4, R10
+	ADD R10, R13, R13
+	MOVD sums+32(FP), R8
 	MOVD c+56(FP), R2
 
 own:
-	ADD R11<<0, R6, R0
+	ADD R9<<0, R5, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
 	WORD $0x6ea08c46 // cmeq v6.4s, v2.4s, v0.4s
 	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
-	ADD R11<<2, R13, R0
+	ADD R9<<2, R13, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	WORD $0x4ea61cc1 // mov v1.16b, v6.16b
@@ -23145,7 +23114,7 @@ own:
 	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
 	WORD $0x4ea11c24 // mov v4.16b, v1.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	ADD R11<<2, R9, R0
+	ADD R9<<2, R10, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
@@ -23154,7 +23123,7 @@ own:
 	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e741c20 // bsl v0.16b, v1.16b, v20.16b
 	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	ADD $4, R10, R0
+	ADD $4, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
@@ -23162,7 +23131,7 @@ own:
 	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e6d1c20 // bsl v0.16b, v1.16b, v13.16b
 	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	ADD $12, R10, R0
+	ADD $12, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
@@ -23170,27 +23139,28 @@ own:
 	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e6c1c20 // bsl v0.16b, v1.16b, v12.16b
 	WORD $0x4ea01c0c // mov v12.16b, v0.16b
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+
+notOwn:
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
-	ADD $32, R10, R10
-	ADD $1024, R9, R9
-	ADD $192, R3, R3
+	ADD $32, R11, R11
+	ADD $1024, R10, R10
+	ADD $192, R8, R8
 	SUBS $1, R2, R2
 	BNE own
-	ADD R11<<2, R5, R0
+	ADD R9<<2, R4, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4ea4d43b // fsub v27.4s, v1.4s, v4.4s
 	WORD $0x4ea3d41a // fsub v26.4s, v0.4s, v3.4s
-	WORD $0x3dc05100 // ldr q0, [x8, #320]
+	WORD $0x3dc050e0 // ldr q0, [x7, #320]
 	WORD $0x6e20e665 // fcmge v5.4s, v19.4s, v0.4s
 	WORD $0x6e20e644 // fcmge v4.4s, v18.4s, v0.4s
-	WORD $0x3dc02d0f // ldr q15, [x8, #176]
+	WORD $0x3dc02cef // ldr q15, [x7, #176]
 	WORD $0x4e2fd669 // fadd v9.4s, v19.4s, v15.4s
 	WORD $0x4e2fd646 // fadd v6.4s, v18.4s, v15.4s
-	WORD $0x3dc08108 // ldr q8, [x8, #512]
+	WORD $0x3dc080e8 // ldr q8, [x7, #512]
 	WORD $0x6ea88521 // sub v1.4s, v9.4s, v8.4s
 	WORD $0x6ea884c0 // sub v0.4s, v6.4s, v8.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
@@ -23211,37 +23181,37 @@ own:
 	WORD $0x4e221c9c // and v28.16b, v4.16b, v2.16b
 	WORD $0x6e3edfd9 // fmul v25.4s, v30.4s, v30.4s
 	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
-	WORD $0x3dc07103 // ldr q3, [x8, #448]
-	WORD $0x3dc07102 // ldr q2, [x8, #448]
-	WORD $0x3dc08517 // ldr q23, [x8, #528]
+	WORD $0x3dc070e3 // ldr q3, [x7, #448]
+	WORD $0x3dc070e2 // ldr q2, [x7, #448]
+	WORD $0x3dc084f7 // ldr q23, [x7, #528]
 	WORD $0x4e37cfc3 // fmla v3.4s, v30.4s, v23.4s
 	WORD $0x4e37ccc2 // fmla v2.4s, v6.4s, v23.4s
-	WORD $0x3dc06901 // ldr q1, [x8, #416]
-	WORD $0x3dc06900 // ldr q0, [x8, #416]
-	WORD $0x3dc08916 // ldr q22, [x8, #544]
+	WORD $0x3dc068e1 // ldr q1, [x7, #416]
+	WORD $0x3dc068e0 // ldr q0, [x7, #416]
+	WORD $0x3dc088f6 // ldr q22, [x7, #544]
 	WORD $0x4e36cfc1 // fmla v1.4s, v30.4s, v22.4s
 	WORD $0x4e36ccc0 // fmla v0.4s, v6.4s, v22.4s
 	WORD $0x4e39cc61 // fmla v1.4s, v3.4s, v25.4s
 	WORD $0x4e2acc40 // fmla v0.4s, v2.4s, v10.4s
-	WORD $0x3dc06103 // ldr q3, [x8, #384]
-	WORD $0x3dc06102 // ldr q2, [x8, #384]
-	WORD $0x3dc08d15 // ldr q21, [x8, #560]
+	WORD $0x3dc060e3 // ldr q3, [x7, #384]
+	WORD $0x3dc060e2 // ldr q2, [x7, #384]
+	WORD $0x3dc08cf5 // ldr q21, [x7, #560]
 	WORD $0x4e35cfc3 // fmla v3.4s, v30.4s, v21.4s
 	WORD $0x4e35ccc2 // fmla v2.4s, v6.4s, v21.4s
 	WORD $0x4e39cc23 // fmla v3.4s, v1.4s, v25.4s
 	WORD $0x4e2acc02 // fmla v2.4s, v0.4s, v10.4s
-	WORD $0x3dc05901 // ldr q1, [x8, #352]
-	WORD $0x3dc05900 // ldr q0, [x8, #352]
-	WORD $0x3dc09104 // ldr q4, [x8, #576]
+	WORD $0x3dc058e1 // ldr q1, [x7, #352]
+	WORD $0x3dc058e0 // ldr q0, [x7, #352]
+	WORD $0x3dc090e4 // ldr q4, [x7, #576]
 	WORD $0x4e24cfc1 // fmla v1.4s, v30.4s, v4.4s
 	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
 	WORD $0x4e39cc61 // fmla v1.4s, v3.4s, v25.4s
 	WORD $0x4e2acc40 // fmla v0.4s, v2.4s, v10.4s
-	WORD $0x3dc09509 // ldr q9, [x8, #592]
-	WORD $0x3dc09505 // ldr q5, [x8, #592]
+	WORD $0x3dc094e9 // ldr q9, [x7, #592]
+	WORD $0x3dc094e5 // ldr q5, [x7, #592]
 	WORD $0x4e3ecc29 // fmla v9.4s, v1.4s, v30.4s
 	WORD $0x4e26cc05 // fmla v5.4s, v0.4s, v6.4s
-	WORD $0x3dc02510 // ldr q16, [x8, #144]
+	WORD $0x3dc024f0 // ldr q16, [x7, #144]
 	WORD $0x6e30dfa1 // fmul v1.4s, v29.4s, v16.4s
 	WORD $0x6e30df80 // fmul v0.4s, v28.4s, v16.4s
 	WORD $0x4e3ed423 // fadd v3.4s, v1.4s, v30.4s
@@ -23250,7 +23220,7 @@ own:
 	WORD $0x4ea0d440 // fsub v0.4s, v2.4s, v0.4s
 	WORD $0x4ea1d7c1 // fsub v1.4s, v30.4s, v1.4s
 	WORD $0x4ea0d4c0 // fsub v0.4s, v6.4s, v0.4s
-	WORD $0x3dc02906 // ldr q6, [x8, #160]
+	WORD $0x3dc028e6 // ldr q6, [x7, #160]
 	WORD $0x4e26cfa1 // fmla v1.4s, v29.4s, v6.4s
 	WORD $0x4e26cf80 // fmla v0.4s, v28.4s, v6.4s
 	WORD $0x4e39cd21 // fmla v1.4s, v9.4s, v25.4s
@@ -23261,7 +23231,7 @@ own:
 	WORD $0x4e20d749 // fadd v9.4s, v26.4s, v0.4s
 	WORD $0x3dc10003 // ldr q3, [x0, #1024]
 	WORD $0x3dc10402 // ldr q2, [x0, #1040]
-	ADD R11<<0, R6, R0
+	ADD R9<<0, R5, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -23278,7 +23248,7 @@ own:
 	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
 	WORD $0x6e2bdc22 // fmul v2.4s, v1.4s, v11.4s
 	WORD $0x6e27dc01 // fmul v1.4s, v0.4s, v7.4s
-	WORD $0x3dc09900 // ldr q0, [x8, #608]
+	WORD $0x3dc098e0 // ldr q0, [x7, #608]
 	WORD $0x4e22f407 // fmax v7.4s, v0.4s, v2.4s
 	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
 	WORD $0x6ea884e1 // sub v1.4s, v7.4s, v8.4s
@@ -23295,30 +23265,30 @@ own:
 	WORD $0x4eafd40b // fsub v11.4s, v0.4s, v15.4s
 	WORD $0x6e34de88 // fmul v8.4s, v20.4s, v20.4s
 	WORD $0x6e2bdd67 // fmul v7.4s, v11.4s, v11.4s
-	WORD $0x3dc07103 // ldr q3, [x8, #448]
-	WORD $0x3dc07102 // ldr q2, [x8, #448]
+	WORD $0x3dc070e3 // ldr q3, [x7, #448]
+	WORD $0x3dc070e2 // ldr q2, [x7, #448]
 	WORD $0x4e37ce83 // fmla v3.4s, v20.4s, v23.4s
 	WORD $0x4e37cd62 // fmla v2.4s, v11.4s, v23.4s
-	WORD $0x3dc06901 // ldr q1, [x8, #416]
-	WORD $0x3dc06900 // ldr q0, [x8, #416]
+	WORD $0x3dc068e1 // ldr q1, [x7, #416]
+	WORD $0x3dc068e0 // ldr q0, [x7, #416]
 	WORD $0x4e36ce81 // fmla v1.4s, v20.4s, v22.4s
 	WORD $0x4e36cd60 // fmla v0.4s, v11.4s, v22.4s
 	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
 	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
-	WORD $0x3dc06103 // ldr q3, [x8, #384]
-	WORD $0x3dc06102 // ldr q2, [x8, #384]
+	WORD $0x3dc060e3 // ldr q3, [x7, #384]
+	WORD $0x3dc060e2 // ldr q2, [x7, #384]
 	WORD $0x4e35ce83 // fmla v3.4s, v20.4s, v21.4s
 	WORD $0x4e35cd62 // fmla v2.4s, v11.4s, v21.4s
 	WORD $0x4e28cc23 // fmla v3.4s, v1.4s, v8.4s
 	WORD $0x4e27cc02 // fmla v2.4s, v0.4s, v7.4s
-	WORD $0x3dc05901 // ldr q1, [x8, #352]
-	WORD $0x3dc05900 // ldr q0, [x8, #352]
+	WORD $0x3dc058e1 // ldr q1, [x7, #352]
+	WORD $0x3dc058e0 // ldr q0, [x7, #352]
 	WORD $0x4e24ce81 // fmla v1.4s, v20.4s, v4.4s
 	WORD $0x4e24cd60 // fmla v0.4s, v11.4s, v4.4s
 	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
 	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
-	WORD $0x3dc09505 // ldr q5, [x8, #592]
-	WORD $0x3dc09504 // ldr q4, [x8, #592]
+	WORD $0x3dc094e5 // ldr q5, [x7, #592]
+	WORD $0x3dc094e4 // ldr q4, [x7, #592]
 	WORD $0x4e34cc25 // fmla v5.4s, v1.4s, v20.4s
 	WORD $0x4e2bcc04 // fmla v4.4s, v0.4s, v11.4s
 	WORD $0x6e30de61 // fmul v1.4s, v19.4s, v16.4s
@@ -23337,12 +23307,12 @@ own:
 	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
 	WORD $0x6e31dc22 // fmul v2.4s, v1.4s, v17.4s
 	WORD $0x6e2cdc01 // fmul v1.4s, v0.4s, v12.4s
-	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x3dc018e0 // ldr q0, [x7, #96]
 	WORD $0x4e22f408 // fmax v8.4s, v0.4s, v2.4s
 	WORD $0x4e21f407 // fmax v7.4s, v0.4s, v1.4s
-	WORD $0x3dc02102 // ldr q2, [x8, #128]
-	WORD $0x3dc02101 // ldr q1, [x8, #128]
-	WORD $0x3dc01d00 // ldr q0, [x8, #112]
+	WORD $0x3dc020e2 // ldr q2, [x7, #128]
+	WORD $0x3dc020e1 // ldr q1, [x7, #128]
+	WORD $0x3dc01ce0 // ldr q0, [x7, #112]
 	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
 	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
 	WORD $0x4e21884c // frintn v12.4s, v2.4s
@@ -23353,17 +23323,17 @@ own:
 	WORD $0x4ea6cd67 // fmls v7.4s, v11.4s, v6.4s
 	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
 	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
-	WORD $0x3dc03904 // ldr q4, [x8, #224]
-	WORD $0x3dc03903 // ldr q3, [x8, #224]
-	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x3dc038e4 // ldr q4, [x7, #224]
+	WORD $0x3dc038e3 // ldr q3, [x7, #224]
+	WORD $0x3dc03ce0 // ldr q0, [x7, #240]
 	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
-	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x3dc040e0 // ldr q0, [x7, #256]
 	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
 	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
-	WORD $0x3dc03102 // ldr q2, [x8, #192]
-	WORD $0x3dc03101 // ldr q1, [x8, #192]
-	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x3dc030e2 // ldr q2, [x7, #192]
+	WORD $0x3dc030e1 // ldr q1, [x7, #192]
+	WORD $0x3dc034e0 // ldr q0, [x7, #208]
 	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
 	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
 	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
@@ -23378,7 +23348,7 @@ own:
 	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
 	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
 	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
-	WORD $0x3dc09d04 // ldr q4, [x8, #624]
+	WORD $0x3dc09ce4 // ldr q4, [x7, #624]
 	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
 	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
@@ -23393,17 +23363,17 @@ own:
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
 	WORD $0x6e21ddc3 // fmul v3.4s, v14.4s, v1.4s
 	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
-	MOVD sums+32(FP), R3
+	MOVD sums+32(FP), R8
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01100 // ldr q0, [x8, #64]
+	WORD $0x3dc010e0 // ldr q0, [x7, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
 	WORD $0x4e231c23 // and v3.16b, v1.16b, v3.16b
 	WORD $0x4e241c02 // and v2.16b, v0.16b, v4.16b
-	ADD R1<<0, R3, R0
+	ADD R1<<0, R8, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e23cd41 // fmla v1.4s, v10.4s, v3.4s
@@ -23411,13 +23381,13 @@ own:
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R1, R1
-	ADD $8, R11, R11
-	CMP R4, R11
+	ADD $8, R9, R9
+	CMP R3, R9
 	BLT value
-	ADD $1024, R7, R7
-	ADD $256, R6, R6
+	ADD $1024, R6, R6
+	ADD $256, R5, R5
 	MOVD n+64(FP), R0
-	SUBS R4, R0, R0
+	SUBS R3, R0, R0
 	MOVD R0, n+64(FP)
 	BNE turn
 	RET
@@ -23454,20 +23424,25 @@ largest:
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
 	WORD $0x3dc01566 // ldr q6, [x11, #80]
 	WORD $0x3dc01565 // ldr q5, [x11, #80]
-	MOVD R10, R13
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
 	MOVD R10, R12
 	MOVD k+40(FP), R6
 	ADD $8192, R8, R5
+	ADD R5, R13, R13
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 largestOf:
-	ADD R14<<2, R13, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R14<<2, R12, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R14<<2, R13, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -23483,8 +23458,7 @@ largestOf:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
 	ADD $32, R6, R6
@@ -23503,10 +23477,12 @@ largestOf:
 	ADD $8, R14, R14
 	CMP R7, R14
 	BLT largest
-	MOVD R10, R13
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
 	MOVD R10, R12
 	MOVD k+40(FP), R6
 	ADD $8192, R8, R5
+	ADD R5, R13, R13
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -23514,29 +23490,11 @@ exponentialOf:
 	MOVD $0, R14
 
 exponential:
-	ADD R14<<0, R9, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01160 // ldr q0, [x11, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
 	ADD R14<<2, R13, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
 	ADD R14<<2, R8, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
@@ -23689,8 +23647,7 @@ exponential:
 	ADD $16, R14, R14
 	CMP R7, R14
 	BLT exponential
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
 	ADD $32, R6, R6
@@ -23716,10 +23673,12 @@ value:
 	ADD $8, R14, R14
 	CMP R7, R14
 	BLT value
-	MOVD R10, R13
+	MOVD c+56(FP), R13
+	LSL $10, R13, R13
 	MOVD R10, R12
 	MOVD k+40(FP), R6
 	ADD $8192, R8, R5
+	ADD R5, R13, R13
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -23790,8 +23749,7 @@ write:
 	CMP R7, R14
 	BLT write
 	SUBS $64, R4, R4
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD $1024, R13, R13
 	MOVD pitch+16(FP), R0
 	ADD R0, R12, R12
 	ADD $32, R6, R6
@@ -23821,10 +23779,10 @@ turn:
 	MOVD $256, R6
 
 last:
-	MOVD $0, R13
+	MOVD $0, R12
 
 largest:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -23832,27 +23790,32 @@ largest:
 	WORD $0x3dc01140 // ldr q0, [x10, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R13<<2, R9, R0
+	ADD R12<<2, R9, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
 	WORD $0x3dc01546 // ldr q6, [x10, #80]
 	WORD $0x3dc01545 // ldr q5, [x10, #80]
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 largestOf:
-	ADD R13<<2, R14, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R12<<2, R13, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R12<<2, R14, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -23868,16 +23831,15 @@ largestOf:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE largestOf
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
@@ -23885,44 +23847,28 @@ largestOf:
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
-	ADD $8, R13, R13
-	CMP R6, R13
+	ADD $8, R12, R12
+	CMP R6, R12
 	BLT largest
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 exponentialOf:
-	MOVD $0, R13
+	MOVD $0, R12
 
 exponential:
-	ADD R13<<0, R8, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01140 // ldr q0, [x10, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
-	ADD R13<<2, R14, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R14, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R12<<2, R7, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -24036,7 +23982,7 @@ exponential:
 	WORD $0x6e22dcca // fmul v10.4s, v6.4s, v2.4s
 	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
 	WORD $0x6e20dc88 // fmul v8.4s, v4.4s, v0.4s
-	ADD R13<<2, R5, R0
+	ADD R12<<2, R5, R0
 	WORD $0x3d80000b // str q11, [x0]
 	WORD $0x3d80040a // str q10, [x0, #16]
 	WORD $0x3d800809 // str q9, [x0, #32]
@@ -24071,23 +24017,22 @@ exponential:
 	WORD $0x3d820422 // str q2, [x1, #2064]
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
-	ADD $16, R13, R13
-	CMP R6, R13
+	ADD $16, R12, R12
+	CMP R6, R12
 	BLT exponential
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE exponentialOf
 	MOVD $0, R2
-	MOVD $0, R13
+	MOVD $0, R12
 
 value:
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3dc2000b // ldr q11, [x0, #2048]
 	WORD $0x3dc2040a // ldr q10, [x0, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
@@ -24106,15 +24051,17 @@ value:
 	WORD $0x3dc01546 // ldr q6, [x10, #80]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 own:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -24122,7 +24069,7 @@ own:
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
 	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
 	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
-	ADD R13<<2, R14, R0
+	ADD R12<<2, R14, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -24131,7 +24078,7 @@ own:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c2c // mov v12.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	ADD R13<<2, R5, R0
+	ADD R12<<2, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
@@ -24148,16 +24095,17 @@ own:
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
 	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+
+notOwn:
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE own
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4eacd433 // fsub v19.4s, v1.4s, v12.4s
@@ -24239,7 +24187,7 @@ own:
 	WORD $0x4e20d644 // fadd v4.4s, v18.4s, v0.4s
 	WORD $0x3dc10002 // ldr q2, [x0, #1024]
 	WORD $0x3dc10403 // ldr q3, [x0, #1040]
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -24274,30 +24222,32 @@ own:
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R2, R2
-	ADD $8, R13, R13
-	CMP R6, R13
+	ADD $8, R12, R12
+	CMP R6, R12
 	BLT value
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 writeOf:
 	ADD $64, R4, R4
-	MOVD $0, R13
+	MOVD $0, R12
 
 write:
-	ADD R13<<2, R5, R0
+	ADD R12<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3dc30001 // ldr q1, [x0, #3072]
 	WORD $0x3dc30400 // ldr q0, [x0, #3088]
 	WORD $0x6e21dc6a // fmul v10.4s, v3.4s, v1.4s
 	WORD $0x6e20dc49 // fmul v9.4s, v2.4s, v0.4s
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -24347,14 +24297,13 @@ write:
 	WORD $0x3d802021 // str q1, [x1, #128]
 	WORD $0x3d802420 // str q0, [x1, #144]
 	EOR $32, R2, R2
-	ADD $8, R13, R13
-	CMP R6, R13
+	ADD $8, R12, R12
+	CMP R6, R12
 	BLT write
 	SUBS $64, R4, R4
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
@@ -24382,10 +24331,10 @@ turn:
 	MOVD $256, R6
 
 last:
-	MOVD $0, R13
+	MOVD $0, R12
 
 largest:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -24393,27 +24342,32 @@ largest:
 	WORD $0x3dc01140 // ldr q0, [x10, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R13<<2, R9, R0
+	ADD R12<<2, R9, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
 	WORD $0x3dc01546 // ldr q6, [x10, #80]
 	WORD $0x3dc01545 // ldr q5, [x10, #80]
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 largestOf:
-	ADD R13<<2, R14, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R12<<2, R13, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R12<<2, R14, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -24429,16 +24383,15 @@ largestOf:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE largestOf
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
@@ -24446,44 +24399,28 @@ largestOf:
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
-	ADD $8, R13, R13
-	CMP R6, R13
+	ADD $8, R12, R12
+	CMP R6, R12
 	BLT largest
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 exponentialOf:
-	MOVD $0, R13
+	MOVD $0, R12
 
 exponential:
-	ADD R13<<0, R8, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01140 // ldr q0, [x10, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
-	ADD R13<<2, R14, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R14, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R12<<2, R7, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -24597,7 +24534,7 @@ exponential:
 	WORD $0x6e22dcca // fmul v10.4s, v6.4s, v2.4s
 	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
 	WORD $0x6e20dc88 // fmul v8.4s, v4.4s, v0.4s
-	ADD R13<<2, R5, R0
+	ADD R12<<2, R5, R0
 	WORD $0x3d80000b // str q11, [x0]
 	WORD $0x3d80040a // str q10, [x0, #16]
 	WORD $0x3d800809 // str q9, [x0, #32]
@@ -24632,23 +24569,22 @@ exponential:
 	WORD $0x3d820422 // str q2, [x1, #2064]
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
-	ADD $16, R13, R13
-	CMP R6, R13
+	ADD $16, R12, R12
+	CMP R6, R12
 	BLT exponential
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE exponentialOf
 	MOVD $0, R2
-	MOVD $0, R13
+	MOVD $0, R12
 
 value:
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3dc2000c // ldr q12, [x0, #2048]
 	WORD $0x3dc2040b // ldr q11, [x0, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
@@ -24667,15 +24603,17 @@ value:
 	WORD $0x3dc01547 // ldr q7, [x10, #80]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 own:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -24683,7 +24621,7 @@ own:
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
 	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
 	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
-	ADD R13<<2, R14, R0
+	ADD R12<<2, R14, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -24692,7 +24630,7 @@ own:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	ADD R13<<2, R5, R0
+	ADD R12<<2, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
@@ -24709,16 +24647,17 @@ own:
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e671c20 // bsl v0.16b, v1.16b, v7.16b
 	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+
+notOwn:
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE own
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4ea6d433 // fsub v19.4s, v1.4s, v6.4s
@@ -24800,7 +24739,7 @@ own:
 	WORD $0x4e20d645 // fadd v5.4s, v18.4s, v0.4s
 	WORD $0x3dc10003 // ldr q3, [x0, #1024]
 	WORD $0x3dc10402 // ldr q2, [x0, #1040]
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -24842,30 +24781,32 @@ own:
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R2, R2
-	ADD $8, R13, R13
-	CMP R6, R13
+	ADD $8, R12, R12
+	CMP R6, R12
 	BLT value
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 writeOf:
 	ADD $64, R4, R4
-	MOVD $0, R13
+	MOVD $0, R12
 
 write:
-	ADD R13<<2, R5, R0
+	ADD R12<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3dc30001 // ldr q1, [x0, #3072]
 	WORD $0x3dc30400 // ldr q0, [x0, #3088]
 	WORD $0x6e21dc6a // fmul v10.4s, v3.4s, v1.4s
 	WORD $0x6e20dc49 // fmul v9.4s, v2.4s, v0.4s
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -24915,14 +24856,13 @@ write:
 	WORD $0x3d802021 // str q1, [x1, #128]
 	WORD $0x3d802420 // str q0, [x1, #144]
 	EOR $32, R2, R2
-	ADD $8, R13, R13
-	CMP R6, R13
+	ADD $8, R12, R12
+	CMP R6, R12
 	BLT write
 	SUBS $64, R4, R4
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
@@ -24950,10 +24890,10 @@ turn:
 	MOVD $256, R6
 
 last:
-	MOVD $0, R13
+	MOVD $0, R12
 
 largest:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -24961,27 +24901,32 @@ largest:
 	WORD $0x3dc01140 // ldr q0, [x10, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R13<<2, R9, R0
+	ADD R12<<2, R9, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
 	WORD $0x3dc01546 // ldr q6, [x10, #80]
 	WORD $0x3dc01545 // ldr q5, [x10, #80]
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 largestOf:
-	ADD R13<<2, R14, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R12<<2, R13, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R12<<2, R14, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -24997,16 +24942,15 @@ largestOf:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE largestOf
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
@@ -25014,44 +24958,28 @@ largestOf:
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
-	ADD $8, R13, R13
-	CMP R6, R13
+	ADD $8, R12, R12
+	CMP R6, R12
 	BLT largest
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 exponentialOf:
-	MOVD $0, R13
+	MOVD $0, R12
 
 exponential:
-	ADD R13<<0, R8, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01140 // ldr q0, [x10, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
-	ADD R13<<2, R14, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R14, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R12<<2, R7, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -25165,7 +25093,7 @@ exponential:
 	WORD $0x6e22dcca // fmul v10.4s, v6.4s, v2.4s
 	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
 	WORD $0x6e20dc88 // fmul v8.4s, v4.4s, v0.4s
-	ADD R13<<2, R5, R0
+	ADD R12<<2, R5, R0
 	WORD $0x3d80000b // str q11, [x0]
 	WORD $0x3d80040a // str q10, [x0, #16]
 	WORD $0x3d800809 // str q9, [x0, #32]
@@ -25200,23 +25128,22 @@ exponential:
 	WORD $0x3d820422 // str q2, [x1, #2064]
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
-	ADD $16, R13, R13
-	CMP R6, R13
+	ADD $16, R12, R12
+	CMP R6, R12
 	BLT exponential
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE exponentialOf
 	MOVD $0, R2
-	MOVD $0, R13
+	MOVD $0, R12
 
 value:
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3dc20013 // ldr q19, [x0, #2048]
 	WORD $0x3dc20412 // ldr q18, [x0, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
@@ -25236,15 +25163,17 @@ value:
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x3dc01551 // ldr q17, [x10, #80]
 	WORD $0x3dc0154c // ldr q12, [x10, #80]
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 own:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -25252,7 +25181,7 @@ own:
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
 	WORD $0x6ea08c46 // cmeq v6.4s, v2.4s, v0.4s
 	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
-	ADD R13<<2, R14, R0
+	ADD R12<<2, R14, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	WORD $0x4ea61cc1 // mov v1.16b, v6.16b
@@ -25261,7 +25190,7 @@ own:
 	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
 	WORD $0x4ea11c24 // mov v4.16b, v1.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	ADD R13<<2, R5, R0
+	ADD R12<<2, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
@@ -25286,16 +25215,17 @@ own:
 	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e6c1c20 // bsl v0.16b, v1.16b, v12.16b
 	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+
+notOwn:
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE own
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4ea4d43b // fsub v27.4s, v1.4s, v4.4s
@@ -25377,7 +25307,7 @@ own:
 	WORD $0x4e20d749 // fadd v9.4s, v26.4s, v0.4s
 	WORD $0x3dc10003 // ldr q3, [x0, #1024]
 	WORD $0x3dc10402 // ldr q2, [x0, #1040]
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -25527,30 +25457,32 @@ own:
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R2, R2
-	ADD $8, R13, R13
-	CMP R6, R13
+	ADD $8, R12, R12
+	CMP R6, R12
 	BLT value
-	MOVD R9, R14
-	MOVD R9, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 writeOf:
 	ADD $64, R4, R4
-	MOVD $0, R13
+	MOVD $0, R12
 
 write:
-	ADD R13<<2, R5, R0
+	ADD R12<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3dc30001 // ldr q1, [x0, #3072]
 	WORD $0x3dc30400 // ldr q0, [x0, #3088]
 	WORD $0x6e21dc6a // fmul v10.4s, v3.4s, v1.4s
 	WORD $0x6e20dc49 // fmul v9.4s, v2.4s, v0.4s
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -25600,14 +25532,13 @@ write:
 	WORD $0x3d802021 // str q1, [x1, #128]
 	WORD $0x3d802420 // str q0, [x1, #144]
 	EOR $32, R2, R2
-	ADD $8, R13, R13
-	CMP R6, R13
+	ADD $8, R12, R12
+	CMP R6, R12
 	BLT write
 	SUBS $64, R4, R4
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
@@ -25636,10 +25567,10 @@ turn:
 	MOVD $256, R5
 
 last:
-	MOVD $0, R13
+	MOVD $0, R12
 
 largest:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -25647,27 +25578,32 @@ largest:
 	WORD $0x3dc01140 // ldr q0, [x10, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R13<<2, R9, R0
+	ADD R12<<2, R9, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
 	WORD $0x3dc01546 // ldr q6, [x10, #80]
 	WORD $0x3dc01545 // ldr q5, [x10, #80]
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 largestOf:
-	ADD R13<<2, R14, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R12<<2, R13, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R12<<2, R14, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -25683,16 +25619,15 @@ largestOf:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
 	SUBS $1, R2, R2
 	BNE largestOf
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
@@ -25700,44 +25635,28 @@ largestOf:
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
-	ADD $8, R13, R13
-	CMP R5, R13
+	ADD $8, R12, R12
+	CMP R5, R12
 	BLT largest
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R6, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 exponentialOf:
-	MOVD $0, R13
+	MOVD $0, R12
 
 exponential:
-	ADD R13<<0, R8, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01140 // ldr q0, [x10, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
-	ADD R13<<2, R14, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R14, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R12<<2, R7, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -25851,7 +25770,7 @@ exponential:
 	WORD $0x6e22dcca // fmul v10.4s, v6.4s, v2.4s
 	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
 	WORD $0x6e20dc88 // fmul v8.4s, v4.4s, v0.4s
-	ADD R13<<2, R4, R0
+	ADD R12<<2, R4, R0
 	WORD $0x3d80000b // str q11, [x0]
 	WORD $0x3d80040a // str q10, [x0, #16]
 	WORD $0x3d800809 // str q9, [x0, #32]
@@ -25886,23 +25805,22 @@ exponential:
 	WORD $0x3d820422 // str q2, [x1, #2064]
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
-	ADD $16, R13, R13
-	CMP R5, R13
+	ADD $16, R12, R12
+	CMP R5, R12
 	BLT exponential
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
 	SUBS $1, R2, R2
 	BNE exponentialOf
 	MOVD $0, R15
-	MOVD $0, R13
+	MOVD $0, R12
 
 value:
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3dc2000e // ldr q14, [x0, #2048]
 	WORD $0x3dc2040d // ldr q13, [x0, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
@@ -25922,15 +25840,17 @@ value:
 	WORD $0x3dc0154a // ldr q10, [x10, #80]
 	WORD $0x3dc01549 // ldr q9, [x10, #80]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R6, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 own:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -25938,7 +25858,7 @@ own:
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
 	WORD $0x6ea08c46 // cmeq v6.4s, v2.4s, v0.4s
 	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
-	ADD R13<<2, R14, R0
+	ADD R12<<2, R14, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	WORD $0x4ea61cc1 // mov v1.16b, v6.16b
@@ -25947,7 +25867,7 @@ own:
 	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
 	WORD $0x4ea11c24 // mov v4.16b, v1.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	ADD R13<<2, R4, R0
+	ADD R12<<2, R4, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
@@ -25972,16 +25892,17 @@ own:
 	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e691c20 // bsl v0.16b, v1.16b, v9.16b
 	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+
+notOwn:
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
 	SUBS $1, R2, R2
 	BNE own
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R7, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4ea4d435 // fsub v21.4s, v1.4s, v4.4s
@@ -26063,7 +25984,7 @@ own:
 	WORD $0x4e20d685 // fadd v5.4s, v20.4s, v0.4s
 	WORD $0x3dc10023 // ldr q3, [x1, #1024]
 	WORD $0x3dc10422 // ldr q2, [x1, #1040]
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -26082,6 +26003,11 @@ own:
 	WORD $0x6e2bdc00 // fmul v0.4s, v0.4s, v11.4s
 	WORD $0x3d84002a // str q10, [x1, #4096]
 	WORD $0x3d840429 // str q9, [x1, #4112]
+	WORD $0x6e21dd41 // fmul v1.4s, v10.4s, v1.4s
+	WORD $0x6e20dd22 // fmul v2.4s, v9.4s, v0.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	WORD $0x3d850021 // str q1, [x1, #5120]
 	WORD $0x3d850420 // str q0, [x1, #5136]
 	MOVD sums+32(FP), R3
@@ -26102,72 +26028,59 @@ own:
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R15, R15
-	ADD $8, R13, R13
-	CMP R5, R13
+	ADD $8, R12, R12
+	CMP R5, R12
 	BLT value
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R6, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 writeOf:
 	ADD $64, R3, R3
-	MOVD $0, R13
+	MOVD $0, R12
 
 write:
-	ADD R13<<2, R4, R0
+	ADD R12<<2, R4, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R7, R1
 	WORD $0x3dc30021 // ldr q1, [x1, #3072]
 	WORD $0x3dc30420 // ldr q0, [x1, #3088]
-	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
-	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
-	WORD $0x3dc40027 // ldr q7, [x1, #4096]
-	WORD $0x3dc40426 // ldr q6, [x1, #4112]
-	ADD R13<<0, R8, R0
+	WORD $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	WORD $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
-	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c46 // cmeq v6.4s, v2.4s, v0.4s
 	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
-	WORD $0x3dc50021 // ldr q1, [x1, #5120]
-	WORD $0x3dc50420 // ldr q0, [x1, #5136]
-	WORD $0x6e21dce2 // fmul v2.4s, v7.4s, v1.4s
-	WORD $0x6e20dcc1 // fmul v1.4s, v6.4s, v0.4s
-	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
-	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
-	WORD $0x6e29dce0 // fmul v0.4s, v7.4s, v9.4s
-	WORD $0x6e28dcc1 // fmul v1.4s, v6.4s, v8.4s
-	WORD $0x6e601c64 // bsl v4.16b, v3.16b, v0.16b
+	WORD $0x3dc40021 // ldr q1, [x1, #4096]
+	WORD $0x3dc40420 // ldr q0, [x1, #4112]
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	WORD $0x3dc50020 // ldr q0, [x1, #5120]
+	WORD $0x3dc50422 // ldr q2, [x1, #5136]
+	WORD $0x4ea61cc1 // mov v1.16b, v6.16b
+	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
 	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
-	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
-	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01140 // ldr q0, [x10, #64]
-	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
-	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
-	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
-	WORD $0x4e231c00 // and v0.16b, v0.16b, v3.16b
-	ADD R13<<2, R12, R0
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	ADD R12<<2, R13, R0
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $8, R13, R13
-	CMP R5, R13
+	ADD $8, R12, R12
+	CMP R5, R12
 	BLT write
 	SUBS $64, R3, R3
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
@@ -26197,10 +26110,10 @@ turn:
 	MOVD $256, R5
 
 last:
-	MOVD $0, R13
+	MOVD $0, R12
 
 largest:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -26208,27 +26121,32 @@ largest:
 	WORD $0x3dc01140 // ldr q0, [x10, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R13<<2, R9, R0
+	ADD R12<<2, R9, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
 	WORD $0x3dc01546 // ldr q6, [x10, #80]
 	WORD $0x3dc01545 // ldr q5, [x10, #80]
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 largestOf:
-	ADD R13<<2, R14, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R12<<2, R13, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R12<<2, R14, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -26244,16 +26162,15 @@ largestOf:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
 	SUBS $1, R2, R2
 	BNE largestOf
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
@@ -26261,44 +26178,28 @@ largestOf:
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
-	ADD $8, R13, R13
-	CMP R5, R13
+	ADD $8, R12, R12
+	CMP R5, R12
 	BLT largest
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R6, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 exponentialOf:
-	MOVD $0, R13
+	MOVD $0, R12
 
 exponential:
-	ADD R13<<0, R8, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01140 // ldr q0, [x10, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
-	ADD R13<<2, R14, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R14, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R12<<2, R7, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -26412,7 +26313,7 @@ exponential:
 	WORD $0x6e22dcca // fmul v10.4s, v6.4s, v2.4s
 	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
 	WORD $0x6e20dc88 // fmul v8.4s, v4.4s, v0.4s
-	ADD R13<<2, R4, R0
+	ADD R12<<2, R4, R0
 	WORD $0x3d80000b // str q11, [x0]
 	WORD $0x3d80040a // str q10, [x0, #16]
 	WORD $0x3d800809 // str q9, [x0, #32]
@@ -26447,27 +26348,26 @@ exponential:
 	WORD $0x3d820422 // str q2, [x1, #2064]
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
-	ADD $16, R13, R13
-	CMP R5, R13
+	ADD $16, R12, R12
+	CMP R5, R12
 	BLT exponential
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
 	SUBS $1, R2, R2
 	BNE exponentialOf
 	MOVD $0, R15
-	MOVD $0, R13
+	MOVD $0, R12
 
 value:
-	ADD R13<<2, R7, R0
-	WORD $0x3dc20008 // ldr q8, [x0, #2048]
+	ADD R12<<2, R7, R0
+	WORD $0x3dc2000a // ldr q10, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d502 // fadd v2.4s, v8.4s, v0.4s
+	WORD $0x4e20d542 // fadd v2.4s, v10.4s, v0.4s
 	WORD $0x4e20d4e1 // fadd v1.4s, v7.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x6e22fc15 // fdiv v21.4s, v0.4s, v2.4s
@@ -26484,43 +26384,45 @@ value:
 	WORD $0x3dc0154e // ldr q14, [x10, #80]
 	WORD $0x3dc01551 // ldr q17, [x10, #80]
 	WORD $0x3dc01550 // ldr q16, [x10, #80]
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R6, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 own:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
-	WORD $0x6ea08c89 // cmeq v9.4s, v4.4s, v0.4s
+	WORD $0x6ea08c88 // cmeq v8.4s, v4.4s, v0.4s
 	WORD $0x6ea08c24 // cmeq v4.4s, v1.4s, v0.4s
-	ADD R13<<2, R14, R0
-	WORD $0x3dc0000a // ldr q10, [x0]
+	ADD R12<<2, R14, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x6e631d40 // bsl v0.16b, v10.16b, v3.16b
+	WORD $0x4ea81d00 // mov v0.16b, v8.16b
+	WORD $0x6e631d20 // bsl v0.16b, v9.16b, v3.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	ADD R13<<2, R4, R0
-	WORD $0x3dc0000a // ldr q10, [x0]
+	ADD R12<<2, R4, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea81d00 // mov v0.16b, v8.16b
+	WORD $0x6e731d20 // bsl v0.16b, v9.16b, v19.16b
 	WORD $0x4ea01c13 // mov v19.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c12 // mov v18.16b, v0.16b
 	ADD $4, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4ea81d00 // mov v0.16b, v8.16b
 	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
 	WORD $0x4ea01c06 // mov v6.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
@@ -26528,7 +26430,7 @@ own:
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	ADD $8, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4ea81d00 // mov v0.16b, v8.16b
 	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
 	WORD $0x4ea01c0f // mov v15.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
@@ -26536,32 +26438,33 @@ own:
 	WORD $0x4ea01c0e // mov v14.16b, v0.16b
 	ADD $12, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4ea81d00 // mov v0.16b, v8.16b
 	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
 	WORD $0x4ea01c11 // mov v17.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e701c20 // bsl v0.16b, v1.16b, v16.16b
 	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+
+notOwn:
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
 	SUBS $1, R2, R2
 	BNE own
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R7, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4ea3d437 // fsub v23.4s, v1.4s, v3.4s
 	WORD $0x4ea2d416 // fsub v22.4s, v0.4s, v2.4s
 	WORD $0x3dc05140 // ldr q0, [x10, #320]
-	WORD $0x6e20e50b // fcmge v11.4s, v8.4s, v0.4s
-	WORD $0x6e20e4ea // fcmge v10.4s, v7.4s, v0.4s
-	WORD $0x3dc02d49 // ldr q9, [x10, #176]
-	WORD $0x4e29d50c // fadd v12.4s, v8.4s, v9.4s
-	WORD $0x4e29d4e4 // fadd v4.4s, v7.4s, v9.4s
+	WORD $0x6e20e549 // fcmge v9.4s, v10.4s, v0.4s
+	WORD $0x6e20e4e8 // fcmge v8.4s, v7.4s, v0.4s
+	WORD $0x3dc02d4b // ldr q11, [x10, #176]
+	WORD $0x4e2bd54c // fadd v12.4s, v10.4s, v11.4s
+	WORD $0x4e2bd4e4 // fadd v4.4s, v7.4s, v11.4s
 	WORD $0x3dc08140 // ldr q0, [x10, #512]
 	WORD $0x6ea08581 // sub v1.4s, v12.4s, v0.4s
 	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
@@ -26573,46 +26476,46 @@ own:
 	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
 	WORD $0x4e21d864 // scvtf v4.4s, v3.4s
 	WORD $0x4e21d843 // scvtf v3.4s, v2.4s
-	WORD $0x4ea9d421 // fsub v1.4s, v1.4s, v9.4s
-	WORD $0x4ea9d400 // fsub v0.4s, v0.4s, v9.4s
-	WORD $0x4eab1d7a // mov v26.16b, v11.16b
-	WORD $0x6e681c3a // bsl v26.16b, v1.16b, v8.16b
-	WORD $0x4eaa1d42 // mov v2.16b, v10.16b
+	WORD $0x4eabd421 // fsub v1.4s, v1.4s, v11.4s
+	WORD $0x4eabd400 // fsub v0.4s, v0.4s, v11.4s
+	WORD $0x4ea91d3a // mov v26.16b, v9.16b
+	WORD $0x6e6a1c3a // bsl v26.16b, v1.16b, v10.16b
+	WORD $0x4ea81d02 // mov v2.16b, v8.16b
 	WORD $0x6e671c02 // bsl v2.16b, v0.16b, v7.16b
-	WORD $0x4e241d79 // and v25.16b, v11.16b, v4.16b
-	WORD $0x4e231d58 // and v24.16b, v10.16b, v3.16b
+	WORD $0x4e241d39 // and v25.16b, v9.16b, v4.16b
+	WORD $0x4e231d18 // and v24.16b, v8.16b, v3.16b
 	WORD $0x6e3adf4d // fmul v13.4s, v26.4s, v26.4s
 	WORD $0x6e22dc4c // fmul v12.4s, v2.4s, v2.4s
-	WORD $0x3dc0714a // ldr q10, [x10, #448]
+	WORD $0x3dc07148 // ldr q8, [x10, #448]
 	WORD $0x3dc07144 // ldr q4, [x10, #448]
 	WORD $0x3dc08540 // ldr q0, [x10, #528]
-	WORD $0x4e20cf4a // fmla v10.4s, v26.4s, v0.4s
+	WORD $0x4e20cf48 // fmla v8.4s, v26.4s, v0.4s
 	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
 	WORD $0x3dc06943 // ldr q3, [x10, #416]
 	WORD $0x3dc06941 // ldr q1, [x10, #416]
 	WORD $0x3dc08940 // ldr q0, [x10, #544]
 	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
 	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
-	WORD $0x4e2dcd43 // fmla v3.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd03 // fmla v3.4s, v8.4s, v13.4s
 	WORD $0x4e2ccc81 // fmla v1.4s, v4.4s, v12.4s
-	WORD $0x3dc0614a // ldr q10, [x10, #384]
+	WORD $0x3dc06148 // ldr q8, [x10, #384]
 	WORD $0x3dc06144 // ldr q4, [x10, #384]
 	WORD $0x3dc08d40 // ldr q0, [x10, #560]
-	WORD $0x4e20cf4a // fmla v10.4s, v26.4s, v0.4s
+	WORD $0x4e20cf48 // fmla v8.4s, v26.4s, v0.4s
 	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x4e2dcc6a // fmla v10.4s, v3.4s, v13.4s
+	WORD $0x4e2dcc68 // fmla v8.4s, v3.4s, v13.4s
 	WORD $0x4e2ccc24 // fmla v4.4s, v1.4s, v12.4s
 	WORD $0x3dc05943 // ldr q3, [x10, #352]
 	WORD $0x3dc05941 // ldr q1, [x10, #352]
 	WORD $0x3dc09140 // ldr q0, [x10, #576]
 	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
 	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
-	WORD $0x4e2dcd43 // fmla v3.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd03 // fmla v3.4s, v8.4s, v13.4s
 	WORD $0x4e2ccc81 // fmla v1.4s, v4.4s, v12.4s
-	WORD $0x3dc0954b // ldr q11, [x10, #592]
-	WORD $0x3dc0954a // ldr q10, [x10, #592]
-	WORD $0x4e3acc6b // fmla v11.4s, v3.4s, v26.4s
-	WORD $0x4e22cc2a // fmla v10.4s, v1.4s, v2.4s
+	WORD $0x3dc09549 // ldr q9, [x10, #592]
+	WORD $0x3dc09548 // ldr q8, [x10, #592]
+	WORD $0x4e3acc69 // fmla v9.4s, v3.4s, v26.4s
+	WORD $0x4e22cc28 // fmla v8.4s, v1.4s, v2.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x6e20df21 // fmul v1.4s, v25.4s, v0.4s
 	WORD $0x6e20df00 // fmul v0.4s, v24.4s, v0.4s
@@ -26625,27 +26528,27 @@ own:
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
 	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
 	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e2dcd61 // fmla v1.4s, v11.4s, v13.4s
-	WORD $0x4e2ccd42 // fmla v2.4s, v10.4s, v12.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2ccd02 // fmla v2.4s, v8.4s, v12.4s
 	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
 	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d6eb // fadd v11.4s, v23.4s, v1.4s
-	WORD $0x4e20d6ca // fadd v10.4s, v22.4s, v0.4s
+	WORD $0x4e21d6e9 // fadd v9.4s, v23.4s, v1.4s
+	WORD $0x4e20d6c8 // fadd v8.4s, v22.4s, v0.4s
 	WORD $0x3dc10023 // ldr q3, [x1, #1024]
 	WORD $0x3dc10422 // ldr q2, [x1, #1040]
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
 	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
 	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eb3d500 // fsub v0.4s, v8.4s, v19.4s
+	WORD $0x4eb3d540 // fsub v0.4s, v10.4s, v19.4s
 	WORD $0x4eb2d4e1 // fsub v1.4s, v7.4s, v18.4s
-	WORD $0x4e29d400 // fadd v0.4s, v0.4s, v9.4s
-	WORD $0x4e29d422 // fadd v2.4s, v1.4s, v9.4s
+	WORD $0x4e2bd400 // fadd v0.4s, v0.4s, v11.4s
+	WORD $0x4e2bd422 // fadd v2.4s, v1.4s, v11.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
-	WORD $0x6e601d01 // bsl v1.16b, v8.16b, v0.16b
+	WORD $0x6e601d41 // bsl v1.16b, v10.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
 	WORD $0x6e35dc2d // fmul v13.4s, v1.4s, v21.4s
@@ -26653,12 +26556,12 @@ own:
 	WORD $0x3dc09940 // ldr q0, [x10, #608]
 	WORD $0x4e2df401 // fmax v1.4s, v0.4s, v13.4s
 	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
-	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x6e2cdd88 // fmul v8.4s, v12.4s, v12.4s
-	WORD $0x6e29dcc7 // fmul v7.4s, v6.4s, v9.4s
-	WORD $0x6e28dca6 // fmul v6.4s, v5.4s, v8.4s
-	WORD $0x6e21fd65 // fdiv v5.4s, v11.4s, v1.4s
-	WORD $0x6e20fd44 // fdiv v4.4s, v10.4s, v0.4s
+	WORD $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd8a // fmul v10.4s, v12.4s, v12.4s
+	WORD $0x6e2bdcc7 // fmul v7.4s, v6.4s, v11.4s
+	WORD $0x6e2adca6 // fmul v6.4s, v5.4s, v10.4s
+	WORD $0x6e21fd25 // fdiv v5.4s, v9.4s, v1.4s
+	WORD $0x6e20fd04 // fdiv v4.4s, v8.4s, v0.4s
 	WORD $0x6e35de61 // fmul v1.4s, v19.4s, v21.4s
 	WORD $0x6e34de40 // fmul v0.4s, v18.4s, v20.4s
 	WORD $0x6e21de21 // fmul v1.4s, v17.4s, v1.4s
@@ -26667,14 +26570,19 @@ own:
 	WORD $0x3dc02d42 // ldr q2, [x10, #176]
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
 	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
-	WORD $0x6e29dde1 // fmul v1.4s, v15.4s, v9.4s
-	WORD $0x6e28ddc0 // fmul v0.4s, v14.4s, v8.4s
+	WORD $0x6e2bdde1 // fmul v1.4s, v15.4s, v11.4s
+	WORD $0x6e2addc0 // fmul v0.4s, v14.4s, v10.4s
 	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
 	WORD $0x3d840021 // str q1, [x1, #4096]
 	WORD $0x3d840420 // str q0, [x1, #4112]
-	WORD $0x3d85002d // str q13, [x1, #5120]
-	WORD $0x3d85042c // str q12, [x1, #5136]
+	WORD $0x6e2ddc21 // fmul v1.4s, v1.4s, v13.4s
+	WORD $0x6e2cdc02 // fmul v2.4s, v0.4s, v12.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	WORD $0x3d850021 // str q1, [x1, #5120]
+	WORD $0x3d850420 // str q0, [x1, #5136]
 	MOVD sums+32(FP), R3
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
@@ -26688,77 +26596,64 @@ own:
 	ADD R15<<0, R3, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e23cd61 // fmla v1.4s, v11.4s, v3.4s
-	WORD $0x4e22cd40 // fmla v0.4s, v10.4s, v2.4s
+	WORD $0x4e23cd21 // fmla v1.4s, v9.4s, v3.4s
+	WORD $0x4e22cd00 // fmla v0.4s, v8.4s, v2.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R15, R15
-	ADD $8, R13, R13
-	CMP R5, R13
+	ADD $8, R12, R12
+	CMP R5, R12
 	BLT value
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R6, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 writeOf:
 	ADD $64, R3, R3
-	MOVD $0, R13
+	MOVD $0, R12
 
 write:
-	ADD R13<<2, R4, R0
+	ADD R12<<2, R4, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R7, R1
 	WORD $0x3dc30021 // ldr q1, [x1, #3072]
 	WORD $0x3dc30420 // ldr q0, [x1, #3088]
-	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
-	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
-	WORD $0x3dc40027 // ldr q7, [x1, #4096]
-	WORD $0x3dc40426 // ldr q6, [x1, #4112]
-	ADD R13<<0, R8, R0
+	WORD $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	WORD $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
-	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c46 // cmeq v6.4s, v2.4s, v0.4s
 	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
-	WORD $0x3dc50021 // ldr q1, [x1, #5120]
-	WORD $0x3dc50420 // ldr q0, [x1, #5136]
-	WORD $0x6e21dce2 // fmul v2.4s, v7.4s, v1.4s
-	WORD $0x6e20dcc1 // fmul v1.4s, v6.4s, v0.4s
-	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
-	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
-	WORD $0x6e29dce0 // fmul v0.4s, v7.4s, v9.4s
-	WORD $0x6e28dcc1 // fmul v1.4s, v6.4s, v8.4s
-	WORD $0x6e601c64 // bsl v4.16b, v3.16b, v0.16b
+	WORD $0x3dc40021 // ldr q1, [x1, #4096]
+	WORD $0x3dc40420 // ldr q0, [x1, #4112]
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	WORD $0x3dc50020 // ldr q0, [x1, #5120]
+	WORD $0x3dc50422 // ldr q2, [x1, #5136]
+	WORD $0x4ea61cc1 // mov v1.16b, v6.16b
+	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
 	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
-	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
-	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01140 // ldr q0, [x10, #64]
-	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
-	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
-	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
-	WORD $0x4e231c00 // and v0.16b, v0.16b, v3.16b
-	ADD R13<<2, R12, R0
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	ADD R12<<2, R13, R0
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $8, R13, R13
-	CMP R5, R13
+	ADD $8, R12, R12
+	CMP R5, R12
 	BLT write
 	SUBS $64, R3, R3
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
@@ -26788,10 +26683,10 @@ turn:
 	MOVD $256, R5
 
 last:
-	MOVD $0, R13
+	MOVD $0, R12
 
 largest:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -26799,27 +26694,32 @@ largest:
 	WORD $0x3dc01140 // ldr q0, [x10, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R13<<2, R9, R0
+	ADD R12<<2, R9, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
 	WORD $0x3dc01546 // ldr q6, [x10, #80]
 	WORD $0x3dc01545 // ldr q5, [x10, #80]
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 largestOf:
-	ADD R13<<2, R14, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R12<<2, R13, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R12<<2, R14, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -26835,16 +26735,15 @@ largestOf:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
 	SUBS $1, R2, R2
 	BNE largestOf
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
@@ -26852,44 +26751,28 @@ largestOf:
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
-	ADD $8, R13, R13
-	CMP R5, R13
+	ADD $8, R12, R12
+	CMP R5, R12
 	BLT largest
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R6, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 exponentialOf:
-	MOVD $0, R13
+	MOVD $0, R12
 
 exponential:
-	ADD R13<<0, R8, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01140 // ldr q0, [x10, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
-	ADD R13<<2, R14, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R14, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R12<<2, R7, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -27003,7 +26886,7 @@ exponential:
 	WORD $0x6e22dcca // fmul v10.4s, v6.4s, v2.4s
 	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
 	WORD $0x6e20dc88 // fmul v8.4s, v4.4s, v0.4s
-	ADD R13<<2, R4, R0
+	ADD R12<<2, R4, R0
 	WORD $0x3d80000b // str q11, [x0]
 	WORD $0x3d80040a // str q10, [x0, #16]
 	WORD $0x3d800809 // str q9, [x0, #32]
@@ -27038,23 +26921,22 @@ exponential:
 	WORD $0x3d820422 // str q2, [x1, #2064]
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
-	ADD $16, R13, R13
-	CMP R5, R13
+	ADD $16, R12, R12
+	CMP R5, R12
 	BLT exponential
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
 	SUBS $1, R2, R2
 	BNE exponentialOf
 	MOVD $0, R15
-	MOVD $0, R13
+	MOVD $0, R12
 
 value:
-	ADD R13<<2, R7, R0
+	ADD R12<<2, R7, R0
 	WORD $0x3dc20017 // ldr q23, [x0, #2048]
 	WORD $0x3dc20416 // ldr q22, [x0, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
@@ -27069,165 +26951,168 @@ value:
 	WORD $0x3dc01542 // ldr q2, [x10, #80]
 	WORD $0x3dc01553 // ldr q19, [x10, #80]
 	WORD $0x3dc01552 // ldr q18, [x10, #80]
-	WORD $0x3dc01545 // ldr q5, [x10, #80]
-	WORD $0x3dc01544 // ldr q4, [x10, #80]
+	WORD $0x3dc01547 // ldr q7, [x10, #80]
+	WORD $0x3dc01546 // ldr q6, [x10, #80]
 	WORD $0x3dc0154f // ldr q15, [x10, #80]
 	WORD $0x3dc0154e // ldr q14, [x10, #80]
 	WORD $0x3dc01551 // ldr q17, [x10, #80]
 	WORD $0x3dc01550 // ldr q16, [x10, #80]
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R6, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 own:
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a406 // uxtl v6.4s, v0.4h
+	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
-	WORD $0x6ea08cc7 // cmeq v7.4s, v6.4s, v0.4s
-	WORD $0x6ea08c26 // cmeq v6.4s, v1.4s, v0.4s
-	ADD R13<<2, R14, R0
+	WORD $0x6ea08c85 // cmeq v5.4s, v4.4s, v0.4s
+	WORD $0x6ea08c24 // cmeq v4.4s, v1.4s, v0.4s
+	ADD R12<<2, R14, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e631d00 // bsl v0.16b, v8.16b, v3.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	ADD R13<<2, R4, R0
+	ADD R12<<2, R4, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e731d00 // bsl v0.16b, v8.16b, v19.16b
 	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c12 // mov v18.16b, v0.16b
 	ADD $4, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
-	WORD $0x6e651c20 // bsl v0.16b, v1.16b, v5.16b
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
-	WORD $0x6e641c20 // bsl v0.16b, v1.16b, v4.16b
-	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x6e671c20 // bsl v0.16b, v1.16b, v7.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
 	ADD $8, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
 	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
 	WORD $0x4ea01c0e // mov v14.16b, v0.16b
 	ADD $12, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
 	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e701c20 // bsl v0.16b, v1.16b, v16.16b
 	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+
+notOwn:
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
 	SUBS $1, R2, R2
 	BNE own
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R7, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4ea3d42d // fsub v13.4s, v1.4s, v3.4s
 	WORD $0x4ea2d40c // fsub v12.4s, v0.4s, v2.4s
 	WORD $0x3dc05140 // ldr q0, [x10, #320]
-	WORD $0x6e20e6e9 // fcmge v9.4s, v23.4s, v0.4s
-	WORD $0x6e20e6c8 // fcmge v8.4s, v22.4s, v0.4s
+	WORD $0x6e20e6e8 // fcmge v8.4s, v23.4s, v0.4s
+	WORD $0x6e20e6c5 // fcmge v5.4s, v22.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d6e7 // fadd v7.4s, v23.4s, v0.4s
+	WORD $0x4e20d6e9 // fadd v9.4s, v23.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d6c6 // fadd v6.4s, v22.4s, v0.4s
+	WORD $0x4e20d6c4 // fadd v4.4s, v22.4s, v0.4s
 	WORD $0x3dc08158 // ldr q24, [x10, #512]
-	WORD $0x6eb884e1 // sub v1.4s, v7.4s, v24.4s
-	WORD $0x6eb884c0 // sub v0.4s, v6.4s, v24.4s
+	WORD $0x6eb88521 // sub v1.4s, v9.4s, v24.4s
+	WORD $0x6eb88480 // sub v0.4s, v4.4s, v24.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
 	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
-	WORD $0x6ea184e1 // sub v1.4s, v7.4s, v1.4s
-	WORD $0x6ea084c6 // sub v6.4s, v6.4s, v0.4s
+	WORD $0x6ea18521 // sub v1.4s, v9.4s, v1.4s
+	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4ea0d4c0 // fsub v0.4s, v6.4s, v0.4s
-	WORD $0x4ea91d27 // mov v7.16b, v9.16b
-	WORD $0x6e771c27 // bsl v7.16b, v1.16b, v23.16b
-	WORD $0x4ea81d1f // mov v31.16b, v8.16b
+	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
+	WORD $0x4ea81d04 // mov v4.16b, v8.16b
+	WORD $0x6e771c24 // bsl v4.16b, v1.16b, v23.16b
+	WORD $0x4ea51cbf // mov v31.16b, v5.16b
 	WORD $0x6e761c1f // bsl v31.16b, v0.16b, v22.16b
-	WORD $0x4e231d3e // and v30.16b, v9.16b, v3.16b
-	WORD $0x4e221d1d // and v29.16b, v8.16b, v2.16b
-	WORD $0x6e27dcfc // fmul v28.4s, v7.4s, v7.4s
+	WORD $0x4e231d1e // and v30.16b, v8.16b, v3.16b
+	WORD $0x4e221cbd // and v29.16b, v5.16b, v2.16b
+	WORD $0x6e24dc9c // fmul v28.4s, v4.4s, v4.4s
 	WORD $0x6e3fdffb // fmul v27.4s, v31.4s, v31.4s
-	WORD $0x3dc07146 // ldr q6, [x10, #448]
+	WORD $0x3dc07145 // ldr q5, [x10, #448]
 	WORD $0x3dc07141 // ldr q1, [x10, #448]
 	WORD $0x3dc0854a // ldr q10, [x10, #528]
-	WORD $0x4e2acce6 // fmla v6.4s, v7.4s, v10.4s
+	WORD $0x4e2acc85 // fmla v5.4s, v4.4s, v10.4s
 	WORD $0x4e2acfe1 // fmla v1.4s, v31.4s, v10.4s
 	WORD $0x3dc06943 // ldr q3, [x10, #416]
 	WORD $0x3dc06940 // ldr q0, [x10, #416]
 	WORD $0x3dc08942 // ldr q2, [x10, #544]
-	WORD $0x4e22cce3 // fmla v3.4s, v7.4s, v2.4s
+	WORD $0x4e22cc83 // fmla v3.4s, v4.4s, v2.4s
 	WORD $0x4e22cfe0 // fmla v0.4s, v31.4s, v2.4s
-	WORD $0x4e3cccc3 // fmla v3.4s, v6.4s, v28.4s
+	WORD $0x4e3ccca3 // fmla v3.4s, v5.4s, v28.4s
 	WORD $0x4e3bcc20 // fmla v0.4s, v1.4s, v27.4s
 	WORD $0x3dc06148 // ldr q8, [x10, #384]
-	WORD $0x3dc06146 // ldr q6, [x10, #384]
+	WORD $0x3dc06145 // ldr q5, [x10, #384]
 	WORD $0x3dc08d41 // ldr q1, [x10, #560]
-	WORD $0x4e21cce8 // fmla v8.4s, v7.4s, v1.4s
-	WORD $0x4e21cfe6 // fmla v6.4s, v31.4s, v1.4s
+	WORD $0x4e21cc88 // fmla v8.4s, v4.4s, v1.4s
+	WORD $0x4e21cfe5 // fmla v5.4s, v31.4s, v1.4s
 	WORD $0x4e3ccc68 // fmla v8.4s, v3.4s, v28.4s
-	WORD $0x4e3bcc06 // fmla v6.4s, v0.4s, v27.4s
+	WORD $0x4e3bcc05 // fmla v5.4s, v0.4s, v27.4s
 	WORD $0x3dc05943 // ldr q3, [x10, #352]
 	WORD $0x3dc05940 // ldr q0, [x10, #352]
 	WORD $0x3dc09149 // ldr q9, [x10, #576]
-	WORD $0x4e29cce3 // fmla v3.4s, v7.4s, v9.4s
+	WORD $0x4e29cc83 // fmla v3.4s, v4.4s, v9.4s
 	WORD $0x4e29cfe0 // fmla v0.4s, v31.4s, v9.4s
 	WORD $0x4e3ccd03 // fmla v3.4s, v8.4s, v28.4s
-	WORD $0x4e3bccc0 // fmla v0.4s, v6.4s, v27.4s
+	WORD $0x4e3bcca0 // fmla v0.4s, v5.4s, v27.4s
 	WORD $0x3dc0955a // ldr q26, [x10, #592]
 	WORD $0x3dc09559 // ldr q25, [x10, #592]
-	WORD $0x4e27cc7a // fmla v26.4s, v3.4s, v7.4s
+	WORD $0x4e24cc7a // fmla v26.4s, v3.4s, v4.4s
 	WORD $0x4e3fcc19 // fmla v25.4s, v0.4s, v31.4s
-	WORD $0x3dc02546 // ldr q6, [x10, #144]
-	WORD $0x6e26dfc3 // fmul v3.4s, v30.4s, v6.4s
-	WORD $0x6e26dfa0 // fmul v0.4s, v29.4s, v6.4s
-	WORD $0x4e27d46b // fadd v11.4s, v3.4s, v7.4s
-	WORD $0x4e3fd408 // fadd v8.4s, v0.4s, v31.4s
+	WORD $0x3dc02548 // ldr q8, [x10, #144]
+	WORD $0x6e28dfc3 // fmul v3.4s, v30.4s, v8.4s
+	WORD $0x6e28dfa0 // fmul v0.4s, v29.4s, v8.4s
+	WORD $0x4e24d46b // fadd v11.4s, v3.4s, v4.4s
+	WORD $0x4e3fd405 // fadd v5.4s, v0.4s, v31.4s
 	WORD $0x4ea3d563 // fsub v3.4s, v11.4s, v3.4s
-	WORD $0x4ea0d500 // fsub v0.4s, v8.4s, v0.4s
-	WORD $0x4ea3d4e7 // fsub v7.4s, v7.4s, v3.4s
+	WORD $0x4ea0d4a0 // fsub v0.4s, v5.4s, v0.4s
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
 	WORD $0x4ea0d7e0 // fsub v0.4s, v31.4s, v0.4s
 	WORD $0x3dc02943 // ldr q3, [x10, #160]
-	WORD $0x4e23cfc7 // fmla v7.4s, v30.4s, v3.4s
+	WORD $0x4e23cfc4 // fmla v4.4s, v30.4s, v3.4s
 	WORD $0x4e23cfa0 // fmla v0.4s, v29.4s, v3.4s
-	WORD $0x4e3ccf47 // fmla v7.4s, v26.4s, v28.4s
+	WORD $0x4e3ccf44 // fmla v4.4s, v26.4s, v28.4s
 	WORD $0x4e3bcf20 // fmla v0.4s, v25.4s, v27.4s
-	WORD $0x4e27d567 // fadd v7.4s, v11.4s, v7.4s
-	WORD $0x4e20d500 // fadd v0.4s, v8.4s, v0.4s
-	WORD $0x4e27d5a8 // fadd v8.4s, v13.4s, v7.4s
-	WORD $0x4e20d587 // fadd v7.4s, v12.4s, v0.4s
+	WORD $0x4e24d564 // fadd v4.4s, v11.4s, v4.4s
+	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
+	WORD $0x4e24d5a5 // fadd v5.4s, v13.4s, v4.4s
+	WORD $0x4e20d584 // fadd v4.4s, v12.4s, v0.4s
 	WORD $0x3dc1002d // ldr q13, [x1, #1024]
 	WORD $0x3dc1042c // ldr q12, [x1, #1040]
-	ADD R13<<0, R8, R0
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a40b // uxtl v11.4s, v0.4h
@@ -27291,8 +27176,8 @@ own:
 	WORD $0x3dc0954a // ldr q10, [x10, #592]
 	WORD $0x4e3dcc2b // fmla v11.4s, v1.4s, v29.4s
 	WORD $0x4e3ccc0a // fmla v10.4s, v0.4s, v28.4s
-	WORD $0x6e26df41 // fmul v1.4s, v26.4s, v6.4s
-	WORD $0x6e26df20 // fmul v0.4s, v25.4s, v6.4s
+	WORD $0x6e28df41 // fmul v1.4s, v26.4s, v8.4s
+	WORD $0x6e28df20 // fmul v0.4s, v25.4s, v8.4s
 	WORD $0x4e3dd429 // fadd v9.4s, v1.4s, v29.4s
 	WORD $0x4e3cd402 // fadd v2.4s, v0.4s, v28.4s
 	WORD $0x4ea1d521 // fsub v1.4s, v9.4s, v1.4s
@@ -27317,26 +27202,26 @@ own:
 	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
 	WORD $0x4e21885a // frintn v26.4s, v2.4s
 	WORD $0x4e218839 // frintn v25.4s, v1.4s
-	WORD $0x4ea6cf58 // fmls v24.4s, v26.4s, v6.4s
-	WORD $0x4ea6cf2b // fmls v11.4s, v25.4s, v6.4s
+	WORD $0x4ea8cf58 // fmls v24.4s, v26.4s, v8.4s
+	WORD $0x4ea8cf2b // fmls v11.4s, v25.4s, v8.4s
 	WORD $0x4ea3cf58 // fmls v24.4s, v26.4s, v3.4s
 	WORD $0x4ea3cf2b // fmls v11.4s, v25.4s, v3.4s
 	WORD $0x6e38df0a // fmul v10.4s, v24.4s, v24.4s
 	WORD $0x6e2bdd69 // fmul v9.4s, v11.4s, v11.4s
-	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
 	WORD $0x3dc03943 // ldr q3, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cf06 // fmla v6.4s, v24.4s, v0.4s
+	WORD $0x4e20cf08 // fmla v8.4s, v24.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd48 // fmla v8.4s, v10.4s, v0.4s
 	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
 	WORD $0x3dc03142 // ldr q2, [x10, #192]
 	WORD $0x3dc03141 // ldr q1, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
 	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
-	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e2acd02 // fmla v2.4s, v8.4s, v10.4s
 	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
 	WORD $0x4e2acc58 // fmla v24.4s, v2.4s, v10.4s
 	WORD $0x4e29cc2b // fmla v11.4s, v1.4s, v9.4s
@@ -27350,39 +27235,44 @@ own:
 	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
 	WORD $0x6ea1846a // sub v10.4s, v3.4s, v1.4s
 	WORD $0x6ea08449 // sub v9.4s, v2.4s, v0.4s
-	WORD $0x3dc09d46 // ldr q6, [x10, #624]
-	WORD $0x4ea68421 // add v1.4s, v1.4s, v6.4s
-	WORD $0x4ea68400 // add v0.4s, v0.4s, v6.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21df03 // fmul v3.4s, v24.4s, v1.4s
 	WORD $0x6e20dd62 // fmul v2.4s, v11.4s, v0.4s
-	WORD $0x4ea68541 // add v1.4s, v10.4s, v6.4s
-	WORD $0x4ea68520 // add v0.4s, v9.4s, v6.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc6b // fmul v11.4s, v3.4s, v1.4s
 	WORD $0x6e20dc4a // fmul v10.4s, v2.4s, v0.4s
-	WORD $0x6e2bdca9 // fmul v9.4s, v5.4s, v11.4s
-	WORD $0x6e2adc86 // fmul v6.4s, v4.4s, v10.4s
-	WORD $0x6e37fd05 // fdiv v5.4s, v8.4s, v23.4s
-	WORD $0x6e36fce4 // fdiv v4.4s, v7.4s, v22.4s
+	WORD $0x6e2bdce9 // fmul v9.4s, v7.4s, v11.4s
+	WORD $0x6e2adcc8 // fmul v8.4s, v6.4s, v10.4s
+	WORD $0x6e37fca7 // fdiv v7.4s, v5.4s, v23.4s
+	WORD $0x6e36fc86 // fdiv v6.4s, v4.4s, v22.4s
 	WORD $0x6e35de61 // fmul v1.4s, v19.4s, v21.4s
 	WORD $0x6e34de40 // fmul v0.4s, v18.4s, v20.4s
 	WORD $0x6e21de21 // fmul v1.4s, v17.4s, v1.4s
 	WORD $0x6e20de00 // fmul v0.4s, v16.4s, v0.4s
 	WORD $0x3dc02d43 // ldr q3, [x10, #176]
 	WORD $0x3dc02d42 // ldr q2, [x10, #176]
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x4e27cc23 // fmla v3.4s, v1.4s, v7.4s
+	WORD $0x4e26cc02 // fmla v2.4s, v0.4s, v6.4s
 	WORD $0x6e2bdde1 // fmul v1.4s, v15.4s, v11.4s
 	WORD $0x6e2addc0 // fmul v0.4s, v14.4s, v10.4s
 	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
 	WORD $0x3d840021 // str q1, [x1, #4096]
 	WORD $0x3d840420 // str q0, [x1, #4112]
-	WORD $0x3d85002d // str q13, [x1, #5120]
-	WORD $0x3d85042c // str q12, [x1, #5136]
+	WORD $0x6e2ddc21 // fmul v1.4s, v1.4s, v13.4s
+	WORD $0x6e2cdc02 // fmul v2.4s, v0.4s, v12.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	WORD $0x3d850021 // str q1, [x1, #5120]
+	WORD $0x3d850420 // str q0, [x1, #5136]
 	MOVD sums+32(FP), R3
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
@@ -27392,81 +27282,68 @@ own:
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
 	WORD $0x4e291c23 // and v3.16b, v1.16b, v9.16b
-	WORD $0x4e261c02 // and v2.16b, v0.16b, v6.16b
+	WORD $0x4e281c02 // and v2.16b, v0.16b, v8.16b
 	ADD R15<<0, R3, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
-	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
+	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R15, R15
-	ADD $8, R13, R13
-	CMP R5, R13
+	ADD $8, R12, R12
+	CMP R5, R12
 	BLT value
-	MOVD R9, R14
-	MOVD R6, R12
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R6, R13
 	MOVD k+40(FP), R11
 	ADD $8192, R7, R4
+	ADD R4, R14, R14
 	MOVD sums+32(FP), R3
 	MOVD c+56(FP), R2
 
 writeOf:
 	ADD $64, R3, R3
-	MOVD $0, R13
+	MOVD $0, R12
 
 write:
-	ADD R13<<2, R4, R0
+	ADD R12<<2, R4, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R13<<2, R7, R1
+	ADD R12<<2, R7, R1
 	WORD $0x3dc30021 // ldr q1, [x1, #3072]
 	WORD $0x3dc30420 // ldr q0, [x1, #3088]
-	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
-	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
-	WORD $0x3dc40027 // ldr q7, [x1, #4096]
-	WORD $0x3dc40426 // ldr q6, [x1, #4112]
-	ADD R13<<0, R8, R0
+	WORD $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	WORD $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
-	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c46 // cmeq v6.4s, v2.4s, v0.4s
 	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
-	WORD $0x3dc50021 // ldr q1, [x1, #5120]
-	WORD $0x3dc50420 // ldr q0, [x1, #5136]
-	WORD $0x6e21dce2 // fmul v2.4s, v7.4s, v1.4s
-	WORD $0x6e20dcc1 // fmul v1.4s, v6.4s, v0.4s
-	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
-	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
-	WORD $0x6e29dce0 // fmul v0.4s, v7.4s, v9.4s
-	WORD $0x6e28dcc1 // fmul v1.4s, v6.4s, v8.4s
-	WORD $0x6e601c64 // bsl v4.16b, v3.16b, v0.16b
+	WORD $0x3dc40021 // ldr q1, [x1, #4096]
+	WORD $0x3dc40420 // ldr q0, [x1, #4112]
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	WORD $0x3dc50020 // ldr q0, [x1, #5120]
+	WORD $0x3dc50422 // ldr q2, [x1, #5136]
+	WORD $0x4ea61cc1 // mov v1.16b, v6.16b
+	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
 	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
-	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
-	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01140 // ldr q0, [x10, #64]
-	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
-	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
-	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
-	WORD $0x4e231c00 // and v0.16b, v0.16b, v3.16b
-	ADD R13<<2, R12, R0
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	ADD R12<<2, R13, R0
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $8, R13, R13
-	CMP R5, R13
+	ADD $8, R12, R12
+	CMP R5, R12
 	BLT write
 	SUBS $64, R3, R3
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R12, R12
+	ADD R0, R13, R13
 	ADD $32, R11, R11
 	ADD $1024, R4, R4
 	ADD $192, R3, R3
@@ -27483,51 +27360,56 @@ write:
 
 // func softmaxOverlapGradNEON(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 TEXT ·softmaxOverlapGradNEON(SB), NOSPLIT, $0-73
-	MOVD $constants<>(SB), R12
-	MOVD x+0(FP), R11
-	MOVD y+24(FP), R10
-	MOVD buf+48(FP), R9
-	MOVD grad+8(FP), R8
+	MOVD $constants<>(SB), R13
+	MOVD x+0(FP), R12
+	MOVD y+24(FP), R11
+	MOVD buf+48(FP), R10
+	MOVD grad+8(FP), R9
 
 turn:
-	MOVD n+64(FP), R7
-	CMP $256, R7
+	MOVD n+64(FP), R8
+	CMP $256, R8
 	BLE last
-	MOVD $256, R7
+	MOVD $256, R8
 
 last:
 	MOVD $0, R15
 
 largest:
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R15<<2, R11, R0
+	ADD R15<<2, R12, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
-	WORD $0x3dc01586 // ldr q6, [x12, #80]
-	WORD $0x3dc01585 // ldr q5, [x12, #80]
-	MOVD R11, R14
-	MOVD R8, R13
+	WORD $0x3dc015a6 // ldr q6, [x13, #80]
+	WORD $0x3dc015a5 // ldr q5, [x13, #80]
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R12, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 largestOf:
-	ADD R15<<2, R14, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R15<<2, R7, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R15<<2, R14, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -27543,30 +27425,31 @@ largestOf:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE largestOf
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
 	WORD $0x3d810405 // str q5, [x0, #1040]
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT largest
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -27574,30 +27457,12 @@ exponentialOf:
 	MOVD $0, R15
 
 exponential:
-	ADD R15<<0, R10, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
 	ADD R15<<2, R14, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R15<<2, R9, R1
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R15<<2, R10, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -27606,16 +27471,16 @@ exponential:
 	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
 	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
 	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
 	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
 	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
-	WORD $0x3dc02184 // ldr q4, [x12, #128]
-	WORD $0x3dc02183 // ldr q3, [x12, #128]
-	WORD $0x3dc02182 // ldr q2, [x12, #128]
-	WORD $0x3dc02181 // ldr q1, [x12, #128]
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc021a4 // ldr q4, [x13, #128]
+	WORD $0x3dc021a3 // ldr q3, [x13, #128]
+	WORD $0x3dc021a2 // ldr q2, [x13, #128]
+	WORD $0x3dc021a1 // ldr q1, [x13, #128]
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -27624,12 +27489,12 @@ exponential:
 	WORD $0x4e218873 // frintn v19.4s, v3.4s
 	WORD $0x4e218852 // frintn v18.4s, v2.4s
 	WORD $0x4e218831 // frintn v17.4s, v1.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
@@ -27638,25 +27503,25 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03988 // ldr q8, [x12, #224]
-	WORD $0x3dc03987 // ldr q7, [x12, #224]
-	WORD $0x3dc03986 // ldr q6, [x12, #224]
-	WORD $0x3dc03985 // ldr q5, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc039a8 // ldr q8, [x13, #224]
+	WORD $0x3dc039a7 // ldr q7, [x13, #224]
+	WORD $0x3dc039a6 // ldr q6, [x13, #224]
+	WORD $0x3dc039a5 // ldr q5, [x13, #224]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
 	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
 	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
 	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03184 // ldr q4, [x12, #192]
-	WORD $0x3dc03183 // ldr q3, [x12, #192]
-	WORD $0x3dc03182 // ldr q2, [x12, #192]
-	WORD $0x3dc03181 // ldr q1, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc031a4 // ldr q4, [x13, #192]
+	WORD $0x3dc031a3 // ldr q3, [x13, #192]
+	WORD $0x3dc031a2 // ldr q2, [x13, #192]
+	WORD $0x3dc031a1 // ldr q1, [x13, #192]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -27669,7 +27534,7 @@ exponential:
 	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
 	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
 	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
@@ -27686,7 +27551,7 @@ exponential:
 	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
 	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
 	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x3dc09da8 // ldr q8, [x13, #624]
 	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
 	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
@@ -27725,7 +27590,7 @@ exponential:
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
 	WORD $0x6ea08c84 // cmeq v4.4s, v4.4s, v0.4s
-	WORD $0x3dc0a180 // ldr q0, [x12, #640]
+	WORD $0x3dc0a1a0 // ldr q0, [x13, #640]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
@@ -27747,12 +27612,11 @@ exponential:
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
 	ADD $16, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT exponential
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
@@ -27762,31 +27626,33 @@ exponential:
 	MOVD $0, R15
 
 value:
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3dc20001 // ldr q1, [x0, #2048]
 	WORD $0x3dc20402 // ldr q2, [x0, #2064]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4e20d421 // fadd v1.4s, v1.4s, v0.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x6e21fc01 // fdiv v1.4s, v0.4s, v1.4s
 	WORD $0x6e22fc00 // fdiv v0.4s, v0.4s, v2.4s
 	WORD $0x3d830001 // str q1, [x0, #3072]
 	WORD $0x3d830400 // str q0, [x0, #3088]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT value
 	MOVD $0, R15
 
 derivatives:
-	WORD $0x3dc0158b // ldr q11, [x12, #80]
-	WORD $0x3dc0158a // ldr q10, [x12, #80]
-	WORD $0x3dc01589 // ldr q9, [x12, #80]
-	WORD $0x3dc01588 // ldr q8, [x12, #80]
-	MOVD R11, R14
-	MOVD R8, R13
+	WORD $0x3dc015ab // ldr q11, [x13, #80]
+	WORD $0x3dc015aa // ldr q10, [x13, #80]
+	WORD $0x3dc015a9 // ldr q9, [x13, #80]
+	WORD $0x3dc015a8 // ldr q8, [x13, #80]
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -27794,12 +27660,12 @@ top:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R1
+	ADD R15<<2, R10, R1
 	WORD $0x3dc30021 // ldr q1, [x1, #3072]
 	WORD $0x3dc30420 // ldr q0, [x1, #3088]
 	WORD $0x6e21dc66 // fmul v6.4s, v3.4s, v1.4s
 	WORD $0x6e20dc45 // fmul v5.4s, v2.4s, v0.4s
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -27828,19 +27694,20 @@ top:
 	WORD $0x4ea11c20 // mov v0.16b, v1.16b
 	WORD $0x6e6a1c60 // bsl v0.16b, v3.16b, v10.16b
 	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE top
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -27848,7 +27715,7 @@ mean:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3dc30001 // ldr q1, [x0, #3072]
 	WORD $0x3dc30400 // ldr q0, [x0, #3088]
 	WORD $0x6e21dc67 // fmul v7.4s, v3.4s, v1.4s
@@ -27858,12 +27725,12 @@ mean:
 	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
-	WORD $0x3dc0a180 // ldr q0, [x12, #640]
+	WORD $0x3dc0a1a0 // ldr q0, [x13, #640]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	WORD $0x4e271c25 // and v5.16b, v1.16b, v7.16b
 	WORD $0x4e261c04 // and v4.16b, v0.16b, v6.16b
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -27886,27 +27753,28 @@ mean:
 	WORD $0x4eaad440 // fsub v0.4s, v2.4s, v10.4s
 	WORD $0x4e21cca9 // fmla v9.4s, v5.4s, v1.4s
 	WORD $0x4e20cc88 // fmla v8.4s, v4.4s, v0.4s
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE mean
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3d86000b // str q11, [x0, #6144]
 	WORD $0x3d86040a // str q10, [x0, #6160]
 	WORD $0x3d870009 // str q9, [x0, #7168]
 	WORD $0x3d870408 // str q8, [x0, #7184]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT derivatives
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -27918,12 +27786,12 @@ write:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R2
+	ADD R15<<2, R10, R2
 	WORD $0x3dc30041 // ldr q1, [x2, #3072]
 	WORD $0x3dc30440 // ldr q0, [x2, #3088]
 	WORD $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
 	WORD $0x6e20dc45 // fmul v5.4s, v2.4s, v0.4s
-	ADD R15<<0, R10, R1
+	ADD R15<<0, R11, R1
 	WORD $0xfd400020 // ldr d0, [x1]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -27956,83 +27824,87 @@ write:
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
 	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
 	WORD $0x4e231c00 // and v0.16b, v0.16b, v3.16b
-	ADD R15<<2, R13, R0
+	ADD R15<<2, R7, R0
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT write
 	SUBS $64, R4, R4
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE writeOf
-	ADD $1024, R11, R11
-	ADD $1024, R8, R8
-	ADD $256, R10, R10
+	ADD $1024, R12, R12
+	ADD $1024, R9, R9
+	ADD $256, R11, R11
 	MOVD n+64(FP), R0
-	SUBS R7, R0, R0
+	SUBS R8, R0, R0
 	MOVD R0, n+64(FP)
 	BNE turn
 	RET
 
 // func softmaxGamma0OverlapGradNEON(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 TEXT ·softmaxGamma0OverlapGradNEON(SB), NOSPLIT, $0-73
-	MOVD $constants<>(SB), R12
-	MOVD x+0(FP), R11
-	MOVD y+24(FP), R10
-	MOVD buf+48(FP), R9
-	MOVD grad+8(FP), R8
+	MOVD $constants<>(SB), R13
+	MOVD x+0(FP), R12
+	MOVD y+24(FP), R11
+	MOVD buf+48(FP), R10
+	MOVD grad+8(FP), R9
 
 turn:
-	MOVD n+64(FP), R7
-	CMP $256, R7
+	MOVD n+64(FP), R8
+	CMP $256, R8
 	BLE last
-	MOVD $256, R7
+	MOVD $256, R8
 
 last:
 	MOVD $0, R15
 
 largest:
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R15<<2, R11, R0
+	ADD R15<<2, R12, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
-	WORD $0x3dc01586 // ldr q6, [x12, #80]
-	WORD $0x3dc01585 // ldr q5, [x12, #80]
-	MOVD R11, R14
-	MOVD R8, R13
+	WORD $0x3dc015a6 // ldr q6, [x13, #80]
+	WORD $0x3dc015a5 // ldr q5, [x13, #80]
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R12, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 largestOf:
-	ADD R15<<2, R14, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R15<<2, R7, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R15<<2, R14, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -28048,30 +27920,31 @@ largestOf:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE largestOf
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
 	WORD $0x3d810405 // str q5, [x0, #1040]
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT largest
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -28079,30 +27952,12 @@ exponentialOf:
 	MOVD $0, R15
 
 exponential:
-	ADD R15<<0, R10, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
 	ADD R15<<2, R14, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R15<<2, R9, R1
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R15<<2, R10, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -28111,16 +27966,16 @@ exponential:
 	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
 	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
 	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
 	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
 	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
-	WORD $0x3dc02184 // ldr q4, [x12, #128]
-	WORD $0x3dc02183 // ldr q3, [x12, #128]
-	WORD $0x3dc02182 // ldr q2, [x12, #128]
-	WORD $0x3dc02181 // ldr q1, [x12, #128]
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc021a4 // ldr q4, [x13, #128]
+	WORD $0x3dc021a3 // ldr q3, [x13, #128]
+	WORD $0x3dc021a2 // ldr q2, [x13, #128]
+	WORD $0x3dc021a1 // ldr q1, [x13, #128]
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -28129,12 +27984,12 @@ exponential:
 	WORD $0x4e218873 // frintn v19.4s, v3.4s
 	WORD $0x4e218852 // frintn v18.4s, v2.4s
 	WORD $0x4e218831 // frintn v17.4s, v1.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
@@ -28143,25 +27998,25 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03988 // ldr q8, [x12, #224]
-	WORD $0x3dc03987 // ldr q7, [x12, #224]
-	WORD $0x3dc03986 // ldr q6, [x12, #224]
-	WORD $0x3dc03985 // ldr q5, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc039a8 // ldr q8, [x13, #224]
+	WORD $0x3dc039a7 // ldr q7, [x13, #224]
+	WORD $0x3dc039a6 // ldr q6, [x13, #224]
+	WORD $0x3dc039a5 // ldr q5, [x13, #224]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
 	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
 	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
 	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03184 // ldr q4, [x12, #192]
-	WORD $0x3dc03183 // ldr q3, [x12, #192]
-	WORD $0x3dc03182 // ldr q2, [x12, #192]
-	WORD $0x3dc03181 // ldr q1, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc031a4 // ldr q4, [x13, #192]
+	WORD $0x3dc031a3 // ldr q3, [x13, #192]
+	WORD $0x3dc031a2 // ldr q2, [x13, #192]
+	WORD $0x3dc031a1 // ldr q1, [x13, #192]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -28174,7 +28029,7 @@ exponential:
 	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
 	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
 	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
@@ -28191,7 +28046,7 @@ exponential:
 	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
 	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
 	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x3dc09da8 // ldr q8, [x13, #624]
 	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
 	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
@@ -28230,7 +28085,7 @@ exponential:
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
 	WORD $0x6ea08c84 // cmeq v4.4s, v4.4s, v0.4s
-	WORD $0x3dc0a180 // ldr q0, [x12, #640]
+	WORD $0x3dc0a1a0 // ldr q0, [x13, #640]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
@@ -28252,12 +28107,11 @@ exponential:
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
 	ADD $16, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT exponential
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
@@ -28267,35 +28121,37 @@ exponential:
 	MOVD $0, R15
 
 value:
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3dc2000e // ldr q14, [x0, #2048]
 	WORD $0x3dc2040d // ldr q13, [x0, #2064]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4e20d5c2 // fadd v2.4s, v14.4s, v0.4s
 	WORD $0x4e20d5a1 // fadd v1.4s, v13.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x6e22fc0c // fdiv v12.4s, v0.4s, v2.4s
 	WORD $0x6e21fc0b // fdiv v11.4s, v0.4s, v1.4s
 	WORD $0x3d83000c // str q12, [x0, #3072]
 	WORD $0x3d83040b // str q11, [x0, #3088]
-	WORD $0x3dc01584 // ldr q4, [x12, #80]
-	WORD $0x3dc01583 // ldr q3, [x12, #80]
-	WORD $0x3dc01591 // ldr q17, [x12, #80]
-	WORD $0x3dc01590 // ldr q16, [x12, #80]
-	WORD $0x3dc01588 // ldr q8, [x12, #80]
-	WORD $0x3dc01587 // ldr q7, [x12, #80]
-	WORD $0x3dc0158a // ldr q10, [x12, #80]
-	WORD $0x3dc01589 // ldr q9, [x12, #80]
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
-	MOVD R11, R14
-	MOVD R8, R13
+	WORD $0x3dc015a4 // ldr q4, [x13, #80]
+	WORD $0x3dc015a3 // ldr q3, [x13, #80]
+	WORD $0x3dc015b1 // ldr q17, [x13, #80]
+	WORD $0x3dc015b0 // ldr q16, [x13, #80]
+	WORD $0x3dc015a8 // ldr q8, [x13, #80]
+	WORD $0x3dc015a7 // ldr q7, [x13, #80]
+	WORD $0x3dc015aa // ldr q10, [x13, #80]
+	WORD $0x3dc015a9 // ldr q9, [x13, #80]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 own:
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -28337,27 +28193,28 @@ own:
 	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e691c20 // bsl v0.16b, v1.16b, v9.16b
 	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+
+notOwn:
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE own
-	ADD R15<<2, R9, R1
+	ADD R15<<2, R10, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4ea4d435 // fsub v21.4s, v1.4s, v4.4s
 	WORD $0x4ea3d414 // fsub v20.4s, v0.4s, v3.4s
-	WORD $0x3dc05180 // ldr q0, [x12, #320]
+	WORD $0x3dc051a0 // ldr q0, [x13, #320]
 	WORD $0x6e20e5c5 // fcmge v5.4s, v14.4s, v0.4s
 	WORD $0x6e20e5a4 // fcmge v4.4s, v13.4s, v0.4s
-	WORD $0x3dc02d8f // ldr q15, [x12, #176]
+	WORD $0x3dc02daf // ldr q15, [x13, #176]
 	WORD $0x4e2fd5d2 // fadd v18.4s, v14.4s, v15.4s
 	WORD $0x4e2fd5a6 // fadd v6.4s, v13.4s, v15.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
+	WORD $0x3dc081a0 // ldr q0, [x13, #512]
 	WORD $0x6ea08641 // sub v1.4s, v18.4s, v0.4s
 	WORD $0x6ea084c0 // sub v0.4s, v6.4s, v0.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
@@ -28378,37 +28235,37 @@ own:
 	WORD $0x4e221c96 // and v22.16b, v4.16b, v2.16b
 	WORD $0x6e39df33 // fmul v19.4s, v25.4s, v25.4s
 	WORD $0x6e38df12 // fmul v18.4s, v24.4s, v24.4s
-	WORD $0x3dc07184 // ldr q4, [x12, #448]
-	WORD $0x3dc07183 // ldr q3, [x12, #448]
-	WORD $0x3dc08580 // ldr q0, [x12, #528]
+	WORD $0x3dc071a4 // ldr q4, [x13, #448]
+	WORD $0x3dc071a3 // ldr q3, [x13, #448]
+	WORD $0x3dc085a0 // ldr q0, [x13, #528]
 	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
 	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
-	WORD $0x3dc06982 // ldr q2, [x12, #416]
-	WORD $0x3dc06981 // ldr q1, [x12, #416]
-	WORD $0x3dc08980 // ldr q0, [x12, #544]
+	WORD $0x3dc069a2 // ldr q2, [x13, #416]
+	WORD $0x3dc069a1 // ldr q1, [x13, #416]
+	WORD $0x3dc089a0 // ldr q0, [x13, #544]
 	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
 	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
 	WORD $0x4e33cc82 // fmla v2.4s, v4.4s, v19.4s
 	WORD $0x4e32cc61 // fmla v1.4s, v3.4s, v18.4s
-	WORD $0x3dc06184 // ldr q4, [x12, #384]
-	WORD $0x3dc06183 // ldr q3, [x12, #384]
-	WORD $0x3dc08d80 // ldr q0, [x12, #560]
+	WORD $0x3dc061a4 // ldr q4, [x13, #384]
+	WORD $0x3dc061a3 // ldr q3, [x13, #384]
+	WORD $0x3dc08da0 // ldr q0, [x13, #560]
 	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
 	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
 	WORD $0x4e33cc44 // fmla v4.4s, v2.4s, v19.4s
 	WORD $0x4e32cc23 // fmla v3.4s, v1.4s, v18.4s
-	WORD $0x3dc05982 // ldr q2, [x12, #352]
-	WORD $0x3dc05981 // ldr q1, [x12, #352]
-	WORD $0x3dc09180 // ldr q0, [x12, #576]
+	WORD $0x3dc059a2 // ldr q2, [x13, #352]
+	WORD $0x3dc059a1 // ldr q1, [x13, #352]
+	WORD $0x3dc091a0 // ldr q0, [x13, #576]
 	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
 	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
 	WORD $0x4e33cc82 // fmla v2.4s, v4.4s, v19.4s
 	WORD $0x4e32cc61 // fmla v1.4s, v3.4s, v18.4s
-	WORD $0x3dc09586 // ldr q6, [x12, #592]
-	WORD $0x3dc09585 // ldr q5, [x12, #592]
+	WORD $0x3dc095a6 // ldr q6, [x13, #592]
+	WORD $0x3dc095a5 // ldr q5, [x13, #592]
 	WORD $0x4e39cc46 // fmla v6.4s, v2.4s, v25.4s
 	WORD $0x4e38cc25 // fmla v5.4s, v1.4s, v24.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
 	WORD $0x6e20dee1 // fmul v1.4s, v23.4s, v0.4s
 	WORD $0x6e20dec0 // fmul v0.4s, v22.4s, v0.4s
 	WORD $0x4e39d424 // fadd v4.4s, v1.4s, v25.4s
@@ -28417,7 +28274,7 @@ own:
 	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
 	WORD $0x4ea1d721 // fsub v1.4s, v25.4s, v1.4s
 	WORD $0x4ea0d702 // fsub v2.4s, v24.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
 	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
 	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
 	WORD $0x4e33ccc1 // fmla v1.4s, v6.4s, v19.4s
@@ -28428,7 +28285,7 @@ own:
 	WORD $0x4e20d685 // fadd v5.4s, v20.4s, v0.4s
 	WORD $0x3dc10023 // ldr q3, [x1, #1024]
 	WORD $0x3dc10422 // ldr q2, [x1, #1040]
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -28447,6 +28304,11 @@ own:
 	WORD $0x6e2bdc00 // fmul v0.4s, v0.4s, v11.4s
 	WORD $0x3d84002a // str q10, [x1, #4096]
 	WORD $0x3d840429 // str q9, [x1, #4112]
+	WORD $0x6e21dd41 // fmul v1.4s, v10.4s, v1.4s
+	WORD $0x6e20dd22 // fmul v2.4s, v9.4s, v0.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	WORD $0x3d850021 // str q1, [x1, #5120]
 	WORD $0x3d850420 // str q0, [x1, #5136]
 	MOVD sums+32(FP), R4
@@ -28454,7 +28316,7 @@ own:
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
 	WORD $0x4e281c23 // and v3.16b, v1.16b, v8.16b
@@ -28468,19 +28330,21 @@ own:
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R2, R2
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT value
 	MOVD $0, R15
 
 derivatives:
-	WORD $0x3dc0158b // ldr q11, [x12, #80]
-	WORD $0x3dc0158a // ldr q10, [x12, #80]
-	WORD $0x3dc01589 // ldr q9, [x12, #80]
-	WORD $0x3dc01588 // ldr q8, [x12, #80]
-	MOVD R11, R14
-	MOVD R8, R13
+	WORD $0x3dc015ab // ldr q11, [x13, #80]
+	WORD $0x3dc015aa // ldr q10, [x13, #80]
+	WORD $0x3dc015a9 // ldr q9, [x13, #80]
+	WORD $0x3dc015a8 // ldr q8, [x13, #80]
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -28488,12 +28352,12 @@ top:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R1
+	ADD R15<<2, R10, R1
 	WORD $0x3dc30021 // ldr q1, [x1, #3072]
 	WORD $0x3dc30420 // ldr q0, [x1, #3088]
 	WORD $0x6e21dc66 // fmul v6.4s, v3.4s, v1.4s
 	WORD $0x6e20dc45 // fmul v5.4s, v2.4s, v0.4s
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -28522,19 +28386,20 @@ top:
 	WORD $0x4ea11c20 // mov v0.16b, v1.16b
 	WORD $0x6e6a1c60 // bsl v0.16b, v3.16b, v10.16b
 	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE top
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -28542,7 +28407,7 @@ mean:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3dc30001 // ldr q1, [x0, #3072]
 	WORD $0x3dc30400 // ldr q0, [x0, #3088]
 	WORD $0x6e21dc67 // fmul v7.4s, v3.4s, v1.4s
@@ -28552,12 +28417,12 @@ mean:
 	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
-	WORD $0x3dc0a180 // ldr q0, [x12, #640]
+	WORD $0x3dc0a1a0 // ldr q0, [x13, #640]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	WORD $0x4e271c25 // and v5.16b, v1.16b, v7.16b
 	WORD $0x4e261c04 // and v4.16b, v0.16b, v6.16b
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -28580,27 +28445,28 @@ mean:
 	WORD $0x4eaad440 // fsub v0.4s, v2.4s, v10.4s
 	WORD $0x4e21cca9 // fmla v9.4s, v5.4s, v1.4s
 	WORD $0x4e20cc88 // fmla v8.4s, v4.4s, v0.4s
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE mean
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3d86000b // str q11, [x0, #6144]
 	WORD $0x3d86040a // str q10, [x0, #6160]
 	WORD $0x3d870009 // str q9, [x0, #7168]
 	WORD $0x3d870408 // str q8, [x0, #7184]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT derivatives
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -28612,52 +28478,43 @@ write:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R2
+	ADD R15<<2, R10, R2
 	WORD $0x3dc30041 // ldr q1, [x2, #3072]
 	WORD $0x3dc30440 // ldr q0, [x2, #3088]
-	WORD $0x6e21dc67 // fmul v7.4s, v3.4s, v1.4s
-	WORD $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
-	WORD $0x3dc40049 // ldr q9, [x2, #4096]
-	WORD $0x3dc40448 // ldr q8, [x2, #4112]
-	ADD R15<<0, R10, R1
+	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	ADD R15<<0, R11, R1
 	WORD $0xfd400020 // ldr d0, [x1]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
-	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
-	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
-	WORD $0x3dc50041 // ldr q1, [x2, #5120]
-	WORD $0x3dc50440 // ldr q0, [x2, #5136]
-	WORD $0x6e21dd22 // fmul v2.4s, v9.4s, v1.4s
-	WORD $0x6e20dd01 // fmul v1.4s, v8.4s, v0.4s
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
-	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
-	WORD $0x6e27dd20 // fmul v0.4s, v9.4s, v7.4s
-	WORD $0x6e26dd01 // fmul v1.4s, v8.4s, v6.4s
-	WORD $0x6e601c64 // bsl v4.16b, v3.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x6ea08c47 // cmeq v7.4s, v2.4s, v0.4s
+	WORD $0x6ea08c26 // cmeq v6.4s, v1.4s, v0.4s
+	WORD $0x3dc40041 // ldr q1, [x2, #4096]
+	WORD $0x3dc40440 // ldr q0, [x2, #4112]
+	WORD $0x6e29dc23 // fmul v3.4s, v1.4s, v9.4s
+	WORD $0x6e28dc02 // fmul v2.4s, v0.4s, v8.4s
+	WORD $0x3dc50040 // ldr q0, [x2, #5120]
+	WORD $0x3dc50441 // ldr q1, [x2, #5136]
+	WORD $0x4ea71ce4 // mov v4.16b, v7.16b
+	WORD $0x6e631c04 // bsl v4.16b, v0.16b, v3.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0xfd400020 // ldr d0, [x1]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
-	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
-	WORD $0x6ea08c20 // cmeq v0.4s, v1.4s, v0.4s
 	ADD $24, R6, R0
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
 	ADD $20, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4ea71ce3 // mov v3.16b, v7.16b
 	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	ADD $28, R6, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
 	WORD $0x3dc60041 // ldr q1, [x2, #6144]
 	WORD $0x3dc60440 // ldr q0, [x2, #6160]
 	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
@@ -28666,91 +28523,95 @@ write:
 	WORD $0x3dc70440 // ldr q0, [x2, #7184]
 	WORD $0x4ea1d461 // fsub v1.4s, v3.4s, v1.4s
 	WORD $0x4ea0d440 // fsub v0.4s, v2.4s, v0.4s
-	WORD $0x6e21dce1 // fmul v1.4s, v7.4s, v1.4s
-	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	WORD $0x6e21dd21 // fmul v1.4s, v9.4s, v1.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
 	WORD $0x4e24d424 // fadd v4.4s, v1.4s, v4.4s
 	WORD $0x4e25d403 // fadd v3.4s, v0.4s, v5.4s
 	WORD $0xfd400020 // ldr d0, [x1]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
 	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
 	WORD $0x4e231c00 // and v0.16b, v0.16b, v3.16b
-	ADD R15<<2, R13, R0
+	ADD R15<<2, R7, R0
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT write
 	SUBS $64, R4, R4
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE writeOf
-	ADD $1024, R11, R11
-	ADD $1024, R8, R8
-	ADD $256, R10, R10
+	ADD $1024, R12, R12
+	ADD $1024, R9, R9
+	ADD $256, R11, R11
 	MOVD n+64(FP), R0
-	SUBS R7, R0, R0
+	SUBS R8, R0, R0
 	MOVD R0, n+64(FP)
 	BNE turn
 	RET
 
 // func softmaxGamma2OverlapGradNEON(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 TEXT ·softmaxGamma2OverlapGradNEON(SB), NOSPLIT, $0-73
-	MOVD $constants<>(SB), R12
-	MOVD x+0(FP), R11
-	MOVD y+24(FP), R10
-	MOVD buf+48(FP), R9
-	MOVD grad+8(FP), R8
+	MOVD $constants<>(SB), R13
+	MOVD x+0(FP), R12
+	MOVD y+24(FP), R11
+	MOVD buf+48(FP), R10
+	MOVD grad+8(FP), R9
 
 turn:
-	MOVD n+64(FP), R7
-	CMP $256, R7
+	MOVD n+64(FP), R8
+	CMP $256, R8
 	BLE last
-	MOVD $256, R7
+	MOVD $256, R8
 
 last:
 	MOVD $0, R15
 
 largest:
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R15<<2, R11, R0
+	ADD R15<<2, R12, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
-	WORD $0x3dc01586 // ldr q6, [x12, #80]
-	WORD $0x3dc01585 // ldr q5, [x12, #80]
-	MOVD R11, R14
-	MOVD R8, R13
+	WORD $0x3dc015a6 // ldr q6, [x13, #80]
+	WORD $0x3dc015a5 // ldr q5, [x13, #80]
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R12, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 largestOf:
-	ADD R15<<2, R14, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R15<<2, R7, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R15<<2, R14, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -28766,30 +28627,31 @@ largestOf:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE largestOf
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
 	WORD $0x3d810405 // str q5, [x0, #1040]
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT largest
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -28797,30 +28659,12 @@ exponentialOf:
 	MOVD $0, R15
 
 exponential:
-	ADD R15<<0, R10, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
 	ADD R15<<2, R14, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R15<<2, R9, R1
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R15<<2, R10, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -28829,16 +28673,16 @@ exponential:
 	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
 	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
 	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
 	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
 	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
-	WORD $0x3dc02184 // ldr q4, [x12, #128]
-	WORD $0x3dc02183 // ldr q3, [x12, #128]
-	WORD $0x3dc02182 // ldr q2, [x12, #128]
-	WORD $0x3dc02181 // ldr q1, [x12, #128]
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc021a4 // ldr q4, [x13, #128]
+	WORD $0x3dc021a3 // ldr q3, [x13, #128]
+	WORD $0x3dc021a2 // ldr q2, [x13, #128]
+	WORD $0x3dc021a1 // ldr q1, [x13, #128]
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -28847,12 +28691,12 @@ exponential:
 	WORD $0x4e218873 // frintn v19.4s, v3.4s
 	WORD $0x4e218852 // frintn v18.4s, v2.4s
 	WORD $0x4e218831 // frintn v17.4s, v1.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
@@ -28861,25 +28705,25 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03988 // ldr q8, [x12, #224]
-	WORD $0x3dc03987 // ldr q7, [x12, #224]
-	WORD $0x3dc03986 // ldr q6, [x12, #224]
-	WORD $0x3dc03985 // ldr q5, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc039a8 // ldr q8, [x13, #224]
+	WORD $0x3dc039a7 // ldr q7, [x13, #224]
+	WORD $0x3dc039a6 // ldr q6, [x13, #224]
+	WORD $0x3dc039a5 // ldr q5, [x13, #224]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
 	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
 	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
 	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03184 // ldr q4, [x12, #192]
-	WORD $0x3dc03183 // ldr q3, [x12, #192]
-	WORD $0x3dc03182 // ldr q2, [x12, #192]
-	WORD $0x3dc03181 // ldr q1, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc031a4 // ldr q4, [x13, #192]
+	WORD $0x3dc031a3 // ldr q3, [x13, #192]
+	WORD $0x3dc031a2 // ldr q2, [x13, #192]
+	WORD $0x3dc031a1 // ldr q1, [x13, #192]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -28892,7 +28736,7 @@ exponential:
 	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
 	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
 	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
@@ -28909,7 +28753,7 @@ exponential:
 	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
 	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
 	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x3dc09da8 // ldr q8, [x13, #624]
 	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
 	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
@@ -28948,7 +28792,7 @@ exponential:
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
 	WORD $0x6ea08c84 // cmeq v4.4s, v4.4s, v0.4s
-	WORD $0x3dc0a180 // ldr q0, [x12, #640]
+	WORD $0x3dc0a1a0 // ldr q0, [x13, #640]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
@@ -28970,12 +28814,11 @@ exponential:
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
 	ADD $16, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT exponential
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
@@ -28985,64 +28828,66 @@ exponential:
 	MOVD $0, R15
 
 value:
-	ADD R15<<2, R9, R0
-	WORD $0x3dc20008 // ldr q8, [x0, #2048]
+	ADD R15<<2, R10, R0
+	WORD $0x3dc2000a // ldr q10, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d502 // fadd v2.4s, v8.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d542 // fadd v2.4s, v10.4s, v0.4s
 	WORD $0x4e20d4e1 // fadd v1.4s, v7.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x6e22fc15 // fdiv v21.4s, v0.4s, v2.4s
 	WORD $0x6e21fc14 // fdiv v20.4s, v0.4s, v1.4s
 	WORD $0x3d830015 // str q21, [x0, #3072]
 	WORD $0x3d830414 // str q20, [x0, #3088]
-	WORD $0x3dc01583 // ldr q3, [x12, #80]
-	WORD $0x3dc01582 // ldr q2, [x12, #80]
-	WORD $0x3dc01593 // ldr q19, [x12, #80]
-	WORD $0x3dc01592 // ldr q18, [x12, #80]
-	WORD $0x3dc01586 // ldr q6, [x12, #80]
-	WORD $0x3dc01585 // ldr q5, [x12, #80]
-	WORD $0x3dc0158f // ldr q15, [x12, #80]
-	WORD $0x3dc0158e // ldr q14, [x12, #80]
-	WORD $0x3dc01591 // ldr q17, [x12, #80]
-	WORD $0x3dc01590 // ldr q16, [x12, #80]
-	MOVD R11, R14
-	MOVD R8, R13
+	WORD $0x3dc015a3 // ldr q3, [x13, #80]
+	WORD $0x3dc015a2 // ldr q2, [x13, #80]
+	WORD $0x3dc015b3 // ldr q19, [x13, #80]
+	WORD $0x3dc015b2 // ldr q18, [x13, #80]
+	WORD $0x3dc015a6 // ldr q6, [x13, #80]
+	WORD $0x3dc015a5 // ldr q5, [x13, #80]
+	WORD $0x3dc015af // ldr q15, [x13, #80]
+	WORD $0x3dc015ae // ldr q14, [x13, #80]
+	WORD $0x3dc015b1 // ldr q17, [x13, #80]
+	WORD $0x3dc015b0 // ldr q16, [x13, #80]
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 own:
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
-	WORD $0x6ea08c89 // cmeq v9.4s, v4.4s, v0.4s
+	WORD $0x6ea08c88 // cmeq v8.4s, v4.4s, v0.4s
 	WORD $0x6ea08c24 // cmeq v4.4s, v1.4s, v0.4s
 	ADD R15<<2, R14, R0
-	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x6e631d40 // bsl v0.16b, v10.16b, v3.16b
+	WORD $0x4ea81d00 // mov v0.16b, v8.16b
+	WORD $0x6e631d20 // bsl v0.16b, v9.16b, v3.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	ADD R15<<2, R5, R0
-	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea81d00 // mov v0.16b, v8.16b
+	WORD $0x6e731d20 // bsl v0.16b, v9.16b, v19.16b
 	WORD $0x4ea01c13 // mov v19.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c12 // mov v18.16b, v0.16b
 	ADD $4, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4ea81d00 // mov v0.16b, v8.16b
 	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
 	WORD $0x4ea01c06 // mov v6.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
@@ -29050,7 +28895,7 @@ own:
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	ADD $8, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4ea81d00 // mov v0.16b, v8.16b
 	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
 	WORD $0x4ea01c0f // mov v15.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
@@ -29058,33 +28903,34 @@ own:
 	WORD $0x4ea01c0e // mov v14.16b, v0.16b
 	ADD $12, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4ea81d00 // mov v0.16b, v8.16b
 	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
 	WORD $0x4ea01c11 // mov v17.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e701c20 // bsl v0.16b, v1.16b, v16.16b
 	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+
+notOwn:
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE own
-	ADD R15<<2, R9, R1
+	ADD R15<<2, R10, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4ea3d437 // fsub v23.4s, v1.4s, v3.4s
 	WORD $0x4ea2d416 // fsub v22.4s, v0.4s, v2.4s
-	WORD $0x3dc05180 // ldr q0, [x12, #320]
-	WORD $0x6e20e50b // fcmge v11.4s, v8.4s, v0.4s
-	WORD $0x6e20e4ea // fcmge v10.4s, v7.4s, v0.4s
-	WORD $0x3dc02d89 // ldr q9, [x12, #176]
-	WORD $0x4e29d50c // fadd v12.4s, v8.4s, v9.4s
-	WORD $0x4e29d4e4 // fadd v4.4s, v7.4s, v9.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
+	WORD $0x3dc051a0 // ldr q0, [x13, #320]
+	WORD $0x6e20e549 // fcmge v9.4s, v10.4s, v0.4s
+	WORD $0x6e20e4e8 // fcmge v8.4s, v7.4s, v0.4s
+	WORD $0x3dc02dab // ldr q11, [x13, #176]
+	WORD $0x4e2bd54c // fadd v12.4s, v10.4s, v11.4s
+	WORD $0x4e2bd4e4 // fadd v4.4s, v7.4s, v11.4s
+	WORD $0x3dc081a0 // ldr q0, [x13, #512]
 	WORD $0x6ea08581 // sub v1.4s, v12.4s, v0.4s
 	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
@@ -29095,47 +28941,47 @@ own:
 	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
 	WORD $0x4e21d864 // scvtf v4.4s, v3.4s
 	WORD $0x4e21d843 // scvtf v3.4s, v2.4s
-	WORD $0x4ea9d421 // fsub v1.4s, v1.4s, v9.4s
-	WORD $0x4ea9d400 // fsub v0.4s, v0.4s, v9.4s
-	WORD $0x4eab1d7a // mov v26.16b, v11.16b
-	WORD $0x6e681c3a // bsl v26.16b, v1.16b, v8.16b
-	WORD $0x4eaa1d42 // mov v2.16b, v10.16b
+	WORD $0x4eabd421 // fsub v1.4s, v1.4s, v11.4s
+	WORD $0x4eabd400 // fsub v0.4s, v0.4s, v11.4s
+	WORD $0x4ea91d3a // mov v26.16b, v9.16b
+	WORD $0x6e6a1c3a // bsl v26.16b, v1.16b, v10.16b
+	WORD $0x4ea81d02 // mov v2.16b, v8.16b
 	WORD $0x6e671c02 // bsl v2.16b, v0.16b, v7.16b
-	WORD $0x4e241d79 // and v25.16b, v11.16b, v4.16b
-	WORD $0x4e231d58 // and v24.16b, v10.16b, v3.16b
+	WORD $0x4e241d39 // and v25.16b, v9.16b, v4.16b
+	WORD $0x4e231d18 // and v24.16b, v8.16b, v3.16b
 	WORD $0x6e3adf4d // fmul v13.4s, v26.4s, v26.4s
 	WORD $0x6e22dc4c // fmul v12.4s, v2.4s, v2.4s
-	WORD $0x3dc0718a // ldr q10, [x12, #448]
-	WORD $0x3dc07184 // ldr q4, [x12, #448]
-	WORD $0x3dc08580 // ldr q0, [x12, #528]
-	WORD $0x4e20cf4a // fmla v10.4s, v26.4s, v0.4s
+	WORD $0x3dc071a8 // ldr q8, [x13, #448]
+	WORD $0x3dc071a4 // ldr q4, [x13, #448]
+	WORD $0x3dc085a0 // ldr q0, [x13, #528]
+	WORD $0x4e20cf48 // fmla v8.4s, v26.4s, v0.4s
 	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x3dc06983 // ldr q3, [x12, #416]
-	WORD $0x3dc06981 // ldr q1, [x12, #416]
-	WORD $0x3dc08980 // ldr q0, [x12, #544]
+	WORD $0x3dc069a3 // ldr q3, [x13, #416]
+	WORD $0x3dc069a1 // ldr q1, [x13, #416]
+	WORD $0x3dc089a0 // ldr q0, [x13, #544]
 	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
 	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
-	WORD $0x4e2dcd43 // fmla v3.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd03 // fmla v3.4s, v8.4s, v13.4s
 	WORD $0x4e2ccc81 // fmla v1.4s, v4.4s, v12.4s
-	WORD $0x3dc0618a // ldr q10, [x12, #384]
-	WORD $0x3dc06184 // ldr q4, [x12, #384]
-	WORD $0x3dc08d80 // ldr q0, [x12, #560]
-	WORD $0x4e20cf4a // fmla v10.4s, v26.4s, v0.4s
+	WORD $0x3dc061a8 // ldr q8, [x13, #384]
+	WORD $0x3dc061a4 // ldr q4, [x13, #384]
+	WORD $0x3dc08da0 // ldr q0, [x13, #560]
+	WORD $0x4e20cf48 // fmla v8.4s, v26.4s, v0.4s
 	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x4e2dcc6a // fmla v10.4s, v3.4s, v13.4s
+	WORD $0x4e2dcc68 // fmla v8.4s, v3.4s, v13.4s
 	WORD $0x4e2ccc24 // fmla v4.4s, v1.4s, v12.4s
-	WORD $0x3dc05983 // ldr q3, [x12, #352]
-	WORD $0x3dc05981 // ldr q1, [x12, #352]
-	WORD $0x3dc09180 // ldr q0, [x12, #576]
+	WORD $0x3dc059a3 // ldr q3, [x13, #352]
+	WORD $0x3dc059a1 // ldr q1, [x13, #352]
+	WORD $0x3dc091a0 // ldr q0, [x13, #576]
 	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
 	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
-	WORD $0x4e2dcd43 // fmla v3.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd03 // fmla v3.4s, v8.4s, v13.4s
 	WORD $0x4e2ccc81 // fmla v1.4s, v4.4s, v12.4s
-	WORD $0x3dc0958b // ldr q11, [x12, #592]
-	WORD $0x3dc0958a // ldr q10, [x12, #592]
-	WORD $0x4e3acc6b // fmla v11.4s, v3.4s, v26.4s
-	WORD $0x4e22cc2a // fmla v10.4s, v1.4s, v2.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc095a9 // ldr q9, [x13, #592]
+	WORD $0x3dc095a8 // ldr q8, [x13, #592]
+	WORD $0x4e3acc69 // fmla v9.4s, v3.4s, v26.4s
+	WORD $0x4e22cc28 // fmla v8.4s, v1.4s, v2.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
 	WORD $0x6e20df21 // fmul v1.4s, v25.4s, v0.4s
 	WORD $0x6e20df00 // fmul v0.4s, v24.4s, v0.4s
 	WORD $0x4e3ad424 // fadd v4.4s, v1.4s, v26.4s
@@ -29144,65 +28990,70 @@ own:
 	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
 	WORD $0x4ea1d741 // fsub v1.4s, v26.4s, v1.4s
 	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
 	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
 	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e2dcd61 // fmla v1.4s, v11.4s, v13.4s
-	WORD $0x4e2ccd42 // fmla v2.4s, v10.4s, v12.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2ccd02 // fmla v2.4s, v8.4s, v12.4s
 	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
 	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d6eb // fadd v11.4s, v23.4s, v1.4s
-	WORD $0x4e20d6ca // fadd v10.4s, v22.4s, v0.4s
+	WORD $0x4e21d6e9 // fadd v9.4s, v23.4s, v1.4s
+	WORD $0x4e20d6c8 // fadd v8.4s, v22.4s, v0.4s
 	WORD $0x3dc10023 // ldr q3, [x1, #1024]
 	WORD $0x3dc10422 // ldr q2, [x1, #1040]
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
 	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
 	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eb3d500 // fsub v0.4s, v8.4s, v19.4s
+	WORD $0x4eb3d540 // fsub v0.4s, v10.4s, v19.4s
 	WORD $0x4eb2d4e1 // fsub v1.4s, v7.4s, v18.4s
-	WORD $0x4e29d400 // fadd v0.4s, v0.4s, v9.4s
-	WORD $0x4e29d422 // fadd v2.4s, v1.4s, v9.4s
+	WORD $0x4e2bd400 // fadd v0.4s, v0.4s, v11.4s
+	WORD $0x4e2bd422 // fadd v2.4s, v1.4s, v11.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
-	WORD $0x6e601d01 // bsl v1.16b, v8.16b, v0.16b
+	WORD $0x6e601d41 // bsl v1.16b, v10.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
 	WORD $0x6e35dc2d // fmul v13.4s, v1.4s, v21.4s
 	WORD $0x6e34dc0c // fmul v12.4s, v0.4s, v20.4s
-	WORD $0x3dc09980 // ldr q0, [x12, #608]
+	WORD $0x3dc099a0 // ldr q0, [x13, #608]
 	WORD $0x4e2df401 // fmax v1.4s, v0.4s, v13.4s
 	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
-	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x6e2cdd88 // fmul v8.4s, v12.4s, v12.4s
-	WORD $0x6e29dcc7 // fmul v7.4s, v6.4s, v9.4s
-	WORD $0x6e28dca6 // fmul v6.4s, v5.4s, v8.4s
-	WORD $0x6e21fd65 // fdiv v5.4s, v11.4s, v1.4s
-	WORD $0x6e20fd44 // fdiv v4.4s, v10.4s, v0.4s
+	WORD $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd8a // fmul v10.4s, v12.4s, v12.4s
+	WORD $0x6e2bdcc7 // fmul v7.4s, v6.4s, v11.4s
+	WORD $0x6e2adca6 // fmul v6.4s, v5.4s, v10.4s
+	WORD $0x6e21fd25 // fdiv v5.4s, v9.4s, v1.4s
+	WORD $0x6e20fd04 // fdiv v4.4s, v8.4s, v0.4s
 	WORD $0x6e35de61 // fmul v1.4s, v19.4s, v21.4s
 	WORD $0x6e34de40 // fmul v0.4s, v18.4s, v20.4s
 	WORD $0x6e21de21 // fmul v1.4s, v17.4s, v1.4s
 	WORD $0x6e20de00 // fmul v0.4s, v16.4s, v0.4s
-	WORD $0x3dc02d83 // ldr q3, [x12, #176]
-	WORD $0x3dc02d82 // ldr q2, [x12, #176]
+	WORD $0x3dc02da3 // ldr q3, [x13, #176]
+	WORD $0x3dc02da2 // ldr q2, [x13, #176]
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
 	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
-	WORD $0x6e29dde1 // fmul v1.4s, v15.4s, v9.4s
-	WORD $0x6e28ddc0 // fmul v0.4s, v14.4s, v8.4s
+	WORD $0x6e2bdde1 // fmul v1.4s, v15.4s, v11.4s
+	WORD $0x6e2addc0 // fmul v0.4s, v14.4s, v10.4s
 	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
 	WORD $0x3d840021 // str q1, [x1, #4096]
 	WORD $0x3d840420 // str q0, [x1, #4112]
-	WORD $0x3d85002d // str q13, [x1, #5120]
-	WORD $0x3d85042c // str q12, [x1, #5136]
+	WORD $0x6e2ddc21 // fmul v1.4s, v1.4s, v13.4s
+	WORD $0x6e2cdc02 // fmul v2.4s, v0.4s, v12.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	WORD $0x3d850021 // str q1, [x1, #5120]
+	WORD $0x3d850420 // str q0, [x1, #5136]
 	MOVD sums+32(FP), R4
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
 	WORD $0x4e271c23 // and v3.16b, v1.16b, v7.16b
@@ -29210,25 +29061,27 @@ own:
 	ADD R2<<0, R4, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e23cd61 // fmla v1.4s, v11.4s, v3.4s
-	WORD $0x4e22cd40 // fmla v0.4s, v10.4s, v2.4s
+	WORD $0x4e23cd21 // fmla v1.4s, v9.4s, v3.4s
+	WORD $0x4e22cd00 // fmla v0.4s, v8.4s, v2.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R2, R2
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT value
 	MOVD $0, R15
 
 derivatives:
-	WORD $0x3dc0158b // ldr q11, [x12, #80]
-	WORD $0x3dc0158a // ldr q10, [x12, #80]
-	WORD $0x3dc01589 // ldr q9, [x12, #80]
-	WORD $0x3dc01588 // ldr q8, [x12, #80]
-	MOVD R11, R14
-	MOVD R8, R13
+	WORD $0x3dc015ab // ldr q11, [x13, #80]
+	WORD $0x3dc015aa // ldr q10, [x13, #80]
+	WORD $0x3dc015a9 // ldr q9, [x13, #80]
+	WORD $0x3dc015a8 // ldr q8, [x13, #80]
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -29236,12 +29089,12 @@ top:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R1
+	ADD R15<<2, R10, R1
 	WORD $0x3dc30021 // ldr q1, [x1, #3072]
 	WORD $0x3dc30420 // ldr q0, [x1, #3088]
 	WORD $0x6e21dc66 // fmul v6.4s, v3.4s, v1.4s
 	WORD $0x6e20dc45 // fmul v5.4s, v2.4s, v0.4s
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -29270,19 +29123,20 @@ top:
 	WORD $0x4ea11c20 // mov v0.16b, v1.16b
 	WORD $0x6e6a1c60 // bsl v0.16b, v3.16b, v10.16b
 	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE top
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -29290,7 +29144,7 @@ mean:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3dc30001 // ldr q1, [x0, #3072]
 	WORD $0x3dc30400 // ldr q0, [x0, #3088]
 	WORD $0x6e21dc67 // fmul v7.4s, v3.4s, v1.4s
@@ -29300,12 +29154,12 @@ mean:
 	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
-	WORD $0x3dc0a180 // ldr q0, [x12, #640]
+	WORD $0x3dc0a1a0 // ldr q0, [x13, #640]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	WORD $0x4e271c25 // and v5.16b, v1.16b, v7.16b
 	WORD $0x4e261c04 // and v4.16b, v0.16b, v6.16b
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -29328,27 +29182,28 @@ mean:
 	WORD $0x4eaad440 // fsub v0.4s, v2.4s, v10.4s
 	WORD $0x4e21cca9 // fmla v9.4s, v5.4s, v1.4s
 	WORD $0x4e20cc88 // fmla v8.4s, v4.4s, v0.4s
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE mean
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3d86000b // str q11, [x0, #6144]
 	WORD $0x3d86040a // str q10, [x0, #6160]
 	WORD $0x3d870009 // str q9, [x0, #7168]
 	WORD $0x3d870408 // str q8, [x0, #7184]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT derivatives
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -29360,52 +29215,43 @@ write:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R2
+	ADD R15<<2, R10, R2
 	WORD $0x3dc30041 // ldr q1, [x2, #3072]
 	WORD $0x3dc30440 // ldr q0, [x2, #3088]
-	WORD $0x6e21dc67 // fmul v7.4s, v3.4s, v1.4s
-	WORD $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
-	WORD $0x3dc40049 // ldr q9, [x2, #4096]
-	WORD $0x3dc40448 // ldr q8, [x2, #4112]
-	ADD R15<<0, R10, R1
+	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	ADD R15<<0, R11, R1
 	WORD $0xfd400020 // ldr d0, [x1]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
-	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
-	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
-	WORD $0x3dc50041 // ldr q1, [x2, #5120]
-	WORD $0x3dc50440 // ldr q0, [x2, #5136]
-	WORD $0x6e21dd22 // fmul v2.4s, v9.4s, v1.4s
-	WORD $0x6e20dd01 // fmul v1.4s, v8.4s, v0.4s
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
-	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
-	WORD $0x6e27dd20 // fmul v0.4s, v9.4s, v7.4s
-	WORD $0x6e26dd01 // fmul v1.4s, v8.4s, v6.4s
-	WORD $0x6e601c64 // bsl v4.16b, v3.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x6ea08c47 // cmeq v7.4s, v2.4s, v0.4s
+	WORD $0x6ea08c26 // cmeq v6.4s, v1.4s, v0.4s
+	WORD $0x3dc40041 // ldr q1, [x2, #4096]
+	WORD $0x3dc40440 // ldr q0, [x2, #4112]
+	WORD $0x6e29dc23 // fmul v3.4s, v1.4s, v9.4s
+	WORD $0x6e28dc02 // fmul v2.4s, v0.4s, v8.4s
+	WORD $0x3dc50040 // ldr q0, [x2, #5120]
+	WORD $0x3dc50441 // ldr q1, [x2, #5136]
+	WORD $0x4ea71ce4 // mov v4.16b, v7.16b
+	WORD $0x6e631c04 // bsl v4.16b, v0.16b, v3.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0xfd400020 // ldr d0, [x1]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
-	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
-	WORD $0x6ea08c20 // cmeq v0.4s, v1.4s, v0.4s
 	ADD $24, R6, R0
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
 	ADD $20, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4ea71ce3 // mov v3.16b, v7.16b
 	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	ADD $28, R6, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
 	WORD $0x3dc60041 // ldr q1, [x2, #6144]
 	WORD $0x3dc60440 // ldr q0, [x2, #6160]
 	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
@@ -29414,91 +29260,95 @@ write:
 	WORD $0x3dc70440 // ldr q0, [x2, #7184]
 	WORD $0x4ea1d461 // fsub v1.4s, v3.4s, v1.4s
 	WORD $0x4ea0d440 // fsub v0.4s, v2.4s, v0.4s
-	WORD $0x6e21dce1 // fmul v1.4s, v7.4s, v1.4s
-	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	WORD $0x6e21dd21 // fmul v1.4s, v9.4s, v1.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
 	WORD $0x4e24d424 // fadd v4.4s, v1.4s, v4.4s
 	WORD $0x4e25d403 // fadd v3.4s, v0.4s, v5.4s
 	WORD $0xfd400020 // ldr d0, [x1]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
 	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
 	WORD $0x4e231c00 // and v0.16b, v0.16b, v3.16b
-	ADD R15<<2, R13, R0
+	ADD R15<<2, R7, R0
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT write
 	SUBS $64, R4, R4
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE writeOf
-	ADD $1024, R11, R11
-	ADD $1024, R8, R8
-	ADD $256, R10, R10
+	ADD $1024, R12, R12
+	ADD $1024, R9, R9
+	ADD $256, R11, R11
 	MOVD n+64(FP), R0
-	SUBS R7, R0, R0
+	SUBS R8, R0, R0
 	MOVD R0, n+64(FP)
 	BNE turn
 	RET
 
 // func softmaxGammaOverlapGradNEON(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 TEXT ·softmaxGammaOverlapGradNEON(SB), NOSPLIT, $0-73
-	MOVD $constants<>(SB), R12
-	MOVD x+0(FP), R11
-	MOVD y+24(FP), R10
-	MOVD buf+48(FP), R9
-	MOVD grad+8(FP), R8
+	MOVD $constants<>(SB), R13
+	MOVD x+0(FP), R12
+	MOVD y+24(FP), R11
+	MOVD buf+48(FP), R10
+	MOVD grad+8(FP), R9
 
 turn:
-	MOVD n+64(FP), R7
-	CMP $256, R7
+	MOVD n+64(FP), R8
+	CMP $256, R8
 	BLE last
-	MOVD $256, R7
+	MOVD $256, R8
 
 last:
 	MOVD $0, R15
 
 largest:
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
 	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
-	ADD R15<<2, R11, R0
+	ADD R15<<2, R12, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211d48 // and v8.16b, v10.16b, v1.16b
 	WORD $0x4e201d27 // and v7.16b, v9.16b, v0.16b
-	WORD $0x3dc01586 // ldr q6, [x12, #80]
-	WORD $0x3dc01585 // ldr q5, [x12, #80]
-	MOVD R11, R14
-	MOVD R8, R13
+	WORD $0x3dc015a6 // ldr q6, [x13, #80]
+	WORD $0x3dc015a5 // ldr q5, [x13, #80]
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R12, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 largestOf:
-	ADD R15<<2, R14, R0
-	PRFM 4096(R0), PLDL1KEEP
+	ADD R15<<2, R7, R0
+	PRFM 1024(R0), PLDL1KEEP
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e211d22 // and v2.16b, v9.16b, v1.16b
+	ADD R15<<2, R14, R0
+	WORD $0x3d800000 // str q0, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
 	WORD $0x6ea8e404 // fcmgt v4.4s, v0.4s, v8.4s
 	WORD $0x6ea7e443 // fcmgt v3.4s, v2.4s, v7.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -29514,30 +29364,31 @@ largestOf:
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
 	WORD $0x4ea11c26 // mov v6.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE largestOf
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3d800008 // str q8, [x0]
 	WORD $0x3d800407 // str q7, [x0, #16]
 	WORD $0x3d810006 // str q6, [x0, #1024]
 	WORD $0x3d810405 // str q5, [x0, #1040]
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
 	WORD $0x3d820000 // str q0, [x0, #2048]
 	WORD $0x3d820400 // str q0, [x0, #2064]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT largest
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -29545,30 +29396,12 @@ exponentialOf:
 	MOVD $0, R15
 
 exponential:
-	ADD R15<<0, R10, R0
-	WORD $0xfd400000 // ldr d0, [x0]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
-	WORD $0x6f10a403 // uxtl2 v3.4s, v0.8h
-	WORD $0xfd400400 // ldr d0, [x0, #8]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
-	WORD $0x4ea43404 // cmgt v4.4s, v0.4s, v4.4s
-	WORD $0x4ea33405 // cmgt v5.4s, v0.4s, v3.4s
-	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
-	WORD $0x4ea13402 // cmgt v2.4s, v0.4s, v1.4s
 	ADD R15<<2, R14, R0
-	WORD $0x3dc00001 // ldr q1, [x0]
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
-	WORD $0x4e201ca7 // and v7.16b, v5.16b, v0.16b
-	WORD $0x3dc00801 // ldr q1, [x0, #32]
-	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R15<<2, R9, R1
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R15<<2, R10, R1
 	WORD $0x3dc00023 // ldr q3, [x1]
 	WORD $0x3dc00422 // ldr q2, [x1, #16]
 	WORD $0x3dc00821 // ldr q1, [x1, #32]
@@ -29577,16 +29410,16 @@ exponential:
 	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
 	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
 	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
 	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
 	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
-	WORD $0x3dc02184 // ldr q4, [x12, #128]
-	WORD $0x3dc02183 // ldr q3, [x12, #128]
-	WORD $0x3dc02182 // ldr q2, [x12, #128]
-	WORD $0x3dc02181 // ldr q1, [x12, #128]
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc021a4 // ldr q4, [x13, #128]
+	WORD $0x3dc021a3 // ldr q3, [x13, #128]
+	WORD $0x3dc021a2 // ldr q2, [x13, #128]
+	WORD $0x3dc021a1 // ldr q1, [x13, #128]
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -29595,12 +29428,12 @@ exponential:
 	WORD $0x4e218873 // frintn v19.4s, v3.4s
 	WORD $0x4e218852 // frintn v18.4s, v2.4s
 	WORD $0x4e218831 // frintn v17.4s, v1.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
 	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
@@ -29609,25 +29442,25 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03988 // ldr q8, [x12, #224]
-	WORD $0x3dc03987 // ldr q7, [x12, #224]
-	WORD $0x3dc03986 // ldr q6, [x12, #224]
-	WORD $0x3dc03985 // ldr q5, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc039a8 // ldr q8, [x13, #224]
+	WORD $0x3dc039a7 // ldr q7, [x13, #224]
+	WORD $0x3dc039a6 // ldr q6, [x13, #224]
+	WORD $0x3dc039a5 // ldr q5, [x13, #224]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
 	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
 	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
 	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03184 // ldr q4, [x12, #192]
-	WORD $0x3dc03183 // ldr q3, [x12, #192]
-	WORD $0x3dc03182 // ldr q2, [x12, #192]
-	WORD $0x3dc03181 // ldr q1, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc031a4 // ldr q4, [x13, #192]
+	WORD $0x3dc031a3 // ldr q3, [x13, #192]
+	WORD $0x3dc031a2 // ldr q2, [x13, #192]
+	WORD $0x3dc031a1 // ldr q1, [x13, #192]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -29640,7 +29473,7 @@ exponential:
 	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
 	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
 	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
@@ -29657,7 +29490,7 @@ exponential:
 	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
 	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
 	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x3dc09da8 // ldr q8, [x13, #624]
 	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
 	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
@@ -29696,7 +29529,7 @@ exponential:
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
 	WORD $0x6ea08c84 // cmeq v4.4s, v4.4s, v0.4s
-	WORD $0x3dc0a180 // ldr q0, [x12, #640]
+	WORD $0x3dc0a1a0 // ldr q0, [x13, #640]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
@@ -29718,12 +29551,11 @@ exponential:
 	WORD $0x3d820821 // str q1, [x1, #2080]
 	WORD $0x3d820c20 // str q0, [x1, #2096]
 	ADD $16, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT exponential
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
@@ -29733,180 +29565,183 @@ exponential:
 	MOVD $0, R15
 
 value:
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3dc20017 // ldr q23, [x0, #2048]
 	WORD $0x3dc20416 // ldr q22, [x0, #2064]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4e20d6e2 // fadd v2.4s, v23.4s, v0.4s
 	WORD $0x4e20d6c1 // fadd v1.4s, v22.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x6e22fc15 // fdiv v21.4s, v0.4s, v2.4s
 	WORD $0x6e21fc14 // fdiv v20.4s, v0.4s, v1.4s
 	WORD $0x3d830015 // str q21, [x0, #3072]
 	WORD $0x3d830414 // str q20, [x0, #3088]
-	WORD $0x3dc01583 // ldr q3, [x12, #80]
-	WORD $0x3dc01582 // ldr q2, [x12, #80]
-	WORD $0x3dc01593 // ldr q19, [x12, #80]
-	WORD $0x3dc01592 // ldr q18, [x12, #80]
-	WORD $0x3dc01585 // ldr q5, [x12, #80]
-	WORD $0x3dc01584 // ldr q4, [x12, #80]
-	WORD $0x3dc0158f // ldr q15, [x12, #80]
-	WORD $0x3dc0158e // ldr q14, [x12, #80]
-	WORD $0x3dc01591 // ldr q17, [x12, #80]
-	WORD $0x3dc01590 // ldr q16, [x12, #80]
-	MOVD R11, R14
-	MOVD R8, R13
+	WORD $0x3dc015a3 // ldr q3, [x13, #80]
+	WORD $0x3dc015a2 // ldr q2, [x13, #80]
+	WORD $0x3dc015b3 // ldr q19, [x13, #80]
+	WORD $0x3dc015b2 // ldr q18, [x13, #80]
+	WORD $0x3dc015a7 // ldr q7, [x13, #80]
+	WORD $0x3dc015a6 // ldr q6, [x13, #80]
+	WORD $0x3dc015af // ldr q15, [x13, #80]
+	WORD $0x3dc015ae // ldr q14, [x13, #80]
+	WORD $0x3dc015b1 // ldr q17, [x13, #80]
+	WORD $0x3dc015b0 // ldr q16, [x13, #80]
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
 own:
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a406 // uxtl v6.4s, v0.4h
+	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
-	WORD $0x6ea08cc7 // cmeq v7.4s, v6.4s, v0.4s
-	WORD $0x6ea08c26 // cmeq v6.4s, v1.4s, v0.4s
+	WORD $0x6ea08c85 // cmeq v5.4s, v4.4s, v0.4s
+	WORD $0x6ea08c24 // cmeq v4.4s, v1.4s, v0.4s
 	ADD R15<<2, R14, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e631d00 // bsl v0.16b, v8.16b, v3.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e731d00 // bsl v0.16b, v8.16b, v19.16b
 	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c12 // mov v18.16b, v0.16b
 	ADD $4, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
-	WORD $0x6e651c20 // bsl v0.16b, v1.16b, v5.16b
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
-	WORD $0x6e641c20 // bsl v0.16b, v1.16b, v4.16b
-	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x6e671c20 // bsl v0.16b, v1.16b, v7.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
 	ADD $8, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
 	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
 	WORD $0x4ea01c0e // mov v14.16b, v0.16b
 	ADD $12, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
 	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e701c20 // bsl v0.16b, v1.16b, v16.16b
 	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+
+notOwn:
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE own
-	ADD R15<<2, R9, R1
+	ADD R15<<2, R10, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4ea3d42d // fsub v13.4s, v1.4s, v3.4s
 	WORD $0x4ea2d40c // fsub v12.4s, v0.4s, v2.4s
-	WORD $0x3dc05180 // ldr q0, [x12, #320]
-	WORD $0x6e20e6e9 // fcmge v9.4s, v23.4s, v0.4s
-	WORD $0x6e20e6c8 // fcmge v8.4s, v22.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d6e7 // fadd v7.4s, v23.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d6c6 // fadd v6.4s, v22.4s, v0.4s
-	WORD $0x3dc08198 // ldr q24, [x12, #512]
-	WORD $0x6eb884e1 // sub v1.4s, v7.4s, v24.4s
-	WORD $0x6eb884c0 // sub v0.4s, v6.4s, v24.4s
+	WORD $0x3dc051a0 // ldr q0, [x13, #320]
+	WORD $0x6e20e6e8 // fcmge v8.4s, v23.4s, v0.4s
+	WORD $0x6e20e6c5 // fcmge v5.4s, v22.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d6e9 // fadd v9.4s, v23.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d6c4 // fadd v4.4s, v22.4s, v0.4s
+	WORD $0x3dc081b8 // ldr q24, [x13, #512]
+	WORD $0x6eb88521 // sub v1.4s, v9.4s, v24.4s
+	WORD $0x6eb88480 // sub v0.4s, v4.4s, v24.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
 	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
-	WORD $0x6ea184e1 // sub v1.4s, v7.4s, v1.4s
-	WORD $0x6ea084c6 // sub v6.4s, v6.4s, v0.4s
+	WORD $0x6ea18521 // sub v1.4s, v9.4s, v1.4s
+	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4ea0d4c0 // fsub v0.4s, v6.4s, v0.4s
-	WORD $0x4ea91d27 // mov v7.16b, v9.16b
-	WORD $0x6e771c27 // bsl v7.16b, v1.16b, v23.16b
-	WORD $0x4ea81d1f // mov v31.16b, v8.16b
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
+	WORD $0x4ea81d04 // mov v4.16b, v8.16b
+	WORD $0x6e771c24 // bsl v4.16b, v1.16b, v23.16b
+	WORD $0x4ea51cbf // mov v31.16b, v5.16b
 	WORD $0x6e761c1f // bsl v31.16b, v0.16b, v22.16b
-	WORD $0x4e231d3e // and v30.16b, v9.16b, v3.16b
-	WORD $0x4e221d1d // and v29.16b, v8.16b, v2.16b
-	WORD $0x6e27dcfc // fmul v28.4s, v7.4s, v7.4s
+	WORD $0x4e231d1e // and v30.16b, v8.16b, v3.16b
+	WORD $0x4e221cbd // and v29.16b, v5.16b, v2.16b
+	WORD $0x6e24dc9c // fmul v28.4s, v4.4s, v4.4s
 	WORD $0x6e3fdffb // fmul v27.4s, v31.4s, v31.4s
-	WORD $0x3dc07186 // ldr q6, [x12, #448]
-	WORD $0x3dc07181 // ldr q1, [x12, #448]
-	WORD $0x3dc0858a // ldr q10, [x12, #528]
-	WORD $0x4e2acce6 // fmla v6.4s, v7.4s, v10.4s
+	WORD $0x3dc071a5 // ldr q5, [x13, #448]
+	WORD $0x3dc071a1 // ldr q1, [x13, #448]
+	WORD $0x3dc085aa // ldr q10, [x13, #528]
+	WORD $0x4e2acc85 // fmla v5.4s, v4.4s, v10.4s
 	WORD $0x4e2acfe1 // fmla v1.4s, v31.4s, v10.4s
-	WORD $0x3dc06983 // ldr q3, [x12, #416]
-	WORD $0x3dc06980 // ldr q0, [x12, #416]
-	WORD $0x3dc08982 // ldr q2, [x12, #544]
-	WORD $0x4e22cce3 // fmla v3.4s, v7.4s, v2.4s
+	WORD $0x3dc069a3 // ldr q3, [x13, #416]
+	WORD $0x3dc069a0 // ldr q0, [x13, #416]
+	WORD $0x3dc089a2 // ldr q2, [x13, #544]
+	WORD $0x4e22cc83 // fmla v3.4s, v4.4s, v2.4s
 	WORD $0x4e22cfe0 // fmla v0.4s, v31.4s, v2.4s
-	WORD $0x4e3cccc3 // fmla v3.4s, v6.4s, v28.4s
+	WORD $0x4e3ccca3 // fmla v3.4s, v5.4s, v28.4s
 	WORD $0x4e3bcc20 // fmla v0.4s, v1.4s, v27.4s
-	WORD $0x3dc06188 // ldr q8, [x12, #384]
-	WORD $0x3dc06186 // ldr q6, [x12, #384]
-	WORD $0x3dc08d81 // ldr q1, [x12, #560]
-	WORD $0x4e21cce8 // fmla v8.4s, v7.4s, v1.4s
-	WORD $0x4e21cfe6 // fmla v6.4s, v31.4s, v1.4s
+	WORD $0x3dc061a8 // ldr q8, [x13, #384]
+	WORD $0x3dc061a5 // ldr q5, [x13, #384]
+	WORD $0x3dc08da1 // ldr q1, [x13, #560]
+	WORD $0x4e21cc88 // fmla v8.4s, v4.4s, v1.4s
+	WORD $0x4e21cfe5 // fmla v5.4s, v31.4s, v1.4s
 	WORD $0x4e3ccc68 // fmla v8.4s, v3.4s, v28.4s
-	WORD $0x4e3bcc06 // fmla v6.4s, v0.4s, v27.4s
-	WORD $0x3dc05983 // ldr q3, [x12, #352]
-	WORD $0x3dc05980 // ldr q0, [x12, #352]
-	WORD $0x3dc09189 // ldr q9, [x12, #576]
-	WORD $0x4e29cce3 // fmla v3.4s, v7.4s, v9.4s
+	WORD $0x4e3bcc05 // fmla v5.4s, v0.4s, v27.4s
+	WORD $0x3dc059a3 // ldr q3, [x13, #352]
+	WORD $0x3dc059a0 // ldr q0, [x13, #352]
+	WORD $0x3dc091a9 // ldr q9, [x13, #576]
+	WORD $0x4e29cc83 // fmla v3.4s, v4.4s, v9.4s
 	WORD $0x4e29cfe0 // fmla v0.4s, v31.4s, v9.4s
 	WORD $0x4e3ccd03 // fmla v3.4s, v8.4s, v28.4s
-	WORD $0x4e3bccc0 // fmla v0.4s, v6.4s, v27.4s
-	WORD $0x3dc0959a // ldr q26, [x12, #592]
-	WORD $0x3dc09599 // ldr q25, [x12, #592]
-	WORD $0x4e27cc7a // fmla v26.4s, v3.4s, v7.4s
+	WORD $0x4e3bcca0 // fmla v0.4s, v5.4s, v27.4s
+	WORD $0x3dc095ba // ldr q26, [x13, #592]
+	WORD $0x3dc095b9 // ldr q25, [x13, #592]
+	WORD $0x4e24cc7a // fmla v26.4s, v3.4s, v4.4s
 	WORD $0x4e3fcc19 // fmla v25.4s, v0.4s, v31.4s
-	WORD $0x3dc02586 // ldr q6, [x12, #144]
-	WORD $0x6e26dfc3 // fmul v3.4s, v30.4s, v6.4s
-	WORD $0x6e26dfa0 // fmul v0.4s, v29.4s, v6.4s
-	WORD $0x4e27d46b // fadd v11.4s, v3.4s, v7.4s
-	WORD $0x4e3fd408 // fadd v8.4s, v0.4s, v31.4s
+	WORD $0x3dc025a8 // ldr q8, [x13, #144]
+	WORD $0x6e28dfc3 // fmul v3.4s, v30.4s, v8.4s
+	WORD $0x6e28dfa0 // fmul v0.4s, v29.4s, v8.4s
+	WORD $0x4e24d46b // fadd v11.4s, v3.4s, v4.4s
+	WORD $0x4e3fd405 // fadd v5.4s, v0.4s, v31.4s
 	WORD $0x4ea3d563 // fsub v3.4s, v11.4s, v3.4s
-	WORD $0x4ea0d500 // fsub v0.4s, v8.4s, v0.4s
-	WORD $0x4ea3d4e7 // fsub v7.4s, v7.4s, v3.4s
+	WORD $0x4ea0d4a0 // fsub v0.4s, v5.4s, v0.4s
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
 	WORD $0x4ea0d7e0 // fsub v0.4s, v31.4s, v0.4s
-	WORD $0x3dc02983 // ldr q3, [x12, #160]
-	WORD $0x4e23cfc7 // fmla v7.4s, v30.4s, v3.4s
+	WORD $0x3dc029a3 // ldr q3, [x13, #160]
+	WORD $0x4e23cfc4 // fmla v4.4s, v30.4s, v3.4s
 	WORD $0x4e23cfa0 // fmla v0.4s, v29.4s, v3.4s
-	WORD $0x4e3ccf47 // fmla v7.4s, v26.4s, v28.4s
+	WORD $0x4e3ccf44 // fmla v4.4s, v26.4s, v28.4s
 	WORD $0x4e3bcf20 // fmla v0.4s, v25.4s, v27.4s
-	WORD $0x4e27d567 // fadd v7.4s, v11.4s, v7.4s
-	WORD $0x4e20d500 // fadd v0.4s, v8.4s, v0.4s
-	WORD $0x4e27d5a8 // fadd v8.4s, v13.4s, v7.4s
-	WORD $0x4e20d587 // fadd v7.4s, v12.4s, v0.4s
+	WORD $0x4e24d564 // fadd v4.4s, v11.4s, v4.4s
+	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
+	WORD $0x4e24d5a5 // fadd v5.4s, v13.4s, v4.4s
+	WORD $0x4e20d584 // fadd v4.4s, v12.4s, v0.4s
 	WORD $0x3dc1002d // ldr q13, [x1, #1024]
 	WORD $0x3dc1042c // ldr q12, [x1, #1040]
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a40b // uxtl v11.4s, v0.4h
@@ -29915,9 +29750,9 @@ own:
 	WORD $0x6eac8c19 // cmeq v25.4s, v0.4s, v12.4s
 	WORD $0x4eb3d6ec // fsub v12.4s, v23.4s, v19.4s
 	WORD $0x4eb2d6cb // fsub v11.4s, v22.4s, v18.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4e20d58d // fadd v13.4s, v12.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4e20d56c // fadd v12.4s, v11.4s, v0.4s
 	WORD $0x4eba1f4b // mov v11.16b, v26.16b
 	WORD $0x6e6d1eeb // bsl v11.16b, v23.16b, v13.16b
@@ -29925,7 +29760,7 @@ own:
 	WORD $0x6e6c1ec0 // bsl v0.16b, v22.16b, v12.16b
 	WORD $0x6e35dd6d // fmul v13.4s, v11.4s, v21.4s
 	WORD $0x6e34dc0c // fmul v12.4s, v0.4s, v20.4s
-	WORD $0x3dc09980 // ldr q0, [x12, #608]
+	WORD $0x3dc099a0 // ldr q0, [x13, #608]
 	WORD $0x4e2df417 // fmax v23.4s, v0.4s, v13.4s
 	WORD $0x4e2cf416 // fmax v22.4s, v0.4s, v12.4s
 	WORD $0x6eb886eb // sub v11.4s, v23.4s, v24.4s
@@ -29938,40 +29773,40 @@ own:
 	WORD $0x6ea086cb // sub v11.4s, v22.4s, v0.4s
 	WORD $0x4e21db5a // scvtf v26.4s, v26.4s
 	WORD $0x4e21db39 // scvtf v25.4s, v25.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4ea0d71d // fsub v29.4s, v24.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4ea0d57c // fsub v28.4s, v11.4s, v0.4s
 	WORD $0x6e3ddfbb // fmul v27.4s, v29.4s, v29.4s
 	WORD $0x6e3cdf98 // fmul v24.4s, v28.4s, v28.4s
-	WORD $0x3dc0719f // ldr q31, [x12, #448]
-	WORD $0x3dc0719e // ldr q30, [x12, #448]
+	WORD $0x3dc071bf // ldr q31, [x13, #448]
+	WORD $0x3dc071be // ldr q30, [x13, #448]
 	WORD $0x4e2acfbf // fmla v31.4s, v29.4s, v10.4s
 	WORD $0x4e2acf9e // fmla v30.4s, v28.4s, v10.4s
-	WORD $0x3dc0698b // ldr q11, [x12, #416]
-	WORD $0x3dc06980 // ldr q0, [x12, #416]
+	WORD $0x3dc069ab // ldr q11, [x13, #416]
+	WORD $0x3dc069a0 // ldr q0, [x13, #416]
 	WORD $0x4e22cfab // fmla v11.4s, v29.4s, v2.4s
 	WORD $0x4e22cf80 // fmla v0.4s, v28.4s, v2.4s
 	WORD $0x4e3bcfeb // fmla v11.4s, v31.4s, v27.4s
 	WORD $0x4e38cfc0 // fmla v0.4s, v30.4s, v24.4s
-	WORD $0x3dc0618a // ldr q10, [x12, #384]
-	WORD $0x3dc06182 // ldr q2, [x12, #384]
+	WORD $0x3dc061aa // ldr q10, [x13, #384]
+	WORD $0x3dc061a2 // ldr q2, [x13, #384]
 	WORD $0x4e21cfaa // fmla v10.4s, v29.4s, v1.4s
 	WORD $0x4e21cf82 // fmla v2.4s, v28.4s, v1.4s
 	WORD $0x4e3bcd6a // fmla v10.4s, v11.4s, v27.4s
 	WORD $0x4e38cc02 // fmla v2.4s, v0.4s, v24.4s
-	WORD $0x3dc05981 // ldr q1, [x12, #352]
-	WORD $0x3dc05980 // ldr q0, [x12, #352]
+	WORD $0x3dc059a1 // ldr q1, [x13, #352]
+	WORD $0x3dc059a0 // ldr q0, [x13, #352]
 	WORD $0x4e29cfa1 // fmla v1.4s, v29.4s, v9.4s
 	WORD $0x4e29cf80 // fmla v0.4s, v28.4s, v9.4s
 	WORD $0x4e3bcd41 // fmla v1.4s, v10.4s, v27.4s
 	WORD $0x4e38cc40 // fmla v0.4s, v2.4s, v24.4s
-	WORD $0x3dc0958b // ldr q11, [x12, #592]
-	WORD $0x3dc0958a // ldr q10, [x12, #592]
+	WORD $0x3dc095ab // ldr q11, [x13, #592]
+	WORD $0x3dc095aa // ldr q10, [x13, #592]
 	WORD $0x4e3dcc2b // fmla v11.4s, v1.4s, v29.4s
 	WORD $0x4e3ccc0a // fmla v10.4s, v0.4s, v28.4s
-	WORD $0x6e26df41 // fmul v1.4s, v26.4s, v6.4s
-	WORD $0x6e26df20 // fmul v0.4s, v25.4s, v6.4s
+	WORD $0x6e28df41 // fmul v1.4s, v26.4s, v8.4s
+	WORD $0x6e28df20 // fmul v0.4s, v25.4s, v8.4s
 	WORD $0x4e3dd429 // fadd v9.4s, v1.4s, v29.4s
 	WORD $0x4e3cd402 // fadd v2.4s, v0.4s, v28.4s
 	WORD $0x4ea1d521 // fsub v1.4s, v9.4s, v1.4s
@@ -29986,42 +29821,42 @@ own:
 	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
 	WORD $0x6e31dc22 // fmul v2.4s, v1.4s, v17.4s
 	WORD $0x6e30dc01 // fmul v1.4s, v0.4s, v16.4s
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
 	WORD $0x4e22f418 // fmax v24.4s, v0.4s, v2.4s
 	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
-	WORD $0x3dc02182 // ldr q2, [x12, #128]
-	WORD $0x3dc02181 // ldr q1, [x12, #128]
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc021a2 // ldr q2, [x13, #128]
+	WORD $0x3dc021a1 // ldr q1, [x13, #128]
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
 	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
 	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
 	WORD $0x4e21885a // frintn v26.4s, v2.4s
 	WORD $0x4e218839 // frintn v25.4s, v1.4s
-	WORD $0x4ea6cf58 // fmls v24.4s, v26.4s, v6.4s
-	WORD $0x4ea6cf2b // fmls v11.4s, v25.4s, v6.4s
+	WORD $0x4ea8cf58 // fmls v24.4s, v26.4s, v8.4s
+	WORD $0x4ea8cf2b // fmls v11.4s, v25.4s, v8.4s
 	WORD $0x4ea3cf58 // fmls v24.4s, v26.4s, v3.4s
 	WORD $0x4ea3cf2b // fmls v11.4s, v25.4s, v3.4s
 	WORD $0x6e38df0a // fmul v10.4s, v24.4s, v24.4s
 	WORD $0x6e2bdd69 // fmul v9.4s, v11.4s, v11.4s
-	WORD $0x3dc03986 // ldr q6, [x12, #224]
-	WORD $0x3dc03983 // ldr q3, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cf06 // fmla v6.4s, v24.4s, v0.4s
+	WORD $0x3dc039a8 // ldr q8, [x13, #224]
+	WORD $0x3dc039a3 // ldr q3, [x13, #224]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20cf08 // fmla v8.4s, v24.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd48 // fmla v8.4s, v10.4s, v0.4s
 	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
-	WORD $0x3dc03182 // ldr q2, [x12, #192]
-	WORD $0x3dc03181 // ldr q1, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc031a2 // ldr q2, [x13, #192]
+	WORD $0x3dc031a1 // ldr q1, [x13, #192]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
 	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
 	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
-	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e2acd02 // fmla v2.4s, v8.4s, v10.4s
 	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
 	WORD $0x4e2acc58 // fmla v24.4s, v2.4s, v10.4s
 	WORD $0x4e29cc2b // fmla v11.4s, v1.4s, v9.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
 	WORD $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
 	WORD $0x4e21ab43 // fcvtns v3.4s, v26.4s
 	WORD $0x4e21ab22 // fcvtns v2.4s, v25.4s
@@ -30029,71 +29864,78 @@ own:
 	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
 	WORD $0x6ea1846a // sub v10.4s, v3.4s, v1.4s
 	WORD $0x6ea08449 // sub v9.4s, v2.4s, v0.4s
-	WORD $0x3dc09d86 // ldr q6, [x12, #624]
-	WORD $0x4ea68421 // add v1.4s, v1.4s, v6.4s
-	WORD $0x4ea68400 // add v0.4s, v0.4s, v6.4s
+	WORD $0x3dc09da8 // ldr q8, [x13, #624]
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21df03 // fmul v3.4s, v24.4s, v1.4s
 	WORD $0x6e20dd62 // fmul v2.4s, v11.4s, v0.4s
-	WORD $0x4ea68541 // add v1.4s, v10.4s, v6.4s
-	WORD $0x4ea68520 // add v0.4s, v9.4s, v6.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc6b // fmul v11.4s, v3.4s, v1.4s
 	WORD $0x6e20dc4a // fmul v10.4s, v2.4s, v0.4s
-	WORD $0x6e2bdca9 // fmul v9.4s, v5.4s, v11.4s
-	WORD $0x6e2adc86 // fmul v6.4s, v4.4s, v10.4s
-	WORD $0x6e37fd05 // fdiv v5.4s, v8.4s, v23.4s
-	WORD $0x6e36fce4 // fdiv v4.4s, v7.4s, v22.4s
+	WORD $0x6e2bdce9 // fmul v9.4s, v7.4s, v11.4s
+	WORD $0x6e2adcc8 // fmul v8.4s, v6.4s, v10.4s
+	WORD $0x6e37fca7 // fdiv v7.4s, v5.4s, v23.4s
+	WORD $0x6e36fc86 // fdiv v6.4s, v4.4s, v22.4s
 	WORD $0x6e35de61 // fmul v1.4s, v19.4s, v21.4s
 	WORD $0x6e34de40 // fmul v0.4s, v18.4s, v20.4s
 	WORD $0x6e21de21 // fmul v1.4s, v17.4s, v1.4s
 	WORD $0x6e20de00 // fmul v0.4s, v16.4s, v0.4s
-	WORD $0x3dc02d83 // ldr q3, [x12, #176]
-	WORD $0x3dc02d82 // ldr q2, [x12, #176]
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc02da3 // ldr q3, [x13, #176]
+	WORD $0x3dc02da2 // ldr q2, [x13, #176]
+	WORD $0x4e27cc23 // fmla v3.4s, v1.4s, v7.4s
+	WORD $0x4e26cc02 // fmla v2.4s, v0.4s, v6.4s
 	WORD $0x6e2bdde1 // fmul v1.4s, v15.4s, v11.4s
 	WORD $0x6e2addc0 // fmul v0.4s, v14.4s, v10.4s
 	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
 	WORD $0x3d840021 // str q1, [x1, #4096]
 	WORD $0x3d840420 // str q0, [x1, #4112]
-	WORD $0x3d85002d // str q13, [x1, #5120]
-	WORD $0x3d85042c // str q12, [x1, #5136]
+	WORD $0x6e2ddc21 // fmul v1.4s, v1.4s, v13.4s
+	WORD $0x6e2cdc02 // fmul v2.4s, v0.4s, v12.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	WORD $0x3d850021 // str q1, [x1, #5120]
+	WORD $0x3d850420 // str q0, [x1, #5136]
 	MOVD sums+32(FP), R4
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
 	WORD $0x4e291c23 // and v3.16b, v1.16b, v9.16b
-	WORD $0x4e261c02 // and v2.16b, v0.16b, v6.16b
+	WORD $0x4e281c02 // and v2.16b, v0.16b, v8.16b
 	ADD R2<<0, R4, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
-	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
+	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R2, R2
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT value
 	MOVD $0, R15
 
 derivatives:
-	WORD $0x3dc0158b // ldr q11, [x12, #80]
-	WORD $0x3dc0158a // ldr q10, [x12, #80]
-	WORD $0x3dc01589 // ldr q9, [x12, #80]
-	WORD $0x3dc01588 // ldr q8, [x12, #80]
-	MOVD R11, R14
-	MOVD R8, R13
+	WORD $0x3dc015ab // ldr q11, [x13, #80]
+	WORD $0x3dc015aa // ldr q10, [x13, #80]
+	WORD $0x3dc015a9 // ldr q9, [x13, #80]
+	WORD $0x3dc015a8 // ldr q8, [x13, #80]
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -30101,12 +29943,12 @@ top:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R1
+	ADD R15<<2, R10, R1
 	WORD $0x3dc30021 // ldr q1, [x1, #3072]
 	WORD $0x3dc30420 // ldr q0, [x1, #3088]
 	WORD $0x6e21dc66 // fmul v6.4s, v3.4s, v1.4s
 	WORD $0x6e20dc45 // fmul v5.4s, v2.4s, v0.4s
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
@@ -30135,19 +29977,20 @@ top:
 	WORD $0x4ea11c20 // mov v0.16b, v1.16b
 	WORD $0x6e6a1c60 // bsl v0.16b, v3.16b, v10.16b
 	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE top
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -30155,7 +29998,7 @@ mean:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3dc30001 // ldr q1, [x0, #3072]
 	WORD $0x3dc30400 // ldr q0, [x0, #3088]
 	WORD $0x6e21dc67 // fmul v7.4s, v3.4s, v1.4s
@@ -30165,12 +30008,12 @@ mean:
 	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
-	WORD $0x3dc0a180 // ldr q0, [x12, #640]
+	WORD $0x3dc0a1a0 // ldr q0, [x13, #640]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	WORD $0x4e271c25 // and v5.16b, v1.16b, v7.16b
 	WORD $0x4e261c04 // and v4.16b, v0.16b, v6.16b
-	ADD R15<<0, R10, R0
+	ADD R15<<0, R11, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
@@ -30193,27 +30036,28 @@ mean:
 	WORD $0x4eaad440 // fsub v0.4s, v2.4s, v10.4s
 	WORD $0x4e21cca9 // fmla v9.4s, v5.4s, v1.4s
 	WORD $0x4e20cc88 // fmla v8.4s, v4.4s, v0.4s
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE mean
-	ADD R15<<2, R9, R0
+	ADD R15<<2, R10, R0
 	WORD $0x3d86000b // str q11, [x0, #6144]
 	WORD $0x3d86040a // str q10, [x0, #6160]
 	WORD $0x3d870009 // str q9, [x0, #7168]
 	WORD $0x3d870408 // str q8, [x0, #7184]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT derivatives
-	MOVD R11, R14
-	MOVD R8, R13
+	MOVD c+56(FP), R14
+	LSL $10, R14, R14
+	MOVD R9, R7
 	MOVD k+40(FP), R6
-	ADD $8192, R9, R5
+	ADD $8192, R10, R5
+	ADD R5, R14, R14
 	MOVD sums+32(FP), R4
 	MOVD c+56(FP), R3
 
@@ -30225,52 +30069,43 @@ write:
 	ADD R15<<2, R5, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	ADD R15<<2, R9, R2
+	ADD R15<<2, R10, R2
 	WORD $0x3dc30041 // ldr q1, [x2, #3072]
 	WORD $0x3dc30440 // ldr q0, [x2, #3088]
-	WORD $0x6e21dc67 // fmul v7.4s, v3.4s, v1.4s
-	WORD $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
-	WORD $0x3dc40049 // ldr q9, [x2, #4096]
-	WORD $0x3dc40448 // ldr q8, [x2, #4112]
-	ADD R15<<0, R10, R1
+	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	ADD R15<<0, R11, R1
 	WORD $0xfd400020 // ldr d0, [x1]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
-	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
-	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
-	WORD $0x3dc50041 // ldr q1, [x2, #5120]
-	WORD $0x3dc50440 // ldr q0, [x2, #5136]
-	WORD $0x6e21dd22 // fmul v2.4s, v9.4s, v1.4s
-	WORD $0x6e20dd01 // fmul v1.4s, v8.4s, v0.4s
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
-	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
-	WORD $0x6e27dd20 // fmul v0.4s, v9.4s, v7.4s
-	WORD $0x6e26dd01 // fmul v1.4s, v8.4s, v6.4s
-	WORD $0x6e601c64 // bsl v4.16b, v3.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x6ea08c47 // cmeq v7.4s, v2.4s, v0.4s
+	WORD $0x6ea08c26 // cmeq v6.4s, v1.4s, v0.4s
+	WORD $0x3dc40041 // ldr q1, [x2, #4096]
+	WORD $0x3dc40440 // ldr q0, [x2, #4112]
+	WORD $0x6e29dc23 // fmul v3.4s, v1.4s, v9.4s
+	WORD $0x6e28dc02 // fmul v2.4s, v0.4s, v8.4s
+	WORD $0x3dc50040 // ldr q0, [x2, #5120]
+	WORD $0x3dc50441 // ldr q1, [x2, #5136]
+	WORD $0x4ea71ce4 // mov v4.16b, v7.16b
+	WORD $0x6e631c04 // bsl v4.16b, v0.16b, v3.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0xfd400020 // ldr d0, [x1]
-	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
-	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
-	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
-	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
-	WORD $0x6ea08c20 // cmeq v0.4s, v1.4s, v0.4s
 	ADD $24, R6, R0
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
 	ADD $20, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4ea71ce3 // mov v3.16b, v7.16b
 	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	ADD $28, R6, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
 	WORD $0x3dc60041 // ldr q1, [x2, #6144]
 	WORD $0x3dc60440 // ldr q0, [x2, #6160]
 	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
@@ -30279,40 +30114,39 @@ write:
 	WORD $0x3dc70440 // ldr q0, [x2, #7184]
 	WORD $0x4ea1d461 // fsub v1.4s, v3.4s, v1.4s
 	WORD $0x4ea0d440 // fsub v0.4s, v2.4s, v0.4s
-	WORD $0x6e21dce1 // fmul v1.4s, v7.4s, v1.4s
-	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	WORD $0x6e21dd21 // fmul v1.4s, v9.4s, v1.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
 	WORD $0x4e24d424 // fadd v4.4s, v1.4s, v4.4s
 	WORD $0x4e25d403 // fadd v3.4s, v0.4s, v5.4s
 	WORD $0xfd400020 // ldr d0, [x1]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
-	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
 	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
 	WORD $0x4e231c00 // and v0.16b, v0.16b, v3.16b
-	ADD R15<<2, R13, R0
+	ADD R15<<2, R7, R0
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	ADD $8, R15, R15
-	CMP R7, R15
+	CMP R8, R15
 	BLT write
 	SUBS $64, R4, R4
+	ADD $1024, R14, R14
 	MOVD pitch+16(FP), R0
-	ADD R0, R14, R14
-	MOVD pitch+16(FP), R0
-	ADD R0, R13, R13
+	ADD R0, R7, R7
 	ADD $32, R6, R6
 	ADD $1024, R5, R5
 	ADD $192, R4, R4
 	SUBS $1, R3, R3
 	BNE writeOf
-	ADD $1024, R11, R11
-	ADD $1024, R8, R8
-	ADD $256, R10, R10
+	ADD $1024, R12, R12
+	ADD $1024, R9, R9
+	ADD $256, R11, R11
 	MOVD n+64(FP), R0
-	SUBS R7, R0, R0
+	SUBS R8, R0, R0
 	MOVD R0, n+64(FP)
 	BNE turn
 	RET

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Do runs every unit in [0, units) once, on at most GOMAXPROCS goroutines, the
@@ -31,12 +32,76 @@ func Do(units int, newBody func() func(unit int)) {
 			body(unit)
 		}
 	}
+	wg.Add(workers - 1)
 	for _, body := range bodies[1:] {
-		wg.Go(func() { work(body) })
+		start(func() {
+			defer wg.Done()
+			work(body)
+		})
 	}
 	// The caller takes part: on a busy machine it need not wait for a thread to start.
 	work(bodies[0])
 	wg.Wait()
+}
+
+// A goroutine that has done its work waits for more for a short time, without giving up
+// its thread. Waking a thread takes longer than many a piece of work, and a loss of two
+// passes shares work out twice.
+const linger = 50 * time.Microsecond
+
+// waiting is the number of goroutines that wait for work, each of which receives from
+// handed, unless it leaves: whoever lowers the number decides which.
+var (
+	waiting atomic.Int64
+	handed  = make(chan func(), maxWaiting)
+)
+
+const maxWaiting = 256
+
+// start runs work on a goroutine that waits for some, or on a new one.
+func start(work func()) {
+	if lower() {
+		handed <- work // has room for all that wait
+		return
+	}
+	go func() {
+		for work != nil {
+			work()
+			work = next()
+		}
+	}()
+}
+
+// next waits for work. It returns nil if there is none for a while.
+func next() func() {
+	if waiting.Add(1) > maxWaiting {
+		if lower() {
+			return nil
+		}
+		return <-handed
+	}
+	for begin := time.Now(); time.Since(begin) < linger; {
+		select {
+		case work := <-handed:
+			return work
+		default:
+			runtime.Gosched() // to what else can run
+		}
+	}
+	if lower() {
+		return nil
+	}
+	return <-handed
+}
+
+// lower takes one off the number of those that wait, if there is one.
+func lower() bool {
+	for n := waiting.Load(); n > 0; n = waiting.Load() {
+		if waiting.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+	return false
 }
 
 // Try is [Do] for work that can fail. If several units fail, it returns the error

@@ -3,8 +3,10 @@ package parallel
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -52,4 +54,29 @@ func TestTryReturnsTheLowestError(t *testing.T) {
 		})
 		require.EqualError(t, err, "unit 3")
 	}
+}
+
+// TestConcurrentCalls: calls that hand work to each other's goroutines do all of it, and
+// these goroutines end.
+func TestConcurrentCalls(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(5))
+	before := runtime.NumGoroutine()
+	var wg sync.WaitGroup
+	for caller := range 8 {
+		wg.Go(func() {
+			for turn := range 300 {
+				units := (7*turn + caller) % 11
+				var ran atomic.Int64
+				Do(units, func() func(int) { return func(unit int) { ran.Add(1 << (4 * unit)) } })
+				var want int64
+				for unit := range units {
+					want |= 1 << (4 * unit)
+				}
+				assert.Equal(t, want, ran.Load())
+			}
+		})
+	}
+	wg.Wait()
+	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 && waiting.Load() == 0 }, 10*time.Second, time.Millisecond)
+	assert.Empty(t, handed)
 }

@@ -8,21 +8,25 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 )
 
-// orderChannels compares the channels that the names of a case's files identify with those
-// that the network takes, which are nil if the weights do not record them. Files found by
-// name are put into the network's order. An order given by -image is an error if it is
+// orderChannels compares the channels of a case, which are those that a list of cases names or
+// else those that the names of its files identify, with the channels that the network takes,
+// which are nil if the weights do not record them. Files found by name or listed by channel
+// are put into the network's order. An order given by -image is an error if it is
 // another one than the network's or, if that is not known, than the usual one of these names.
 // The warning, if any, says that the names do not match.
-func orderChannels(c dataset.Case, network []string, given bool) (ordered dataset.Case, warning string, err error) {
-	files := dataset.ChannelNames(c.Images)
-	if len(files) < 2 {
+func orderChannels(c dataset.Case, listed, network []string, given bool) (ordered dataset.Case, warning string, err error) {
+	files := lower(listed)
+	if len(files) == 0 {
+		files = dataset.ChannelNames(c.Images)
+	}
+	if len(files) < 2 || len(files) != len(c.Images) {
 		return c, "", nil
 	}
 	want, whose := lower(network), "the network takes"
 	if !sameNames(want, files) {
 		// The numbers of nnU-Net are the order, whatever the channels are named.
 		if numbered := strings.Trim(files[0], "0123456789") == ""; network != nil && !numbered {
-			warning = fmt.Sprintf("Warning: by their names the images of case %s are %s, but the network takes %s.",
+			warning = fmt.Sprintf("Warning: by their names the channels of case %s are %s, but the network takes %s.",
 				c.ID, strings.Join(files, ", "), strings.Join(network, ", "))
 		}
 		want, whose = dataset.ChannelOrder(files), "the usual order is"

@@ -96,7 +96,7 @@ func predict(ctx context.Context, args []string, stdout io.Writer) error {
 	progress := report.NewProgress(stdout)
 	for i := range cases {
 		var warning string
-		if cases[i], warning, err = orderChannels(cases[i], channelsOf(members), o.images != ""); err != nil {
+		if cases[i], warning, err = orderChannels(cases[i], o.listed, channelsOf(members), o.images != ""); err != nil {
 			return err
 		}
 		if warning != "" {

@@ -24,6 +24,7 @@ type predictOptions struct {
 	weights                     fileList
 	weightsPrefix               string
 	casePath, casesPath, images string
+	listed                      []string // names of the channels in the list that casesPath names
 	reading                     readingFlags
 	label, out                  string
 	force, probabilities        bool
@@ -115,6 +116,9 @@ func (o *predictOptions) findCases() ([]dataset.Case, error) {
 	list := dataset.FindCases
 	if info, err := os.Stat(o.casesPath); err == nil && !info.IsDir() {
 		list = dataset.ListCases
+		if o.listed, err = dataset.ListedChannels(o.casesPath); err != nil {
+			return nil, fmt.Errorf("-cases: %w", err)
+		}
 	}
 	cases, err := list(o.casesPath)
 	if err != nil {

@@ -316,7 +316,7 @@ func TestChannelsInAnotherOrder(t *testing.T) {
 	assert.NotContains(t, out, "Warning")
 	code, out, errs = images(copied("b_flair.nii.gz", t2w), copied("b_t1.nii.gz", adc), copied("b_t2.nii.gz", hbv))
 	require.Equal(t, exitOK, code, errs)
-	assert.Contains(t, out, "Warning: by their names the images of case b are flair, t1, t2, but the network takes t2w, adc, hbv.")
+	assert.Contains(t, out, "Warning: by their names the channels of case b are flair, t1, t2, but the network takes t2w, adc, hbv.")
 	code, _, errs = images(copied("x.nii.gz", adc), copied("y.nii.gz", t2w), copied("z.nii.gz", hbv))
 	assert.Equal(t, exitOK, code, errs)
 
@@ -335,6 +335,16 @@ func TestChannelsInAnotherOrder(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal(raw, &record))
 	assert.Equal(t, []string{adc, hbv, t2w}, record.Facts.Images)
+	// A list that names the channels of files whose names do not.
+	list := filepath.Join(work, "list.csv")
+	require.NoError(t, os.WriteFile(list, []byte("case,image.ADC,image.T2W,image.HBV\nlisted,x.nii.gz,y.nii.gz,z.nii.gz\n"), 0o644))
+	code, _, errs = runPredict("-weights", file, "-cases", list, "-out", work)
+	require.Equal(t, exitOK, code, errs)
+	inOrder, err := os.ReadFile(filepath.Join(work, "listed_mask.json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(inOrder, &record))
+	assert.Equal(t, []string{"y.nii.gz", "x.nii.gz", "z.nii.gz"}, []string{filepath.Base(record.Facts.Images[0]), filepath.Base(record.Facts.Images[1]), filepath.Base(record.Facts.Images[2])})
+
 	code, _, errs = runPredict("-weights", file+","+other, "-case", strings.TrimSuffix(stem, "_"), "-out", filepath.Join(work, "y.nii"))
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "takes the channels ADC, HBV, T2W, but a network before it t2w, adc, hbv")

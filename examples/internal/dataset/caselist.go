@@ -418,3 +418,13 @@ func ListCases(path string) ([]Case, error) {
 	}
 	return cases, f.err()
 }
+
+// ListedChannels returns the names of the channels by which a list of cases, read like that of
+// [ReadCases], gives its images, in their order, or nil if it gives one file for all.
+func ListedChannels(path string) ([]string, error) {
+	l, err := openList(path)
+	if err != nil || len(l.cases) == 0 {
+		return nil, err
+	}
+	return l.cases[0].channels, nil
+}

@@ -2,6 +2,7 @@ package weights
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -76,7 +77,11 @@ func fit(items []item, network []Entry, under string) (*Fitted, error) {
 		under += "."
 		items = slices.DeleteFunc(slices.Clone(items), func(t item) bool { return !strings.HasPrefix(s.strip(t.name), under) })
 	}
-	if len(items) == 0 {
+	switch {
+	case len(items) > 0:
+	case under == "":
+		return nil, errors.New("it contains no tensors")
+	default:
 		return nil, fmt.Errorf("it contains no tensors under %s", quote(under))
 	}
 	best, others, err := choose(s.matches(items, network))

@@ -185,6 +185,24 @@ func logistic(t tier, v kernel.Variant) {
 				}
 			}
 		}
+		// Fetch what the next part writes, where that goes through the cache.
+		var written []Mem
+		if (v.Grad || v.Cached) && !load {
+			written = append(written, floats(g1))
+		}
+		if v.Grad && v.Pair {
+			written = append(written, floats(g0))
+		}
+		if len(written) > 0 && !t.plain {
+			CMPB(stream, Imm(0))
+			JNE(LabelRef("fetched"))
+			for _, at := range written {
+				for line := 0; line < t.bytes()*t.unroll; line += 64 {
+					PREFETCHT0(at.Offset(4*kernel.Part + line))
+				}
+			}
+			Label("fetched")
+		}
 		labels := t.read(labels)
 		valid := t.isValid(labels)
 		positive := t.isPositive(labels)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -23,14 +24,16 @@ const (
 )
 
 // Intermediates that the loops of a softmax kernel pass on, in rows of kernel.Part
-// numbers, one per voxel; from rowE on there is one row of exponentials per channel.
+// numbers, one per voxel; from rowE on there is one row of exponentials per channel, and
+// then one of logits: in memory the channels of a voxel are often a multiple of 4096
+// bytes apart, so that few of their lines stay in the first-level cache.
 const (
 	rowLargest = iota // the largest logit
 	rowTop            // its channel
 	rowOthers         // the sum of the other channels' exponentials
 	rowScale          // 1 over the sum of all of them
 	rowFactor         // factor of the pointwise gradient
-	rowMiss           // 1−p of the label's class
+	rowOwn            // the pointwise gradient at the label's class
 	rowAtTop          // derivative of the overlap term at the top channel
 	rowMean           // mean, weighted by p, of the other derivatives less that one
 	rowE
@@ -57,20 +60,24 @@ func softmax(t tier, v kernel.Variant) {
 	negative := litBits(signBit)
 
 	// channels emits a loop over the channels, in which the registers above point to
-	// the channel's data.
-	channels := func(name string, body func()) {
-		MOVQ(x, at)
-		MOVQ(g, out)
+	// the channel's data: at to its logits in the buffer, and out to those in memory, or
+	// to the gradient, where the first channel is at memory.
+	const rowBytes = 4 * kernel.Part
+	channels := func(name string, memory reg.Register, body func()) {
+		MOVQ(parameter("c"), at)
+		SHLQ(Imm(uint64(bits.TrailingZeros(rowBytes))), at)
+		MOVQ(memory, out)
 		MOVQ(parameter("k"), k)
-		LEAQ(Mem{Base: buf, Disp: 4 * kernel.Part * rowE}, e)
+		LEAQ(Mem{Base: buf, Disp: rowBytes * rowE}, e)
+		ADDQ(e, at)
 		MOVQ(parameter("sums"), sum)
 		MOVQ(parameter("c"), c)
 		Label(name)
 		body()
-		ADDQ(parameter("pitch"), at)
+		ADDQ(U32(rowBytes), at)
 		ADDQ(parameter("pitch"), out)
 		ADDQ(Imm(32), k)
-		ADDQ(U32(4*kernel.Part), e)
+		ADDQ(U32(rowBytes), e)
 		ADDQ(U32(3*64), sum)
 		DECQ(c)
 		JNZ(LabelRef(name))
@@ -90,6 +97,17 @@ func softmax(t tier, v kernel.Variant) {
 	classes := func(t tier) vec { return t.labels(Mem{Base: y, Index: i, Scale: 1}) }
 	valid := func(t tier) mask { return t.isValid(t.read(labels)) }
 	positive := func(t tier) mask { return t.isClass(classes(t), coef(smClass)) }
+	// ofClass is positive for all voxels of the current channel: AVX-512 compares bytes
+	// with one that it loads here.
+	ofClass := func(t tier) func(t tier) mask {
+		if !t.wide {
+			return positive
+		}
+		class := labels
+		class.class = XMM()
+		VPBROADCASTB(coef(smClass).mem, class.class)
+		return func(t tier) mask { return t.isPositive(class) }
+	}
 	constant := func(t tier, w word) vec {
 		return t.each(func(_ int, d reg.VecVirtual) { VBROADCASTSS(w.mem, d) })
 	}
@@ -111,11 +129,12 @@ func softmax(t tier, v kernel.Variant) {
 	overVoxels("largest", t, func(t tier) {
 		here := valid(t)
 		m, top := t.loadMasked(here, voxels(x)), constant(t, litBits(0))
-		channels("largestOf", func() {
+		channels("largestOf", x, func() {
 			for line := 0; line < t.bytes()*t.unroll; line += 64 {
-				PREFETCHT0(voxels(at).Offset(4*kernel.Strip + line)) // the next strip
+				PREFETCHT0(voxels(out).Offset(4*kernel.Part + line)) // the next part
 			}
-			x := t.loadMasked(here, voxels(at))
+			x := t.loadMasked(here, voxels(out))
+			t.store(x, voxels(at), false)
 			larger := t.greater(x, m)
 			merge(m, larger, t, x)
 			merge(top, larger, t, coef(smClass))
@@ -124,9 +143,9 @@ func softmax(t tier, v kernel.Variant) {
 		t.store(top, row(rowTop), false)
 		t.store(constant(t, lit(0)), row(rowOthers), false)
 	})
-	channels("exponentialOf", func() {
+	channels("exponentialOf", g, func() {
 		overVoxels("exponential", short, func(t tier) {
-			power := t.exp(t.sub(t.loadMasked(valid(t), voxels(at)), t.loadAt(row(rowLargest))))
+			power := t.exp(t.sub(t.loadAt(voxels(at)), t.loadAt(row(rowLargest))))
 			t.store(power, voxels(e), false)
 			other := t.isNotClass(t.loadAt(row(rowTop)), coef(smClass))
 			t.store(t.add(t.loadAt(row(rowOthers)), t.masked(other, power)), row(rowOthers), false)
@@ -143,8 +162,9 @@ func softmax(t tier, v kernel.Variant) {
 			return
 		}
 		xy, ey, w, gw, gamma := constant(t, lit(0)), constant(t, lit(0)), constant(t, lit(0)), constant(t, lit(0)), constant(t, lit(0))
-		channels("own", func() {
-			mine := positive(t)
+		channels("own", g, func() {
+			mine := ofClass(t)(t)
+			t.jumpIfNone(mine, "notOwn") // as of most parts and classes
 			merge(xy, mine, t, t.loadAt(voxels(at)))
 			merge(ey, mine, t, t.loadAt(voxels(e)))
 			merge(w, mine, t, coef(smPos))
@@ -154,6 +174,7 @@ func softmax(t tier, v kernel.Variant) {
 			if v.Exponent == kernel.GammaAny || v.Exponent == kernel.GammaTwo && v.Grad {
 				merge(gamma, mine, t, coef(smGamma))
 			}
+			Label("notOwn")
 		})
 		nll := t.add(t.sub(t.loadAt(row(rowLargest)), xy), t.logOnePlus(others))
 		isTop := t.equalInts(t.loadAt(row(rowTop)), classes(t))
@@ -177,7 +198,7 @@ func softmax(t tier, v kernel.Variant) {
 		}
 		if v.Grad {
 			t.store(factor, row(rowFactor), false)
-			t.store(miss, row(rowMiss), false)
+			t.store(t.xor(t.mul(factor, miss), negative), row(rowOwn), false)
 		}
 		MOVQ(parameter("sums"), sum)
 		r := t.rowSums(1, sum, half)
@@ -188,36 +209,46 @@ func softmax(t tier, v kernel.Variant) {
 		}
 	})
 	probability := func(t tier) vec { return t.mul(t.loadAt(voxels(e)), t.loadAt(row(rowScale))) }
-	derivative := func(t tier, p vec) vec {
-		return t.fma(p, coef(smSlope), t.blend(positive(t), coef(smCoefPos), coef(smCoefNeg)))
+	derivative := func(t tier, p vec, positive mask) vec {
+		return t.fma(p, coef(smSlope), t.blend(positive, coef(smCoefPos), coef(smCoefNeg)))
 	}
 	if v.Overlap && v.Grad {
 		overVoxels("derivatives", t, func(t tier) {
 			atTop, mean := constant(t, lit(0)), constant(t, lit(0))
-			channels("top", func() {
-				d := derivative(t, probability(t))
+			channels("top", g, func() {
+				d := derivative(t, probability(t), positive(t))
 				merge(atTop, t.isClass(t.loadAt(row(rowTop)), coef(smClass)), t, d)
 			})
-			channels("mean", func() {
+			channels("mean", g, func() {
 				p := probability(t)
 				other := t.isNotClass(t.loadAt(row(rowTop)), coef(smClass))
-				t.fma(t.masked(other, p), t.sub(derivative(t, p), atTop), mean)
+				t.fma(t.masked(other, p), t.sub(derivative(t, p, positive(t)), atTop), mean)
 			})
 			t.store(atTop, row(rowAtTop), false)
 			t.store(mean, row(rowMean), false)
 		})
 	}
 	if v.Grad || v.Overlap {
-		channels("writeOf", func() {
+		channels("writeOf", g, func() {
 			ADDQ(Imm(64), sum) // past the pointwise sum
 			var r *rowSums
 			if !v.Grad {
 				r = t.rowSums(3, sum, half)
 			}
+			mine := ofClass(t)
 			overVoxels("write", t, func(t tier) {
-				p := probability(t)
+				if v.Grad && !t.plain {
+					// Fetch what the next part writes, where that goes through the cache.
+					CMPB(parameter("stream"), Imm(0))
+					JNE(LabelRef("fetched"))
+					for line := 0; line < t.bytes()*t.unroll; line += 64 {
+						PREFETCHT0(voxels(out).Offset(4*kernel.Part + line))
+					}
+					Label("fetched")
+				}
+				p, mine := probability(t), mine(t)
 				if !v.Grad {
-					mine, one := positive(t), constant(t, lit(1))
+					one := constant(t, lit(1))
 					r.fma(0, mine, p, one)
 					r.fma(1, valid(t), p, t.max(p, coef(smPlain)))
 					r.fma(2, mine, one, one)
@@ -226,19 +257,18 @@ func softmax(t tier, v kernel.Variant) {
 					}
 					return
 				}
-				var d vec
+				var d vec // 0 for voxels without a class, whose factor is 0
 				if v.Exponent != kernel.NoPointwise {
-					factor := t.loadAt(row(rowFactor))
-					d = t.blend(positive(t), t.xor(t.mul(factor, t.loadAt(row(rowMiss))), negative), t.mul(factor, p))
+					d = t.loadWhere(mine, row(rowOwn), t.mul(t.loadAt(row(rowFactor)), p))
 				}
 				if v.Overlap {
-					own := t.mul(p, t.sub(t.sub(derivative(t, p), t.loadAt(row(rowAtTop))), t.loadAt(row(rowMean))))
+					own := t.mul(p, t.sub(t.sub(derivative(t, p, mine), t.loadAt(row(rowAtTop))), t.loadAt(row(rowMean))))
 					if d != nil {
 						own = t.add(own, d)
 					}
-					d = own
+					d = t.masked(valid(t), own)
 				}
-				t.storeBy(parameter("stream"), "gradient", t.masked(valid(t), d), voxels(out))
+				t.storeBy(parameter("stream"), "gradient", d, voxels(out))
 			})
 			if r != nil {
 				r.store()

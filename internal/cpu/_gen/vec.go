@@ -470,6 +470,17 @@ func (t tier) loadMasked(m mask, at Mem) vec {
 	})
 }
 
+// loadWhere is m ? memory : v. v is overwritten.
+func (t tier) loadWhere(m mask, at Mem, v vec) vec {
+	if !t.wide {
+		return t.blend(m, t.loadAt(at), v)
+	}
+	for u := range v {
+		t.op(VMOVUPS, VMOVUPD)(at.Offset(u*t.bytes()), m[u], v[u])
+	}
+	return v
+}
+
 // loadAt loads from memory.
 func (t tier) loadAt(at Mem) vec {
 	return t.each(func(u int, d reg.VecVirtual) { VMOVUPS(at.Offset(u*t.bytes()), d) })
@@ -541,6 +552,22 @@ func (t tier) jumpIfAll(m mask, label string) {
 		ANDL(more, all)
 	}
 	CMPL(all, Imm(1<<8-1))
+	JEQ(LabelRef(label))
+}
+
+// jumpIfNone jumps to a label if no lane of m is set. Only AVX-512 does; elsewhere it
+// would cost what it saves.
+func (t tier) jumpIfNone(m mask, label string) {
+	if !t.wide {
+		return
+	}
+	any := m[0]
+	for _, k := range m[1 : len(m)-1] {
+		either := K()
+		KORW(k, any, either)
+		any = either
+	}
+	KORTESTW(m[len(m)-1], any)
 	JEQ(LabelRef(label))
 }
 

@@ -16,9 +16,9 @@ const NoClass = 255
 const LogisticBuffer = 2 * Strip
 
 // SoftmaxRows are the rows of Part numbers in the scratch memory of a softmax
-// kernel that come before one row for each channel.
+// kernel that come before two rows for each channel.
 const SoftmaxRows = 8
 
 // SoftmaxBuffer is the scratch memory of a softmax kernel of so many channels in
 // float32 numbers.
-func SoftmaxBuffer(channels int) int { return Part * (SoftmaxRows + channels) }
+func SoftmaxBuffer(channels int) int { return Part * (SoftmaxRows + 2*channels) }
