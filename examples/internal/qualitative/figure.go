@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	"image/png"
 	"io"
 
@@ -18,9 +19,15 @@ import (
 type Figure struct {
 	// Title is above the figure; optional.
 	Title string
-	// Losses are the names of the losses, one for each row after the ground truth's.
-	Losses  []string
+	// Rows are the predictions below the ground truth.
+	Rows    []Row
 	Columns []Column
+}
+
+// Row is a row of predictions: those of a network trained with a loss.
+type Row struct {
+	Name  string
+	Color color.Color // of its surfaces and outlines
 }
 
 // Column is a case of the figure. The axes of its image and masks point to the patient's
@@ -36,12 +43,12 @@ type Column struct {
 	// Label is the ground truth. The view is centered on it, with a margin, and is the same
 	// for all masks; what is beyond it is cut off, and its volume stated.
 	Label surface.Mask
-	// Masks are the predictions, one for each of the Figure's Losses, on the grid of Label.
+	// Masks are the predictions, one for each of the Figure's Rows, on the grid of Label.
 	Masks [][]bool
 }
 
-// check returns an error if the column does not fit the losses.
-func (c *Column) check(losses []string) error {
+// check returns an error if the column does not fit the rows.
+func (c *Column) check(rows []Row) error {
 	if err := c.Label.Check(); err != nil {
 		return fmt.Errorf("qualitative: case %s: label: %w", c.ID, err)
 	}
@@ -49,12 +56,12 @@ func (c *Column) check(losses []string) error {
 	if len(c.Image) != n {
 		return fmt.Errorf("qualitative: case %s: the image has %d voxels, want %d as the label", c.ID, len(c.Image), n)
 	}
-	if len(c.Masks) != len(losses) {
-		return fmt.Errorf("qualitative: case %s has %d masks, want %d, one for each loss", c.ID, len(c.Masks), len(losses))
+	if len(c.Masks) != len(rows) {
+		return fmt.Errorf("qualitative: case %s has %d masks, want %d, one for each row", c.ID, len(c.Masks), len(rows))
 	}
 	for i, m := range c.Masks {
 		if len(m) != n {
-			return fmt.Errorf("qualitative: case %s: the mask of %s has %d voxels, want %d as the label", c.ID, losses[i], len(m), n)
+			return fmt.Errorf("qualitative: case %s: the mask of %s has %d voxels, want %d as the label", c.ID, rows[i].Name, len(m), n)
 		}
 	}
 	return nil
@@ -77,8 +84,13 @@ func (f *Figure) Draw() (image.Image, error) {
 	if len(f.Columns) == 0 {
 		return nil, errors.New("qualitative: Figure.Columns is empty, want at least one case")
 	}
+	for _, r := range f.Rows {
+		if r.Color == nil {
+			return nil, fmt.Errorf("qualitative: the row %s has no color", r.Name)
+		}
+	}
 	for i := range f.Columns {
-		if err := f.Columns[i].check(f.Losses); err != nil {
+		if err := f.Columns[i].check(f.Rows); err != nil {
 			return nil, err
 		}
 	}

@@ -41,6 +41,14 @@ func columnOf(label surface.Mask, masks ...[]bool) Column {
 	return c
 }
 
+func rows(names ...string) []Row {
+	var all []Row
+	for i, name := range names {
+		all = append(all, Row{name, report.Color(i)})
+	}
+	return all
+}
+
 func drawn(t *testing.T, f *Figure) *image.RGBA {
 	t.Helper()
 	img, err := f.Draw()
@@ -79,7 +87,7 @@ func is(want color.Color) func(color.RGBA) bool {
 func TestRowsAndColumns(t *testing.T) {
 	large := ball([3]int{40, 40, 12}, [3]float64{1, 1, 3}, [3]float64{20, 20, 16}, 11)
 	small := ball([3]int{40, 40, 12}, [3]float64{1, 1, 3}, [3]float64{20, 20, 16}, 5)
-	img := drawn(t, &Figure{Losses: []string{"A-FL", "FL"}, Columns: []Column{
+	img := drawn(t, &Figure{Rows: rows("A-FL", "FL"), Columns: []Column{
 		columnOf(large, large.Voxels, small.Voxels), columnOf(small, large.Voxels, small.Voxels)}})
 	surfacePixels := func(column, row int) int {
 		return panel*panel - count(panelOf(img, column, row, false), is(backdrop))
@@ -152,7 +160,7 @@ func TestSliceIsAlignedWithTheOutline(t *testing.T) {
 
 func TestEmptyPrediction(t *testing.T) {
 	m := ball([3]int{20, 20, 20}, [3]float64{1, 1, 1}, [3]float64{10, 10, 10}, 5)
-	img := drawn(t, &Figure{Losses: []string{"A-FL"}, Columns: []Column{columnOf(m, make([]bool, len(m.Voxels)))}})
+	img := drawn(t, &Figure{Rows: rows("A-FL"), Columns: []Column{columnOf(m, make([]bool, len(m.Voxels)))}})
 	pixels := panel*panel - count(panelOf(img, 0, 1, false), is(backdrop))
 	assert.Positive(t, pixels, "the picture says that the mask is empty")
 	assert.Less(t, pixels, panel*panel/30)
@@ -167,7 +175,7 @@ func TestPredictionBeyondTheView(t *testing.T) {
 	assert.Contains(t, caption(label, far, part), "Dice 0.000, 0.257 ml (0.257 ml beyond the view)")
 	whole, _ := newView(label).crop(label)
 	assert.Equal(t, "Dice 1.000, 0.257 ml", caption(label, label, whole))
-	img := drawn(t, &Figure{Losses: []string{"FL"}, Columns: []Column{columnOf(label, far.Voxels)}})
+	img := drawn(t, &Figure{Rows: rows("FL"), Columns: []Column{columnOf(label, far.Voxels)}})
 	assert.Less(t, panel*panel-count(panelOf(img, 0, 1, false), is(backdrop)), panel*panel/20)
 }
 
@@ -183,7 +191,7 @@ func TestHostileCases(t *testing.T) {
 			column.Image[i] = float32([]float64{math.NaN(), math.Inf(1), 3}[i%3])
 		}
 		img := drawn(t, &Figure{Title: "A title that is much longer than the only column of this figure is wide, so it has to shrink",
-			Losses: []string{"A-FL", "FL", "Dice", "A loss with a long name that has to fit its row", "", "CE"}, Columns: []Column{column}})
+			Rows: rows("A-FL", "FL", "Dice", "A loss with a long name that has to fit its row", "", "CE"), Columns: []Column{column}})
 		assert.Equal(t, leftMargin+pair+margin, img.Rect.Dx(), name)
 	}
 	allNaN := columnOf(full)
@@ -197,14 +205,14 @@ func TestHostileCases(t *testing.T) {
 func TestOneVoxelIsVisible(t *testing.T) {
 	m := ball([3]int{30, 30, 9}, [3]float64{0.5, 0.5, 3}, [3]float64{7, 7, 12}, 0.1)
 	require.Equal(t, 1, m.Count())
-	img := drawn(t, &Figure{Losses: []string{"FL"}, Columns: []Column{columnOf(m, m.Voxels)}})
+	img := drawn(t, &Figure{Rows: rows("FL"), Columns: []Column{columnOf(m, m.Voxels)}})
 	assert.Greater(t, panel*panel-count(panelOf(img, 0, 1, false), is(backdrop)), panel*panel/100)
 	assert.Greater(t, count(panelOf(img, 0, 1, true), is(report.Color(0))), 30)
 }
 
 func TestSameBitsForAnyNumberOfThreads(t *testing.T) {
 	m := ball([3]int{30, 30, 9}, [3]float64{1, 1, 3}, [3]float64{15, 15, 12}, 9)
-	f := &Figure{Title: "Title", Losses: []string{"FL"}, Columns: []Column{columnOf(m, m.Voxels)}}
+	f := &Figure{Title: "Title", Rows: rows("FL"), Columns: []Column{columnOf(m, m.Voxels)}}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	one := drawn(t, f)
 	runtime.GOMAXPROCS(2)
@@ -213,7 +221,7 @@ func TestSameBitsForAnyNumberOfThreads(t *testing.T) {
 
 func TestWritePNG(t *testing.T) {
 	m := ball([3]int{20, 20, 9}, [3]float64{1, 1, 2}, [3]float64{10, 10, 8}, 6)
-	f := &Figure{Losses: []string{"FL"}, Columns: []Column{columnOf(m, m.Voxels)}}
+	f := &Figure{Rows: rows("FL"), Columns: []Column{columnOf(m, m.Voxels)}}
 	path := filepath.Join(t.TempDir(), "qualitative.png")
 	require.NoError(t, f.WritePNG(path))
 	file, err := os.Open(path)
@@ -233,12 +241,13 @@ func TestRefusedFigures(t *testing.T) {
 	m := ball([3]int{5, 5, 5}, [3]float64{1, 1, 1}, [3]float64{2, 2, 2}, 1)
 	for want, change := range map[string]func(f *Figure){
 		"Columns is empty":                 func(f *Figure) { f.Columns = nil },
-		"has 1 masks, want 2":              func(f *Figure) { f.Losses = append(f.Losses, "CE") },
+		"has 1 masks, want 2":              func(f *Figure) { f.Rows = rows("FL", "CE") },
 		"image has 3 voxels, want 125":     func(f *Figure) { f.Columns[0].Image = make([]float32, 3) },
 		"mask of FL has 0 voxels, want 12": func(f *Figure) { f.Columns[0].Masks[0] = nil },
+		"row FL has no color":              func(f *Figure) { f.Rows[0].Color = nil },
 		"Spacing":                          func(f *Figure) { f.Columns[0].Label.Spacing[2] = 0 },
 	} {
-		f := &Figure{Losses: []string{"FL"}, Columns: []Column{columnOf(m, m.Voxels)}}
+		f := &Figure{Rows: rows("FL"), Columns: []Column{columnOf(m, m.Voxels)}}
 		change(f)
 		_, err := f.Draw()
 		assert.ErrorContains(t, err, want)

@@ -11,7 +11,6 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 
 	"github.com/x/afl/examples/internal/render"
-	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/surface"
 )
 
@@ -20,7 +19,7 @@ const (
 	panel       = 320 // side of a picture
 	gap         = 8   // between the surface and the slice
 	columnGap   = 36
-	captionSize = 40 // of the line below the row of a loss
+	captionSize = 40 // of the line below a row of predictions
 	rowGap      = 16
 	leftMargin  = 70
 	margin      = 24
@@ -34,7 +33,7 @@ const (
 )
 
 var (
-	// truthColor is the yellow of Okabe and Ito, which the losses do not use.
+	// truthColor is the yellow of Okabe and Ito, which the curves do not use.
 	truthColor = color.RGBA{0xF0, 0xE4, 0x42, 0xFF}
 	paper      = color.RGBA{0xFF, 0xFF, 0xFF, 0xFF}
 	backdrop   = color.RGBA{0xF4, 0xF5, 0xF7, 0xFF} // behind the surfaces
@@ -55,7 +54,7 @@ func newSheet(f *Figure) *sheet {
 	if f.Title != "" {
 		s.top += titleSize
 	}
-	columns, rows := len(f.Columns), 1+len(f.Losses)
+	columns, rows := len(f.Columns), 1+len(f.Rows)
 	width := leftMargin + columns*pair + (columns-1)*columnGap + margin
 	height := s.rowTop(rows) + len(s.notes())*noteSize + margin
 	s.canvas = vgimg.NewWith(vgimg.UseImage(image.NewRGBA(image.Rect(0, 0, width, height))), vgimg.UseDPI(dpi))
@@ -88,10 +87,10 @@ func (s *sheet) column(index int) error {
 	s.heading(index, lesion)
 	left := s.left(index)
 	background := drawSlice(c.Image, c.Label, v, panel)
-	for row := range 1 + len(s.Losses) {
+	for row := range 1 + len(s.Rows) {
 		mask, paint := c.Label, color.Color(truthColor)
 		if row > 0 {
-			mask.Voxels, paint = c.Masks[row-1], report.Color(row-1)
+			mask.Voxels, paint = c.Masks[row-1], s.Rows[row-1].Color
 		}
 		y := s.rowTop(row)
 		part, camera := v.crop(mask)
@@ -228,10 +227,10 @@ func (s *sheet) scaleBar(v view, left, top int, c color.Color) {
 
 // rowNames writes the names of the rows beside them.
 func (s *sheet) rowNames() {
-	for row := range 1 + len(s.Losses) {
+	for row := range 1 + len(s.Rows) {
 		name := "Ground truth"
 		if row > 0 {
-			name = s.Losses[row-1]
+			name = s.Rows[row-1].Name
 		}
 		s.vertical(name, leftMargin/2, s.rowTop(row)+panel/2, 12, panel)
 	}
@@ -245,7 +244,7 @@ func (s *sheet) frame() {
 		s.fitted(s.Title, width/2, margin+titleSize/2-8, 13, ink, width-2*margin)
 	}
 	for i, note := range s.notes() {
-		y := s.rowTop(1+len(s.Losses)) + i*noteSize + noteSize/2
+		y := s.rowTop(1+len(s.Rows)) + i*noteSize + noteSize/2
 		s.fitted(note, width/2, y, 9, faint, width-2*margin)
 	}
 }

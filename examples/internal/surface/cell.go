@@ -59,8 +59,7 @@ func sheets(corners, joined uint8) (sheet [12]int8, count int) {
 	for e := range parent {
 		parent[e] = -1
 	}
-	var root func(e int) int
-	root = func(e int) int {
+	root := func(e int) int {
 		for parent[e] != e {
 			e = parent[e]
 		}
