@@ -127,7 +127,7 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		}
 		files := filesOf(t, dir)
 		for _, name := range []string{
-			"run.json", "results.md", "epochs.csv", "cases.csv", "unet/loss.png", "unet/dice.png",
+			"run.json", "results.md", "epochs.csv", "cases.csv", "qualitative.png", "unet/loss.png", "unet/dice.png",
 			"unet/afl/best.safetensors", "unet/afl/last.safetensors", "unet/dice-ce/best.safetensors", "unet/dice-ce/last.safetensors",
 		} {
 			assert.NotEmpty(t, files[name], name)

@@ -27,6 +27,9 @@ var palette = []color.Color{
 	color.RGBA{0x00, 0x00, 0x00, 0xFF},
 }
 
+// Color returns the color in which figures show the loss with index i.
+func Color(i int) color.Color { return palette[i%len(palette)] }
+
 type curve struct {
 	name   string
 	color  color.Color
@@ -67,7 +70,7 @@ func (r *Run) WriteCurves(dir, network string) error {
 func WriteLossPNG(path, run string, results []Result) error {
 	var curves []curve
 	for i, l := range results {
-		c := curve{name: l.curve(), color: palette[i%len(palette)]}
+		c := curve{name: l.curve(), color: Color(i)}
 		for _, e := range l.Epochs {
 			c.add(e.Epoch, Number(e.TrainLoss/math.Abs(l.Epochs[0].TrainLoss)))
 		}
@@ -83,8 +86,8 @@ func WriteLossPNG(path, run string, results []Result) error {
 func WriteDicePNG(path, run string, results []Result) error {
 	var curves []curve
 	for i, l := range results {
-		hard := curve{name: l.curve() + map[bool]string{false: " foreground", true: " mean, hard"}[segmented(results)], color: palette[i%len(palette)]}
-		soft := curve{name: l.curve() + map[bool]string{false: " soft", true: " mean, soft"}[segmented(results)], color: palette[i%len(palette)], dashed: true}
+		hard := curve{name: l.curve() + map[bool]string{false: " foreground", true: " mean, hard"}[segmented(results)], color: Color(i)}
+		soft := curve{name: l.curve() + map[bool]string{false: " soft", true: " mean, soft"}[segmented(results)], color: Color(i), dashed: true}
 		for _, e := range l.Epochs {
 			hard.add(e.Epoch, e.Valid[Dice].Value)
 			soft.add(e.Epoch, e.Valid[SoftDice].Value)

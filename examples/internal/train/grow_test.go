@@ -165,7 +165,7 @@ func TestResultsWhileALossTrains(t *testing.T) {
 		}
 	}).Run(context.Background())
 	require.NoError(t, err)
-	assert.Equal(t, 2*(2*(3+2)+2), steps)
+	assert.Equal(t, 2*(2*(3+2)+2+1), steps)
 	assert.Equal(t, 4, rows())
 }
 

@@ -19,6 +19,7 @@ const (
 	epochsName  = "epochs.csv"
 	casesName   = "cases.csv"
 	resultsName = "results.md"
+	figureName  = "qualitative.png"
 )
 
 // WeightsNames returns the names of the files in the folder of each training.
@@ -26,7 +27,7 @@ func WeightsNames() []string { return []string{CheckpointName, bestName, lastNam
 
 // FileNames returns the names of all files that a run writes, without their folders.
 func FileNames() []string {
-	return slices.Concat(WeightsNames(), []string{epochsName, casesName, resultsName}, report.CurveNames())
+	return slices.Concat(WeightsNames(), []string{epochsName, casesName, resultsName, figureName}, report.CurveNames())
 }
 
 // drawEvery is the least time between two drawings of the curves while a loss trains.

@@ -18,24 +18,35 @@ type onScan struct {
 // take copies the part inside the sample's scan from the network's logits, float32
 // 1×C×X×Y×Z, and from the label. Without padding it uses both tensors themselves.
 func (o *onScan) take(logits *tensor.Dense, s *dataset.Sample) {
-	o.box = s.Scan
+	o.takeLabel(s)
 	shape := logits.Shape()
 	if whole(o.box, shape) {
-		o.logits, o.label = logits, s.Label
+		o.logits = logits
 		return
 	}
 	size := o.box.Size
 	o.ownLogits = reuse(o.ownLogits, tensor.Float32, 1, shape[1], size[0], size[1], size[2])
-	label := s.Label.Shape()
-	maps := tensor.Shape{1, 1, label[1], label[2], label[3]}
-	if len(label) == 5 { // a map for each region
-		maps = label
-	}
-	o.ownLabel = reuse(o.ownLabel, tensor.Uint8, append(append(tensor.Shape(nil), label[:len(label)-3]...), size[:]...)...)
-	o.logits, o.label = o.ownLogits, o.ownLabel
+	o.logits = o.ownLogits
 	each(o.box, shape, func(inside, full, n int) {
 		copy(o.logits.Data().([]float32)[inside:inside+n], logits.Data().([]float32)[full:])
 	})
+}
+
+// takeLabel is take for the label alone.
+func (o *onScan) takeLabel(s *dataset.Sample) {
+	o.box = s.Scan
+	label := s.Label.Shape()
+	maps := label
+	if len(label) == 4 { // no map for each region
+		maps = tensor.Shape{1, 1, label[1], label[2], label[3]}
+	}
+	if whole(o.box, maps) {
+		o.label = s.Label
+		return
+	}
+	size := o.box.Size
+	o.ownLabel = reuse(o.ownLabel, tensor.Uint8, append(append(tensor.Shape(nil), label[:len(label)-3]...), size[:]...)...)
+	o.label = o.ownLabel
 	each(o.box, maps, func(inside, full, n int) {
 		copy(o.label.Data().([]uint8)[inside:inside+n], s.Label.Data().([]uint8)[full:])
 	})

@@ -33,10 +33,12 @@
 //	<dir>/epochs.csv                                results of every epoch
 //	<dir>/cases.csv                                 results of every case
 //	<dir>/results.md                                tables
+//	<dir>/qualitative.png                           predictions of typical validation cases
 //
 // Each of them names the run, and the checkpoints and weights that a table describes are
 // checked for that name before the table is written. The curves and epochs.csv are there
-// from the first epoch, the other tables from the end of the first training.
+// from the first epoch, the other tables from the end of the first training, and the figure
+// of predictions from the end of the run.
 package train
 
 import (
@@ -147,6 +149,9 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 		t.follows = j.work(trainings[i+1:])
 		t.clock.current = i / len(j.Losses)
 		t.publish = func() error { return results.afterEpoch(t.network) }
+		if err := results.removeFigure(); err != nil {
+			return nil, err
+		}
 		start := time.Now()
 		j.Progress.Println(fmt.Sprintf("Loss %d of %d: %s, %s", i%len(j.Losses)+1, len(j.Losses), t.key.Loss, t.position()))
 		if err := t.train(ctx); err != nil {
@@ -164,6 +169,9 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 		if err := results.all(); err != nil {
 			return nil, err
 		}
+	}
+	if err := results.figure(ctx); err != nil {
+		return nil, err
 	}
 	return results.run(), nil
 }

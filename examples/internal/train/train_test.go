@@ -130,7 +130,7 @@ func TestRunWritesEverything(t *testing.T) {
 	}
 	slices.Sort(names)
 	assert.Equal(t, []string{
-		"cases.csv", "epochs.csv", "results.md",
+		"cases.csv", "epochs.csv", "qualitative.png", "results.md",
 		"unet/afl/best.safetensors", "unet/afl/checkpoint.safetensors", "unet/afl/last.safetensors",
 		"unet/dice-ce/best.safetensors", "unet/dice-ce/checkpoint.safetensors", "unet/dice-ce/last.safetensors",
 		"unet/dice.png", "unet/loss.png",
@@ -182,7 +182,7 @@ func TestResumeIsBitIdentical(t *testing.T) {
 	_, err := tinyJob(t, whole, func() { steps++ }).Run(context.Background())
 	require.NoError(t, err)
 	want := filesOf(t, whole)
-	require.Equal(t, 2*(2*(3+2)+2), steps, "two losses of two epochs of three steps and two cases, and a final evaluation of two cases")
+	require.Equal(t, 2*(2*(3+2)+2+1), steps, "two losses of two epochs of three steps and two cases, a final evaluation of two cases, and one case of the figure")
 
 	// stoppedAfter runs the job up to its n-th step from now; 0 never stops.
 	stoppedAfter := func(dir string, n int) error {
@@ -259,7 +259,7 @@ func TestSeveralNetworks(t *testing.T) {
 			want = append(want, network+"/"+name)
 		}
 		if network == "mrrn" {
-			want = append(want, "results.md")
+			want = append(want, "qualitative.png", "results.md")
 		}
 	}
 	assert.Equal(t, want, names)
@@ -334,7 +334,7 @@ func TestFinishedLossesAreNotRunAgain(t *testing.T) {
 	steps := 0
 	again, err := tinyJob(t, dir, func() { steps++ }).Run(context.Background())
 	require.NoError(t, err)
-	assert.Equal(t, 2*(3+2)+2, steps, "only dice-ce is trained")
+	assert.Equal(t, 2*(3+2)+2+2, steps, "only dice-ce is trained, and the figure drawn with both")
 	assert.Equal(t, "afl", again.Results[0].Loss)
 	assert.Len(t, again.Results[0].Cases, 2)
 
@@ -342,6 +342,11 @@ func TestFinishedLossesAreNotRunAgain(t *testing.T) {
 	_, err = tinyJob(t, dir, func() { steps++ }).Run(context.Background())
 	require.NoError(t, err)
 	assert.Zero(t, steps)
+
+	require.NoError(t, os.Remove(filepath.Join(dir, "qualitative.png")))
+	_, err = tinyJob(t, dir, func() { steps++ }).Run(context.Background())
+	require.NoError(t, err)
+	assert.Equal(t, 2, steps, "only the figure is drawn")
 }
 
 func TestStepsBoundsAnEpoch(t *testing.T) {
@@ -350,7 +355,7 @@ func TestStepsBoundsAnEpoch(t *testing.T) {
 	job.Losses, job.Steps = []string{"dice"}, 2
 	_, err := job.Run(context.Background())
 	require.NoError(t, err)
-	assert.Equal(t, 2*(2+2)+2, steps)
+	assert.Equal(t, 2*(2+2)+2+1, steps)
 }
 
 func TestDivergenceIsReportedAndTheRunContinues(t *testing.T) {

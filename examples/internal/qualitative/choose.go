@@ -1,0 +1,118 @@
+package qualitative
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/surface"
+)
+
+// Lesion describes the label of a case as far as the choice of cases depends on it.
+type Lesion struct {
+	// Volume is the volume of the foreground in ml, 0 if the label is empty.
+	Volume float64
+	// Smoothness is γ_mSa over the boundary, [afl.LabelStats.Boundary]: the mean magnitude
+	// of the mask's gradient over the voxels where it is not zero. γ_mSa over the whole
+	// image, which the loss uses, mostly measures the size of a lesion in its image. The
+	// one over the boundary does not depend on the image, and grows with roughness.
+	Smoothness float64
+}
+
+// Describe measures a label, whose foreground is all that is to be segmented.
+func Describe(label surface.Mask) (Lesion, error) {
+	if err := label.Check(); err != nil {
+		return Lesion{}, fmt.Errorf("qualitative: label: %w", err)
+	}
+	d := label.Dims
+	stats, err := afl.StatsOf(tensor.New(tensor.WithShape(d[0], d[1], d[2]), tensor.WithBacking(label.Voxels)), afl.IgnoreIndex{})
+	if err != nil {
+		return Lesion{}, fmt.Errorf("qualitative: label: %w", err)
+	}
+	return Lesion{Volume: label.Volume() / 1000, Smoothness: stats.Boundary}, nil
+}
+
+// Kind is what a case is an example of.
+type Kind int
+
+// The kinds of cases.
+const (
+	Large Kind = iota
+	Small
+	Smooth
+	Rough
+	kinds
+)
+
+// String returns "large" and the like.
+func (k Kind) String() string {
+	if k < 0 || k >= kinds {
+		return fmt.Sprintf("Kind(%d)", int(k))
+	}
+	return [kinds]string{"large", "small", "smooth", "rough"}[k]
+}
+
+// Choice is a case of the figure.
+type Choice struct {
+	Index int    // index of the case
+	Kinds []Kind // what it is an example of; none if there is no other case to compare it with
+}
+
+// Choose returns the cases for the figure: the largest and the smallest lesion, then the
+// smoothest and the roughest of the others, by Volume and Smoothness. Empty labels are left
+// out, and the first of equal cases is chosen. With fewer than four lesions the smoothest
+// and the roughest are those of all, so that a case may be an example of a kind of both
+// pairs.
+func Choose(lesions []Lesion) []Choice {
+	var all []int
+	for i, l := range lesions {
+		if l.Volume > 0 {
+			all = append(all, i)
+		}
+	}
+	if len(all) == 1 {
+		return []Choice{{Index: all[0]}}
+	}
+	var chosen []Choice
+	for kind := range kinds {
+		if len(all) == 0 {
+			break
+		}
+		best := slices.MinFunc(candidates(all, chosen, kind), func(a, b int) int {
+			return kind.compare(lesions[a], lesions[b])
+		})
+		if at := slices.IndexFunc(chosen, func(c Choice) bool { return c.Index == best }); at >= 0 {
+			chosen[at].Kinds = append(chosen[at].Kinds, kind)
+		} else {
+			chosen = append(chosen, Choice{Index: best, Kinds: []Kind{kind}})
+		}
+	}
+	return chosen
+}
+
+// candidates returns the cases of all that may be chosen for a kind: those not chosen yet
+// or, where there are fewer cases than kinds, not chosen for the opposite.
+func candidates(all []int, chosen []Choice, kind Kind) []int {
+	opposite := kind ^ 1 // Large and Small, Smooth and Rough
+	return slices.DeleteFunc(slices.Clone(all), func(index int) bool {
+		return slices.ContainsFunc(chosen, func(c Choice) bool {
+			return c.Index == index && (len(all) >= int(kinds) || slices.Contains(c.Kinds, opposite))
+		})
+	})
+}
+
+// compare returns a negative number if a is a better example of the kind than b.
+func (k Kind) compare(a, b Lesion) int {
+	switch k {
+	case Large:
+		return cmp.Compare(b.Volume, a.Volume)
+	case Small:
+		return cmp.Compare(a.Volume, b.Volume)
+	case Smooth:
+		return cmp.Compare(a.Smoothness, b.Smoothness)
+	}
+	return cmp.Compare(b.Smoothness, a.Smoothness)
+}
