@@ -19,7 +19,7 @@ import (
 // quickRows is the number of rows of a trial run: every loss both ways, the surfaces, and
 // the five losses of every kind of call but label smoothing, which one has.
 func quickRows() int {
-	return len(coreCounts()) * (2*len(afl.Names()) + len(maskPairs(workload.Quick)) + 2*(5*(len(workload.Calls)-1)+1))
+	return len(coreCounts()) * (2*len(afl.Names()) + surfaceCount(config{surface: true}) + 2*(5*(len(workload.Calls)-1)+1))
 }
 
 // TestCommand: a trial run without a peer measures every loss both ways, the surfaces and
