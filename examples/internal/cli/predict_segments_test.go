@@ -33,6 +33,9 @@ func segmentMeasures(t *testing.T, path string) map[string]map[string]map[string
 // validation case without flags: on the network's grid the measures are those of training,
 // and the label map has the labels of the classes on the scan's grid.
 func TestPredictReproducesMeasuresOfSegments(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for minutes under the race detector, and other tests cover the same concurrency")
+	}
 	for _, c := range []struct {
 		args     []string
 		names    []string
@@ -140,6 +143,9 @@ func readRows(t *testing.T, path string) (rows []map[string]string) {
 // TestEnsemblesAverageProbabilities compares an ensemble, and a mirrored prediction, with the
 // probabilities of single predictions.
 func TestEnsemblesAverageProbabilities(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for minutes under the race detector, and other tests cover the same concurrency")
+	}
 	dir := trained(t, tinyPICAI(), "-epochs", "1", "-steps", "1", "-loss", "dice,dice-ce", "-size", "32,32,16")
 	first, second := filepath.Join(dir, "unet", "dice", "best.safetensors"), filepath.Join(dir, "unet", "dice-ce", "best.safetensors")
 	scan := filepath.Join(dir, "phantom", "ValidImage", "phantom_004")

@@ -38,6 +38,9 @@ func column(t *testing.T, path, name string) (cells []string) {
 }
 
 func TestTrainingClassesAndRegions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for minutes under the race detector, and other tests cover the same concurrency")
+	}
 	for _, c := range []struct {
 		args     []string
 		kind     segment.Kind

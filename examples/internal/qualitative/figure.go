@@ -73,7 +73,8 @@ func (f *Figure) WritePNG(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, img) }); err != nil {
+	encoder := png.Encoder{CompressionLevel: png.BestSpeed} // the last step of every run
+	if err := atomicfile.Write(path, func(w io.Writer) error { return encoder.Encode(w, img) }); err != nil {
 		return fmt.Errorf("qualitative: write %s: %w", path, err)
 	}
 	return nil

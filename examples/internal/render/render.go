@@ -146,8 +146,13 @@ func span(lo, hi float64, n int) (first, end int) {
 // resolve writes the band's pixels to the picture's rows from first on.
 func (b *band) resolve(img *image.RGBA, first int, base, background [3]float64) {
 	pixels := img.Rect.Dx()
+	empty := stored(background)
 	for y := range min(b.height/samples, pixels-first) {
 		for x := range pixels {
+			if !b.covers(x, y) { // as most pixels
+				img.SetRGBA(x, first+y, empty)
+				continue
+			}
 			var sum [3]float64
 			for s := range samples * samples {
 				n := b.normal[(y*samples+s/samples)*b.width+x*samples+s%samples]
@@ -162,4 +167,16 @@ func (b *band) resolve(img *image.RGBA, first int, base, background [3]float64) 
 			img.SetRGBA(x, first+y, stored(sum))
 		}
 	}
+}
+
+// covers reports whether the mesh is in any sample of a pixel of the band.
+func (b *band) covers(x, y int) bool {
+	for row := y * samples; row < (y+1)*samples; row++ {
+		for _, n := range b.normal[row*b.width+x*samples:][:samples] {
+			if n != [3]float64{} {
+				return true
+			}
+		}
+	}
+	return false
 }

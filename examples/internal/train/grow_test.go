@@ -34,6 +34,9 @@ func stopAfter(t *testing.T, n int, job func(step func()) *Job) {
 // with interruptions in between, and compares its files with those of a run that had them
 // from the start.
 func TestGrownRunIsBitIdentical(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for minutes under the race detector, and other tests cover the same concurrency")
+	}
 	sized := func(dir string, epochs int, losses ...string) func(step func()) *Job {
 		return func(step func()) *Job {
 			job := tinyJob(t, dir, step)
@@ -60,11 +63,7 @@ func TestGrownRunIsBitIdentical(t *testing.T) {
 			func(dir string) func(func()) *Job { return sized(dir, 2, "dice-ce", "dice") },
 		},
 	} {
-		stops := []int{0, 4}
-		if testing.Short() {
-			stops = []int{4}
-		}
-		for _, stop := range stops {
+		for _, stop := range []int{0, 4} {
 			dir := t.TempDir()
 			for _, stage := range stages {
 				if stop > 0 {

@@ -49,6 +49,9 @@ func grades(t *testing.T) (classes, regions segment.Scheme) {
 // TestEveryLossTrainsSchemes trains an epoch with every loss that has a form for several classes
 // and for regions.
 func TestEveryLossTrainsSchemes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for minutes under the race detector, and other tests cover the same concurrency")
+	}
 	classes, regions := grades(t)
 	oneClass, oneRegion := classes, regions
 	set, err := tinySet()

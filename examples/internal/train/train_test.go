@@ -178,6 +178,9 @@ func TestRunWritesEverything(t *testing.T) {
 // the validation and the final evaluation, and compares every file of the resumed run with
 // that of an uninterrupted one.
 func TestResumeIsBitIdentical(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for minutes under the race detector, and other tests cover the same concurrency")
+	}
 	whole, steps := t.TempDir(), 0
 	_, err := tinyJob(t, whole, func() { steps++ }).Run(context.Background())
 	require.NoError(t, err)
@@ -535,6 +538,9 @@ func (s failingSource) Train(c dataset.Case, seed uint64) (*dataset.Sample, erro
 // TestResumeAfterErrorIsBitIdentical resumes after an error, which like a crash leaves the
 // checkpoint of the last epoch, possibly together with newer best weights.
 func TestResumeAfterErrorIsBitIdentical(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for minutes under the race detector, and other tests cover the same concurrency")
+	}
 	whole := t.TempDir()
 	_, err := tinyJob(t, whole, nil).Run(context.Background())
 	require.NoError(t, err)
