@@ -111,9 +111,11 @@ else
 	echo 'left out: WebAssembly, for want of node'
 fi
 
-# The networks start no goroutines of their own: what their layers start is tested in nn.
+# The networks start no goroutines of their own: what their layers start is tested in nn. Of
+# the programs it runs what signals and other processes interrupt.
 step race detector
-go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -v '/models$')
+go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|cli)$')
+go test -timeout 20m -race -short -run 'Stop|Interrupt|Folder|Killed|Starts|Signal' ./examples/internal/cli
 
 step done
 printf '\nall checks passed in %d s\n' $SECONDS
