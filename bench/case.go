@@ -188,14 +188,15 @@ func surfaceBenchmarks(s workload.Size, m maskPair) []*benchmark {
 	return list
 }
 
-// agree compares values with those of the peer, which sums in float32.
-func agree(ours, peers []float64) error {
+// agree compares values with those of the peer, which sums in float32, to a relative
+// tolerance.
+func agree(ours, peers []float64, tolerance float64) error {
 	if len(ours) != len(peers) {
 		return fmt.Errorf("%d values here, %d in PyTorch", len(ours), len(peers))
 	}
 	for i, a := range ours {
 		b := peers[i]
-		if !(math.Abs(a-b) <= 2e-5*math.Abs(b)+1e-6) {
+		if !(math.Abs(a-b) <= tolerance*math.Abs(b)+1e-6) {
 			return fmt.Errorf("value %v here, %v in PyTorch: not the same computation", a, b)
 		}
 	}

@@ -200,7 +200,7 @@ func (r *row) measurePlain(atLeast time.Duration) error {
 		return err
 	})
 	if err == nil {
-		err = agree(r.values(), values)
+		err = agree(r.values(), values, 2e-5)
 	}
 	if err != nil {
 		return fmt.Errorf("plain transforms: %w", err)
@@ -270,7 +270,7 @@ func (cfg config) inTurns(ctx context.Context, r *row, peers []contender, measur
 		}
 		m, err := r.runPeer(p, r.cores, 0)
 		if err == nil {
-			err = agree(r.ourValues, m.Values)
+			err = agree(r.ourValues, m.Values, p.tolerance())
 		}
 		if err != nil {
 			return fail(fmt.Errorf("%s: %w", p.library(r), err))

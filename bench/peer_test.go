@@ -183,10 +183,10 @@ func TestLossValues(t *testing.T) {
 }
 
 func TestAgree(t *testing.T) {
-	assert.NoError(t, agree([]float64{1, 2}, []float64{1.00001, 2}))
-	assert.Error(t, agree([]float64{1, 2}, []float64{1, 2.0001}))
-	assert.Error(t, agree([]float64{1}, []float64{1, 2}))
-	assert.Error(t, agree([]float64{math.NaN()}, []float64{math.NaN()}))
+	assert.NoError(t, agree([]float64{1, 2}, []float64{1.00001, 2}, 2e-5))
+	assert.Error(t, agree([]float64{1, 2}, []float64{1, 2.0001}, 2e-5))
+	assert.Error(t, agree([]float64{1}, []float64{1, 2}, 2e-5))
+	assert.Error(t, agree([]float64{math.NaN()}, []float64{math.NaN()}, 2e-5))
 }
 
 // TestMONAI: MONAI's classes are compared with where there are any, and without MONAI -monai

@@ -44,7 +44,7 @@ func (r *results) describe(b *strings.Builder) {
 		case compiled:
 			fmt.Fprintf(b, "| Compared with | the same through torch.compile |\n")
 		case classes:
-			fmt.Fprintf(b, "| Compared with | the classes of MONAI %s, where it has one |\n", p.version.MONAI)
+			fmt.Fprintf(b, "| Compared with | the classes of MONAI %s, where it has one (values to 2e-4) |\n", p.version.MONAI)
 		default:
 			fmt.Fprintf(b, "| Compared with | PyTorch %s, SciPy %s, Python %s |\n", p.version.Torch, p.version.SciPy, p.version.Python)
 		}
