@@ -112,10 +112,10 @@ else
 fi
 
 # The networks start no goroutines of their own: what their layers start is tested in nn. Of
-# the programs it runs what signals and other processes interrupt.
+# training and the programs it runs what is interrupted.
 step race detector
-go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|cli)$')
-go test -timeout 20m -race -short -run 'Stop|Interrupt|Folder|Killed|Starts|Signal' ./examples/internal/cli
+go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|train|cli)$')
+go test -timeout 20m -race -short -run 'StopAndResume|SecondInterrupt|InterruptWhile|ErrorInMidEpoch' ./examples/internal/train ./examples/internal/cli
 
 step done
 printf '\nall checks passed in %d s\n' $SECONDS
