@@ -115,7 +115,7 @@ fi
 # training and the programs it runs what is interrupted.
 step race detector
 go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|train|cli)$')
-go test -timeout 20m -race -short -run 'StopAndResume|SecondInterrupt|InterruptWhile|ErrorInMidEpoch' ./examples/internal/train ./examples/internal/cli
+go test -timeout 20m -race -short -run 'SecondInterrupt|InterruptWhile|OneRunPerFolder|ErrorInMidEpoch' ./examples/internal/train ./examples/internal/cli
 
 step done
 printf '\nall checks passed in %d s\n' $SECONDS

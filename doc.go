@@ -66,9 +66,8 @@
 // math.Pow.
 //
 // On amd64 and arm64 every call is computed by vector kernels. What takes longer than its
-// bytes explain is A-FL on soft maps, whose gradients' roots need float64, and an un-reduced
-// loss, whose elements are a new tensor; without vector kernels float32 takes longer than
-// float64 where the processor has no fused multiply-add (386, wasm), for the same bits.
+// bytes explain is A-FL on soft maps, whose statistics are made in float64, and an
+// un-reduced loss, whose elements are a new tensor.
 //
 // # Metrics
 //
