@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/x/afl/internal/editdistance"
 )
 
 // entry describes a loss that can be asked for by name.
@@ -132,7 +134,7 @@ func find(name string) (entry, error) {
 			if plainName(known) == plain {
 				return e, nil
 			}
-			if d := editDistance(plain, plainName(known)); d < distance {
+			if d := editdistance.Of(plain, plainName(known), distance); d < distance {
 				nearest, distance = known, d
 			}
 		}
@@ -148,28 +150,6 @@ func find(name string) (entry, error) {
 func plainName(name string) string {
 	plain := strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(name))
 	return strings.TrimSuffix(plain, "loss")
-}
-
-// editDistance is the least number of letters to insert, delete or replace that
-// makes b of a (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1) // distances of a's beginning to those of b
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // Names returns the name of every loss that [ByName] knows, those of [PaperNames]

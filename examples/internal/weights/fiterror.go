@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/x/afl/internal/editdistance"
 )
 
 // FitError lists the differences between a file and a network.
@@ -118,45 +120,9 @@ func (e *FitError) findNearest(items []item, network []Entry, s segments) {
 			if fits && !sameShape {
 				limit = len(a.Name)/2 + 1
 			}
-			if d := editDistance(a.Name, name, limit); d < limit {
+			if d := editdistance.Of(a.Name, name, limit); d < limit {
 				best, sameShape, a.Nearest = d, fits, t.name
 			}
 		}
 	}
 }
-
-// editDistance returns the least number of insertions, deletions and substitutions of
-// bytes that turn a into b, or limit if that is less.
-func editDistance(a, b string, limit int) int {
-	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	if abs(len(a)-len(b)) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-		if slices.Min(row) >= limit {
-			return limit
-		}
-	}
-	return min(row[len(b)], limit)
-}
-
-func abs(n int) int { return max(n, -n) }
