@@ -131,38 +131,44 @@ func floats(t *tensor.Dense) iter.Seq2[int, float64] {
 	}
 }
 
+// surfaces are the distances between two surfaces, over their voxels or their elements.
+type surfaces interface {
+	Hausdorff() float64
+	Average() float64
+	SurfaceDice(tolerance float64) (float64, error)
+}
+
 // surfaceBenchmark measures the Hausdorff distance, the average surface distance and
 // the surface Dice of two masks. SciPy's distance transform uses one core whatever
 // the number of threads.
 func surfaceBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
-	var values []float64
-	return &benchmark{
-		name: "surface-" + m.Name, title: "Surfaces of " + m.Name, pass: passSurface,
-		run: func() error {
-			d, err := afl.NewSurfaceDistances(m.Prediction, m.Reference, s.Spacing[:])
-			if err != nil {
-				return err
-			}
-			dice, err := d.SurfaceDice(surfaceTolerance)
-			values = []float64{d.Hausdorff(), d.Average(), dice}
-			return err
-		},
-		values: func() []float64 { return values },
-		plain:  func() ([]float64, error) { return plainSurfaces(s, m) },
-		runPeer: func(p contender, _ int, atLeast time.Duration) (measured, error) {
-			return p.surface(s.Spacing, nil, atLeast)
-		},
-	}
+	b := distancesBenchmark(s, func() (surfaces, error) {
+		return afl.NewSurfaceDistances(m.Prediction, m.Reference, s.Spacing[:])
+	}, nil)
+	b.name, b.title = "surface-"+m.Name, "Surfaces of "+m.Name
+	b.plain = func() ([]float64, error) { return plainSurfaces(s, m) }
+	return b
 }
 
 // elementsBenchmark measures the same over the elements of the surfaces, by area.
 func elementsBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
-	var values []float64
 	areas := edt.CornerAreas(edt.NewMask(s.Space), s.Spacing)
+	b := distancesBenchmark(s, func() (surfaces, error) {
+		return afl.NewSurfaceElementDistances(m.Prediction, m.Reference, s.Spacing[:])
+	}, areas[:])
+	b.name, b.title = "surface-elements-"+m.Name, "Surface elements of "+m.Name
+	b.plain = func() ([]float64, error) { return plainElements(s, m, &areas) }
+	return b
+}
+
+// distancesBenchmark measures surfaces without names. The areas are those of
+// [peer.surface].
+func distancesBenchmark(s workload.Size, measure func() (surfaces, error), areas []float64) *benchmark {
+	var values []float64
 	return &benchmark{
-		name: "surface-elements-" + m.Name, title: "Surface elements of " + m.Name, pass: passSurface,
+		pass: passSurface,
 		run: func() error {
-			d, err := afl.NewSurfaceElementDistances(m.Prediction, m.Reference, s.Spacing[:])
+			d, err := measure()
 			if err != nil {
 				return err
 			}
@@ -171,9 +177,8 @@ func elementsBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
 			return err
 		},
 		values: func() []float64 { return values },
-		plain:  func() ([]float64, error) { return plainElements(s, m, &areas) },
 		runPeer: func(p contender, _ int, atLeast time.Duration) (measured, error) {
-			return p.surface(s.Spacing, areas[:], atLeast)
+			return p.surface(s.Spacing, areas, atLeast)
 		},
 	}
 }
