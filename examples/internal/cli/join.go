@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/x/afl/examples/internal/fingerprint"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/train"
 )
@@ -20,7 +21,7 @@ type joined struct {
 	dir, title string
 	record     *record
 	options    *options
-	results    []report.Result
+	results    []outcome.Result
 }
 
 // joinRuns writes one report of the runs in the folders given as arguments to -model_dir,

@@ -12,18 +12,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/volume"
 	"github.com/x/afl/examples/internal/weights"
 )
 
 // segmentMeasures reads the measures next to a mask, by grid and class or region.
-func segmentMeasures(t *testing.T, path string) map[string]map[string]map[string]report.Number {
+func segmentMeasures(t *testing.T, path string) map[string]map[string]map[string]outcome.Number {
 	t.Helper()
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
 	var got struct {
-		Measures map[string]map[string]map[string]report.Number
+		Measures map[string]map[string]map[string]outcome.Number
 	}
 	require.NoError(t, json.Unmarshal(raw, &got))
 	return got.Measures
@@ -78,7 +78,7 @@ func TestPredictReproducesMeasuresOfSegments(t *testing.T) {
 		}
 		// Same voxels as on the network's grid, so the same overlaps.
 		for _, name := range c.names {
-			for _, m := range []report.Measure{report.Dice, report.IoU, report.Sensitivity, report.Specificity} {
+			for _, m := range []outcome.Measure{outcome.Dice, outcome.IoU, outcome.Sensitivity, outcome.Specificity} {
 				if strings.HasPrefix(c.args[1], "WT") && name != "ET" {
 					continue // composed regions may differ from the regions by themselves
 				}

@@ -17,7 +17,7 @@ import (
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
-	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/volume"
 	"github.com/x/afl/examples/internal/weights"
 )
@@ -57,21 +57,21 @@ func casesCSV(t *testing.T, dir string) map[string]map[string]string {
 }
 
 // predictedJSON reads the measures written next to a mask.
-func predictedJSON(t *testing.T, path string) map[string]map[string]report.Number {
+func predictedJSON(t *testing.T, path string) map[string]map[string]outcome.Number {
 	t.Helper()
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
 	var got struct {
-		Measures map[string]map[string]report.Number
+		Measures map[string]map[string]outcome.Number
 	}
 	require.NoError(t, json.Unmarshal(raw, &got))
 	return got.Measures
 }
 
 // requireSame compares every measure with what training wrote for the case.
-func requireSame(t *testing.T, want map[string]string, got map[string]report.Number) {
+func requireSame(t *testing.T, want map[string]string, got map[string]outcome.Number) {
 	t.Helper()
-	require.Len(t, got, int(report.MeasureCount))
+	require.Len(t, got, int(outcome.MeasureCount))
 	for name, v := range got {
 		if want[name] == "" {
 			assert.False(t, v.Defined(), name)
@@ -115,8 +115,8 @@ func TestPredictReproducesTrainingMeasures(t *testing.T) {
 				measures := predictedJSON(t, strings.TrimSuffix(out, ".nii.gz")+".json")
 				requireSame(t, want[loss+" "+id], measures["network"])
 				if c.sameVoxels {
-					for m := report.Dice; m < report.MeasureCount; m++ {
-						if m == report.SurfaceDistance {
+					for m := outcome.Dice; m < outcome.MeasureCount; m++ {
+						if m == outcome.SurfaceDistance {
 							// The two grids differ in axis order and so in the order of the sum.
 							assert.InDelta(t, float64(measures["network"][m.String()]), float64(measures["scan"][m.String()]), 1e-12)
 							continue

@@ -8,7 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/outcome"
 )
 
 // Extent says which measures of a case are computed.
@@ -23,8 +23,8 @@ const (
 
 // Logits compares a case's logits, float32 1×2×X×Y×Z, with its label, 1×X×Y×Z. The
 // spacing is in millimeters. A measure without a value for this case is undefined.
-func Logits(logits, label *tensor.Dense, spacing [3]float64, rule afl.PredictionRule, extent Extent) (report.Values, error) {
-	values := report.NoValues()
+func Logits(logits, label *tensor.Dense, spacing [3]float64, rule afl.PredictionRule, extent Extent) (outcome.Values, error) {
+	values := outcome.NoValues()
 	softDice, err := afl.SoftDice(logits, label, true, afl.IgnoreIndex{})
 	if err != nil {
 		return values, err
@@ -33,7 +33,7 @@ func Logits(logits, label *tensor.Dense, spacing [3]float64, rule afl.Prediction
 	if err != nil {
 		return values, err
 	}
-	values[report.SoftDice], values[report.SoftIoU] = report.Number(softDice), report.Number(softIoU)
+	values[outcome.SoftDice], values[outcome.SoftIoU] = outcome.Number(softDice), outcome.Number(softIoU)
 
 	counts, err := afl.CountLogits(rule, logits, label, afl.IgnoreIndex{})
 	if err != nil {
@@ -62,8 +62,8 @@ func Logits(logits, label *tensor.Dense, spacing [3]float64, rule afl.Prediction
 
 // Masks compares a predicted mask with the reference, both X×Y×Z and 0 in the background.
 // The soft measures are undefined, as is any measure without a value for this case.
-func Masks(prediction, reference *tensor.Dense, spacing [3]float64) (report.Values, error) {
-	values := report.NoValues()
+func Masks(prediction, reference *tensor.Dense, spacing [3]float64) (outcome.Values, error) {
+	values := outcome.NoValues()
 	counts, err := afl.CountMasks(prediction, reference)
 	if err != nil {
 		return values, err
@@ -72,30 +72,30 @@ func Masks(prediction, reference *tensor.Dense, spacing [3]float64) (report.Valu
 	return values, setShapes(&values, prediction, reference, spacing)
 }
 
-func setOverlaps(v *report.Values, c afl.Confusion) {
-	v[report.Dice] = report.Number(c.Dice())
-	v[report.IoU] = report.Number(c.IoU())
-	v[report.Sensitivity] = report.Number(c.Sensitivity())
-	v[report.Specificity] = report.Number(c.Specificity())
+func setOverlaps(v *outcome.Values, c afl.Confusion) {
+	v[outcome.Dice] = outcome.Number(c.Dice())
+	v[outcome.IoU] = outcome.Number(c.IoU())
+	v[outcome.Sensitivity] = outcome.Number(c.Sensitivity())
+	v[outcome.Specificity] = outcome.Number(c.Specificity())
 }
 
 // setShapes sets the measures of surfaces and lesions, as the A-FL authors take them:
 // lesions are 26-connected components, found if the prediction touches them.
-func setShapes(v *report.Values, prediction, reference *tensor.Dense, spacing [3]float64) error {
+func setShapes(v *outcome.Values, prediction, reference *tensor.Dense, spacing [3]float64) error {
 	distances, err := afl.NewSurfaceDistances(prediction, reference, spacing[:])
 	if err != nil {
 		return err
 	}
-	v[report.Hausdorff95] = report.Number(distances.HD95())
-	v[report.SurfaceDistance] = report.Number(distances.Average())
+	v[outcome.Hausdorff95] = outcome.Number(distances.HD95())
+	v[outcome.SurfaceDistance] = outcome.Number(distances.Average())
 	lesions, err := afl.CompareLesions(prediction, reference, afl.Connectivity26, afl.Touch())
 	if err != nil {
 		return err
 	}
-	v[report.LesionF1] = report.Number(lesions.F1())
-	v[report.LesionTP] = report.Number(lesions.TP)
-	v[report.LesionFP] = report.Number(lesions.FP)
-	v[report.LesionFN] = report.Number(lesions.FN)
+	v[outcome.LesionF1] = outcome.Number(lesions.F1())
+	v[outcome.LesionTP] = outcome.Number(lesions.TP)
+	v[outcome.LesionFP] = outcome.Number(lesions.FP)
+	v[outcome.LesionFN] = outcome.Number(lesions.FN)
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/segment"
 )
 
@@ -36,51 +36,51 @@ func TestEvaluateCountsAndDistances(t *testing.T) {
 	for _, rule := range []afl.PredictionRule{afl.SigmoidChannel1, afl.Argmax} {
 		v, err := Logits(logitsOf(prediction, 8, 1, 1), labelOf(label, 8, 1, 1), [3]float64{2, 1, 1}, rule, Everything)
 		require.NoError(t, err)
-		assert.InDelta(t, 2.0/5, float64(v[report.Dice]), 1e-15)
-		assert.InDelta(t, 1.0/4, float64(v[report.IoU]), 1e-15)
-		assert.InDelta(t, 1.0/3, float64(v[report.Sensitivity]), 1e-15)
-		assert.InDelta(t, 4.0/5, float64(v[report.Specificity]), 1e-15)
+		assert.InDelta(t, 2.0/5, float64(v[outcome.Dice]), 1e-15)
+		assert.InDelta(t, 1.0/4, float64(v[outcome.IoU]), 1e-15)
+		assert.InDelta(t, 1.0/3, float64(v[outcome.Sensitivity]), 1e-15)
+		assert.InDelta(t, 4.0/5, float64(v[outcome.Specificity]), 1e-15)
 		// To the prediction: 2, 0 and 8 mm; to the reference: 0 and 2 mm.
-		assert.InDelta(t, 7.4, float64(v[report.Hausdorff95]), 1e-12)
-		assert.InDelta(t, 12.0/5, float64(v[report.SurfaceDistance]), 1e-12)
-		assert.Equal(t, []report.Number{1, 0, 1}, []report.Number{v[report.LesionTP], v[report.LesionFP], v[report.LesionFN]})
-		assert.InDelta(t, 2.0/3, float64(v[report.LesionF1]), 1e-15)
+		assert.InDelta(t, 7.4, float64(v[outcome.Hausdorff95]), 1e-12)
+		assert.InDelta(t, 12.0/5, float64(v[outcome.SurfaceDistance]), 1e-12)
+		assert.Equal(t, []outcome.Number{1, 0, 1}, []outcome.Number{v[outcome.LesionTP], v[outcome.LesionFP], v[outcome.LesionFN]})
+		assert.InDelta(t, 2.0/3, float64(v[outcome.LesionF1]), 1e-15)
 		// Soft, by the formula, with p = sigmoid(±4).
 		p, q := 1/(1+math.Exp(-4)), 1/(1+math.Exp(4))
 		dice := func(inter, ref, sq float64) float64 { return (2*inter + 1e-5) / (ref + sq + 1e-5) }
 		fg := dice(p+2*q, 3, 2*p*p+6*q*q)
 		bg := dice(4*p+q, 5, 6*p*p+2*q*q)
-		assert.InDelta(t, (fg+bg)/2, float64(v[report.SoftDice]), 1e-6)
-		assert.Less(t, float64(v[report.SoftIoU]), float64(v[report.SoftDice]))
+		assert.InDelta(t, (fg+bg)/2, float64(v[outcome.SoftDice]), 1e-6)
+		assert.Less(t, float64(v[outcome.SoftIoU]), float64(v[outcome.SoftDice]))
 	}
 }
 
 func TestEvaluateWithoutATumor(t *testing.T) {
 	none, some := make([]uint8, 8), []uint8{0, 0, 0, 1, 0, 0, 0, 0}
-	undefined := []report.Measure{report.Dice, report.IoU, report.Sensitivity}
+	undefined := []outcome.Measure{outcome.Dice, outcome.IoU, outcome.Sensitivity}
 	v, err := Logits(logitsOf(none, 2, 2, 2), labelOf(none, 2, 2, 2), [3]float64{1, 1, 1}, afl.SigmoidChannel1, Everything)
 	require.NoError(t, err)
-	for _, m := range append(undefined, report.Hausdorff95, report.SurfaceDistance) {
+	for _, m := range append(undefined, outcome.Hausdorff95, outcome.SurfaceDistance) {
 		assert.False(t, v[m].Defined(), m)
 	}
-	assert.Equal(t, report.Number(1), v[report.LesionF1])
-	assert.Equal(t, report.Number(1), v[report.Specificity])
+	assert.Equal(t, outcome.Number(1), v[outcome.LesionF1])
+	assert.Equal(t, outcome.Number(1), v[outcome.Specificity])
 
 	v, err = Logits(logitsOf(some, 2, 2, 2), labelOf(none, 2, 2, 2), [3]float64{1, 1, 1}, afl.SigmoidChannel1, Everything)
 	require.NoError(t, err)
 	for _, m := range undefined {
 		assert.False(t, v[m].Defined(), m)
 	}
-	assert.True(t, math.IsInf(float64(v[report.Hausdorff95]), 1))
-	assert.Equal(t, report.Number(7.0/8), v[report.Specificity])
-	assert.Equal(t, report.Number(1), v[report.LesionFP])
-	assert.True(t, v[report.SoftDice].Defined())
+	assert.True(t, math.IsInf(float64(v[outcome.Hausdorff95]), 1))
+	assert.Equal(t, outcome.Number(7.0/8), v[outcome.Specificity])
+	assert.Equal(t, outcome.Number(1), v[outcome.LesionFP])
+	assert.True(t, v[outcome.SoftDice].Defined())
 }
 
 func TestOverlapMeasuresLeaveTheRestUndefined(t *testing.T) {
 	v, err := Logits(logitsOf(make([]uint8, 8), 2, 2, 2), labelOf(make([]uint8, 8), 2, 2, 2), [3]float64{1, 1, 1}, afl.Argmax, Overlaps)
 	require.NoError(t, err)
-	for m := report.Hausdorff95; m < report.MeasureCount; m++ {
+	for m := outcome.Hausdorff95; m < outcome.MeasureCount; m++ {
 		assert.False(t, v[m].Defined(), m)
 	}
 }
@@ -132,9 +132,9 @@ func TestMasksAgreeWithLogits(t *testing.T) {
 	require.NoError(t, err)
 	got, err := Masks(mask(prediction), mask(label), spacing)
 	require.NoError(t, err)
-	assert.False(t, got[report.SoftDice].Defined())
-	assert.False(t, got[report.SoftIoU].Defined())
-	assert.Equal(t, want[report.Dice:], got[report.Dice:])
+	assert.False(t, got[outcome.SoftDice].Defined())
+	assert.False(t, got[outcome.SoftIoU].Defined())
+	assert.Equal(t, want[outcome.Dice:], got[outcome.Dice:])
 
 	_, err = Masks(mask(prediction), labelOf(label, 8, 1, 1), spacing)
 	assert.Error(t, err)

@@ -6,7 +6,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/volume"
 )
@@ -15,23 +15,23 @@ import (
 // holds it. The spacing is in millimeters. If the scheme is binary, the measures are those
 // of [Logits]. Otherwise they are those of each class or region, and the values are their
 // means.
-func Case(scheme segment.Scheme, logits, label *tensor.Dense, spacing [3]float64, rule afl.PredictionRule, extent Extent) (report.Values, []report.SegmentValues, error) {
+func Case(scheme segment.Scheme, logits, label *tensor.Dense, spacing [3]float64, rule afl.PredictionRule, extent Extent) (outcome.Values, []outcome.SegmentValues, error) {
 	if scheme.Kind == segment.Binary {
 		values, err := Logits(logits, label, spacing, rule, extent)
 		return values, nil, err
 	}
-	fail := func(err error) (report.Values, []report.SegmentValues, error) { return report.NoValues(), nil, err }
-	segments := make([]report.SegmentValues, len(scheme.Segments))
+	fail := func(err error) (outcome.Values, []outcome.SegmentValues, error) { return outcome.NoValues(), nil, err }
+	segments := make([]outcome.SegmentValues, len(scheme.Segments))
 	for i, s := range scheme.Segments {
-		segments[i] = report.SegmentValues{Name: s.Name, Values: report.NoValues()}
+		segments[i] = outcome.SegmentValues{Name: s.Name, Values: outcome.NoValues()}
 	}
-	for m, loss := range map[report.Measure]afl.Dice{report.SoftDice: afl.NewDice(), report.SoftIoU: afl.NewIoU()} {
+	for m, loss := range map[outcome.Measure]afl.Dice{outcome.SoftDice: afl.NewDice(), outcome.SoftIoU: afl.NewIoU()} {
 		soft, err := softOverlaps(scheme, loss, logits, label)
 		if err != nil {
 			return fail(err)
 		}
 		for i := range segments {
-			segments[i].Values[m] = report.Number(soft[i])
+			segments[i].Values[m] = outcome.Number(soft[i])
 		}
 	}
 	counts, err := afl.CountLogits(rule, logits, label, afl.IgnoreIndex{})
@@ -43,7 +43,7 @@ func Case(scheme segment.Scheme, logits, label *tensor.Dense, spacing [3]float64
 		setOverlaps(&segments[i].Values, counts[0][first+i])
 	}
 	if extent == Overlaps {
-		return report.MeanOfSegments(segments), segments, nil
+		return outcome.MeanOfSegments(segments), segments, nil
 	}
 	predicted, err := afl.Predict(rule, logits)
 	if err != nil {
@@ -62,7 +62,7 @@ func Case(scheme segment.Scheme, logits, label *tensor.Dense, spacing [3]float64
 			return fail(err)
 		}
 	}
-	return report.MeanOfSegments(segments), segments, nil
+	return outcome.MeanOfSegments(segments), segments, nil
 }
 
 // softOverlaps returns the soft Dice or IoU of each class or region.
@@ -104,21 +104,21 @@ func maskOf(scheme segment.Scheme, labels *tensor.Dense, index int) (*tensor.Den
 // LabelMaps compares a written label map with the reference, both with one channel and on
 // one grid: the foreground if the scheme is binary, or else each class or region. The soft
 // measures are undefined.
-func LabelMaps(scheme segment.Scheme, prediction, reference *volume.Volume) (report.Values, []report.SegmentValues, error) {
+func LabelMaps(scheme segment.Scheme, prediction, reference *volume.Volume) (outcome.Values, []outcome.SegmentValues, error) {
 	if scheme.Kind == segment.Binary {
 		foreground := func(label int) bool { return label != 0 }
 		values, err := Masks(volumeMask(prediction, foreground), volumeMask(reference, foreground), prediction.Spacing())
 		return values, nil, err
 	}
-	var segments []report.SegmentValues
+	var segments []outcome.SegmentValues
 	for _, s := range scheme.Segments {
 		values, err := Masks(volumeMask(prediction, s.Has), volumeMask(reference, s.Has), prediction.Spacing())
 		if err != nil {
-			return report.NoValues(), nil, err
+			return outcome.NoValues(), nil, err
 		}
-		segments = append(segments, report.SegmentValues{Name: s.Name, Values: values})
+		segments = append(segments, outcome.SegmentValues{Name: s.Name, Values: values})
 	}
-	return report.MeanOfSegments(segments), segments, nil
+	return outcome.MeanOfSegments(segments), segments, nil
 }
 
 // volumeMask returns the voxels whose label is in a set as 1 and the others as 0.

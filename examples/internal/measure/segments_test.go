@@ -9,7 +9,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/volume"
 )
@@ -44,29 +44,29 @@ func TestCaseOfClasses(t *testing.T) {
 	require.Len(t, parts, 3)
 	assert.Equal(t, []string{"2", "1", "4"}, []string{parts[0].Name, parts[1].Name, parts[2].Name})
 	first, second, absent := parts[0].Values, parts[1].Values, parts[2].Values
-	assert.InDelta(t, 2.0/4, float64(first[report.Dice]), 1e-15, "1 voxel of 2 and 2")
-	assert.InDelta(t, 4.0/5, float64(second[report.Dice]), 1e-15, "2 voxels of 3 and 2")
-	assert.InDelta(t, 3.0/4, float64(second[report.Specificity]), 1e-15)
-	assert.False(t, absent[report.Dice].Defined())
-	assert.Equal(t, report.Number(1), absent[report.Specificity])
-	assert.InDelta(t, (2.0/4+4.0/5)/2, float64(values[report.Dice]), 1e-15)
+	assert.InDelta(t, 2.0/4, float64(first[outcome.Dice]), 1e-15, "1 voxel of 2 and 2")
+	assert.InDelta(t, 4.0/5, float64(second[outcome.Dice]), 1e-15, "2 voxels of 3 and 2")
+	assert.InDelta(t, 3.0/4, float64(second[outcome.Specificity]), 1e-15)
+	assert.False(t, absent[outcome.Dice].Defined())
+	assert.Equal(t, outcome.Number(1), absent[outcome.Specificity])
+	assert.InDelta(t, (2.0/4+4.0/5)/2, float64(values[outcome.Dice]), 1e-15)
 	// Voxels 1 and 5 against 1 and 2, 2 mm apart: 0 and 6 mm, 0 and 2 mm.
-	assert.InDelta(t, (0+6+0+2)/4.0, float64(first[report.SurfaceDistance]), 1e-12)
-	assert.Equal(t, []report.Number{1, 1, 0}, []report.Number{first[report.LesionTP], first[report.LesionFP], first[report.LesionFN]})
+	assert.InDelta(t, (0+6+0+2)/4.0, float64(first[outcome.SurfaceDistance]), 1e-12)
+	assert.Equal(t, []outcome.Number{1, 1, 0}, []outcome.Number{first[outcome.LesionTP], first[outcome.LesionFP], first[outcome.LesionFN]})
 
 	// The soft Dice by its formula: softmax probabilities p of the predicted channel, q of
 	// each other.
 	p, q := math.Exp(3)/(math.Exp(3)+3), 1/(math.Exp(3)+3)
 	want := (2*(p+q) + 1e-5) / (2*p*p + 4*q*q + 2 + 1e-5)
-	assert.InDelta(t, want, float64(first[report.SoftDice]), 1e-6)
+	assert.InDelta(t, want, float64(first[outcome.SoftDice]), 1e-6)
 	inter, sum := p+q, 2*p*p+4*q*q+2
-	assert.InDelta(t, (2*inter+1e-5)/(2*(sum-inter)+1e-5), float64(first[report.SoftIoU]), 1e-6)
+	assert.InDelta(t, (2*inter+1e-5)/(2*(sum-inter)+1e-5), float64(first[outcome.SoftIoU]), 1e-6)
 
 	values, parts, err = Case(classes, line(4, logits...), label, [3]float64{2, 1, 1}, afl.Argmax, Overlaps)
 	require.NoError(t, err)
-	assert.InDelta(t, 2.0/4, float64(parts[0].Values[report.Dice]), 1e-15)
-	assert.False(t, parts[0].Values[report.LesionF1].Defined())
-	assert.False(t, values[report.LesionF1].Defined())
+	assert.InDelta(t, 2.0/4, float64(parts[0].Values[outcome.Dice]), 1e-15)
+	assert.False(t, parts[0].Values[outcome.LesionF1].Defined())
+	assert.False(t, values[outcome.LesionF1].Defined())
 }
 
 // TestRegionsAreBinaryCases compares several regions with the measures of each by itself.
@@ -93,20 +93,20 @@ func TestRegionsAreBinaryCases(t *testing.T) {
 		two := append(make([]float32, n), logits[r*n:(r+1)*n]...)
 		want, err := Logits(line(2, two...), line(0, maps[r*n:(r+1)*n]...), spacing, afl.SigmoidChannel1, Everything)
 		require.NoError(t, err)
-		assert.Equal(t, want[report.Dice:], parts[r].Values[report.Dice:])
-		assert.True(t, want[report.Dice].Defined())
+		assert.Equal(t, want[outcome.Dice:], parts[r].Values[outcome.Dice:])
+		assert.True(t, want[outcome.Dice].Defined())
 		soft, err := afl.SoftDice(line(1, logits[r*n:(r+1)*n]...), line(0, maps[r*n:(r+1)*n]...), true, afl.IgnoreIndex{})
 		require.NoError(t, err)
-		assert.InDelta(t, soft, float64(parts[r].Values[report.SoftDice]), 1e-6, "in single precision")
-		mean += float64(want[report.Dice]) / 3
+		assert.InDelta(t, soft, float64(parts[r].Values[outcome.SoftDice]), 1e-6, "in single precision")
+		mean += float64(want[outcome.Dice]) / 3
 	}
-	assert.InDelta(t, mean, float64(values[report.Dice]), 1e-12)
+	assert.InDelta(t, mean, float64(values[outcome.Dice]), 1e-12)
 
 	one := segment.Scheme{Kind: segment.Regions, Segments: regions.Segments[:1]}
 	alone, single, err := Case(one, line(1, logits[:n]...), line(1, maps[:n]...), spacing, afl.SigmoidPerChannel, Everything)
 	require.NoError(t, err)
-	assert.Equal(t, parts[0].Values[report.Dice:], single[0].Values[report.Dice:])
-	assert.InDelta(t, float64(parts[0].Values[report.SoftIoU]), float64(single[0].Values[report.SoftIoU]), 1e-6)
+	assert.Equal(t, parts[0].Values[outcome.Dice:], single[0].Values[outcome.Dice:])
+	assert.InDelta(t, float64(parts[0].Values[outcome.SoftIoU]), float64(single[0].Values[outcome.SoftIoU]), 1e-6)
 	assert.Equal(t, single[0].Values, alone)
 }
 
@@ -129,18 +129,18 @@ func TestLabelMaps(t *testing.T) {
 	_, parts, err := LabelMaps(regions, prediction, reference)
 	require.NoError(t, err)
 	for r, want := range []float64{2.0 * 4 / 9, 1, 2.0 / 3} {
-		assert.InDelta(t, want, float64(parts[r].Values[report.Dice]), 1e-15, parts[r].Name)
+		assert.InDelta(t, want, float64(parts[r].Values[outcome.Dice]), 1e-15, parts[r].Name)
 	}
 	values, parts, err := LabelMaps(classes, prediction, reference)
 	require.NoError(t, err)
 	for c, want := range []float64{2.0 / 3, 2.0 / 3, 2.0 / 3} { // labels 2, 1, 4
-		assert.InDelta(t, want, float64(parts[c].Values[report.Dice]), 1e-15, parts[c].Name)
+		assert.InDelta(t, want, float64(parts[c].Values[outcome.Dice]), 1e-15, parts[c].Name)
 	}
-	assert.InDelta(t, 2.0/3, float64(values[report.Dice]), 1e-15)
+	assert.InDelta(t, 2.0/3, float64(values[outcome.Dice]), 1e-15)
 	values, parts, err = LabelMaps(segment.Scheme{}, prediction, reference)
 	require.NoError(t, err)
 	assert.Nil(t, parts)
-	assert.Equal(t, report.Number(1), values[report.Dice])
+	assert.Equal(t, outcome.Number(1), values[outcome.Dice])
 }
 
 func TestRulesOfSchemes(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strconv"
+
+	"github.com/x/afl/examples/internal/outcome"
 )
 
 // WriteEpochsCSV writes one row per run, network, loss and epoch to path: the training loss,
@@ -12,30 +14,30 @@ import (
 // in the mean of each hard measure. Numbers have full precision; an undefined number is
 // an empty cell. If there are classes or regions, a column segment names them, and each
 // epoch has a row for each and for their mean.
-func WriteEpochsCSV(path string, results []Result) error {
+func WriteEpochsCSV(path string, results []outcome.Result) error {
 	segments := segmented(results)
 	header := []string{"run", "network", "loss", "epoch", "train_loss", "cases"}
 	if segments {
 		header = append(header, "segment")
 	}
-	for m := range Measure(overlapCount) {
+	for m := range outcome.Measure(outcome.OverlapCount) {
 		header = append(header, m.String())
-		if m >= Dice {
+		if m >= outcome.Dice {
 			header = append(header, m.String()+"_n")
 		}
 	}
 	rows := [][]string{header}
 	for _, l := range results {
 		for _, e := range l.Epochs {
-			means := append(slices.Clone(e.Segments), SegmentMeans{l.meanName(), e.Valid})
+			means := append(slices.Clone(e.Segments), outcome.SegmentMeans{Name: meanNameOf(&l), Means: e.Valid})
 			for _, part := range means {
-				row := []string{l.Run, l.Network, l.Loss, strconv.Itoa(e.Epoch), Number(e.TrainLoss).cell(), strconv.Itoa(e.Cases)}
+				row := []string{l.Run, l.Network, l.Loss, strconv.Itoa(e.Epoch), cell(outcome.Number(e.TrainLoss)), strconv.Itoa(e.Cases)}
 				if segments {
 					row = append(row, part.Name)
 				}
-				for m := range Measure(overlapCount) {
-					row = append(row, part.Means[m].Value.cell())
-					if m >= Dice {
+				for m := range outcome.Measure(outcome.OverlapCount) {
+					row = append(row, cell(part.Means[m].Value))
+					if m >= outcome.Dice {
 						row = append(row, strconv.Itoa(part.Means[m].N))
 					}
 				}
@@ -50,25 +52,25 @@ func WriteEpochsCSV(path string, results []Result) error {
 // measure of the best weights on that case. Numbers have full precision; an undefined
 // number is an empty cell, and an infinite one is +Inf. If there are classes or regions, a
 // column segment names them, and each case has a row for each and for their mean.
-func WriteCasesCSV(path string, results []Result) error {
+func WriteCasesCSV(path string, results []outcome.Result) error {
 	segments := segmented(results)
 	header := []string{"run", "network", "loss", "best_epoch", "case"}
 	if segments {
 		header = append(header, "segment")
 	}
-	for m := range MeasureCount {
+	for m := range outcome.MeasureCount {
 		header = append(header, m.String())
 	}
 	rows := [][]string{header}
 	for _, l := range results {
 		for _, c := range l.Cases {
-			for _, part := range append(slices.Clone(c.Segments), SegmentValues{l.meanName(), c.Values}) {
+			for _, part := range append(slices.Clone(c.Segments), outcome.SegmentValues{Name: meanNameOf(&l), Values: c.Values}) {
 				row := []string{l.Run, l.Network, l.Loss, strconv.Itoa(l.BestEpoch), c.ID}
 				if segments {
 					row = append(row, part.Name)
 				}
-				for m := range MeasureCount {
-					row = append(row, part.Values[m].cell())
+				for m := range outcome.MeasureCount {
+					row = append(row, cell(part.Values[m]))
 				}
 				rows = append(rows, row)
 			}
@@ -81,4 +83,12 @@ func writeCSV(path string, rows [][]string) error {
 	return writeFile(path, func(w io.Writer) error {
 		return csv.NewWriter(w).WriteAll(rows)
 	})
+}
+
+// cell formats a number for a CSV file: with full precision, or empty if undefined.
+func cell(n outcome.Number) string {
+	if !n.Defined() {
+		return ""
+	}
+	return strconv.FormatFloat(float64(n), 'g', -1, 64)
 }

@@ -13,6 +13,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+
+	"github.com/x/afl/examples/internal/outcome"
 )
 
 // palette is that of Okabe and Ito, which color-blind readers can distinguish.
@@ -52,7 +54,7 @@ func (r *Run) WriteCurves(dir, network string) error {
 	if r.several() {
 		title = fmt.Sprintf("%s: %s", network, r.Title)
 	}
-	var own []Result
+	var own []outcome.Result
 	for _, l := range r.Results {
 		if l.Network == network {
 			own = append(own, l)
@@ -67,12 +69,12 @@ func (r *Run) WriteCurves(dir, network string) error {
 // WriteLossPNG plots the training loss of one network against the epoch, with one curve
 // per loss. Each curve is divided by its own first value, because the magnitudes of the
 // losses are not comparable. run is the title of the run.
-func WriteLossPNG(path, run string, results []Result) error {
+func WriteLossPNG(path, run string, results []outcome.Result) error {
 	var curves []curve
 	for i, l := range results {
-		c := curve{name: l.curve(), color: Color(i)}
+		c := curve{name: curveName(&l), color: Color(i)}
 		for _, e := range l.Epochs {
-			c.add(e.Epoch, Number(e.TrainLoss/math.Abs(l.Epochs[0].TrainLoss)))
+			c.add(e.Epoch, outcome.Number(e.TrainLoss/math.Abs(l.Epochs[0].TrainLoss)))
 		}
 		curves = append(curves, c)
 	}
@@ -83,22 +85,22 @@ func WriteLossPNG(path, run string, results []Result) error {
 // per loss: solid for the foreground Dice of hard masks, dashed for the soft Dice with
 // the background included. With classes or regions both are their means. run is the title
 // of the run.
-func WriteDicePNG(path, run string, results []Result) error {
+func WriteDicePNG(path, run string, results []outcome.Result) error {
 	var curves []curve
 	for i, l := range results {
-		hard := curve{name: l.curve() + map[bool]string{false: " foreground", true: " mean, hard"}[segmented(results)], color: Color(i)}
-		soft := curve{name: l.curve() + map[bool]string{false: " soft", true: " mean, soft"}[segmented(results)], color: Color(i), dashed: true}
+		hard := curve{name: curveName(&l) + map[bool]string{false: " foreground", true: " mean, hard"}[segmented(results)], color: Color(i)}
+		soft := curve{name: curveName(&l) + map[bool]string{false: " soft", true: " mean, soft"}[segmented(results)], color: Color(i), dashed: true}
 		for _, e := range l.Epochs {
-			hard.add(e.Epoch, e.Valid[Dice].Value)
-			soft.add(e.Epoch, e.Valid[SoftDice].Value)
+			hard.add(e.Epoch, e.Valid[outcome.Dice].Value)
+			soft.add(e.Epoch, e.Valid[outcome.SoftDice].Value)
 		}
 		curves = append(curves, hard, soft)
 	}
 	return writeCurves(path, run+"\nValidation Dice"+runIDs(results), "Dice", curves)
 }
 
-// curve returns the name of a result's curve.
-func (l *Result) curve() string {
+// curveName returns the name of a result's curve.
+func curveName(l *outcome.Result) string {
 	if l.RunTitle != "" {
 		return l.Title + ", " + l.RunTitle
 	}
@@ -106,7 +108,7 @@ func (l *Result) curve() string {
 }
 
 // runIDs names the run of the results, if it is one and known.
-func runIDs(results []Result) string {
+func runIDs(results []outcome.Result) string {
 	if len(results) == 0 || results[0].Run == "" {
 		return ""
 	}
@@ -118,8 +120,8 @@ func runIDs(results []Result) string {
 	return " (run " + results[0].Run + ")"
 }
 
-func (c *curve) add(epoch int, y Number) {
-	if y.finite() {
+func (c *curve) add(epoch int, y outcome.Number) {
+	if y.Finite() {
 		c.points = append(c.points, plotter.XY{X: float64(epoch), Y: float64(y)})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/x/afl/examples/internal/outcome"
 )
 
 // Prediction holds the measures of one predicted mask, by the grid on which they were
@@ -22,18 +24,18 @@ type GridValues struct {
 	// Grid is the name of the grid in tables and files.
 	Grid string
 	// Values are the measures of the foreground or, if there are Segments, their means.
-	Values Values
+	Values outcome.Values
 	// Segments are the measures of each class or region, none if the mask is binary.
-	Segments []SegmentValues
+	Segments []outcome.SegmentValues
 }
 
 // parts returns the measures of each class or region and their mean, or the only measures
 // without a name if the mask is binary.
-func (g GridValues) parts() []SegmentValues {
+func (g GridValues) parts() []outcome.SegmentValues {
 	if len(g.Segments) == 0 {
-		return []SegmentValues{{"", g.Values}}
+		return []outcome.SegmentValues{{Values: g.Values}}
 	}
-	return append(slices.Clone(g.Segments), SegmentValues{meanName, g.Values})
+	return append(slices.Clone(g.Segments), outcome.SegmentValues{Name: meanName, Values: g.Values})
 }
 
 // columnName returns the header of a column.
@@ -53,11 +55,11 @@ func (p *Prediction) Table() string {
 			t.Header = append(t.Header, columnName(g.Grid, part.Name))
 		}
 	}
-	for m := range MeasureCount {
+	for m := range outcome.MeasureCount {
 		row := []string{m.String()}
 		for _, g := range p.Grids {
 			for _, part := range g.parts() {
-				row = append(row, part.Values[m].format(m))
+				row = append(row, format(part.Values[m], m))
 			}
 		}
 		t.Rows = append(t.Rows, row)
@@ -66,15 +68,15 @@ func (p *Prediction) Table() string {
 }
 
 // format formats n with a number of decimals that suits the measure.
-func (n Number) format(m Measure) string {
+func format(n outcome.Number, m outcome.Measure) string {
 	switch v := float64(n); {
 	case math.IsNaN(v):
 		return dash
 	case math.IsInf(v, 0):
 		return "∞"
-	case m == LesionTP || m == LesionFP || m == LesionFN:
+	case m == outcome.LesionTP || m == outcome.LesionFP || m == outcome.LesionFN:
 		return strconv.FormatFloat(v, 'f', 0, 64)
-	case m == Hausdorff95 || m == SurfaceDistance:
+	case m == outcome.Hausdorff95 || m == outcome.SurfaceDistance:
 		return strconv.FormatFloat(v, 'f', 2, 64)
 	default:
 		return strconv.FormatFloat(v, 'f', 4, 64)
@@ -94,7 +96,7 @@ func (p *Prediction) rows() [][]string {
 	if p.segmented() {
 		header = append(header, "segment")
 	}
-	for m := range MeasureCount {
+	for m := range outcome.MeasureCount {
 		header = append(header, m.String())
 	}
 	rows := [][]string{header}
@@ -105,7 +107,7 @@ func (p *Prediction) rows() [][]string {
 				row = append(row, part.Name)
 			}
 			for _, v := range part.Values {
-				row = append(row, v.cell())
+				row = append(row, cell(v))
 			}
 			rows = append(rows, row)
 		}
@@ -116,10 +118,10 @@ func (p *Prediction) rows() [][]string {
 // WriteJSON writes the facts and the measures by grid to path; an undefined measure is null.
 // If there are classes or regions, each grid has an object for each and for their mean.
 func (p *Prediction) WriteJSON(path string) error {
-	byName := func(values Values) map[string]Number {
-		named := map[string]Number{}
+	byName := func(values outcome.Values) map[string]outcome.Number {
+		named := map[string]outcome.Number{}
 		for m, v := range values {
-			named[Measure(m).String()] = v
+			named[outcome.Measure(m).String()] = v
 		}
 		return named
 	}

@@ -9,12 +9,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/examples/internal/outcome"
 )
 
 func TestPrediction(t *testing.T) {
-	scan, network := NoValues(), NoValues()
-	scan[Dice], scan[Hausdorff95], scan[LesionTP] = 0.123456789, Number(math.Inf(1)), 3
-	network[Dice], network[SoftDice], network[Hausdorff95] = 0.5, 1, 12.3456
+	scan, network := outcome.NoValues(), outcome.NoValues()
+	scan[outcome.Dice], scan[outcome.Hausdorff95], scan[outcome.LesionTP] = 0.123456789, outcome.Number(math.Inf(1)), 3
+	network[outcome.Dice], network[outcome.SoftDice], network[outcome.Hausdorff95] = 0.5, 1, 12.3456
 	p := Prediction{Facts: map[string]string{"case": "a"}, Grids: []GridValues{{Grid: "scan", Values: scan}, {Grid: "network", Values: network}}}
 
 	table := p.Table()
@@ -41,12 +43,12 @@ func TestPrediction(t *testing.T) {
 	require.NoError(t, err)
 	var got struct {
 		Facts    map[string]string
-		Measures map[string]map[string]Number
+		Measures map[string]map[string]outcome.Number
 	}
 	require.NoError(t, json.Unmarshal(raw, &got))
 	assert.Equal(t, "a", got.Facts["case"])
-	assert.Len(t, got.Measures["scan"], int(MeasureCount))
-	assert.Equal(t, Number(0.123456789), got.Measures["scan"]["foreground_dice"])
+	assert.Len(t, got.Measures["scan"], int(outcome.MeasureCount))
+	assert.Equal(t, outcome.Number(0.123456789), got.Measures["scan"]["foreground_dice"])
 	assert.True(t, math.IsInf(float64(got.Measures["scan"]["hausdorff95_mm"]), 1))
 	assert.False(t, got.Measures["network"]["lesions_found"].Defined())
 }

@@ -1,6 +1,10 @@
 package report
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/x/afl/examples/internal/outcome"
+)
 
 // CasePrediction is the prediction of one of several cases.
 type CasePrediction struct {
@@ -32,22 +36,22 @@ func WritePredictionsCSV(path string, cases []CasePrediction) error {
 // which all have the same grids and classes or regions.
 func PredictionsTable(cases []CasePrediction) string {
 	t := Table{Header: []string{"Measure"}}
-	var columns []Means
+	var columns []outcome.Means
 	for g, grid := range cases[0].Prediction.Grids {
 		for k, part := range grid.parts() {
 			t.Header = append(t.Header, columnName(grid.Grid, part.Name))
-			var values []Case
+			var values []outcome.Case
 			for _, c := range cases {
-				values = append(values, Case{ID: c.ID, Values: c.Prediction.Grids[g].parts()[k].Values})
+				values = append(values, outcome.Case{ID: c.ID, Values: c.Prediction.Grids[g].parts()[k].Values})
 			}
-			columns = append(columns, MeanOf(values))
+			columns = append(columns, outcome.MeanOf(values))
 		}
 	}
-	for m := range MeasureCount {
+	for m := range outcome.MeasureCount {
 		row := []string{m.String()}
 		for _, means := range columns {
 			decimals := 4
-			if m == Hausdorff95 || m == SurfaceDistance || m >= LesionTP {
+			if m == outcome.Hausdorff95 || m == outcome.SurfaceDistance || m >= outcome.LesionTP {
 				decimals = 2
 			}
 			row = append(row, means[m].Format(len(cases), decimals))

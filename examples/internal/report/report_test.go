@@ -17,13 +17,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/examples/internal/outcome"
 )
 
 func TestNumberSurvivesJSON(t *testing.T) {
 	for _, v := range []float64{0, math.Copysign(0, -1), 1.0 / 3, -2.5e-310, math.MaxFloat64, math.Inf(1), math.Inf(-1), math.NaN()} {
-		raw, err := json.Marshal(Number(v))
+		raw, err := json.Marshal(outcome.Number(v))
 		require.NoError(t, err)
-		var back Number
+		var back outcome.Number
 		require.NoError(t, json.Unmarshal(raw, &back), "%s", raw)
 		if math.IsNaN(v) {
 			assert.False(t, back.Defined())
@@ -31,56 +33,56 @@ func TestNumberSurvivesJSON(t *testing.T) {
 		}
 		assert.Equal(t, math.Float64bits(v), math.Float64bits(float64(back)), "%s", raw)
 	}
-	var n Number
+	var n outcome.Number
 	assert.Error(t, json.Unmarshal([]byte(`"much"`), &n))
 }
 
 // valuesOf returns a case with the given measures; the others are undefined.
-func valuesOf(id string, set map[Measure]float64) Case {
-	c := Case{ID: id, Values: NoValues()}
+func valuesOf(id string, set map[outcome.Measure]float64) outcome.Case {
+	c := outcome.Case{ID: id, Values: outcome.NoValues()}
 	for m, v := range set {
-		c.Values[m] = Number(v)
+		c.Values[m] = outcome.Number(v)
 	}
 	return c
 }
 
 func TestMeanExcludesUndefined(t *testing.T) {
-	means := MeanOf([]Case{
-		valuesOf("a", map[Measure]float64{Dice: 0.5, SoftDice: 0.25, Hausdorff95: math.Inf(1)}),
-		valuesOf("b", map[Measure]float64{SoftDice: 0.75, Hausdorff95: 3}),
-		valuesOf("c", map[Measure]float64{Dice: 1, SoftDice: 0.5}),
+	means := outcome.MeanOf([]outcome.Case{
+		valuesOf("a", map[outcome.Measure]float64{outcome.Dice: 0.5, outcome.SoftDice: 0.25, outcome.Hausdorff95: math.Inf(1)}),
+		valuesOf("b", map[outcome.Measure]float64{outcome.SoftDice: 0.75, outcome.Hausdorff95: 3}),
+		valuesOf("c", map[outcome.Measure]float64{outcome.Dice: 1, outcome.SoftDice: 0.5}),
 	})
-	assert.Equal(t, Mean{Value: 0.75, N: 2}, means[Dice])
-	assert.Equal(t, Mean{Value: 0.5, N: 3}, means[SoftDice])
-	assert.Equal(t, Mean{Value: 3, N: 1}, means[Hausdorff95])
-	assert.False(t, means[Sensitivity].Value.Defined())
-	assert.Zero(t, means[Sensitivity].N)
+	assert.Equal(t, outcome.Mean{Value: 0.75, N: 2}, means[outcome.Dice])
+	assert.Equal(t, outcome.Mean{Value: 0.5, N: 3}, means[outcome.SoftDice])
+	assert.Equal(t, outcome.Mean{Value: 3, N: 1}, means[outcome.Hausdorff95])
+	assert.False(t, means[outcome.Sensitivity].Value.Defined())
+	assert.Zero(t, means[outcome.Sensitivity].N)
 }
 
 // sample returns a run with special cases: a case without a tumor, a missed lesion, a
 // loss that diverged late and one that diverged immediately.
 func sample() *Run {
-	with := valuesOf("p1", map[Measure]float64{
-		SoftDice: 0.9, SoftIoU: 0.8, Dice: 0.8, IoU: 2.0 / 3, Sensitivity: 0.75, Specificity: 0.999,
-		Hausdorff95: 4.25, SurfaceDistance: 1.5, LesionF1: 0.8, LesionTP: 2, LesionFP: 1, LesionFN: 0})
-	without := valuesOf("p2", map[Measure]float64{
-		SoftDice: 0.5, SoftIoU: 0.45, Specificity: 1, LesionF1: 1, LesionTP: 0, LesionFP: 0, LesionFN: 0})
-	second := valuesOf("p3", map[Measure]float64{
-		SoftDice: 0.7, SoftIoU: 0.6, Dice: 0.4, IoU: 0.25, Sensitivity: 0.25, Specificity: 0.995,
-		Hausdorff95: math.Inf(1), SurfaceDistance: math.Inf(1), LesionF1: 0, LesionTP: 0, LesionFP: 0, LesionFN: 3})
-	cases := []Case{with, without, second}
-	epochs := []Epoch{
-		{Epoch: 1, TrainLoss: 0.5, Cases: 3, Valid: MeanOf(cases)},
-		{Epoch: 2, TrainLoss: 0.25, Cases: 3, Valid: MeanOf(cases)},
+	with := valuesOf("p1", map[outcome.Measure]float64{
+		outcome.SoftDice: 0.9, outcome.SoftIoU: 0.8, outcome.Dice: 0.8, outcome.IoU: 2.0 / 3, outcome.Sensitivity: 0.75, outcome.Specificity: 0.999,
+		outcome.Hausdorff95: 4.25, outcome.SurfaceDistance: 1.5, outcome.LesionF1: 0.8, outcome.LesionTP: 2, outcome.LesionFP: 1, outcome.LesionFN: 0})
+	without := valuesOf("p2", map[outcome.Measure]float64{
+		outcome.SoftDice: 0.5, outcome.SoftIoU: 0.45, outcome.Specificity: 1, outcome.LesionF1: 1, outcome.LesionTP: 0, outcome.LesionFP: 0, outcome.LesionFN: 0})
+	second := valuesOf("p3", map[outcome.Measure]float64{
+		outcome.SoftDice: 0.7, outcome.SoftIoU: 0.6, outcome.Dice: 0.4, outcome.IoU: 0.25, outcome.Sensitivity: 0.25, outcome.Specificity: 0.995,
+		outcome.Hausdorff95: math.Inf(1), outcome.SurfaceDistance: math.Inf(1), outcome.LesionF1: 0, outcome.LesionTP: 0, outcome.LesionFP: 0, outcome.LesionFN: 3})
+	cases := []outcome.Case{with, without, second}
+	epochs := []outcome.Epoch{
+		{Epoch: 1, TrainLoss: 0.5, Cases: 3, Valid: outcome.MeanOf(cases)},
+		{Epoch: 2, TrainLoss: 0.25, Cases: 3, Valid: outcome.MeanOf(cases)},
 	}
 	return &Run{
 		Title: "brats: unet, 2 epochs",
 		Facts: []string{"Data: 5 training and 3 validation cases."},
-		Results: []Result{
+		Results: []outcome.Result{
 			{Run: "1f2e", Network: "unet", NetworkTitle: "UNet", Loss: "afl", Title: "A-FL", Rule: "sigmoid of channel 1 above 0.5", Epochs: epochs, BestEpoch: 1, Cases: cases},
 			{Run: "1f2e", Network: "unet", NetworkTitle: "UNet", Loss: "ce", Title: "CE", Rule: "the larger of the two softmax probabilities", Epochs: epochs, BestEpoch: 2, Cases: cases,
-				Diverged: &Divergence{Epoch: 3, Step: 17, What: "the training loss is NaN"}},
-			{Run: "1f2e", Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Rule: "sigmoid of channel 1 above 0.5", Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
+				Diverged: &outcome.Divergence{Epoch: 3, Step: 17, What: "the training loss is NaN"}},
+			{Run: "1f2e", Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Rule: "sigmoid of channel 1 above 0.5", Diverged: &outcome.Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
 		},
 	}
 }
@@ -331,9 +333,9 @@ func TestSelectionIsStated(t *testing.T) {
 func TestEmptyMasksAreNoted(t *testing.T) {
 	run := sample()
 	assert.NotContains(t, run.Markdown(), "hit no tumor")
-	run.Results[0].Cases = []Case{
-		valuesOf("p1", map[Measure]float64{SoftDice: 0.63, Dice: 0, Specificity: 1}),
-		valuesOf("p2", map[Measure]float64{SoftDice: 0.63, Specificity: 1}), // without a tumor
+	run.Results[0].Cases = []outcome.Case{
+		valuesOf("p1", map[outcome.Measure]float64{outcome.SoftDice: 0.63, outcome.Dice: 0, outcome.Specificity: 1}),
+		valuesOf("p2", map[outcome.Measure]float64{outcome.SoftDice: 0.63, outcome.Specificity: 1}), // without a tumor
 	}
 	got := run.Markdown()
 	assert.Contains(t, got, "- A-FL: the masks of these weights hit no tumor (fg Dice 0).")
@@ -352,7 +354,7 @@ func TestSeveralRuns(t *testing.T) {
 	assert.Contains(t, got, "\n| fast | UNet    | A-FL |")
 	assert.Contains(t, got, "\n| slow | AttUNet | CE   |")
 	assert.Contains(t, got, "AttUNet with CE in slow diverged in epoch 3")
-	assert.Equal(t, "A-FL, fast", run.Results[0].curve())
+	assert.Equal(t, "A-FL, fast", curveName(&run.Results[0]))
 	assert.Equal(t, " (run 1f2e)", runIDs(run.Results))
 	run.Results[0].Run = "3d4c"
 	assert.Empty(t, runIDs(run.Results))

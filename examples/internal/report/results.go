@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/x/afl/examples/internal/outcome"
 )
 
 const dash = "–"
@@ -96,14 +98,14 @@ func (r *Run) selection() string {
 	case "last":
 		return "- The weights are those of the last epoch, whatever their validation.\n"
 	case "":
-		return r.selectedBy(SoftDice.String())
+		return r.selectedBy(outcome.SoftDice.String())
 	}
 	return r.selectedBy(r.Select)
 }
 
 func (r *Run) selectedBy(measure string) string {
 	name := map[string]string{
-		SoftDice.String(): "soft Dice", SoftIoU.String(): "soft IoU", Dice.String(): r.hard() + " Dice", IoU.String(): r.hard() + " IoU",
+		outcome.SoftDice.String(): "soft Dice", outcome.SoftIoU.String(): "soft IoU", outcome.Dice.String(): r.hard() + " Dice", outcome.IoU.String(): r.hard() + " IoU",
 	}[measure]
 	if name == "" {
 		name = measure
@@ -129,8 +131,8 @@ func (r *Run) WriteMarkdown(path string) error {
 
 func (r *Run) overlapTable() Table {
 	hard := r.hard()
-	return r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(l Result, cases []Case) []string {
-		means, n := MeanOf(cases), len(cases)
+	return r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(l outcome.Result, cases []outcome.Case) []string {
+		means, n := outcome.MeanOf(cases), len(cases)
 		best := dash
 		if l.BestEpoch > 0 {
 			best = fmt.Sprint(l.BestEpoch)
@@ -139,21 +141,21 @@ func (r *Run) overlapTable() Table {
 			best += " (diverged)"
 		}
 		return []string{
-			means[SoftIoU].Format(n, 3), means[SoftDice].Format(n, 3),
-			means[Sensitivity].Format(n, 3), means[Specificity].Format(n, 3),
-			means[IoU].Format(n, 3), means[Dice].Format(n, 3),
+			means[outcome.SoftIoU].Format(n, 3), means[outcome.SoftDice].Format(n, 3),
+			means[outcome.Sensitivity].Format(n, 3), means[outcome.Specificity].Format(n, 3),
+			means[outcome.IoU].Format(n, 3), means[outcome.Dice].Format(n, 3),
 			diceInterval(cases), best,
 		}
 	})
 }
 
 func (r *Run) lesionTable() Table {
-	return r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(l Result, cases []Case) []string {
-		means, n := MeanOf(cases), len(cases)
+	return r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(l outcome.Result, cases []outcome.Case) []string {
+		means, n := outcome.MeanOf(cases), len(cases)
 		return []string{
-			means[Hausdorff95].Format(n, 2), means[SurfaceDistance].Format(n, 2),
-			means[LesionF1].Format(n, 3),
-			total(cases, LesionTP), total(cases, LesionFN), total(cases, LesionFP),
+			means[outcome.Hausdorff95].Format(n, 2), means[outcome.SurfaceDistance].Format(n, 2),
+			means[outcome.LesionF1].Format(n, 3),
+			total(cases, outcome.LesionTP), total(cases, outcome.LesionFN), total(cases, outcome.LesionFP),
 		}
 	})
 }
@@ -161,7 +163,7 @@ func (r *Run) lesionTable() Table {
 // table returns a table with a row per result or, if it has classes or regions, a row for
 // each of them and for their mean. A row holds the run and the network, if there are
 // several, the loss, the class or region, and the cells returned by cells for its cases.
-func (r *Run) table(header []string, cells func(l Result, cases []Case) []string) Table {
+func (r *Run) table(header []string, cells func(l outcome.Result, cases []outcome.Case) []string) Table {
 	labels := func(run, network, loss, segment string) []string {
 		var row []string
 		if r.severalRuns() {
@@ -180,10 +182,10 @@ func (r *Run) table(header []string, cells func(l Result, cases []Case) []string
 	t.MoreLabels = len(t.Header) - 1
 	t.Header = append(t.Header, header...)
 	for _, l := range r.Results {
-		if !l.shown() {
+		if !shown(&l) {
 			continue
 		}
-		for _, part := range l.rows() {
+		for _, part := range rowsOf(&l) {
 			t.Rows = append(t.Rows, append(labels(l.RunTitle, l.NetworkTitle, l.Title, part.name), cells(l, part.cases)...))
 		}
 	}
@@ -230,17 +232,17 @@ func (r *Run) notes() []string {
 		}
 	}
 	for _, l := range r.Results {
-		if dice := MeanOf(l.Cases)[Dice]; dice.Value == 0 {
+		if dice := outcome.MeanOf(l.Cases)[outcome.Dice]; dice.Value == 0 {
 			notes = append(notes, fmt.Sprintf("%s: the masks of these weights hit no tumor (%s Dice 0). The soft measures can be high all the same; -select foreground_dice selects the weights by their masks.", r.title(l), r.hard()))
 		}
 	}
 	return notes
 }
 
-func total(cases []Case, m Measure) string {
+func total(cases []outcome.Case, m outcome.Measure) string {
 	sum, n := 0.0, 0
 	for _, c := range cases {
-		if v := c.Values[m]; v.finite() {
+		if v := c.Values[m]; v.Finite() {
 			sum += float64(v)
 			n++
 		}

@@ -10,20 +10,21 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/segment"
 )
 
 // segmentCase returns a case of two classes with the given hard Dice and 95% Hausdorff
 // distance, and a found lesion of the first class.
-func segmentCase(id string, dice, distance [2]float64) Case {
-	c := Case{ID: id}
+func segmentCase(id string, dice, distance [2]float64) outcome.Case {
+	c := outcome.Case{ID: id}
 	for i, name := range []string{"front", "back"} {
-		v := NoValues()
-		v[SoftDice], v[Dice], v[Hausdorff95] = Number(dice[i]), Number(dice[i]), Number(distance[i])
-		v[LesionTP], v[LesionFP], v[LesionFN] = Number(1-i), 0, Number(i)
-		c.Segments = append(c.Segments, SegmentValues{name, v})
+		v := outcome.NoValues()
+		v[outcome.SoftDice], v[outcome.Dice], v[outcome.Hausdorff95] = outcome.Number(dice[i]), outcome.Number(dice[i]), outcome.Number(distance[i])
+		v[outcome.LesionTP], v[outcome.LesionFP], v[outcome.LesionFN] = outcome.Number(1-i), 0, outcome.Number(i)
+		c.Segments = append(c.Segments, outcome.SegmentValues{Name: name, Values: v})
 	}
-	c.Values = MeanOfSegments(c.Segments)
+	c.Values = outcome.MeanOfSegments(c.Segments)
 	return c
 }
 
@@ -32,33 +33,33 @@ func segmentedRun(t *testing.T) *Run {
 	scheme, err := segment.ParseClasses("1,2", []segment.Segment{{Name: "front", Labels: []int{1}}, {Name: "back", Labels: []int{2}}})
 	require.NoError(t, err)
 	nan, inf := math.NaN(), math.Inf(1)
-	cases := []Case{
+	cases := []outcome.Case{
 		segmentCase("a", [2]float64{0.5, 0.75}, [2]float64{2, 4}),
 		segmentCase("b", [2]float64{0.25, nan}, [2]float64{3, nan}),
 		segmentCase("c", [2]float64{nan, 1}, [2]float64{inf, 1}),
 	}
-	epochs := []Epoch{{Epoch: 1, TrainLoss: 0.5, Cases: 3, Valid: MeanOf(cases), Segments: SegmentMeansOf(cases)}}
-	return &Run{Title: "two classes", Results: []Result{
+	epochs := []outcome.Epoch{{Epoch: 1, TrainLoss: 0.5, Cases: 3, Valid: outcome.MeanOf(cases), Segments: outcome.SegmentMeansOf(cases)}}
+	return &Run{Title: "two classes", Results: []outcome.Result{
 		{Network: "unet", NetworkTitle: "UNet", Loss: "ce", Title: "CE", Rule: "the most probable class", Scheme: scheme, Epochs: epochs, BestEpoch: 1, Cases: cases},
 		{Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Rule: "the most probable class", Scheme: scheme,
-			Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
+			Diverged: &outcome.Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
 	}}
 }
 
 // TestMeansOfSegments computes the means by hand.
 func TestMeansOfSegments(t *testing.T) {
 	cases := segmentedRun(t).Results[0].Cases
-	assert.Equal(t, Number(0.625), cases[0].Values[Dice])
-	assert.Equal(t, Number(0.25), cases[1].Values[Dice], "over the classes that have a value")
-	assert.Equal(t, Number(1), cases[2].Values[Hausdorff95], "an infinite distance is left out, as in means over cases")
-	assert.False(t, cases[0].Values[IoU].Defined())
-	means := SegmentMeansOf(cases)
-	assert.Equal(t, Mean{0.375, 2}, means[0].Means[Dice])
-	assert.Equal(t, Mean{0.875, 2}, means[1].Means[Dice])
+	assert.Equal(t, outcome.Number(0.625), cases[0].Values[outcome.Dice])
+	assert.Equal(t, outcome.Number(0.25), cases[1].Values[outcome.Dice], "over the classes that have a value")
+	assert.Equal(t, outcome.Number(1), cases[2].Values[outcome.Hausdorff95], "an infinite distance is left out, as in means over cases")
+	assert.False(t, cases[0].Values[outcome.IoU].Defined())
+	means := outcome.SegmentMeansOf(cases)
+	assert.Equal(t, outcome.Mean{Value: 0.375, N: 2}, means[0].Means[outcome.Dice])
+	assert.Equal(t, outcome.Mean{Value: 0.875, N: 2}, means[1].Means[outcome.Dice])
 	assert.Equal(t, "back", means[1].Name)
-	assert.Equal(t, Mean{0.625, 3}, MeanOf(cases)[Dice])
-	assert.Nil(t, SegmentMeansOf(nil))
-	assert.Nil(t, SegmentMeansOf(sample().Results[0].Cases))
+	assert.Equal(t, outcome.Mean{Value: 0.625, N: 3}, outcome.MeanOf(cases)[outcome.Dice])
+	assert.Nil(t, outcome.SegmentMeansOf(nil))
+	assert.Nil(t, outcome.SegmentMeansOf(sample().Results[0].Cases))
 }
 
 func TestTablesOfSegments(t *testing.T) {
@@ -132,12 +133,12 @@ func TestSegmentsSurviveJSON(t *testing.T) {
 	want := segmentedRun(t).Results[0].Cases[0]
 	raw, err := json.Marshal(want)
 	require.NoError(t, err)
-	var got Case
+	var got outcome.Case
 	require.NoError(t, json.Unmarshal(raw, &got))
 	again, err := json.Marshal(got)
 	require.NoError(t, err)
 	assert.Equal(t, string(raw), string(again))
-	raw, err = json.Marshal(Case{ID: "a"})
+	raw, err = json.Marshal(outcome.Case{ID: "a"})
 	require.NoError(t, err)
 	assert.NotContains(t, string(raw), "segments")
 }
@@ -156,9 +157,9 @@ func TestPredictionOfSegments(t *testing.T) {
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
 	var got struct {
-		Measures map[string]map[string]map[string]Number
+		Measures map[string]map[string]map[string]outcome.Number
 	}
 	require.NoError(t, json.Unmarshal(raw, &got))
-	assert.Equal(t, Number(0.625), got.Measures["scan"]["mean"]["foreground_dice"])
-	assert.Equal(t, Number(0.75), got.Measures["scan"]["back"]["foreground_dice"])
+	assert.Equal(t, outcome.Number(0.625), got.Measures["scan"]["mean"]["foreground_dice"])
+	assert.Equal(t, outcome.Number(0.75), got.Measures["scan"]["back"]["foreground_dice"])
 }

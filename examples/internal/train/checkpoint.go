@@ -13,7 +13,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/examples/internal/nn"
-	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/settings"
 	"github.com/x/afl/examples/internal/weights"
 )
@@ -26,7 +26,7 @@ const (
 	CheckpointName = "checkpoint.safetensors"
 
 	checkpointKind   = "afl training state "
-	checkpointFormat = checkpointKind + "2"
+	checkpointFormat = checkpointKind + "3"
 	networkPrefix    = "network."
 	velocityPrefix   = "velocity."
 )
@@ -59,9 +59,9 @@ type state struct {
 	Done    []string `json:"done"`
 	LossSum float64  `json:"loss_sum"`
 
-	History   []report.Epoch     `json:"history"`
-	BestEpoch int                `json:"best_epoch"` // 0 before the first
-	Diverged  *report.Divergence `json:"diverged"`
+	History   []outcome.Epoch     `json:"history"`
+	BestEpoch int                 `json:"best_epoch"` // 0 before the first
+	Diverged  *outcome.Divergence `json:"diverged"`
 
 	// Evaluation is the last evaluation of the best weights with all measures; nil before
 	// the first.
@@ -70,9 +70,9 @@ type state struct {
 
 // evaluation holds the measures of the best weights after a number of epochs.
 type evaluation struct {
-	Epochs    int           `json:"epochs"`
-	BestEpoch int           `json:"best_epoch"` // 0 if no epoch was completed
-	Cases     []report.Case `json:"cases"`
+	Epochs    int            `json:"epochs"`
+	BestEpoch int            `json:"best_epoch"` // 0 if no epoch was completed
+	Cases     []outcome.Case `json:"cases"`
 }
 
 func newState(key Key, rule string) state {

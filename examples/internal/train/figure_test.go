@@ -15,6 +15,7 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/report"
 )
 
@@ -68,7 +69,7 @@ func TestFigureShowsTheBestWeights(t *testing.T) {
 			}
 		}
 		dice := 2 * both / (predicted + float64(columns[0].Label.Count()))
-		assert.InDelta(t, float64(run.Results[i].Cases[0].Values[report.Dice]), dice, 1e-12, training.key.Loss)
+		assert.InDelta(t, float64(run.Results[i].Cases[0].Values[outcome.Dice]), dice, 1e-12, training.key.Loss)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/weights"
 )
 
@@ -306,16 +306,16 @@ func TestGuardStopsEveryWrite(t *testing.T) {
 }
 
 func TestBetter(t *testing.T) {
-	epoch := func(m report.Measure, v report.Number) *report.Epoch {
-		e := &report.Epoch{Valid: report.MeanOf(nil)}
-		e.Valid[m] = report.Mean{Value: v, N: 1}
+	epoch := func(m outcome.Measure, v outcome.Number) *outcome.Epoch {
+		e := &outcome.Epoch{Valid: outcome.MeanOf(nil)}
+		e.Valid[m] = outcome.Mean{Value: v, N: 1}
 		return e
 	}
 	assert.Equal(t, []string{"soft_dice", "soft_iou", "foreground_dice", "foreground_iou", "last"}, Selections())
-	for i, m := range []report.Measure{report.SoftDice, report.SoftIoU, report.Dice, report.IoU} {
+	for i, m := range []outcome.Measure{outcome.SoftDice, outcome.SoftIoU, outcome.Dice, outcome.IoU} {
 		name := Selections()[i]
 		for _, c := range []struct {
-			value, best report.Number
+			value, best outcome.Number
 			want        bool
 		}{{0.5, 0.4, true}, {0.4, 0.5, false}, {0.5, 0.5, false}, {0, 0, false}} {
 			got, err := better(name, epoch(m, c.value), epoch(m, c.best))
@@ -325,17 +325,17 @@ func TestBetter(t *testing.T) {
 		got, err := better(name, epoch(m, 0), nil)
 		require.NoError(t, err)
 		assert.True(t, got, "the first epoch")
-		_, err = better(name, epoch(m, report.Undefined), nil)
+		_, err = better(name, epoch(m, outcome.Undefined), nil)
 		assert.ErrorContains(t, err, "no validation case has a value for it")
 	}
-	got, err := better(SelectLast, epoch(report.SoftDice, 0), epoch(report.SoftDice, 1))
+	got, err := better(SelectLast, epoch(outcome.SoftDice, 0), epoch(outcome.SoftDice, 1))
 	require.NoError(t, err)
 	assert.True(t, got)
 }
 
 // TestSelect trains with each selection and compares the best epoch with the history.
 func TestSelect(t *testing.T) {
-	for name, m := range map[string]report.Measure{"soft_dice": report.SoftDice, "foreground_dice": report.Dice, "last": -1} {
+	for name, m := range map[string]outcome.Measure{"soft_dice": outcome.SoftDice, "foreground_dice": outcome.Dice, "last": -1} {
 		job := tinyJob(t, t.TempDir(), nil)
 		job.Losses, job.Epochs, job.Select = []string{"dice-ce"}, 5, name
 		run, err := job.Run(context.Background())

@@ -8,6 +8,7 @@ import (
 
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/settings"
 )
@@ -53,8 +54,8 @@ func (r *results) run() *report.Run {
 }
 
 // result returns the results so far, without the titles.
-func (s *state) result(id string, epochs, steps int) report.Result {
-	r := report.Result{
+func (s *state) result(id string, epochs, steps int) outcome.Result {
+	r := outcome.Result{
 		Run: id, Network: s.Network, Loss: s.Loss, Epochs: s.History, Diverged: s.Diverged,
 	}
 	if e := s.Evaluation; e != nil {
@@ -139,8 +140,8 @@ func (r *results) write(name string, write func(path string) error) error {
 
 // Read returns the results that the run with the given ID in the folder dir has so far: one
 // for each key, in the order of the keys.
-func Read(dir, id string, plan Plan, keys []Key) ([]report.Result, error) {
-	var found []report.Result
+func Read(dir, id string, plan Plan, keys []Key) ([]outcome.Result, error) {
+	var found []outcome.Result
 	for _, key := range keys {
 		path := filepath.Join(key.dir(dir), CheckpointName)
 		s, _, err := readState(path, id)

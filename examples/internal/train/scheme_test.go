@@ -15,7 +15,7 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
-	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/volume"
 	"github.com/x/afl/examples/internal/weights"
@@ -81,7 +81,7 @@ func TestEveryLossTrainsSchemes(t *testing.T) {
 				require.Len(t, c.Segments, len(scheme.Segments))
 				last := len(scheme.Segments) - 1
 				assert.Equal(t, scheme.Segments[last].Name, c.Segments[last].Name)
-				assert.True(t, c.Segments[last].Values[report.Specificity].Defined())
+				assert.True(t, c.Segments[last].Values[outcome.Specificity].Defined())
 			}
 		}
 		_, metadata, err := weights.Load(filepath.Join(dir, "unet", "dice", "best.safetensors"))

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/outcome"
 )
 
 // SelectLast as Job.Select takes the weights of the last epoch, without looking at the
@@ -13,7 +13,7 @@ import (
 const SelectLast = "last"
 
 // selectable are the measures by which the best weights can be selected.
-var selectable = []report.Measure{report.SoftDice, report.SoftIoU, report.Dice, report.IoU}
+var selectable = []outcome.Measure{outcome.SoftDice, outcome.SoftIoU, outcome.Dice, outcome.IoU}
 
 // Selections returns the values of Job.Select. The first is the paper's.
 func Selections() []string {
@@ -26,11 +26,11 @@ func Selections() []string {
 
 // better reports whether the weights of epoch e replace those of the epoch best, which is
 // nil for the first epoch. Equal values keep the earlier epoch.
-func better(selection string, e, best *report.Epoch) (bool, error) {
+func better(selection string, e, best *outcome.Epoch) (bool, error) {
 	if selection == SelectLast {
 		return true, nil
 	}
-	i := slices.IndexFunc(selectable, func(m report.Measure) bool { return m.String() == selection })
+	i := slices.IndexFunc(selectable, func(m outcome.Measure) bool { return m.String() == selection })
 	if i < 0 {
 		return false, fmt.Errorf("train: Job.Select is %q, want %s", selection, strings.Join(Selections(), ", "))
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/portable"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/weights"
@@ -150,16 +151,16 @@ func TestRunWritesEverything(t *testing.T) {
 		require.Len(t, l.Cases, 2)
 		best := l.Epochs[l.BestEpoch-1]
 		for _, e := range l.Epochs {
-			assert.GreaterOrEqual(t, float64(best.Valid[report.SoftDice].Value), float64(e.Valid[report.SoftDice].Value))
+			assert.GreaterOrEqual(t, float64(best.Valid[outcome.SoftDice].Value), float64(e.Valid[outcome.SoftDice].Value))
 			assert.Greater(t, e.TrainLoss, 0.0)
 		}
 		// The final evaluation reads the weights back from disk, so equal results mean
 		// that the file contains the best epoch's weights.
-		means := report.MeanOf(l.Cases)
-		assert.Equal(t, best.Valid[:report.Hausdorff95], means[:report.Hausdorff95], l.Loss)
+		means := outcome.MeanOf(l.Cases)
+		assert.Equal(t, best.Valid[:outcome.Hausdorff95], means[:outcome.Hausdorff95], l.Loss)
 		// The second case of the phantom has no tumor.
-		assert.False(t, l.Cases[1].Values[report.Sensitivity].Defined())
-		assert.True(t, l.Cases[0].Values[report.Sensitivity].Defined())
+		assert.False(t, l.Cases[1].Values[outcome.Sensitivity].Defined())
+		assert.True(t, l.Cases[0].Values[outcome.Sensitivity].Defined())
 	}
 	assert.Less(t, run.Results[0].Epochs[1].TrainLoss, run.Results[0].Epochs[0].TrainLoss, "training reduces the loss")
 
@@ -463,7 +464,7 @@ func TestDamagedCheckpointsAreNamed(t *testing.T) {
 func TestStateCheck(t *testing.T) {
 	job := tinyJob(t, t.TempDir(), nil)
 	id := job.Train[0].ID
-	epochs := func(n int) []report.Epoch { return make([]report.Epoch, n) }
+	epochs := func(n int) []outcome.Epoch { return make([]outcome.Epoch, n) }
 	key := Key{Network: "unet", Loss: "afl"}
 	good := state{Network: "unet", Loss: "afl", Epoch: 2, Done: []string{id}, History: epochs(1), BestEpoch: 1}
 	require.NoError(t, good.check(key, job.plan()))

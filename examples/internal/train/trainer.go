@@ -16,7 +16,7 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
-	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/weights"
 )
 
@@ -64,7 +64,7 @@ func (t *trainer) run(ctx context.Context) error {
 			if step > t.job.steps() {
 				step = 0
 			}
-			t.state.Diverged = &report.Divergence{Epoch: t.state.Epoch, Step: step, What: d.what}
+			t.state.Diverged = &outcome.Divergence{Epoch: t.state.Epoch, Step: step, What: d.what}
 			t.job.Progress.Println(fmt.Sprintf("%s %s; continuing without it", t.label, t.state.Diverged))
 		case err != nil:
 			return t.stop(ctx, err)
@@ -113,14 +113,14 @@ func (t *trainer) epoch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e := report.Epoch{
+	e := outcome.Epoch{
 		Epoch:     t.state.Epoch,
 		TrainLoss: t.state.LossSum / float64(len(t.state.Done)),
 		Cases:     len(cases),
-		Valid:     report.MeanOf(cases),
-		Segments:  report.SegmentMeansOf(cases),
+		Valid:     outcome.MeanOf(cases),
+		Segments:  outcome.SegmentMeansOf(cases),
 	}
-	var best *report.Epoch
+	var best *outcome.Epoch
 	if t.state.BestEpoch > 0 {
 		best = &t.state.History[t.state.BestEpoch-1]
 	}
@@ -230,8 +230,8 @@ func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
 }
 
 // validate predicts every validation case with the current weights.
-func (t *trainer) validate(ctx context.Context, extent measure.Extent, label string) ([]report.Case, error) {
-	var cases []report.Case
+func (t *trainer) validate(ctx context.Context, extent measure.Extent, label string) ([]outcome.Case, error) {
+	var cases []outcome.Case
 	for sample, err := range (dataset.Loader{Source: t.network.Source}).Valid(ctx, t.job.Valid) {
 		if err != nil {
 			return nil, err
@@ -253,21 +253,21 @@ func (t *trainer) validate(ctx context.Context, extent measure.Extent, label str
 	return cases, nil
 }
 
-func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (report.Case, error) {
+func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (outcome.Case, error) {
 	defer t.job.Backend.EndStep()
 	tape := nn.NewTape(t.job.Backend, nn.Inference, 0)
 	if _, err := t.forward(tape, s); err != nil {
-		return report.Case{}, err
+		return outcome.Case{}, err
 	}
 	if bad, ok := measure.NonFinite(t.logits); ok {
-		return report.Case{}, &divergence{fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
+		return outcome.Case{}, &divergence{fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
 	}
 	t.scan.take(t.logits, s)
 	values, segments, err := measure.Case(t.job.Scheme, t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
 	if err != nil {
-		return report.Case{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+		return outcome.Case{}, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	return report.Case{ID: s.ID, Values: values, Segments: segments}, nil
+	return outcome.Case{ID: s.ID, Values: values, Segments: segments}, nil
 }
 
 // finish writes the last weights, and evaluates the best weights from their file with all
@@ -320,8 +320,8 @@ func (t *trainer) left(steps, cases int) string {
 
 func (t *trainer) position() string { return t.state.position(t.job.Epochs, t.job.steps()) }
 
-func (t *trainer) epochLine(e report.Epoch) string {
-	show := func(m report.Measure) string { return e.Valid[m].Format(e.Cases, 3) }
+func (t *trainer) epochLine(e outcome.Epoch) string {
+	show := func(m outcome.Measure) string { return e.Valid[m].Format(e.Cases, 3) }
 	best := ""
 	if t.state.BestEpoch == e.Epoch {
 		best = "  best"
@@ -331,14 +331,14 @@ func (t *trainer) epochLine(e report.Epoch) string {
 		what = "mean of " + string(t.job.Scheme.Kind)
 		var each strings.Builder
 		for _, s := range e.Segments {
-			fmt.Fprintf(&each, " | %s Dice %s", s.Name, s.Means[report.Dice].Format(e.Cases, 3))
+			fmt.Fprintf(&each, " | %s Dice %s", s.Name, s.Means[outcome.Dice].Format(e.Cases, 3))
 		}
 		best = each.String() + best
 	}
 	return fmt.Sprintf("%s  epoch %d/%d  loss %.5g | soft Dice %s IoU %s | %s Dice %s IoU %s sens %s spec %s%s",
 		t.label, e.Epoch, t.job.Epochs, e.TrainLoss,
-		show(report.SoftDice), show(report.SoftIoU), what, show(report.Dice), show(report.IoU),
-		show(report.Sensitivity), show(report.Specificity), best)
+		show(outcome.SoftDice), show(outcome.SoftIoU), what, show(outcome.Dice), show(outcome.IoU),
+		show(outcome.Sensitivity), show(outcome.Specificity), best)
 }
 
 func (t *trainer) dir() string            { return t.key.dir(t.job.Dir) }
