@@ -191,7 +191,7 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 		return err
 	}
 	progress.Println("\n" + result.Markdown())
-	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv, qualitative.png; loss.png and dice.png of each network; best.safetensors and last.safetensors of each loss.", o.modelDir))
+	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv, qualitative.png, report.html; loss.png and dice.png of each network; best.safetensors and last.safetensors of each loss.", o.modelDir))
 	if allDiverged(result) {
 		return errors.New("every training diverged; a smaller -lr may help")
 	}

@@ -19,6 +19,10 @@ import (
 	"github.com/x/afl/examples/internal/train"
 )
 
+// phantomPageCases is the number of validation cases of a phantom whose images report.html
+// contains at least.
+const phantomPageCases = 8
+
 // newJob creates the training job from the flags: it finds or generates the data, fits
 // volume sizes and networks to each other, and writes the record of a new run or compares
 // that of a resumed one with the data. Facts that a reader of the results needs to know go
@@ -166,6 +170,10 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	fact("Training: SGD, learning rate %g, momentum %g (Nesterov), weight decay %g, batch 1, seed %d, backend %s.",
 		o.lr, o.momentum, o.weightDecay, o.seed, backend.Name())
 
+	pageCases := o.pageImages
+	if o.from() == "" {
+		pageCases = max(pageCases, phantomPageCases)
+	}
 	title := fmt.Sprintf("%s: %s, epochs %d, seed %d", p.Name, strings.Join(o.model, ", "), o.epochs, o.seed)
 	if o.from() == "" {
 		title += " (synthetic phantom)"
@@ -185,7 +193,8 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed,
 		LearningRate: o.lr, Momentum: o.momentum, WeightDecay: o.weightDecay,
-		Select:   o.selection.String(),
+		Select:    o.selection.String(),
+		Synthetic: o.from() == "", PageCases: pageCases,
 		Progress: progress,
 	}, nil
 }

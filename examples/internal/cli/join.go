@@ -12,6 +12,7 @@ import (
 
 	"github.com/x/afl/examples/internal/fingerprint"
 	"github.com/x/afl/examples/internal/outcome"
+	"github.com/x/afl/examples/internal/page"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/train"
 )
@@ -44,9 +45,10 @@ func (o *options) joinRuns(p Program, flags *flag.FlagSet, progress *report.Prog
 	nameRuns(runs)
 	result := joinedReport(p, runs)
 	for name, write := range map[string]func(path string) error{
-		"epochs.csv": func(path string) error { return report.WriteEpochsCSV(path, result.Results) },
-		"cases.csv":  func(path string) error { return report.WriteCasesCSV(path, result.Results) },
-		"results.md": result.WriteMarkdown,
+		"epochs.csv":  func(path string) error { return report.WriteEpochsCSV(path, result.Results) },
+		"cases.csv":   func(path string) error { return report.WriteCasesCSV(path, result.Results) },
+		"results.md":  result.WriteMarkdown,
+		"report.html": joinedPage(result, runs).Write,
 	} {
 		if err := write(filepath.Join(o.modelDir, name)); err != nil {
 			return err
@@ -62,7 +64,7 @@ func (o *options) joinRuns(p Program, flags *flag.FlagSet, progress *report.Prog
 		}
 	}
 	progress.Println(result.Markdown())
-	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv; loss.png and dice.png of each network.", o.modelDir))
+	progress.Println(fmt.Sprintf("Written to %s: report.html, results.md, epochs.csv, cases.csv; loss.png and dice.png of each network.", o.modelDir))
 	return nil
 }
 
@@ -205,6 +207,13 @@ func joinedReport(p Program, runs []*joined) *report.Run {
 		result.Results = append(result.Results, r.results...)
 	}
 	return result
+}
+
+// joinedPage returns the page of the runs, which has no images.
+func joinedPage(result *report.Run, runs []*joined) *page.Page {
+	p := page.New(result)
+	p.Synthetic = slices.ContainsFunc(runs, func(r *joined) bool { return r.options.from() == "" })
+	return p
 }
 
 func sameTraining(a, b *joined) bool {

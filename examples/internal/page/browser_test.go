@@ -26,6 +26,7 @@ func TestShots(t *testing.T) {
 	b.window(1280, 900, "dark")
 	b.screenshot(filepath.Join(*screenshots, "dark.png"))
 	b.window(390, 844, "light")
+	b.wait("new Promise(done => setTimeout(() => done(true), 500))")
 	b.screenshot(filepath.Join(*screenshots, "phone.png"))
 	assert.Empty(t, b.complaints())
 	t.Log(eval[[]string](b, `[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth && !e.closest('.frame,nav')).map(e => e.tagName + '.' + e.className + ' ' + e.getBoundingClientRect().right)`), eval[[]float64](b, "[innerWidth, document.documentElement.scrollWidth]"))

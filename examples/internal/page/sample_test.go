@@ -39,7 +39,7 @@ func sample(t *testing.T) *Page {
 	roc := Chart{Title: "ROC", X: Axis{Label: "false positive rate"}, Y: Axis{Label: "sensitivity"}}
 	zero, one := 0.0, 1.0
 	roc.X.Min, roc.X.Max, roc.Y.Min, roc.Y.Max = &zero, &one, &zero, &one
-	viewer := &Viewer{Layers: []Layer{{"Ground truth", "#f0e442"}}}
+	viewer := &Viewer{Layers: []Layer{GroundTruth}}
 	for l, title := range titles {
 		c := Curve{Name: title, Color: ColorOf(report.Color(l))}
 		for e := range 3 {

@@ -22,6 +22,9 @@ type Layer struct {
 	Color Color  `json:"color"`
 }
 
+// GroundTruth is the first Layer of every Viewer, in the color of the figure.
+var GroundTruth = Layer{"Ground truth", "#f0e442"}
+
 func (v *Viewer) empty() bool { return v == nil || len(v.Cases) == 0 }
 
 // storedViewer is a Viewer in the page.

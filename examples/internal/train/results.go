@@ -21,6 +21,7 @@ const (
 	casesName   = "cases.csv"
 	resultsName = "results.md"
 	figureName  = "qualitative.png"
+	pageName    = "report.html"
 )
 
 // WeightsNames returns the names of the files in the folder of each training.
@@ -28,7 +29,7 @@ func WeightsNames() []string { return []string{CheckpointName, bestName, lastNam
 
 // FileNames returns the names of all files that a run writes, without their folders.
 func FileNames() []string {
-	return slices.Concat(WeightsNames(), []string{epochsName, casesName, resultsName, figureName}, report.CurveNames())
+	return slices.Concat(WeightsNames(), []string{epochsName, casesName, resultsName, figureName, pageName}, report.CurveNames())
 }
 
 // drawEvery is the least time between two drawings of the curves while a loss trains.

@@ -34,11 +34,12 @@
 //	<dir>/cases.csv                                 results of every case
 //	<dir>/results.md                                tables
 //	<dir>/qualitative.png                           predictions of typical validation cases
+//	<dir>/report.html                               all of these in a page
 //
 // Each of them names the run, and the checkpoints and weights that a table describes are
 // checked for that name before the table is written. The curves and epochs.csv are there
 // from the first epoch, the other tables from the end of the first training, and the figure
-// of predictions from the end of the run.
+// of predictions and the page from the end of the run.
 package train
 
 import (
@@ -120,6 +121,12 @@ type Job struct {
 	// Select is one of [Selections].
 	Select string
 
+	// Synthetic says that the data are a phantom, which the page states.
+	Synthetic bool
+	// PageCases is the number of validation cases whose images the page contains; with 0 it
+	// contains no images.
+	PageCases int
+
 	// Progress shows the progress to the user.
 	Progress *report.Progress
 }
@@ -149,7 +156,7 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 		t.follows = j.work(trainings[i+1:])
 		t.clock.current = i / len(j.Losses)
 		t.publish = func() error { return results.afterEpoch(t.network) }
-		if err := results.removeFigure(); err != nil {
+		if err := results.removePictures(); err != nil {
 			return nil, err
 		}
 		start := time.Now()
@@ -170,7 +177,7 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 			return nil, err
 		}
 	}
-	if err := results.figure(ctx); err != nil {
+	if err := results.writePictures(ctx); err != nil {
 		return nil, err
 	}
 	return results.run(), nil
