@@ -210,6 +210,12 @@ func (b *tab) wait(condition string) {
 	}
 }
 
+// settle waits until the page has drawn what follows from the last event.
+func (b *tab) settle() {
+	b.t.Helper()
+	eval[any](b, "new Promise(done => requestAnimationFrame(() => setTimeout(() => requestAnimationFrame(() => setTimeout(done, 60)), 60)))")
+}
+
 // point is a point of the window in pixels.
 type point struct{ X, Y float64 }
 
@@ -258,7 +264,9 @@ func (b *tab) click(selector string) {
 func (b *tab) press(key string) {
 	b.t.Helper()
 	down := map[string]any{"type": "keyDown", "key": key}
-	if len(key) == 1 {
+	if key == "Enter" {
+		down["text"] = "\r"
+	} else if len(key) == 1 {
 		down["text"] = key
 	}
 	b.call("Input.dispatchKeyEvent", down, nil)

@@ -3,38 +3,33 @@ package page
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // margins are how much of an image is kept around all masks, in millimeters, if the whole is
 // too large.
 var margins = []float64{20, 5}
 
-// fit returns the case in at most so many bytes: the whole image or, if it is too large, the
-// part around all masks and, if that is too large, with fewer and larger voxels. No part of a mask
-// is cut off.
-func (s *Scan) fit(limit int) (storedCase, error) {
-	stored, err := s.stored()
-	if err != nil || stored.size() <= limit {
-		return stored, err
-	}
-	part := s
+// fit returns a case that is too large in at most so many bytes: the part of the image around
+// all masks and, if that is too large as well, with fewer and larger voxels. No part of a mask is
+// cut off.
+func (s *Scan) fit(limit int) (stored storedCase, err error) {
+	part, note := s, ""
 	for _, margin := range margins {
-		part = s.around(margin)
-		if stored, err = part.stored(); err != nil {
+		if part = s.around(margin); part.dims != s.dims {
+			note = fmt.Sprintf("The image is cropped to %g mm around the masks: %s of %s voxels.", margin, times(part.dims), times(s.dims))
+		}
+		if stored, err = part.stored(); err != nil || stored.size() <= limit {
+			stored.Note = note
 			return stored, err
 		}
-		stored.Note = fmt.Sprintf("The image is cropped to %g mm around the masks: %s of %s voxels.", margin, times(part.dims), times(s.dims))
-		if stored.size() <= limit {
-			return stored, nil
-		}
 	}
-	note := stored.Note
 	for stored.size() > limit && max(part.dims[0], part.dims[1], part.dims[2]) > 8 {
 		part = part.halved()
 		if stored, err = part.stored(); err != nil {
 			return stored, err
 		}
-		stored.Note = fmt.Sprintf("%s Its voxels are merged to %s mm, so that masks are coarser than predicted.", note, millimeters(part.spacing))
+		stored.Note = strings.TrimSpace(fmt.Sprintf("%s Voxels are merged to %s mm, so that masks are coarser than predicted.", note, millimeters(part.spacing)))
 	}
 	return stored, nil
 }

@@ -45,20 +45,35 @@ type storedCase struct {
 	Masks   [][]byte   `json:"masks"`
 }
 
-// store returns the cases in at most so many bytes, each in an equal part of them.
-func (v *Viewer) store(bytes int) (*storedViewer, error) {
+// store returns the cases in at most limit bytes: whole if they fit, otherwise each in at most
+// an equal part of them.
+func (v *Viewer) store(limit int) (*storedViewer, error) {
 	stored := &storedViewer{Layers: v.Layers}
-	for i, s := range v.Cases {
+	total := 0
+	for _, s := range v.Cases {
 		if len(s.masks) != len(v.Layers) {
 			return nil, fmt.Errorf("page: case %s has %d masks, want %d, one for each layer", s.ID, len(s.masks), len(v.Layers))
 		}
-		left := len(v.Cases) - i
-		c, err := s.fit(bytes / left)
+		c, err := s.stored()
 		if err != nil {
 			return nil, err
 		}
-		bytes -= c.size()
+		total += c.size()
 		stored.Cases = append(stored.Cases, c)
+	}
+	if total <= limit {
+		return stored, nil
+	}
+	for i, s := range v.Cases {
+		part := limit / len(v.Cases)
+		if stored.Cases[i].size() <= part {
+			continue
+		}
+		c, err := s.fit(part)
+		if err != nil {
+			return nil, err
+		}
+		stored.Cases[i] = c
 	}
 	return stored, nil
 }

@@ -33,8 +33,7 @@ class Compare {
         choose('Measure', data.measures.map(m => m.label), 'measure'),
         ...(data.parts.length > 1 ? [choose('Of', data.parts, 'part')] : []),
         ...(names.length > 1 ? [choose('Across', names, 'x'), choose('Up', names, 'y')] : [])),
-      ...(names.length > 1 ? [element('div', { class: 'pair' }, this.plot, element('div', {}, this.verdict, this.tip))] : []),
-      this.table);
+      ...(names.length > 1 ? [element('div', { class: 'pair' }, this.plot, element('div', {}, this.verdict, this.tip, this.table))] : [this.table]));
     onTheme.push(() => this.draw());
     this.draw();
   }
@@ -56,7 +55,9 @@ class Compare {
     const all = this.points.flatMap(p => [p.x, p.y]);
     let lo = measure.min ?? Math.min(...all), hi = measure.max ?? Math.max(...all);
     if (!all.length) [lo, hi] = [0, 1];
-    if (!(hi > lo)) hi = lo + 1;
+    if (!(hi > lo)) [lo, hi] = [lo - 0.5, lo + 0.5];
+    const margin = (hi - lo) * 0.05;
+    [lo, hi] = [measure.min ?? lo - margin, measure.max ?? hi + margin];
     const at = v => (v - lo) / (hi - lo) * inner, X = v => left + at(v), Y = v => top + inner - at(v);
     const names = [this.x, this.y].map(i => this.data.trainings[i].name);
     const lines = [], labels = [];

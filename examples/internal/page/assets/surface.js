@@ -46,7 +46,7 @@ function surfaceOf(mask, dims, spacing) {
     if (inside === below) continue;
     const u = stride[(a + 1) % 3], v = stride[(a + 2) % 3];
     const quad = [cell, cell + u, cell + u + v, cell + v].map(c => vertex[c]);
-    quads.push(...(inside ? [quad[0], quad[3], quad[2], quad[1]] : quad).reverse());
+    quads.push(...(inside ? [quad[0], quad[3], quad[2], quad[1]] : quad));
   }
   at = Float32Array.from(at);
   smooth(at, center, quads);

@@ -44,7 +44,7 @@ class Viewer {
         element('span', { class: 'tools' }, ...this.tools)),
       element('div', { class: 'names' }, ...this.chips),
       element('div', { class: 'panes' }, ...this.panes.map(p => p.root),
-        element('figure', { class: 'pane' }, element('figcaption', {}, element('span', {}, 'Surfaces'), element('button', { type: 'button', click: () => { this.scene.start(); this.drawScene(); } }, 'From the front')), this.solid)),
+        element('figure', { class: 'pane solid' }, element('figcaption', {}, element('span', {}, 'Surfaces'), element('button', { type: 'button', click: () => { this.scene.start(); this.drawScene(); } }, 'From the front')), this.solid)),
       this.note,
       element('p', { class: 'hint' }, 'Press or drag in a slice to move the others to that place; scroll or use the arrow keys in it to move through the slices. Drag the surfaces to turn them. Keys: 0 to 9 switch masks, [ and ] change the case, F fills the masks, Z comes close.'));
     this.has3D = this.scene.open();
@@ -59,7 +59,7 @@ class Viewer {
     const canvas = element('canvas', { tabindex: 0, role: 'img', 'aria-label': plane.name + ' slice' });
     const where = element('output');
     const slider = element('input', { type: 'range', min: 0, step: 1, 'aria-label': plane.name + ' slice', input: () => this.move(plane.normal, Number(slider.value)) });
-    const root = element('figure', { class: 'pane' }, element('figcaption', {}, element('span', {}, plane.name), where), canvas, slider);
+    const root = element('figure', { class: 'pane ' + plane.name.toLowerCase() }, element('figcaption', {}, element('span', {}, plane.name), where), canvas, slider);
     const drag = e => {
       const c = this.current, b = this.boxes?.[p];
       if (!c || !b) return;
