@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/x/afl/internal/bootstrap"
 )
 
 // Interval is a bootstrap interval. [Set.Bootstrap] makes it.
@@ -32,34 +34,17 @@ func (s *Set) Bootstrap(statistic func(*Set) (float64, error), resamples int, co
 	if !(confidence > 0 && confidence < 1) {
 		return Interval{}, refuse("confidence", confidence, "a number between 0 and 1")
 	}
-	rng := rand.New(rand.NewPCG(seed, 0))
 	drawn := &Set{make([]Case, len(s.cases)), make([]float64, len(s.cases)), make([][]float64, len(s.cases))}
-	var values []float64
-	for range resamples {
-		for i := range drawn.cases {
-			j := rng.IntN(len(s.cases))
+	lower, upper, undefined := bootstrap.Interval(len(s.cases), resamples, confidence, seed, func(indices []int) (float64, error) {
+		for i, j := range indices {
 			drawn.cases[i], drawn.weights[i], drawn.entries[i] = s.cases[j], s.weights[j], s.entries[j]
 		}
-		if v, err := statistic(drawn); err == nil && !math.IsNaN(v) {
-			values = append(values, v)
-		}
-	}
-	if len(values) == 0 {
+		return statistic(drawn)
+	})
+	if undefined == resamples {
 		return Interval{}, refuse("statistic", "undefined in every resample", "a number in one at least")
 	}
-	slices.Sort(values)
-	return Interval{quantile(values, (1-confidence)/2), quantile(values, (1+confidence)/2), resamples - len(values)}, nil
-}
-
-// quantile interpolates linearly between order statistics, of which the first is the
-// quantile at 0 and the last that at 1.
-func quantile(sorted []float64, q float64) float64 {
-	at := q * float64(len(sorted)-1)
-	i := int(at)
-	if i+1 >= len(sorted) {
-		return sorted[len(sorted)-1]
-	}
-	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
+	return Interval{lower, upper, undefined}, nil
 }
 
 const (

@@ -49,13 +49,6 @@ func TestBootstrap(t *testing.T) {
 	}
 }
 
-func TestQuantile(t *testing.T) {
-	x := []float64{1, 2, 4, 8}
-	for q, want := range map[float64]float64{0: 1, 1: 8, 0.5: 3, 1.0 / 3: 2, 0.1: 1.3} {
-		assert.InDelta(t, want, quantile(x, q), 1e-12)
-	}
-}
-
 // TestPermutationTest enumerates all ways to divide the scores.
 func TestPermutationTest(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 7))
