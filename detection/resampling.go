@@ -28,18 +28,43 @@ type Interval struct {
 // B. Efron, "Bootstrap Methods: Another Look at the Jackknife", The Annals of Statistics
 // 7 (1979) 1–26.
 func (s *Set) Bootstrap(statistic func(*Set) (float64, error), resamples int, confidence float64, seed uint64) (Interval, error) {
+	return BootstrapMean([]*Set{s}, statistic, resamples, confidence, seed)
+}
+
+// BootstrapMean is [Set.Bootstrap] for the mean of a statistic over several sets with the
+// same cases in the same order, such as the results of several trainings on one data set.
+// Each resample draws the same cases from all of them. It is undefined where the statistic
+// is undefined for one of them. Sets of different numbers of cases are an error.
+func BootstrapMean(sets []*Set, statistic func(*Set) (float64, error), resamples int, confidence float64, seed uint64) (Interval, error) {
+	if len(sets) == 0 {
+		return Interval{}, refuse("sets", "empty", "at least one set")
+	}
+	for _, s := range sets {
+		switch {
+		case s == nil:
+			return Interval{}, refuse("sets", "a list with a nil set", "sets of NewSet")
+		case s.times != nil:
+			return Interval{}, refuse("sets", "a list with a resample of a bootstrap", "sets of NewSet")
+		case s.count != sets[0].count:
+			return Interval{}, refuse("sets", fmt.Sprintf("sets of %d and %d cases", sets[0].count, s.count), "sets of the same cases")
+		}
+	}
 	if resamples < 1 {
 		return Interval{}, refuse("resamples", resamples, "at least 1")
 	}
 	if !(confidence > 0 && confidence < 1) {
 		return Interval{}, refuse("confidence", confidence, "a number between 0 and 1")
 	}
-	drawn := &Set{make([]Case, len(s.cases)), make([]float64, len(s.cases)), make([][]float64, len(s.cases))}
-	lower, upper, undefined := bootstrap.Interval(len(s.cases), resamples, confidence, seed, func(indices []int) (float64, error) {
-		for i, j := range indices {
-			drawn.cases[i], drawn.weights[i], drawn.entries[i] = s.cases[j], s.weights[j], s.entries[j]
+	lower, upper, undefined := bootstrap.Interval(sets[0].count, resamples, confidence, seed, func(times []int) (float64, error) {
+		mean := 0.0
+		for _, s := range sets {
+			v, err := statistic(&Set{s.count, times, s.cases, s.entries})
+			if err != nil {
+				return 0, err
+			}
+			mean += v / float64(len(sets))
 		}
-		return statistic(drawn)
+		return mean, nil
 	})
 	if undefined == resamples {
 		return Interval{}, refuse("statistic", "undefined in every resample", "a number in one at least")

@@ -87,15 +87,22 @@ func medianInterval(values []float64, seed uint64) (median, lower, upper float64
 	if len(values) < 2 {
 		return median, math.NaN(), math.NaN()
 	}
-	ranks := make([]int, len(sorted))
-	lower, upper, _ = bootstrap.Interval(len(sorted), resamples, Confidence, seed, func(drawn []int) (float64, error) {
-		// The resample of sorted values is in order when its indices are.
-		copy(ranks, drawn)
-		slices.Sort(ranks)
-		n := len(ranks)
-		return (sorted[ranks[(n-1)/2]] + sorted[ranks[n/2]]) / 2, nil
+	n := len(sorted)
+	lower, upper, _ = bootstrap.Interval(n, resamples, Confidence, seed, func(times []int) (float64, error) {
+		return (nth(sorted, times, (n-1)/2) + nth(sorted, times, n/2)) / 2, nil
 	})
 	return median, lower, upper
+}
+
+// nth returns the value at index of the ascending sequence that repeats each value a number
+// of times.
+func nth(sorted []float64, times []int, index int) float64 {
+	i := 0
+	for index >= times[i] {
+		index -= times[i]
+		i++
+	}
+	return sorted[i]
 }
 
 // SmallestP returns the smallest two-sided p-value that the Wilcoxon signed-rank test can

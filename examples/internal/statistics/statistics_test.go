@@ -84,12 +84,11 @@ func TestMedianInterval(t *testing.T) {
 		c, err := Compare(x, zero, 5)
 		require.NoError(t, err)
 		sorted := slices.Sorted(slices.Values(x))
-		lower, upper, _ := bootstrap.Interval(n, resamples, Confidence, 5, func(drawn []int) (float64, error) {
+		lower, upper, _ := bootstrap.Interval(n, resamples, Confidence, 5, func(times []int) (float64, error) {
 			var values []float64
-			for _, i := range drawn {
-				values = append(values, sorted[i])
+			for i, n := range times {
+				values = append(values, slices.Repeat(sorted[i:i+1], n)...)
 			}
-			slices.Sort(values)
 			return bootstrap.Quantile(values, 0.5), nil
 		})
 		assert.InDelta(t, lower, c.Lower, 1e-15)
