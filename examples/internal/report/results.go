@@ -31,16 +31,17 @@ func (r *Run) Markdown() string {
 // table (one row per network and loss). Each row is for its best weights.
 func (r *Run) tables() string {
 	var b strings.Builder
+	cases := map[bool]string{false: "Validation", true: "Test"}[r.Report.Held()]
 	if r.several() {
-		b.WriteString("## Validation, best weights of each network and loss\n\n")
+		fmt.Fprintf(&b, "## %s, best weights of each network and loss\n\n", cases)
 	} else {
-		b.WriteString("## Validation, best weights of each loss\n\n")
+		fmt.Fprintf(&b, "## %s, best weights of each loss\n\n", cases)
 	}
 	b.WriteString(r.overlapTable().String())
 	if segmented(r.Results) {
-		b.WriteString(segmentSoftNotes + r.selection() + segmentNotes)
+		b.WriteString(segmentSoftNotes + r.selection() + r.reported() + r.pooling() + segmentNotes)
 	} else {
-		b.WriteString(binarySoftNotes + r.selection() + binaryNotes)
+		b.WriteString(binarySoftNotes + r.selection() + r.reported() + r.pooling() + binaryNotes)
 	}
 	b.WriteString("\n## Distances and lesions, same weights\n\n")
 	b.WriteString(r.lesionTable().String())
@@ -94,6 +95,9 @@ const (
 func (r *Run) selection() string {
 	switch r.Select {
 	case SelectVaries:
+		if r.Report.Held() {
+			return "- The best weights are those with the largest mean of the measure named by the\n  -select of their run, on the validation cases.\n"
+		}
 		return "- The best weights are those with the largest mean of the measure named by the\n  -select of their run, on these same cases, which makes every figure slightly\n  optimistic.\n"
 	case "last":
 		return "- The weights are those of the last epoch, whatever their validation.\n"
@@ -110,7 +114,39 @@ func (r *Run) selectedBy(measure string) string {
 	if name == "" {
 		name = measure
 	}
+	if r.Report.Held() {
+		return fmt.Sprintf("- The best weights are those with the largest mean %s on the\n  validation cases (-select).\n", name)
+	}
 	return fmt.Sprintf("- The best weights are those with the largest mean %s on these same\n  cases, which makes every figure slightly optimistic (-select).\n", name)
+}
+
+// reported states which cases the figures are of, if they are not the validation cases.
+func (r *Run) reported() string {
+	switch r.Report {
+	case outcome.OnNextFold:
+		return "- The figures are those of the fold after the validation fold (-report next_fold):\n  no training has trained on its cases, or selected its weights by them.\n"
+	case outcome.OnTestDir:
+		return "- The figures are those of the test cases (-test_dir): no training has trained on\n  them, or selected its weights by them.\n"
+	}
+	return ""
+}
+
+// pooling states how the figures combine several seeds and folds.
+func (r *Run) pooling() string {
+	s := spreadOf(r.Results)
+	if s.seeds*s.folds == 1 {
+		return ""
+	}
+	text := fmt.Sprintf("- Each row pools the trainings of %s.", s.trainings())
+	switch {
+	case r.Report == outcome.OnTestDir:
+		text += " Of each case the mean over its\n  trainings comes first: n and the intervals count cases.\n"
+	case s.seeds > 1:
+		text += " Of each case the mean over the\n  seeds comes first: n and the intervals count cases.\n"
+	default:
+		text += " Each case counts once.\n"
+	}
+	return text
 }
 
 // hard returns the word for the measures of hard masks.
@@ -131,26 +167,50 @@ func (r *Run) WriteMarkdown(path string) error {
 
 func (r *Run) overlapTable() Table {
 	hard := r.hard()
-	return r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(l outcome.Result, cases []outcome.Case) []string {
+	return r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(p *outcome.Pooled, cases []outcome.Case) []string {
 		means, n := outcome.MeanOf(cases), len(cases)
-		best := dash
-		if l.BestEpoch > 0 {
-			best = fmt.Sprint(l.BestEpoch)
-		}
-		if l.Diverged != nil {
-			best += " (diverged)"
-		}
 		return []string{
 			means[outcome.SoftIoU].Format(n, 3), means[outcome.SoftDice].Format(n, 3),
 			means[outcome.Sensitivity].Format(n, 3), means[outcome.Specificity].Format(n, 3),
 			means[outcome.IoU].Format(n, 3), means[outcome.Dice].Format(n, 3),
-			diceInterval(cases), best,
+			diceInterval(cases), bestEpochs(p),
 		}
 	})
 }
 
+// bestEpochs formats the best epoch, or the range of those of several trainings, and says how
+// many trainings diverged.
+func bestEpochs(p *outcome.Pooled) string {
+	first, last, diverged := 0, 0, 0
+	for _, l := range p.Trainings {
+		if l.BestEpoch > 0 {
+			if first == 0 || l.BestEpoch < first {
+				first = l.BestEpoch
+			}
+			last = max(last, l.BestEpoch)
+		}
+		if l.Diverged != nil {
+			diverged++
+		}
+	}
+	best := dash
+	switch {
+	case first < last:
+		best = fmt.Sprintf("%d–%d", first, last)
+	case last > 0:
+		best = fmt.Sprint(last)
+	}
+	switch {
+	case diverged > 0 && len(p.Trainings) == 1:
+		best += " (diverged)"
+	case diverged > 0:
+		best += fmt.Sprintf(" (%d of %d diverged)", diverged, len(p.Trainings))
+	}
+	return best
+}
+
 func (r *Run) lesionTable() Table {
-	return r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(l outcome.Result, cases []outcome.Case) []string {
+	return r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(_ *outcome.Pooled, cases []outcome.Case) []string {
 		means, n := outcome.MeanOf(cases), len(cases)
 		return []string{
 			means[outcome.Hausdorff95].Format(n, 2), means[outcome.SurfaceDistance].Format(n, 2),
@@ -160,10 +220,10 @@ func (r *Run) lesionTable() Table {
 	})
 }
 
-// table returns a table with a row per result or, if it has classes or regions, a row for
-// each of them and for their mean. A row holds the run and the network, if there are
+// table returns a table with a row per network and loss or, if there are classes or regions, a
+// row for each of them and for their mean. A row holds the run and the network, if there are
 // several, the loss, the class or region, and the cells returned by cells for its cases.
-func (r *Run) table(header []string, cells func(l outcome.Result, cases []outcome.Case) []string) Table {
+func (r *Run) table(header []string, cells func(p *outcome.Pooled, cases []outcome.Case) []string) Table {
 	labels := func(run, network, loss, segment string) []string {
 		var row []string
 		if r.severalRuns() {
@@ -181,12 +241,12 @@ func (r *Run) table(header []string, cells func(l outcome.Result, cases []outcom
 	t := Table{Header: labels("Run", "Model", "Loss", segmentTitle(r.Results))}
 	t.MoreLabels = len(t.Header) - 1
 	t.Header = append(t.Header, header...)
-	for _, l := range r.Results {
-		if !shown(&l) {
+	for _, p := range r.Results.Pool() {
+		if !shown(&p) {
 			continue
 		}
-		for _, part := range rowsOf(&l) {
-			t.Rows = append(t.Rows, append(labels(l.RunTitle, l.NetworkTitle, l.Title, part.name), cells(l, part.cases)...))
+		for _, part := range rowsOf(&p) {
+			t.Rows = append(t.Rows, append(labels(p.RunTitle, p.NetworkTitle, p.Title, part.name), cells(&p, part.cases)...))
 		}
 	}
 	return t
@@ -212,6 +272,7 @@ func (r *Run) notes() []string {
 	for _, rule := range rules {
 		notes = append(notes, fmt.Sprintf("Hard masks of %s: %s.", strings.Join(byRule[rule], ", "), rule))
 	}
+	all := spreadOf(r.Results)
 	for _, l := range r.Results {
 		if l.Diverged == nil {
 			continue
@@ -220,23 +281,53 @@ func (r *Run) notes() []string {
 		if l.BestEpoch > 0 {
 			figures = fmt.Sprintf("the results are those of epoch %d, the best before that", l.BestEpoch)
 		}
-		notes = append(notes, fmt.Sprintf("%s %s; %s.", r.title(l), l.Diverged, figures))
+		title := r.title(l)
+		if label := all.label(&l); label != "" {
+			title += " (" + label + ")"
+		}
+		notes = append(notes, fmt.Sprintf("%s %s; %s.", title, l.Diverged, figures))
 	}
-	for _, l := range r.Results {
-		switch {
-		case l.Ongoing == "":
-		case l.Evaluated == 0:
-			notes = append(notes, fmt.Sprintf("%s is not finished and has no results yet: it is %s.", r.title(l), l.Ongoing))
-		default:
-			notes = append(notes, fmt.Sprintf("%s is not finished: the results are those after %d epochs, and it is %s.", r.title(l), l.Evaluated, l.Ongoing))
+	pooled := r.Results.Pool()
+	for _, p := range pooled {
+		if note := r.unfinished(&p); note != "" {
+			notes = append(notes, note)
 		}
 	}
-	for _, l := range r.Results {
-		if dice := outcome.MeanOf(l.Cases)[outcome.Dice]; dice.Value == 0 {
-			notes = append(notes, fmt.Sprintf("%s: the masks of these weights hit no tumor (%s Dice 0). The soft measures can be high all the same; -select foreground_dice selects the weights by their masks.", r.title(l), r.hard()))
+	for _, p := range pooled {
+		if dice := outcome.MeanOf(p.Cases)[outcome.Dice]; dice.Value == 0 {
+			notes = append(notes, fmt.Sprintf("%s: the masks of these weights hit no tumor (%s Dice 0). The soft measures can be high all the same; -select foreground_dice selects the weights by their masks.", r.title(p.Result), r.hard()))
 		}
 	}
 	return notes
+}
+
+// unfinished says which trainings of a row go on; it is empty if none does.
+func (r *Run) unfinished(p *outcome.Pooled) string {
+	if len(p.Trainings) == 1 {
+		switch l := p.Trainings[0]; {
+		case l.Ongoing == "":
+			return ""
+		case l.Evaluated == 0:
+			return fmt.Sprintf("%s is not finished and has no results yet: it is %s.", r.title(l), l.Ongoing)
+		default:
+			return fmt.Sprintf("%s is not finished: the results are those after %d epochs, and it is %s.", r.title(l), l.Evaluated, l.Ongoing)
+		}
+	}
+	of, evaluated := spreadOf(p.Trainings), 0
+	var ongoing []string
+	for _, l := range p.Trainings {
+		if l.Ongoing != "" {
+			ongoing = append(ongoing, of.label(&l))
+		}
+		if l.Ongoing == "" || l.Evaluated > 0 {
+			evaluated++
+		}
+	}
+	if len(ongoing) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s is not finished: %d of %d trainings have results; not finished: %s.",
+		r.title(p.Result), evaluated, len(p.Trainings), strings.Join(ongoing, "; "))
 }
 
 func total(cases []outcome.Case, m outcome.Measure) string {
