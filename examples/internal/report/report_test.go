@@ -169,7 +169,7 @@ func TestCSV(t *testing.T) {
 	require.NoError(t, WriteCasesCSV(filepath.Join(dir, "cases.csv"), run.Results))
 	col, rows = readCSV(t, filepath.Join(dir, "cases.csv"))
 	require.Len(t, rows, 6)
-	assert.Equal(t, []string{"1f2e", "unet", "afl", "1", "p2"}, rows[1][:5])
+	assert.Equal(t, []string{"1f2e", "unet", "afl", "0", "0", "1", "p2"}, rows[1][:7])
 	assert.Empty(t, rows[1][col["foreground_dice"]])
 	assert.Equal(t, "+Inf", rows[2][col["hausdorff95_mm"]])
 	assert.Equal(t, "4.25", rows[0][col["hausdorff95_mm"]])

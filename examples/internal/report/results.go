@@ -72,25 +72,27 @@ const (
 
 // overlapNotes explains the table of overlaps.
 func (r *Run) overlapNotes() []string {
+	which := slices.Concat([]string{r.selection()}, r.reported(), r.pooling())
 	if !segmented(r.Results) {
-		return []string{
-			binarySoftNote, r.selection(),
+		return slices.Concat([]string{binarySoftNote}, which, []string{
 			"Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the cases.",
 			fmt.Sprintf(intervalNote, "fg"), fmt.Sprintf(missingNote, "a tumor"),
-		}
+		})
 	}
-	return []string{
-		segmentSoftNote, r.selection(),
+	return slices.Concat([]string{segmentSoftNote}, which, []string{
 		"Sens., Spec., hard IoU, hard Dice: hard masks, mean over the cases.",
 		"mean: for each case the mean over the classes or regions that have a value, then the mean over the cases.",
 		fmt.Sprintf(intervalNote, "the hard"), fmt.Sprintf(missingNote, "a voxel of the class"),
-	}
+	})
 }
 
 // selection states how the best weights were selected.
 func (r *Run) selection() string {
 	switch r.Select {
 	case SelectVaries:
+		if r.Report.Held() {
+			return "The best weights are those with the largest mean of the measure named by the -select of their run, on the validation cases."
+		}
 		return "The best weights are those with the largest mean of the measure named by the -select of their run, on these same cases, which makes every figure slightly optimistic."
 	case "last":
 		return "The weights are those of the last epoch, whatever their validation."
@@ -107,7 +109,40 @@ func (r *Run) selectedBy(measure string) string {
 	if name == "" {
 		name = measure
 	}
+	if r.Report.Held() {
+		return fmt.Sprintf("The best weights are those with the largest mean %s on the validation cases (-select).", name)
+	}
 	return fmt.Sprintf("The best weights are those with the largest mean %s on these same cases, which makes every figure slightly optimistic (-select).", name)
+}
+
+// reported states which cases the figures are of, if they are not the validation cases.
+func (r *Run) reported() []string {
+	const held = "no training has trained on %s, or selected its weights by them."
+	switch r.Report {
+	case outcome.OnNextFold:
+		return []string{"The figures are those of the fold after the validation fold (-report next_fold): " + fmt.Sprintf(held, "its cases")}
+	case outcome.OnTestDir:
+		return []string{"The figures are those of the test cases (-test_dir): " + fmt.Sprintf(held, "them")}
+	}
+	return nil
+}
+
+// pooling states how the figures combine several seeds and folds.
+func (r *Run) pooling() []string {
+	s := spreadOf(r.Results)
+	if s.seeds*s.folds == 1 {
+		return nil
+	}
+	text := fmt.Sprintf("Each row pools the trainings of %s. ", s.trainings())
+	switch {
+	case r.Report == outcome.OnTestDir:
+		text += "Of each case the mean over its trainings comes first: n and the intervals count cases."
+	case s.seeds > 1:
+		text += "Of each case the mean over the seeds comes first: n and the intervals count cases."
+	default:
+		text += "Each case counts once."
+	}
+	return []string{text}
 }
 
 // hard returns the word for the measures of hard masks.
@@ -127,32 +162,57 @@ func (r *Run) WriteMarkdown(path string) error {
 }
 
 func (r *Run) overlapTable() NamedTable {
-	title := "Validation, best weights of each loss"
+	cases := map[bool]string{false: "Validation", true: "Test"}[r.Report.Held()]
+	title := cases + ", best weights of each loss"
 	if r.several() {
-		title = "Validation, best weights of each network and loss"
+		title = cases + ", best weights of each network and loss"
 	}
 	hard := r.hard()
-	table := r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(l outcome.Result, cases []outcome.Case) []string {
+	table := r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(p *outcome.Pooled, cases []outcome.Case) []string {
 		means, n := outcome.MeanOf(cases), len(cases)
-		best := dash
-		if l.BestEpoch > 0 {
-			best = fmt.Sprint(l.BestEpoch)
-		}
-		if l.Diverged != nil {
-			best += " (diverged)"
-		}
 		return []string{
 			means[outcome.SoftIoU].Format(n, 3), means[outcome.SoftDice].Format(n, 3),
 			means[outcome.Sensitivity].Format(n, 3), means[outcome.Specificity].Format(n, 3),
 			means[outcome.IoU].Format(n, 3), means[outcome.Dice].Format(n, 3),
-			diceInterval(cases), best,
+			diceInterval(cases), bestEpochs(p),
 		}
 	})
 	return NamedTable{title, table, r.overlapNotes()}
 }
 
+// bestEpochs formats the best epoch, or the range of those of several trainings, and says how
+// many trainings diverged.
+func bestEpochs(p *outcome.Pooled) string {
+	first, last, diverged := 0, 0, 0
+	for _, l := range p.Trainings {
+		if l.BestEpoch > 0 {
+			if first == 0 || l.BestEpoch < first {
+				first = l.BestEpoch
+			}
+			last = max(last, l.BestEpoch)
+		}
+		if l.Diverged != nil {
+			diverged++
+		}
+	}
+	best := dash
+	switch {
+	case first < last:
+		best = fmt.Sprintf("%d–%d", first, last)
+	case last > 0:
+		best = fmt.Sprint(last)
+	}
+	switch {
+	case diverged > 0 && len(p.Trainings) == 1:
+		best += " (diverged)"
+	case diverged > 0:
+		best += fmt.Sprintf(" (%d of %d diverged)", diverged, len(p.Trainings))
+	}
+	return best
+}
+
 func (r *Run) lesionTable() NamedTable {
-	table := r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(l outcome.Result, cases []outcome.Case) []string {
+	table := r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(_ *outcome.Pooled, cases []outcome.Case) []string {
 		means, n := outcome.MeanOf(cases), len(cases)
 		return []string{
 			means[outcome.Hausdorff95].Format(n, 2), means[outcome.SurfaceDistance].Format(n, 2),
@@ -167,10 +227,10 @@ func (r *Run) lesionTable() NamedTable {
 	}}
 }
 
-// table returns a table with a row per result or, if it has classes or regions, a row for
-// each of them and for their mean. A row holds the run and the network, if there are
+// table returns a table with a row per network and loss or, if there are classes or regions, a
+// row for each of them and for their mean. A row holds the run and the network, if there are
 // several, the loss, the class or region, and the cells returned by cells for its cases.
-func (r *Run) table(header []string, cells func(l outcome.Result, cases []outcome.Case) []string) Table {
+func (r *Run) table(header []string, cells func(p *outcome.Pooled, cases []outcome.Case) []string) Table {
 	labels := func(run, network, loss, segment string) []string {
 		var row []string
 		if r.severalRuns() {
@@ -188,12 +248,12 @@ func (r *Run) table(header []string, cells func(l outcome.Result, cases []outcom
 	t := Table{Header: labels("Run", "Model", "Loss", segmentTitle(r.Results))}
 	t.MoreLabels = len(t.Header) - 1
 	t.Header = append(t.Header, header...)
-	for _, l := range r.Results {
-		if !shown(&l) {
+	for _, p := range r.Results.Pool() {
+		if !shown(&p) {
 			continue
 		}
-		for _, part := range rowsOf(&l) {
-			t.Rows = append(t.Rows, append(labels(l.RunTitle, l.NetworkTitle, l.Title, part.name), cells(l, part.cases)...))
+		for _, part := range rowsOf(&p) {
+			t.Rows = append(t.Rows, append(labels(p.RunTitle, p.NetworkTitle, p.Title, part.name), cells(&p, part.cases)...))
 		}
 	}
 	return t

@@ -274,7 +274,7 @@ func TestSeveralNetworks(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "mrrn", metadata["model"])
 	for _, network := range []string{"unet", "mrrn"} {
-		assert.Contains(t, string(files["epochs.csv"]), "\n0123456789abcdef,"+network+",afl,1,")
+		assert.Contains(t, string(files["epochs.csv"]), "\n0123456789abcdef,"+network+",afl,0,0,1,")
 	}
 	assert.Contains(t, string(files["results.md"]), "| MRRN  | Dice CE |")
 
