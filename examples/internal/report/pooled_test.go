@@ -44,8 +44,9 @@ func TestPooledTable(t *testing.T) {
 	run := pooledRun()
 	md := unwrapped(run.Markdown())
 	// Means 0.5, 0.75 and 1; t(2, 97.5%) = 4.302653; 0.25/√3 = 0.144338.
-	assert.Regexp(t, `\| A-FL \|.*\| +0\.750 \| 0\.129 to 1\.371 \| +1–2 \|`, md)
-	assert.Equal(t, 2, strings.Count(md, "\n| A-FL |"), "a row in each table")
+	assert.Regexp(t, `\| A-FL \|.*\| +0\.750 ± 0\.250 \| +1–2 \|`, md)
+	assert.Regexp(t, `\| A-FL \|.*\| +0\.129 to 1\.371 \|\n`, md)
+	assert.Equal(t, 3, strings.Count(md, "\n| A-FL |"), "a row in each table")
 	assert.Regexp(t, `\| A-FL \| .*\| +– \| +3 \| +– \|\n`, md, "missed lesions a seed, not in total")
 	assert.Contains(t, md, "- Each row pools the trainings of 2 folds × 2 seeds. Of each case the mean over the seeds comes first")
 	assert.Contains(t, md, "optimistic")

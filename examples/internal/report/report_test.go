@@ -353,7 +353,7 @@ func TestSeveralRuns(t *testing.T) {
 		run.Results[i].RunTitle = []string{"fast", "slow"}[i/2]
 	}
 	got := run.Markdown()
-	assert.Contains(t, got, "\n| Run  | Model   | Loss | soft IoU |")
+	assert.Contains(t, got, "\n| Run  | Model   | Loss |      soft IoU |")
 	assert.Contains(t, got, "\n| fast | UNet    | A-FL |")
 	assert.Contains(t, got, "\n| slow | AttUNet | CE   |")
 	assert.Contains(t, got, "AttUNet with CE in slow diverged in epoch 3")

@@ -44,7 +44,7 @@ func (r *Run) Markdown() string {
 // followed by distances and lesion counts. With several networks it is the paper's second
 // table (one row per network and loss). Each row is for its best weights.
 func (r *Run) Tables() []NamedTable {
-	return []NamedTable{r.overlapTable(), r.lesionTable()}
+	return []NamedTable{r.overlapTable(), r.intervalTable(), r.lesionTable()}
 }
 
 // Notes states what the tables do not show: the prediction rules for masks, which trainings
@@ -65,8 +65,8 @@ const (
 		"a sigmoid per channel, squared sums, mean over both channels including the background, which raises both."
 	segmentSoftNote = "soft IoU, soft Dice: with squared sums, of each class or region alone, without the background: " +
 		"by the softmax of all channels for classes, by the sigmoid of the region's channel for regions."
-	intervalNote = "95%% interval: Student's t for the mean of %s Dice over the cases."
-	missingNote  = "(n=k): the mean is over k cases. Cases for which a measure has no value, such as the sensitivity without %s, " +
+	spreadNote  = "a ± b: mean and standard deviation over the cases."
+	missingNote = "(n=k): the mean is over k cases. Cases for which a measure has no value, such as the sensitivity without %s, " +
 		"are excluded; – means that no case has a value."
 )
 
@@ -74,15 +74,15 @@ const (
 func (r *Run) overlapNotes() []string {
 	which := slices.Concat([]string{r.selection()}, r.reported(), r.pooling())
 	if !segmented(r.Results) {
-		return slices.Concat([]string{binarySoftNote}, which, []string{
-			"Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the cases.",
-			fmt.Sprintf(intervalNote, "fg"), fmt.Sprintf(missingNote, "a tumor"),
+		return slices.Concat([]string{spreadNote, binarySoftNote}, which, []string{
+			"Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only.",
+			fmt.Sprintf(missingNote, "a tumor"),
 		})
 	}
-	return slices.Concat([]string{segmentSoftNote}, which, []string{
-		"Sens., Spec., hard IoU, hard Dice: hard masks, mean over the cases.",
+	return slices.Concat([]string{spreadNote, segmentSoftNote}, which, []string{
+		"Sens., Spec., hard IoU, hard Dice: hard masks.",
 		"mean: for each case the mean over the classes or regions that have a value, then the mean over the cases.",
-		fmt.Sprintf(intervalNote, "the hard"), fmt.Sprintf(missingNote, "a voxel of the class"),
+		fmt.Sprintf(missingNote, "a voxel of the class"),
 	})
 }
 
@@ -103,11 +103,11 @@ func (r *Run) selection() string {
 }
 
 func (r *Run) selectedBy(measure string) string {
-	name := map[string]string{
-		outcome.SoftDice.String(): "soft Dice", outcome.SoftIoU.String(): "soft IoU", outcome.Dice.String(): r.hard() + " Dice", outcome.IoU.String(): r.hard() + " IoU",
-	}[measure]
-	if name == "" {
-		name = measure
+	name := measure
+	for _, m := range overlaps {
+		if m.String() == measure {
+			name = r.name(m)
+		}
 	}
 	if r.Report.Held() {
 		return fmt.Sprintf("The best weights are those with the largest mean %s on the validation cases (-select).", name)
@@ -167,17 +167,59 @@ func (r *Run) overlapTable() NamedTable {
 	if r.several() {
 		title = cases + ", best weights of each network and loss"
 	}
-	hard := r.hard()
-	table := r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(p *outcome.Pooled, cases []outcome.Case) []string {
-		means, n := outcome.MeanOf(cases), len(cases)
-		return []string{
-			means[outcome.SoftIoU].Format(n, 3), means[outcome.SoftDice].Format(n, 3),
-			means[outcome.Sensitivity].Format(n, 3), means[outcome.Specificity].Format(n, 3),
-			means[outcome.IoU].Format(n, 3), means[outcome.Dice].Format(n, 3),
-			diceInterval(cases), bestEpochs(p),
+	table := r.table(append(r.overlapHeader(), "best epoch"), func(p *outcome.Pooled, cases []outcome.Case) []string {
+		var row []string
+		for _, m := range overlaps {
+			row = append(row, meanSD(cases, m, 3))
 		}
+		return append(row, bestEpochs(p))
 	})
 	return NamedTable{title, table, r.overlapNotes()}
+}
+
+// overlaps are the measures of the paper's tables and those of hard masks, in the order of
+// their columns.
+var overlaps = []outcome.Measure{outcome.SoftIoU, outcome.SoftDice, outcome.Sensitivity, outcome.Specificity, outcome.IoU, outcome.Dice}
+
+func (r *Run) overlapHeader() []string {
+	var header []string
+	for _, m := range overlaps {
+		header = append(header, r.name(m))
+	}
+	return header
+}
+
+// name returns the name of an overlap in tables.
+func (r *Run) name(m outcome.Measure) string {
+	switch m {
+	case outcome.SoftIoU:
+		return "soft IoU"
+	case outcome.SoftDice:
+		return "soft Dice"
+	case outcome.Sensitivity:
+		return "Sens."
+	case outcome.Specificity:
+		return "Spec."
+	case outcome.IoU:
+		return r.hard() + " IoU"
+	case outcome.Dice:
+		return r.hard() + " Dice"
+	}
+	return m.String()
+}
+
+func (r *Run) intervalTable() NamedTable {
+	table := r.table(r.overlapHeader(), func(_ *outcome.Pooled, cases []outcome.Case) []string {
+		var row []string
+		for _, m := range overlaps {
+			row = append(row, interval(cases, m))
+		}
+		return row
+	})
+	return NamedTable{"95% intervals of the means", table, []string{
+		"Student's t over the cases of the mean above. It is not cut to the range of the measure: bounds beyond it mean too few cases.",
+		"An interval says how well the mean of one loss is known. Two losses can differ though theirs overlap: a paired test compares them.",
+	}}
 }
 
 // bestEpochs formats the best epoch, or the range of those of several trainings, and says how
@@ -213,17 +255,16 @@ func bestEpochs(p *outcome.Pooled) string {
 
 func (r *Run) lesionTable() NamedTable {
 	table := r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(_ *outcome.Pooled, cases []outcome.Case) []string {
-		means, n := outcome.MeanOf(cases), len(cases)
 		return []string{
-			means[outcome.Hausdorff95].Format(n, 2), means[outcome.SurfaceDistance].Format(n, 2),
-			means[outcome.LesionF1].Format(n, 3),
+			meanSD(cases, outcome.Hausdorff95, 2), meanSD(cases, outcome.SurfaceDistance, 2),
+			meanSD(cases, outcome.LesionF1, 3),
 			total(cases, outcome.LesionTP), total(cases, outcome.LesionFN), total(cases, outcome.LesionFP),
 		}
 	})
 	return NamedTable{"Distances and lesions, same weights", table, []string{
 		"HD95: 95th percentile Hausdorff distance; ASD: symmetric average surface distance; both in mm, over the cases in which both masks have voxels.",
 		"Lesions are 26-connected components. Found: reference lesions that the prediction touches; missed: the others; " +
-			"false: predicted lesions that touch no reference voxel. F1 is the mean over the cases, and 1 if both masks are empty.",
+			"false: predicted lesions that touch no reference voxel. F1 is that of each case, and 1 if both masks are empty.",
 	}}
 }
 
