@@ -87,15 +87,21 @@ func sample() *Run {
 	}
 }
 
-func TestMarkdownGolden(t *testing.T) {
-	got := sample().Markdown()
-	path := filepath.Join("testdata", "results.md")
+// assertGolden compares a report with a file of testdata, or writes that file.
+func assertGolden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, string(want), got)
+}
+
+func TestMarkdownGolden(t *testing.T) {
+	got := sample().Markdown()
+	assertGolden(t, "results.md", got)
 	assert.NotContains(t, got, "NaN (")
 	assert.NotContains(t, strings.ToLower(strings.ReplaceAll(got, "loss is", "")), "| nan")
 }
@@ -115,13 +121,7 @@ func several() *Run {
 
 func TestMarkdownOfSeveralNetworks(t *testing.T) {
 	got := several().Markdown()
-	path := filepath.Join("testdata", "networks.md")
-	if os.Getenv("UPDATE_GOLDEN") != "" {
-		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
-	}
-	want, err := os.ReadFile(path)
-	require.NoError(t, err)
-	assert.Equal(t, string(want), got)
+	assertGolden(t, "networks.md", got)
 	assert.Contains(t, got, "Hard masks of A-FL: ")
 	assert.Contains(t, got, "AttUNet with CE diverged in epoch 3")
 }

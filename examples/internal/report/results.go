@@ -39,12 +39,18 @@ func (r *Run) Markdown() string {
 	return b.String()
 }
 
-// Tables returns the tables of the report in their order: the paper's first table (one row
-// per loss: IoU, Dice, sensitivity, specificity), extended by the hard foreground measures,
-// followed by distances and lesion counts. With several networks it is the paper's second
-// table (one row per network and loss). Each row is for its best weights.
+// Tables returns the tables of the report in their order. The first is the paper's first
+// table (one row per loss: IoU, Dice, sensitivity, specificity), extended by the hard
+// foreground measures; with several networks it is the paper's second table (one row per
+// network and loss). Each row is for its best weights. Then come the paper's own figures,
+// intervals, distances and lesion counts, the comparisons of A-FL with the other losses, and
+// strata by volume and smoothness, each if there are any.
 func (r *Run) Tables() []NamedTable {
-	return []NamedTable{r.overlapTable(), r.intervalTable(), r.lesionTable()}
+	return slices.Concat(
+		[]NamedTable{r.overlapTable()}, r.paperTable(),
+		[]NamedTable{r.intervalTable(), r.lesionTable()},
+		r.comparisonTables(), r.strataTables(),
+	)
 }
 
 // Notes states what the tables do not show: the prediction rules for masks, which trainings
@@ -268,25 +274,28 @@ func (r *Run) lesionTable() NamedTable {
 	}}
 }
 
-// table returns a table with a row per network and loss or, if there are classes or regions, a
-// row for each of them and for their mean. A row holds the run and the network, if there are
-// several, the loss, the class or region, and the cells returned by cells for its cases.
-func (r *Run) table(header []string, cells func(p *outcome.Pooled, cases []outcome.Case) []string) Table {
-	labels := func(run, network, loss, segment string) []string {
-		var row []string
-		if r.severalRuns() {
-			row = append(row, run)
-		}
-		if r.several() {
-			row = append(row, network)
-		}
-		row = append(row, loss)
-		if segmented(r.Results) {
-			row = append(row, segment)
-		}
-		return row
+// labels returns the cells that name a row: the run and the network, if there are several,
+// the loss and, unless all results are binary, the class or region.
+func (r *Run) labels(run, network, loss, segment string) []string {
+	var row []string
+	if r.severalRuns() {
+		row = append(row, run)
 	}
-	t := Table{Header: labels("Run", "Model", "Loss", segmentTitle(r.Results))}
+	if r.several() {
+		row = append(row, network)
+	}
+	row = append(row, loss)
+	if segmented(r.Results) {
+		row = append(row, segment)
+	}
+	return row
+}
+
+// table returns a table with a row per network and loss or, if there are classes or regions, a
+// row for each of them and for their mean. A row holds its labels and the
+// cells returned by cells for its cases.
+func (r *Run) table(header []string, cells func(p *outcome.Pooled, cases []outcome.Case) []string) Table {
+	t := Table{Header: r.labels("Run", "Model", "Loss", segmentTitle(r.Results))}
 	t.MoreLabels = len(t.Header) - 1
 	t.Header = append(t.Header, header...)
 	for _, p := range r.Results.Pool() {
@@ -294,7 +303,7 @@ func (r *Run) table(header []string, cells func(p *outcome.Pooled, cases []outco
 			continue
 		}
 		for _, part := range rowsOf(&p) {
-			t.Rows = append(t.Rows, append(labels(p.RunTitle, p.NetworkTitle, p.Title, part.name), cells(&p, part.cases)...))
+			t.Rows = append(t.Rows, append(r.labels(p.RunTitle, p.NetworkTitle, p.Title, part.name), cells(&p, part.cases)...))
 		}
 	}
 	return t

@@ -11,8 +11,8 @@ import (
 )
 
 // summarize returns the mean of a measure over the cases for which it is finite, with its
-// standard deviation and its interval by Student's t. Both are NaN for a single case, and N
-// is 0 without any.
+// standard deviation and its interval by Student's t. Both are NaN for a single case. Without
+// any, N is 0 and everything else is NaN.
 func summarize(cases []outcome.Case, m outcome.Measure) afl.Interval {
 	var values []float64
 	for _, c := range cases {
@@ -21,7 +21,7 @@ func summarize(cases []outcome.Case, m outcome.Measure) afl.Interval {
 		}
 	}
 	if len(values) == 0 {
-		return afl.Interval{}
+		return afl.Interval{Mean: math.NaN(), SD: math.NaN(), Lower: math.NaN(), Upper: math.NaN()}
 	}
 	i, err := afl.TInterval(values, statistics.Confidence)
 	if err != nil { // values whose spread is beyond the range of float64
@@ -51,7 +51,7 @@ func meanSD(cases []outcome.Case, m outcome.Measure, decimals int) string {
 // interval formats the interval of the mean of a measure.
 func interval(cases []outcome.Case, m outcome.Measure) string {
 	i := summarize(cases, m)
-	if i.N < 2 || math.IsNaN(i.Lower) {
+	if math.IsNaN(i.Lower) {
 		return dash
 	}
 	return fmt.Sprintf("%.3f to %.3f", i.Lower, i.Upper)
