@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/x/afl/internal/bootstrap"
 )
 
 // Interval is a bootstrap interval. [Set.Bootstrap] makes it.
@@ -53,46 +55,30 @@ func BootstrapMean(sets []*Set, statistic func(*Set) (float64, error), resamples
 	if !(confidence > 0 && confidence < 1) {
 		return Interval{}, refuse("confidence", confidence, "a number between 0 and 1")
 	}
-	rng := rand.New(rand.NewPCG(seed, 0))
 	times := make([]int, sets[0].count)
 	drawn := make([]*Set, len(sets))
 	for i, s := range sets {
 		drawn[i] = &Set{s.count, times, s.cases, s.entries}
 	}
-	var values []float64
-	for range resamples {
+	lower, upper, undefined := bootstrap.Interval(len(times), resamples, confidence, seed, func(indices []int) (float64, error) {
 		clear(times)
-		for range times {
-			times[rng.IntN(len(times))]++
+		for _, i := range indices {
+			times[i]++
 		}
 		mean := 0.0
 		for _, s := range drawn {
 			v, err := statistic(s)
 			if err != nil {
-				v = math.NaN()
+				return 0, err
 			}
 			mean += v / float64(len(drawn))
 		}
-		if !math.IsNaN(mean) {
-			values = append(values, mean)
-		}
-	}
-	if len(values) == 0 {
+		return mean, nil
+	})
+	if undefined == resamples {
 		return Interval{}, refuse("statistic", "undefined in every resample", "a number in one at least")
 	}
-	slices.Sort(values)
-	return Interval{quantile(values, (1-confidence)/2), quantile(values, (1+confidence)/2), resamples - len(values)}, nil
-}
-
-// quantile interpolates linearly between order statistics, of which the first is the
-// quantile at 0 and the last that at 1.
-func quantile(sorted []float64, q float64) float64 {
-	at := q * float64(len(sorted)-1)
-	i := int(at)
-	if i+1 >= len(sorted) {
-		return sorted[len(sorted)-1]
-	}
-	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
+	return Interval{lower, upper, undefined}, nil
 }
 
 const (

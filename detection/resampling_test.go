@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/internal/bootstrap"
 )
 
 func TestBootstrap(t *testing.T) {
@@ -104,8 +106,8 @@ func TestBootstrapAgainstDefinition(t *testing.T) {
 			require.NoError(t, err, name)
 			slices.Sort(want)
 			assert.Equal(t, 30-len(want), got.Undefined, name)
-			near(t, quantile(want, 0.1), got.Lower, 1e-12, name)
-			near(t, quantile(want, 0.9), got.Upper, 1e-12, name)
+			near(t, bootstrap.Quantile(want, 0.1), got.Lower, 1e-12, name)
+			near(t, bootstrap.Quantile(want, 0.9), got.Upper, 1e-12, name)
 		}
 	}
 	one, _, _ := randomSet(rng)
@@ -122,13 +124,6 @@ func TestBootstrapAgainstDefinition(t *testing.T) {
 	}
 	_, err = one.Bootstrap(nested, 1, 0.9, 0)
 	require.NoError(t, err)
-}
-
-func TestQuantile(t *testing.T) {
-	x := []float64{1, 2, 4, 8}
-	for q, want := range map[float64]float64{0: 1, 1: 8, 0.5: 3, 1.0 / 3: 2, 0.1: 1.3} {
-		assert.InDelta(t, want, quantile(x, q), 1e-12)
-	}
 }
 
 // TestPermutationTest enumerates all ways to divide the scores.

@@ -13,90 +13,87 @@ import (
 
 const dash = "–"
 
+// NamedTable is a table of the report with its title and the notes below it.
+type NamedTable struct {
+	Title string
+	Table Table
+	Notes []string // sentences
+}
+
 // Markdown returns the report of a run: its title and facts, followed by its tables and
 // notes.
 func (r *Run) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n", r.Title)
-	for _, f := range r.Facts {
-		fmt.Fprintf(&b, "- %s\n", f)
+	writeItems(&b, r.Facts)
+	for _, t := range r.Tables() {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", t.Title, t.Table)
+		for _, n := range t.Notes {
+			b.WriteString(wrap("- "+n, 80, "  ") + "\n")
+		}
 	}
-	b.WriteString("\n" + r.tables())
+	if notes := r.Notes(); len(notes) > 0 {
+		b.WriteString("\n## Notes\n\n")
+		writeItems(&b, notes)
+	}
 	return b.String()
 }
 
-// tables returns, as Markdown, the paper's first table (one row per loss: IoU, Dice,
-// sensitivity, specificity), extended by the hard foreground measures, followed by
-// distances, lesion counts and notes. With several networks it is the paper's second
+// Tables returns the tables of the report in their order: the paper's first table (one row
+// per loss: IoU, Dice, sensitivity, specificity), extended by the hard foreground measures,
+// followed by distances and lesion counts. With several networks it is the paper's second
 // table (one row per network and loss). Each row is for its best weights.
-func (r *Run) tables() string {
-	var b strings.Builder
-	if r.several() {
-		b.WriteString("## Validation, best weights of each network and loss\n\n")
-	} else {
-		b.WriteString("## Validation, best weights of each loss\n\n")
+func (r *Run) Tables() []NamedTable {
+	return []NamedTable{r.overlapTable(), r.lesionTable()}
+}
+
+// Notes states what the tables do not show: the prediction rules for masks, which trainings
+// diverged, which go on, and whose masks miss every tumor.
+func (r *Run) Notes() []string {
+	return slices.Concat(r.ruleNotes(), r.divergenceNotes(), r.progressNotes(), r.emptyMaskNotes())
+}
+
+func writeItems(b *strings.Builder, items []string) {
+	for _, item := range items {
+		fmt.Fprintf(b, "- %s\n", item)
 	}
-	b.WriteString(r.overlapTable().String())
-	if segmented(r.Results) {
-		b.WriteString(segmentSoftNotes + r.selection() + segmentNotes)
-	} else {
-		b.WriteString(binarySoftNotes + r.selection() + binaryNotes)
-	}
-	b.WriteString("\n## Distances and lesions, same weights\n\n")
-	b.WriteString(r.lesionTable().String())
-	b.WriteString(lesionNotes)
-	if notes := r.notes(); len(notes) > 0 {
-		b.WriteString("\n## Notes\n\n")
-		for _, n := range notes {
-			fmt.Fprintf(&b, "- %s\n", n)
-		}
-	}
-	return b.String()
 }
 
 // Explanations below the tables.
 const (
-	binarySoftNotes = `
-- soft IoU, soft Dice: as computed by the paper's released training code, whose
-  IoU and Dice they are: a sigmoid per channel, squared sums, mean over both
-  channels including the background, which raises both.
-`
-	binaryNotes = `- Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the
-  cases.
-- 95% interval: Student's t for the mean of fg Dice over the cases.
-- (n=k): the mean is over k cases. Cases for which a measure has no value, such
-  as the sensitivity without a tumor, are excluded; – means that no case has a
-  value.
-`
-	segmentSoftNotes = `
-- soft IoU, soft Dice: with squared sums, of each class or region alone, without
-  the background: by the softmax of all channels for classes, by the sigmoid of
-  the region's channel for regions.
-`
-	segmentNotes = `- Sens., Spec., hard IoU, hard Dice: hard masks, mean over the cases.
-- mean: for each case the mean over the classes or regions that have a value,
-  then the mean over the cases.
-- 95% interval: Student's t for the mean of the hard Dice over the cases.
-- (n=k): the mean is over k cases. Cases for which a measure has no value, such
-  as the sensitivity without a voxel of the class, are excluded; – means that no
-  case has a value.
-`
-	lesionNotes = `
-- HD95: 95th percentile Hausdorff distance; ASD: symmetric average surface
-  distance; both in mm, over the cases in which both masks have voxels.
-- Lesions are 26-connected components. Found: reference lesions that the
-  prediction touches; missed: the others; false: predicted lesions that touch no
-  reference voxel. F1 is the mean over the cases, and 1 if both masks are empty.
-`
+	binarySoftNote = "soft IoU, soft Dice: as computed by the paper's released training code, whose IoU and Dice they are: " +
+		"a sigmoid per channel, squared sums, mean over both channels including the background, which raises both."
+	segmentSoftNote = "soft IoU, soft Dice: with squared sums, of each class or region alone, without the background: " +
+		"by the softmax of all channels for classes, by the sigmoid of the region's channel for regions."
+	intervalNote = "95%% interval: Student's t for the mean of %s Dice over the cases."
+	missingNote  = "(n=k): the mean is over k cases. Cases for which a measure has no value, such as the sensitivity without %s, " +
+		"are excluded; – means that no case has a value."
 )
+
+// overlapNotes explains the table of overlaps.
+func (r *Run) overlapNotes() []string {
+	if !segmented(r.Results) {
+		return []string{
+			binarySoftNote, r.selection(),
+			"Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the cases.",
+			fmt.Sprintf(intervalNote, "fg"), fmt.Sprintf(missingNote, "a tumor"),
+		}
+	}
+	return []string{
+		segmentSoftNote, r.selection(),
+		"Sens., Spec., hard IoU, hard Dice: hard masks, mean over the cases.",
+		"mean: for each case the mean over the classes or regions that have a value, then the mean over the cases.",
+		fmt.Sprintf(intervalNote, "the hard"), fmt.Sprintf(missingNote, "a voxel of the class"),
+	}
+}
 
 // selection states how the best weights were selected.
 func (r *Run) selection() string {
 	switch r.Select {
 	case SelectVaries:
-		return "- The best weights are those with the largest mean of the measure named by the\n  -select of their run, on these same cases, which makes every figure slightly\n  optimistic.\n"
+		return "The best weights are those with the largest mean of the measure named by the -select of their run, on these same cases, which makes every figure slightly optimistic."
 	case "last":
-		return "- The weights are those of the last epoch, whatever their validation.\n"
+		return "The weights are those of the last epoch, whatever their validation."
 	case "":
 		return r.selectedBy(outcome.SoftDice.String())
 	}
@@ -110,7 +107,7 @@ func (r *Run) selectedBy(measure string) string {
 	if name == "" {
 		name = measure
 	}
-	return fmt.Sprintf("- The best weights are those with the largest mean %s on these same\n  cases, which makes every figure slightly optimistic (-select).\n", name)
+	return fmt.Sprintf("The best weights are those with the largest mean %s on these same cases, which makes every figure slightly optimistic (-select).", name)
 }
 
 // hard returns the word for the measures of hard masks.
@@ -129,9 +126,13 @@ func (r *Run) WriteMarkdown(path string) error {
 	})
 }
 
-func (r *Run) overlapTable() Table {
+func (r *Run) overlapTable() NamedTable {
+	title := "Validation, best weights of each loss"
+	if r.several() {
+		title = "Validation, best weights of each network and loss"
+	}
 	hard := r.hard()
-	return r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(l outcome.Result, cases []outcome.Case) []string {
+	table := r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(l outcome.Result, cases []outcome.Case) []string {
 		means, n := outcome.MeanOf(cases), len(cases)
 		best := dash
 		if l.BestEpoch > 0 {
@@ -147,10 +148,11 @@ func (r *Run) overlapTable() Table {
 			diceInterval(cases), best,
 		}
 	})
+	return NamedTable{title, table, r.overlapNotes()}
 }
 
-func (r *Run) lesionTable() Table {
-	return r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(l outcome.Result, cases []outcome.Case) []string {
+func (r *Run) lesionTable() NamedTable {
+	table := r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(l outcome.Result, cases []outcome.Case) []string {
 		means, n := outcome.MeanOf(cases), len(cases)
 		return []string{
 			means[outcome.Hausdorff95].Format(n, 2), means[outcome.SurfaceDistance].Format(n, 2),
@@ -158,6 +160,11 @@ func (r *Run) lesionTable() Table {
 			total(cases, outcome.LesionTP), total(cases, outcome.LesionFN), total(cases, outcome.LesionFP),
 		}
 	})
+	return NamedTable{"Distances and lesions, same weights", table, []string{
+		"HD95: 95th percentile Hausdorff distance; ASD: symmetric average surface distance; both in mm, over the cases in which both masks have voxels.",
+		"Lesions are 26-connected components. Found: reference lesions that the prediction touches; missed: the others; " +
+			"false: predicted lesions that touch no reference voxel. F1 is the mean over the cases, and 1 if both masks are empty.",
+	}}
 }
 
 // table returns a table with a row per result or, if it has classes or regions, a row for
@@ -190,53 +197,6 @@ func (r *Run) table(header []string, cells func(l outcome.Result, cases []outcom
 		}
 	}
 	return t
-}
-
-// notes states what the tables do not show: the prediction rules for masks, which trainings
-// diverged, which go on, and whose masks miss every tumor.
-func (r *Run) notes() []string {
-	var notes []string
-	byRule := map[string][]string{}
-	var rules []string
-	for _, l := range r.Results {
-		if l.Rule == "" {
-			continue
-		}
-		if byRule[l.Rule] == nil {
-			rules = append(rules, l.Rule)
-		}
-		if !slices.Contains(byRule[l.Rule], l.Title) {
-			byRule[l.Rule] = append(byRule[l.Rule], l.Title)
-		}
-	}
-	for _, rule := range rules {
-		notes = append(notes, fmt.Sprintf("Hard masks of %s: %s.", strings.Join(byRule[rule], ", "), rule))
-	}
-	for _, l := range r.Results {
-		if l.Diverged == nil {
-			continue
-		}
-		figures := "no epoch was completed, so there are no results"
-		if l.BestEpoch > 0 {
-			figures = fmt.Sprintf("the results are those of epoch %d, the best before that", l.BestEpoch)
-		}
-		notes = append(notes, fmt.Sprintf("%s %s; %s.", r.title(l), l.Diverged, figures))
-	}
-	for _, l := range r.Results {
-		switch {
-		case l.Ongoing == "":
-		case l.Evaluated == 0:
-			notes = append(notes, fmt.Sprintf("%s is not finished and has no results yet: it is %s.", r.title(l), l.Ongoing))
-		default:
-			notes = append(notes, fmt.Sprintf("%s is not finished: the results are those after %d epochs, and it is %s.", r.title(l), l.Evaluated, l.Ongoing))
-		}
-	}
-	for _, l := range r.Results {
-		if dice := outcome.MeanOf(l.Cases)[outcome.Dice]; dice.Value == 0 {
-			notes = append(notes, fmt.Sprintf("%s: the masks of these weights hit no tumor (%s Dice 0). The soft measures can be high all the same; -select foreground_dice selects the weights by their masks.", r.title(l), r.hard()))
-		}
-	}
-	return notes
 }
 
 func total(cases []outcome.Case, m outcome.Measure) string {

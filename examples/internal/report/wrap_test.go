@@ -1,0 +1,19 @@
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestWrap(t *testing.T) {
+	assert.Equal(t, "- é b\n  cc d\n  longer-than-that\n  e", wrap("- é b cc d longer-than-that e", 6, "  "))
+	assert.Equal(t, "short", wrap("short", 80, "  "))
+	assert.Empty(t, wrap("", 80, "  "))
+	text := strings.Repeat("word ", 40) + "end"
+	for line := range strings.SplitSeq(wrap(text, 30, "  "), "\n") {
+		assert.LessOrEqual(t, len(line), 30)
+	}
+	assert.Equal(t, text, strings.ReplaceAll(wrap(text, 30, "  "), "\n  ", " "), "nothing else changes")
+}
