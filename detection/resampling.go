@@ -55,23 +55,14 @@ func BootstrapMean(sets []*Set, statistic func(*Set) (float64, error), resamples
 	if !(confidence > 0 && confidence < 1) {
 		return Interval{}, refuse("confidence", confidence, "a number between 0 and 1")
 	}
-	times := make([]int, sets[0].count)
-	drawn := make([]*Set, len(sets))
-	for i, s := range sets {
-		drawn[i] = &Set{s.count, times, s.cases, s.entries}
-	}
-	lower, upper, undefined := bootstrap.Interval(len(times), resamples, confidence, seed, func(indices []int) (float64, error) {
-		clear(times)
-		for _, i := range indices {
-			times[i]++
-		}
+	lower, upper, undefined := bootstrap.Interval(sets[0].count, resamples, confidence, seed, func(times []int) (float64, error) {
 		mean := 0.0
-		for _, s := range drawn {
-			v, err := statistic(s)
+		for _, s := range sets {
+			v, err := statistic(&Set{s.count, times, s.cases, s.entries})
 			if err != nil {
 				return 0, err
 			}
-			mean += v / float64(len(drawn))
+			mean += v / float64(len(sets))
 		}
 		return mean, nil
 	})

@@ -12,20 +12,21 @@ import (
 
 // Interval returns the percentile interval of a statistic of n cases: from the
 // (1−confidence)/2 to the (1+confidence)/2 [Quantile] of its values on resamples. A resample
-// is given as the indices of n cases drawn with replacement, in a slice that is reused.
-// Equal seeds give equal intervals.
+// draws n cases with replacement; it is given as the number of times that each was drawn, in
+// a slice that is reused. Equal seeds give equal intervals.
 //
 // Resamples in which the statistic is NaN or an error are left out and counted in
 // undefined. The bounds are NaN if none is left.
-func Interval(n, resamples int, confidence float64, seed uint64, statistic func(drawn []int) (float64, error)) (lower, upper float64, undefined int) {
+func Interval(n, resamples int, confidence float64, seed uint64, statistic func(times []int) (float64, error)) (lower, upper float64, undefined int) {
 	rng := rand.New(rand.NewPCG(seed, 0))
-	drawn := make([]int, n)
+	times := make([]int, n)
 	var values []float64
 	for range resamples {
-		for i := range drawn {
-			drawn[i] = rng.IntN(n)
+		clear(times)
+		for range n {
+			times[rng.IntN(n)]++
 		}
-		if v, err := statistic(drawn); err == nil && !math.IsNaN(v) {
+		if v, err := statistic(times); err == nil && !math.IsNaN(v) {
 			values = append(values, v)
 		}
 	}
