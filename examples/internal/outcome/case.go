@@ -7,6 +7,8 @@ type Case struct {
 	// them; they are not part of a file, which belongs to one training.
 	Seed uint64 `json:"-"`
 	Fold int    `json:"-"`
+	// Reference describes the label. It is nil unless all measures were computed.
+	Reference *Reference `json:"reference,omitempty"`
 	// Values are the measures of the foreground or, if there are Segments, their means.
 	Values Values `json:"values"`
 	// Segments are the measures of each class or region, none if the case is binary.

@@ -165,6 +165,7 @@ func TestCSV(t *testing.T) {
 	assert.Equal(t, "3", rows[0][col["foreground_specificity_n"]])
 	assert.Equal(t, "0.6000000000000001", rows[0][col["foreground_dice"]], "full precision")
 
+	run.Results[0].Cases[0].Reference = &outcome.Reference{Volume: 0.25, Smoothness: 0.625}
 	require.NoError(t, WriteCasesCSV(filepath.Join(dir, "cases.csv"), run.Results))
 	col, rows = readCSV(t, filepath.Join(dir, "cases.csv"))
 	require.Len(t, rows, 6)
@@ -172,6 +173,8 @@ func TestCSV(t *testing.T) {
 	assert.Empty(t, rows[1][col["foreground_dice"]])
 	assert.Equal(t, "+Inf", rows[2][col["hausdorff95_mm"]])
 	assert.Equal(t, "4.25", rows[0][col["hausdorff95_mm"]])
+	assert.Equal(t, []string{"0.25", "0.625"}, rows[0][col["reference_volume_ml"]:])
+	assert.Equal(t, []string{"", ""}, rows[1][col["reference_volume_ml"]:])
 }
 
 func decodePNG(t *testing.T, path string) map[color.Color]int {

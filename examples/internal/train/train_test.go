@@ -161,6 +161,9 @@ func TestRunWritesEverything(t *testing.T) {
 		// The second case of the phantom has no tumor.
 		assert.False(t, l.Cases[1].Values[outcome.Sensitivity].Defined())
 		assert.True(t, l.Cases[0].Values[outcome.Sensitivity].Defined())
+		assert.Equal(t, &outcome.Reference{}, l.Cases[1].Reference)
+		assert.Positive(t, l.Cases[0].Reference.Volume)
+		assert.Positive(t, l.Cases[0].Reference.Smoothness)
 	}
 	assert.Less(t, run.Results[0].Epochs[1].TrainLoss, run.Results[0].Epochs[0].TrainLoss, "training reduces the loss")
 
