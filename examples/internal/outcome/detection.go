@@ -18,7 +18,7 @@ type DetectionEntry struct {
 	Lesion bool `json:"lesion"`
 	// Confidence is that of the candidate, 0 for a lesion without one.
 	Confidence float64 `json:"confidence"`
-	// Overlap is the IoU of the lesion and its candidate, 0 without one.
+	// Overlap is the intersection over union of the lesion and its candidate, 0 without one.
 	Overlap float64 `json:"overlap"`
 }
 
@@ -31,18 +31,56 @@ func DetectionOf(c detection.Case) *Detection {
 	return d
 }
 
-// DetectionSet returns the set of the cases. It is nil if there is none or if lesion
-// candidates were not looked for in one.
-func DetectionSet(cases []Case) (*detection.Set, error) {
-	if len(cases) == 0 || slices.ContainsFunc(cases, func(c Case) bool { return c.Detection == nil }) {
-		return nil, nil
+// matched returns the case in the form of package detection.
+func (d *Detection) matched(id string) detection.Case {
+	c := detection.Case{Name: id, Confidence: d.Confidence}
+	for _, e := range d.Entries {
+		c.Entries = append(c.Entries, detection.Entry(e))
 	}
-	matched := make([]detection.Case, len(cases))
-	for i, c := range cases {
-		matched[i] = detection.Case{Name: c.ID, Confidence: c.Detection.Confidence}
-		for _, e := range c.Detection.Entries {
-			matched[i].Entries = append(matched[i].Entries, detection.Entry(e))
+	return c
+}
+
+// DetectionSet holds one result of each case.
+type DetectionSet struct {
+	Set   *detection.Set
+	Cases []detection.Case
+	// Trainings are those that the cases come from, without repetition.
+	Trainings []Training
+}
+
+// Training identifies a training among those of a network with a loss.
+type Training struct {
+	Seed uint64
+	Fold int
+}
+
+// DetectionSets divides pooled cases into sets that hold each case once: one for each seed
+// or, if every fold has the same cases, for each training. A case that has fewer results than
+// others, as it does while trainings go on, is missing in the last sets. There is none if
+// there are no cases, or if lesion candidates were not looked for in one.
+func DetectionSets(cases []Case) ([]DetectionSet, error) {
+	results := map[string]int{}
+	var sets []DetectionSet
+	for _, c := range cases {
+		if c.Detection == nil {
+			return nil, nil
+		}
+		i := results[c.ID]
+		results[c.ID]++
+		if i == len(sets) {
+			sets = append(sets, DetectionSet{})
+		}
+		s := &sets[i]
+		s.Cases = append(s.Cases, c.Detection.matched(c.ID))
+		if t := (Training{c.Seed, c.Fold}); !slices.Contains(s.Trainings, t) {
+			s.Trainings = append(s.Trainings, t)
 		}
 	}
-	return detection.NewSet(matched, nil, nil)
+	for i := range sets {
+		var err error
+		if sets[i].Set, err = detection.NewSet(sets[i].Cases, nil, nil); err != nil {
+			return nil, err
+		}
+	}
+	return sets, nil
 }

@@ -44,7 +44,7 @@ func (r *Run) Markdown() string {
 // followed by distances and lesion counts. With several networks it is the paper's second
 // table (one row per network and loss). Each row is for its best weights.
 func (r *Run) Tables() []NamedTable {
-	return []NamedTable{r.overlapTable(), r.lesionTable()}
+	return append([]NamedTable{r.overlapTable(), r.lesionTable()}, r.detectionTables()...)
 }
 
 // Notes states what the tables do not show: the prediction rules for masks, which trainings
