@@ -61,8 +61,12 @@ func (o *options) joinRuns(p Program, flags *flag.FlagSet, progress *report.Prog
 			return err
 		}
 	}
+	if err := result.WriteDetection(o.modelDir, func() error { return nil }); err != nil {
+		return err
+	}
 	progress.Println(result.Markdown())
-	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv; loss.png and dice.png of each network.", o.modelDir))
+	tables, curves := writtenNames(result)
+	progress.Println(fmt.Sprintf("Written to %s: %s; %s of each network.", o.modelDir, tables, curves))
 	return nil
 }
 

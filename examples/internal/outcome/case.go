@@ -13,6 +13,8 @@ type Case struct {
 	Values Values `json:"values"`
 	// Segments are the measures of each class or region, none if the case is binary.
 	Segments []SegmentValues `json:"segments,omitempty"`
+	// Detection is nil unless lesion candidates were looked for.
+	Detection *Detection `json:"detection,omitempty"`
 }
 
 // SegmentValues holds the measures of one class or region of a case.

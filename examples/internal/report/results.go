@@ -43,12 +43,12 @@ func (r *Run) Markdown() string {
 // table (one row per loss: IoU, Dice, sensitivity, specificity), extended by the hard
 // foreground measures; with several networks it is the paper's second table (one row per
 // network and loss). Each row is for its best weights. Then come the paper's own figures,
-// intervals, distances and lesion counts, the comparisons of A-FL with the other losses, and
-// strata by volume and smoothness, each if there are any.
+// intervals, distances and lesion counts, detection scores, the comparisons of A-FL with the
+// other losses, and strata by volume and smoothness, each if there are any.
 func (r *Run) Tables() []NamedTable {
 	return slices.Concat(
 		[]NamedTable{r.overlapTable()}, r.paperTable(),
-		[]NamedTable{r.intervalTable(), r.lesionTable()},
+		[]NamedTable{r.intervalTable(), r.lesionTable()}, r.detectionTables(),
 		r.comparisonTables(), r.strataTables(),
 	)
 }

@@ -28,7 +28,7 @@ func WeightsNames() []string { return []string{CheckpointName, bestName, lastNam
 
 // FileNames returns the names of all files that a run writes, without their folders.
 func FileNames() []string {
-	return slices.Concat(WeightsNames(), []string{epochsName, casesName, resultsName, figureName}, report.CurveNames())
+	return slices.Concat(WeightsNames(), []string{epochsName, casesName, resultsName, figureName}, report.CurveNames(), report.DetectionNames())
 }
 
 // drawEvery is the least time between two drawings of the curves while a loss trains.
@@ -115,6 +115,9 @@ func (r *results) tables(run *report.Run) error {
 		return err
 	}
 	if err := r.write(casesName, func(p string) error { return report.WriteCasesCSV(p, run.Results) }); err != nil {
+		return err
+	}
+	if err := run.WriteDetection(r.job.Dir, r.job.Guard); err != nil {
 		return err
 	}
 	return r.write(resultsName, run.WriteMarkdown)

@@ -30,8 +30,10 @@
 //	<dir>/<network>/<loss>/best.safetensors         weights of the best epoch
 //	<dir>/<network>/<loss>/last.safetensors         weights after the last epoch
 //	<dir>/<network>/loss.png, dice.png              curves
+//	<dir>/<network>/detection.png                   curves of lesion detection
 //	<dir>/epochs.csv                                results of every epoch
 //	<dir>/cases.csv                                 results of every case
+//	<dir>/detection.csv, detection_curves.csv       lesion detection and its curves
 //	<dir>/results.md                                tables
 //	<dir>/qualitative.png                           predictions of typical validation cases
 //
@@ -50,6 +52,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x/afl/detection"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
@@ -119,6 +122,10 @@ type Job struct {
 
 	// Select is one of [Selections].
 	Select string
+
+	// Detection says how lesion candidates are found in the predictions of the best weights.
+	// Optional: by default they are not looked for. The Scheme must then be binary.
+	Detection *detection.Extraction
 
 	// Progress shows the progress to the user.
 	Progress *report.Progress
@@ -194,6 +201,8 @@ func (j *Job) check() error {
 		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
 	case j.Steps < 0:
 		return fmt.Errorf("train: Job.Steps is %d, want at least 0", j.Steps)
+	case j.Detection != nil && j.Scheme.Kind != segment.Binary:
+		return fmt.Errorf("train: Job.Detection is set, but Job.Scheme has %v, want a binary one", j.Scheme)
 	}
 	for _, c := range append(append([]dataset.Case(nil), j.Train...), j.Valid...) {
 		if c.Label == "" {

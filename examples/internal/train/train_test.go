@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/detection"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
@@ -26,6 +27,7 @@ import (
 	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/weights"
 )
 
@@ -122,7 +124,9 @@ func assertSameFiles(t *testing.T, want, got map[string][]byte, message string) 
 
 func TestRunWritesEverything(t *testing.T) {
 	dir := t.TempDir()
-	run, err := tinyJob(t, dir, nil).Run(context.Background())
+	job := tinyJob(t, dir, nil)
+	job.Detection = &detection.Extraction{}
+	run, err := job.Run(context.Background())
 	require.NoError(t, err)
 	files := filesOf(t, dir)
 	var names []string
@@ -131,8 +135,8 @@ func TestRunWritesEverything(t *testing.T) {
 	}
 	slices.Sort(names)
 	assert.Equal(t, []string{
-		"cases.csv", "epochs.csv", "qualitative.png", "results.md",
-		"unet/afl/best.safetensors", "unet/afl/checkpoint.safetensors", "unet/afl/last.safetensors",
+		"cases.csv", "detection.csv", "detection_curves.csv", "epochs.csv", "qualitative.png", "results.md",
+		"unet/afl/best.safetensors", "unet/afl/checkpoint.safetensors", "unet/afl/last.safetensors", "unet/detection.png",
 		"unet/dice-ce/best.safetensors", "unet/dice-ce/checkpoint.safetensors", "unet/dice-ce/last.safetensors",
 		"unet/dice.png", "unet/loss.png",
 	}, names)
@@ -164,6 +168,10 @@ func TestRunWritesEverything(t *testing.T) {
 		assert.Equal(t, &outcome.Reference{}, l.Cases[1].Reference)
 		assert.Positive(t, l.Cases[0].Reference.Volume)
 		assert.Positive(t, l.Cases[0].Reference.Smoothness)
+		lesion := func(e outcome.DetectionEntry) bool { return e.Lesion }
+		assert.True(t, slices.ContainsFunc(l.Cases[0].Detection.Entries, lesion))
+		assert.False(t, slices.ContainsFunc(l.Cases[1].Detection.Entries, lesion))
+		assert.Positive(t, l.Cases[1].Detection.Confidence)
 	}
 	assert.Less(t, run.Results[0].Epochs[1].TrainLoss, run.Results[0].Epochs[0].TrainLoss, "training reduces the loss")
 
@@ -491,15 +499,18 @@ func TestStateCheck(t *testing.T) {
 
 func TestJobCheck(t *testing.T) {
 	for want, change := range map[string]func(*Job){
-		"ID is empty":          func(j *Job) { j.ID = "" },
-		"Guard is nil":         func(j *Job) { j.Guard = nil },
-		"Select is \"luck\"":   func(j *Job) { j.Select = "luck" },
-		"Networks is empty":    func(j *Job) { j.Networks = nil },
-		"Losses is empty":      func(j *Job) { j.Losses = nil },
-		"0 training":           func(j *Job) { j.Train = nil },
-		"0 validation":         func(j *Job) { j.Valid = nil },
-		"Epochs is 0":          func(j *Job) { j.Epochs = 0 },
-		"Steps is -1":          func(j *Job) { j.Steps = -1 },
+		"ID is empty":        func(j *Job) { j.ID = "" },
+		"Guard is nil":       func(j *Job) { j.Guard = nil },
+		"Select is \"luck\"": func(j *Job) { j.Select = "luck" },
+		"Networks is empty":  func(j *Job) { j.Networks = nil },
+		"Losses is empty":    func(j *Job) { j.Losses = nil },
+		"0 training":         func(j *Job) { j.Train = nil },
+		"0 validation":       func(j *Job) { j.Valid = nil },
+		"Epochs is 0":        func(j *Job) { j.Epochs = 0 },
+		"Steps is -1":        func(j *Job) { j.Steps = -1 },
+		"Detection is set, bu": func(j *Job) {
+			j.Detection, j.Scheme = &detection.Extraction{}, segment.Scheme{Kind: segment.Classes, Segments: []segment.Segment{{Name: "1", Labels: []int{1}}}}
+		},
 		"has no label":         func(j *Job) { j.Valid = []dataset.Case{{ID: "bare"}} },
 		`"nothing"`:            func(j *Job) { j.Losses = []string{"nothing"} },
 		"folder that is a fil": func(j *Job) { j.Dir = filepath.Join(j.Dir, "folder that is a file") },
