@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -157,14 +156,6 @@ func (r *Run) hard() string {
 		return "hard"
 	}
 	return "fg"
-}
-
-// WriteMarkdown writes Markdown to path.
-func (r *Run) WriteMarkdown(path string) error {
-	return writeFile(path, func(w io.Writer) error {
-		_, err := io.WriteString(w, r.Markdown())
-		return err
-	})
 }
 
 func (r *Run) overlapTable() NamedTable {
