@@ -31,6 +31,7 @@ type options struct {
 	loss                    lossList
 	model                   modelList
 	scheme                  schemeFlags
+	detection               detectionMethod
 	seed                    uint64
 
 	lr, momentum, weightDecay float64
@@ -43,15 +44,13 @@ type options struct {
 
 	cacheMiB int64
 
-	pageImages int
-
 	backend backendName
 	profile bool
 }
 
 // sessionFlags are the flags that do not affect the result, so a resumed run may
 // change them.
-var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile", "page_images"}
+var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
@@ -75,6 +74,8 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 		".\nWith -classes, afl-multiclass is the default and takes the place of afl in all; with -regions as well,\nwhere bce takes that of ce")
 	f.Var(&o.model, "model", "comma-separated `networks` to train in turn; all: the paper's eight:\n"+paperFirst(models.Names(), models.PaperNames()))
 	o.scheme.addTo(f)
+	o.detection = detectionMethod(p.Detection)
+	f.Var(&o.detection, "detection", detectionUsage+";\nthe scores of the PI-CAI challenge are then reported; only without -classes and -regions")
 	f.StringVar(&o.weights, "weights", "", "`file` of initial weights (.safetensors, or PyTorch's .pth), for a single network; for\nunet_resnet50 also torchvision's ResNet-50, for its encoder; empty: drawn from the seed")
 	f.StringVar(&o.weightsPrefix, "weights_prefix", "", weightsPrefixUsage)
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
@@ -95,7 +96,6 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.phantomValid, "phantom_valid", p.Phantom.Valid, "validation `cases` of the phantom")
 	f.Var(&o.phantomSize, "phantom_size", "`X,Y,Z` voxels of a phantom image")
 	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for caching preprocessed cases")
-	f.IntVar(&o.pageImages, "page_images", 0, "validation `cases` whose images report.html contains, with the masks; of a phantom always 8")
 	o.backend.addTo(f)
 	f.BoolVar(&o.profile, "profile", false, "print the time of each operation by shape at the end; onednn only")
 	return f, o
@@ -159,10 +159,11 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return usageErrorf("-%s has no effect with -data_dir", phantomFlag(flags))
 	case o.cases != "" && phantomFlag(flags) != "":
 		return usageErrorf("-%s has no effect with -cases", phantomFlag(flags))
-	case o.pageImages < 0:
-		return bad("page_images", o.pageImages, "at least 0")
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
+	}
+	if err := o.checkDetection(flags); err != nil {
+		return err
 	}
 	return o.checkScheme(flags)
 }

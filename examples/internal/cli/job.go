@@ -19,10 +19,6 @@ import (
 	"github.com/x/afl/examples/internal/train"
 )
 
-// phantomPageCases is the number of validation cases of a phantom whose images report.html
-// contains at least.
-const phantomPageCases = 8
-
 // newJob creates the training job from the flags: it finds or generates the data, fits
 // volume sizes and networks to each other, and writes the record of a new run or compares
 // that of a resumed one with the data. Facts that a reader of the results needs to know go
@@ -170,19 +166,29 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	fact("Training: SGD, learning rate %g, momentum %g (Nesterov), weight decay %g, batch 1, seed %d, backend %s.",
 		o.lr, o.momentum, o.weightDecay, o.seed, backend.Name())
 
-	pageCases := o.pageImages
-	if o.from() == "" {
-		pageCases = max(pageCases, phantomPageCases)
+	extraction, err := o.detection.extraction()
+	if err != nil {
+		return nil, err
 	}
+	if extraction != nil {
+		fact("Lesion candidates: %s, of at least 11 voxels.", o.detection.String())
+	}
+
 	title := fmt.Sprintf("%s: %s, epochs %d, seed %d", p.Name, strings.Join(o.model, ", "), o.epochs, o.seed)
 	if o.from() == "" {
 		title += " (synthetic phantom)"
+	}
+	paperData := p.Name
+	if o.from() == "" {
+		paperData = "" // the paper has no figures for the phantom
 	}
 	return &train.Job{
 		ID:    rec.ID,
 		Dir:   o.modelDir,
 		Title: title,
 		Facts: facts,
+
+		Dataset: paperData,
 
 		Train: trainCases, Valid: validCases,
 
@@ -194,8 +200,8 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed,
 		LearningRate: o.lr, Momentum: o.momentum, WeightDecay: o.weightDecay,
 		Select:    o.selection.String(),
-		Synthetic: o.from() == "", PageCases: pageCases,
-		Progress: progress,
+		Detection: extraction,
+		Progress:  progress,
 	}, nil
 }
 

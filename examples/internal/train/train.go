@@ -30,16 +30,19 @@
 //	<dir>/<network>/<loss>/best.safetensors         weights of the best epoch
 //	<dir>/<network>/<loss>/last.safetensors         weights after the last epoch
 //	<dir>/<network>/loss.png, dice.png              curves
+//	<dir>/<network>/detection.png                   curves of lesion detection
 //	<dir>/epochs.csv                                results of every epoch
 //	<dir>/cases.csv                                 results of every case
+//	<dir>/comparisons.csv                           A-FL against every other loss
+//	<dir>/strata.csv                                results by volume and smoothness
+//	<dir>/detection.csv, detection_curves.csv       lesion detection and its curves
 //	<dir>/results.md                                tables
 //	<dir>/qualitative.png                           predictions of typical validation cases
-//	<dir>/report.html                               all of these in a page
 //
 // Each of them names the run, and the checkpoints and weights that a table describes are
 // checked for that name before the table is written. The curves and epochs.csv are there
 // from the first epoch, the other tables from the end of the first training, and the figure
-// of predictions and the page from the end of the run.
+// of predictions from the end of the run.
 package train
 
 import (
@@ -51,6 +54,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x/afl/detection"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
@@ -79,7 +83,8 @@ type Network struct {
 	WeightsInfo map[string]string
 }
 
-// Job specifies a training run. All fields except Facts and Steps are required.
+// Job specifies a training run. All fields except Facts, Steps and those marked optional are
+// required.
 type Job struct {
 	// ID identifies the run: it is stored in every file, and a file with another ID is not
 	// used. Jobs that lead to different bits need different IDs, where Epochs, Losses and
@@ -95,6 +100,8 @@ type Job struct {
 	// Title and Facts open the report.
 	Title string
 	Facts []string
+	// Dataset is the Dataset of the report. Optional.
+	Dataset string
 
 	// Train and Valid are the cases.
 	Train, Valid []dataset.Case
@@ -121,11 +128,9 @@ type Job struct {
 	// Select is one of [Selections].
 	Select string
 
-	// Synthetic says that the data are a phantom, which the page states.
-	Synthetic bool
-	// PageCases is the number of validation cases whose images the page contains; with 0 it
-	// contains no images.
-	PageCases int
+	// Detection says how lesion candidates are found in the predictions of the best weights.
+	// Optional: by default they are not looked for. The Scheme must then be binary.
+	Detection *detection.Extraction
 
 	// Progress shows the progress to the user.
 	Progress *report.Progress
@@ -156,7 +161,7 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 		t.follows = j.work(trainings[i+1:])
 		t.clock.current = i / len(j.Losses)
 		t.publish = func() error { return results.afterEpoch(t.network) }
-		if err := results.removePictures(); err != nil {
+		if err := results.removeFigure(); err != nil {
 			return nil, err
 		}
 		start := time.Now()
@@ -177,10 +182,11 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 			return nil, err
 		}
 	}
-	if err := results.writePictures(ctx); err != nil {
+	if err := results.figure(ctx); err != nil {
 		return nil, err
 	}
-	return results.run(), nil
+	run := results.run()
+	return run, results.markdown(run) // again, with links to what was drawn since
 }
 
 func (j *Job) check() error {
@@ -201,6 +207,8 @@ func (j *Job) check() error {
 		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
 	case j.Steps < 0:
 		return fmt.Errorf("train: Job.Steps is %d, want at least 0", j.Steps)
+	case j.Detection != nil && j.Scheme.Kind != segment.Binary:
+		return fmt.Errorf("train: Job.Detection is set, but Job.Scheme has %v, want a binary one", j.Scheme)
 	}
 	for _, c := range append(append([]dataset.Case(nil), j.Train...), j.Valid...) {
 		if c.Label == "" {
