@@ -124,9 +124,9 @@ func (r *Run) selectedBy(measure string) string {
 func (r *Run) reported() string {
 	switch r.Report {
 	case outcome.OnNextFold:
-		return "- The figures are those of the fold after the validation fold (-report next_fold):\n  no training has trained on its cases, or selected its weights by them.\n"
+		return "- The figures of a training are those of the fold after its validation fold\n  (-report next_fold): it has neither trained on these cases nor selected its\n  weights by them.\n"
 	case outcome.OnTestDir:
-		return "- The figures are those of the test cases (-test_dir): no training has trained on\n  them, or selected its weights by them.\n"
+		return "- The figures are those of the test cases (-test_dir): no training has trained on\n  them or selected its weights by them.\n"
 	}
 	return ""
 }
