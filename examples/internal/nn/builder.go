@@ -3,7 +3,6 @@ package nn
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"gorgonia.org/tensor"
 )
@@ -108,18 +107,14 @@ func (b *Builder) array(name string, next fill, shape []int) Array {
 }
 
 func (b *Builder) values(name string, next fill, shape []int) Array {
-	n := 1
-	for _, d := range shape {
-		if d < 1 || n > math.MaxInt32/d {
-			b.err = fmt.Errorf("nn: %s: shape %v is invalid or too large", name, shape)
-			return nil
-		}
-		n *= d
+	if err := CheckShape(shape); err != nil {
+		b.err = fmt.Errorf("nn: %s: %w", name, err)
+		return nil
 	}
 	if e, ok := b.backend.(Numberless); ok {
 		return e.Empty(shape)
 	}
-	values := make([]float64, n)
+	values := make([]float64, Elements(shape))
 	for i := range values {
 		values[i] = next()
 	}

@@ -196,7 +196,3 @@ func loadArray(b Backend, t *tensor.Dense, shape []int) (Array, error) {
 	}
 	return b.FromHost(t, Kept)
 }
-
-func zeros(shape []int) *tensor.Dense {
-	return tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(shape...))
-}

@@ -171,6 +171,9 @@ func (b *backend) Empty(shape []int) nn.Array {
 	return &array{shape: append([]int(nil), shape...), kept: true}
 }
 
+// Zeros implements nn.Backend.
+func (b *backend) Zeros(shape []int) (nn.Array, error) { return b.Empty(shape), nil }
+
 // ToHost implements nn.Backend. It always fails, because there are no values to copy.
 func (b *backend) ToHost(nn.Array, *tensor.Dense) error {
 	return fmt.Errorf("cost: ToHost: arrays have no values")
@@ -325,5 +328,16 @@ func (b *backend) Gate(x, gate nn.Array) (nn.Array, nn.Pullback, error) {
 	return b.result(x.Shape(), x, gate)
 }
 
+// SumOfSquares implements nn.Backend. It always fails, because there are no values to sum.
+func (b *backend) SumOfSquares(...nn.Array) (float64, error) {
+	return 0, fmt.Errorf("cost: SumOfSquares: arrays have no values")
+}
+
+// Scale implements nn.Backend.
+func (b *backend) Scale(x nn.Array, _ float64) (nn.Array, error) { return b.step(x.Shape()), nil }
+
 // SGDStep implements nn.Backend.
 func (b *backend) SGDStep(_, _, _ nn.Array, _ bool, _ nn.SGDSpec) error { return nil }
+
+// AdamWStep implements nn.Backend.
+func (b *backend) AdamWStep(_, _, _, _ nn.Array, _ nn.AdamWSpec) error { return nil }
