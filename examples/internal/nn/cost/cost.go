@@ -41,6 +41,7 @@ type Counter struct {
 // New returns a counter for the network that create creates on the given backend.
 func New(create func(nn.Backend) (nn.Network, error)) (*Counter, error) {
 	b := &backend{}
+	b.begin()
 	net, err := create(b)
 	if err != nil {
 		return nil, err
