@@ -37,8 +37,9 @@
 //
 // # Networks
 //
-// A [Builder] creates layers, draws their initial values from a seed and names them as in
-// PyTorch's state_dict; a [Network] is assembled from them. [StateDict] and [LoadStateDict]
-// copy the complete state of a network to and from the host. Together with the state of the
-// [Optimizer], this is everything needed to resume a run with bit-identical results.
+// A [Builder] creates layers and names them as in PyTorch's state_dict; a [Network] is
+// assembled from them. Values are not drawn until [Initialize], so that a network whose
+// state is loaded needs no random numbers. [StateDict] and [LoadStateDict] copy the complete
+// state of a network to and from the host. Together with the state of the [Optimizer], this
+// is everything needed to resume a run with bit-identical results.
 package nn

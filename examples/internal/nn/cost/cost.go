@@ -164,16 +164,16 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 	if life == nn.Step {
 		return b.step(t.Shape()), nil
 	}
-	return b.Empty(t.Shape()), nil
-}
-
-// Empty implements nn.Numberless.
-func (b *backend) Empty(shape []int) nn.Array {
-	return &array{shape: append([]int(nil), shape...), kept: true}
+	return b.Zeros(t.Shape())
 }
 
 // Zeros implements nn.Backend.
-func (b *backend) Zeros(shape []int) (nn.Array, error) { return b.Empty(shape), nil }
+func (b *backend) Zeros(shape []int) (nn.Array, error) {
+	return &array{shape: append([]int(nil), shape...), kept: true}, nil
+}
+
+// Numberless implements nn.Numberless.
+func (b *backend) Numberless() {}
 
 // ToHost implements nn.Backend. It always fails, because there are no values to copy.
 func (b *backend) ToHost(nn.Array, *tensor.Dense) error {
