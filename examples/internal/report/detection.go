@@ -271,9 +271,9 @@ func detectionNotes(all []detectionResult, compared bool) []string {
 		text := ""
 		switch d.positive {
 		case d.cases:
-			text = fmt.Sprintf("AUROC and PI-CAI score have no value (%s), as all %d cases hold a lesion.", dash, d.cases)
+			text = fmt.Sprintf("AUROC and PI-CAI score have no value (%s), as %d of %d cases hold a lesion.", dash, d.positive, d.cases)
 		case 0:
-			text = fmt.Sprintf("AP, AUROC, PI-CAI score and sensitivities have no value (%s), as none of the %d cases holds a lesion.", dash, d.cases)
+			text = fmt.Sprintf("AP, AUROC, PI-CAI score and sensitivities have no value (%s), as 0 of %d cases hold a lesion.", dash, d.cases)
 		}
 		if text != "" && !slices.Contains(oneKind, text) {
 			oneKind = append(oneKind, text)

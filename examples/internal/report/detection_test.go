@@ -241,8 +241,8 @@ func TestDetectionOfSeveralSeeds(t *testing.T) {
 
 func TestDetectionWithoutOneKindOfCases(t *testing.T) {
 	for positive, want := range map[int]string{
-		5: "AUROC and PI-CAI score have no value (–), as all 5 cases hold a lesion.",
-		0: "AP, AUROC, PI-CAI score and sensitivities have no value (–), as none of the 5 cases holds a lesion.",
+		5: "AUROC and PI-CAI score have no value (–), as 5 of 5 cases hold a lesion.",
+		0: "AP, AUROC, PI-CAI score and sensitivities have no value (–), as 0 of 5 cases hold a lesion.",
 	} {
 		run := trainingsOf(rand.New(rand.NewPCG(2, 9)), 1, 5, positive)
 		table := run.detectionTables()[0]
