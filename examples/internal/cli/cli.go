@@ -204,9 +204,9 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 // writtenNames lists the files with tables and those with curves.
 func writtenNames(run *report.Run) (tables, curves string) {
 	if run.Detects() {
-		return "results.md, epochs.csv, cases.csv, detection.csv, detection_curves.csv", "loss.png, dice.png and detection.png"
+		return "results.md, epochs.csv, cases.csv, comparisons.csv, strata.csv, detection.csv, detection_curves.csv", "loss.png, dice.png and detection.png"
 	}
-	return "results.md, epochs.csv, cases.csv", "loss.png and dice.png"
+	return "results.md, epochs.csv, cases.csv, comparisons.csv, strata.csv", "loss.png and dice.png"
 }
 
 // allDiverged reports whether no training of the run ended well.

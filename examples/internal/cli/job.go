@@ -178,11 +178,17 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if o.from() == "" {
 		title += " (synthetic phantom)"
 	}
+	paperData := p.Name
+	if o.from() == "" {
+		paperData = "" // the paper has no figures for the phantom
+	}
 	return &train.Job{
 		ID:    rec.ID,
 		Dir:   o.modelDir,
 		Title: title,
 		Facts: facts,
+
+		Dataset: paperData,
 
 		Train: trainCases, Valid: validCases,
 

@@ -1,6 +1,6 @@
 package outcome
 
-// Case holds the measures of one validation case, or of one test case.
+// Case holds the measures of one validation or test case.
 type Case struct {
 	ID string `json:"id"`
 	// Seed and Fold are those of the training whose weights were evaluated. [Store.Pool] sets

@@ -7,6 +7,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
+// unwrapped undoes the wrapping of notes.
+func unwrapped(markdown string) string { return strings.ReplaceAll(markdown, "\n  ", " ") }
+
 func TestWrap(t *testing.T) {
 	assert.Equal(t, "- é b\n  cc d\n  longer-than-that\n  e", wrap("- é b cc d longer-than-that e", 6, "  "))
 	assert.Equal(t, "short", wrap("short", 80, "  "))
@@ -15,5 +18,5 @@ func TestWrap(t *testing.T) {
 	for line := range strings.SplitSeq(wrap(text, 30, "  "), "\n") {
 		assert.LessOrEqual(t, len(line), 30)
 	}
-	assert.Equal(t, text, strings.ReplaceAll(wrap(text, 30, "  "), "\n  ", " "), "nothing else changes")
+	assert.Equal(t, text, unwrapped(wrap(text, 30, "  ")), "nothing else changes")
 }

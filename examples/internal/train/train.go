@@ -33,6 +33,8 @@
 //	<dir>/<network>/detection.png                   curves of lesion detection
 //	<dir>/epochs.csv                                results of every epoch
 //	<dir>/cases.csv                                 results of every case
+//	<dir>/comparisons.csv                           A-FL against every other loss
+//	<dir>/strata.csv                                results by volume and smoothness
 //	<dir>/detection.csv, detection_curves.csv       lesion detection and its curves
 //	<dir>/results.md                                tables
 //	<dir>/qualitative.png                           predictions of typical validation cases
@@ -81,7 +83,8 @@ type Network struct {
 	WeightsInfo map[string]string
 }
 
-// Job specifies a training run. All fields except Facts and Steps are required.
+// Job specifies a training run. All fields except Facts, Steps and those marked optional are
+// required.
 type Job struct {
 	// ID identifies the run: it is stored in every file, and a file with another ID is not
 	// used. Jobs that lead to different bits need different IDs, where Epochs, Losses and
@@ -97,6 +100,8 @@ type Job struct {
 	// Title and Facts open the report.
 	Title string
 	Facts []string
+	// Dataset is the Dataset of the report. Optional.
+	Dataset string
 
 	// Train and Valid are the cases.
 	Train, Valid []dataset.Case
@@ -180,7 +185,8 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	if err := results.figure(ctx); err != nil {
 		return nil, err
 	}
-	return results.run(), nil
+	run := results.run()
+	return run, results.markdown(run) // again, with links to what was drawn since
 }
 
 func (j *Job) check() error {

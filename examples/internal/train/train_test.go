@@ -135,12 +135,13 @@ func TestRunWritesEverything(t *testing.T) {
 	}
 	slices.Sort(names)
 	assert.Equal(t, []string{
-		"cases.csv", "detection.csv", "detection_curves.csv", "epochs.csv", "qualitative.png", "results.md",
+		"cases.csv", "comparisons.csv", "detection.csv", "detection_curves.csv", "epochs.csv", "qualitative.png", "results.md", "strata.csv",
 		"unet/afl/best.safetensors", "unet/afl/checkpoint.safetensors", "unet/afl/last.safetensors", "unet/detection.png",
 		"unet/dice-ce/best.safetensors", "unet/dice-ce/checkpoint.safetensors", "unet/dice-ce/last.safetensors",
 		"unet/dice.png", "unet/loss.png",
 	}, names)
-	assert.Equal(t, run.Markdown(), string(files["results.md"]))
+	assert.Equal(t, run.Markdown()+"\n## Figures\n\n- [qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n- [unet/detection.png](unet/detection.png)\n", string(files["results.md"]))
+	assert.Equal(t, 1+2, strings.Count(string(files["comparisons.csv"]), "\n"), "A-FL against Dice CE by two measures")
 	assert.Equal(t, 1+2*2, strings.Count(string(files["epochs.csv"]), "\n"))
 	assert.Equal(t, 1+2*2, strings.Count(string(files["cases.csv"]), "\n"))
 	for name, raw := range files {
@@ -265,7 +266,7 @@ func TestSeveralNetworks(t *testing.T) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	want := []string{"cases.csv", "epochs.csv"}
+	want := []string{"cases.csv", "comparisons.csv", "epochs.csv"}
 	for _, network := range []string{"mrrn", "unet"} {
 		for _, name := range []string{
 			"afl/best.safetensors", "afl/checkpoint.safetensors", "afl/last.safetensors",
@@ -274,7 +275,7 @@ func TestSeveralNetworks(t *testing.T) {
 			want = append(want, network+"/"+name)
 		}
 		if network == "mrrn" {
-			want = append(want, "qualitative.png", "results.md")
+			want = append(want, "qualitative.png", "results.md", "strata.csv")
 		}
 	}
 	assert.Equal(t, want, names)
@@ -282,7 +283,7 @@ func TestSeveralNetworks(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "mrrn", metadata["model"])
 	for _, network := range []string{"unet", "mrrn"} {
-		assert.Contains(t, string(files["epochs.csv"]), "\n0123456789abcdef,"+network+",afl,1,")
+		assert.Contains(t, string(files["epochs.csv"]), "\n0123456789abcdef,"+network+",afl,0,0,1,")
 	}
 	assert.Contains(t, string(files["results.md"]), "| MRRN  | Dice CE |")
 
