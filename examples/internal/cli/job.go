@@ -166,15 +166,29 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	fact("Training: SGD, learning rate %g, momentum %g (Nesterov), weight decay %g, batch 1, seed %d, backend %s.",
 		o.lr, o.momentum, o.weightDecay, o.seed, backend.Name())
 
+	extraction, err := o.detection.extraction()
+	if err != nil {
+		return nil, err
+	}
+	if extraction != nil {
+		fact("Lesion candidates: %s, of at least 11 voxels.", o.detection.String())
+	}
+
 	title := fmt.Sprintf("%s: %s, epochs %d, seed %d", p.Name, strings.Join(o.model, ", "), o.epochs, o.seed)
 	if o.from() == "" {
 		title += " (synthetic phantom)"
+	}
+	paperData := p.Name
+	if o.from() == "" {
+		paperData = "" // the paper has no figures for the phantom
 	}
 	return &train.Job{
 		ID:    rec.ID,
 		Dir:   o.modelDir,
 		Title: title,
 		Facts: facts,
+
+		Dataset: paperData,
 
 		Train: trainCases, Valid: validCases,
 
@@ -185,8 +199,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed,
 		LearningRate: o.lr, Momentum: o.momentum, WeightDecay: o.weightDecay,
-		Select:   o.selection.String(),
-		Progress: progress,
+		Select:    o.selection.String(),
+		Detection: extraction,
+		Progress:  progress,
 	}, nil
 }
 

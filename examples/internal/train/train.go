@@ -30,8 +30,12 @@
 //	<dir>/<network>/<loss>/best.safetensors         weights of the best epoch
 //	<dir>/<network>/<loss>/last.safetensors         weights after the last epoch
 //	<dir>/<network>/loss.png, dice.png              curves
+//	<dir>/<network>/detection.png                   curves of lesion detection
 //	<dir>/epochs.csv                                results of every epoch
 //	<dir>/cases.csv                                 results of every case
+//	<dir>/comparisons.csv                           A-FL against every other loss
+//	<dir>/strata.csv                                results by volume and smoothness
+//	<dir>/detection.csv, detection_curves.csv       lesion detection and its curves
 //	<dir>/results.md                                tables
 //	<dir>/qualitative.png                           predictions of typical validation cases
 //
@@ -50,6 +54,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x/afl/detection"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
@@ -78,7 +83,8 @@ type Network struct {
 	WeightsInfo map[string]string
 }
 
-// Job specifies a training run. All fields except Facts and Steps are required.
+// Job specifies a training run. All fields except Facts, Steps and those marked optional are
+// required.
 type Job struct {
 	// ID identifies the run: it is stored in every file, and a file with another ID is not
 	// used. Jobs that lead to different bits need different IDs, where Epochs, Losses and
@@ -94,6 +100,8 @@ type Job struct {
 	// Title and Facts open the report.
 	Title string
 	Facts []string
+	// Dataset is the Dataset of the report. Optional.
+	Dataset string
 
 	// Train and Valid are the cases.
 	Train, Valid []dataset.Case
@@ -119,6 +127,10 @@ type Job struct {
 
 	// Select is one of [Selections].
 	Select string
+
+	// Detection says how lesion candidates are found in the predictions of the best weights.
+	// Optional: by default they are not looked for. The Scheme must then be binary.
+	Detection *detection.Extraction
 
 	// Progress shows the progress to the user.
 	Progress *report.Progress
@@ -173,7 +185,8 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	if err := results.figure(ctx); err != nil {
 		return nil, err
 	}
-	return results.run(), nil
+	run := results.run()
+	return run, results.markdown(run) // again, with links to what was drawn since
 }
 
 func (j *Job) check() error {
@@ -194,6 +207,8 @@ func (j *Job) check() error {
 		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
 	case j.Steps < 0:
 		return fmt.Errorf("train: Job.Steps is %d, want at least 0", j.Steps)
+	case j.Detection != nil && j.Scheme.Kind != segment.Binary:
+		return fmt.Errorf("train: Job.Detection is set, but Job.Scheme has %v, want a binary one", j.Scheme)
 	}
 	for _, c := range append(append([]dataset.Case(nil), j.Train...), j.Valid...) {
 		if c.Label == "" {
