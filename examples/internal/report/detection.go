@@ -263,7 +263,7 @@ func detectionNotes(all []detectionResult, compared bool) []string {
 	notes := []string{
 		"Detection as in the PI-CAI challenge: a lesion candidate (-detection) has the largest probability of its voxels as its confidence and finds a lesion if their intersection over union is at least 0.1; a case has the largest confidence of its candidates.",
 		"AP: average precision over lesions; AUROC: over cases with and without lesions; PI-CAI score: mean of both; sens. at 0.5, 1, 2 FP: share of lesions found with at most so many false positives per case.",
-		fmt.Sprintf("In parentheses: 95%% percentile interval of %d bootstrap resamples of the cases. Resamples in which a score has no value are left out; %s counts them.", detectionResamples, detectionName),
+		fmt.Sprintf("95%% intervals: percentiles of %d bootstrap resamples of the cases, without those in which the score has no value.", detectionResamples),
 		"found: lesions with a candidate at any confidence; candidates: those that find a lesion and the false ones. A candidate of a lesion that another one finds counts as neither.",
 	}
 	var oneKind []string
@@ -271,9 +271,9 @@ func detectionNotes(all []detectionResult, compared bool) []string {
 		text := ""
 		switch d.positive {
 		case d.cases:
-			text = fmt.Sprintf("AUROC and PI-CAI score have no value (%s), as all %d cases hold a lesion.", dash, d.cases)
+			text = fmt.Sprintf("AUROC and PI-CAI score have no value (%s), as %d of %d cases hold a lesion.", dash, d.positive, d.cases)
 		case 0:
-			text = fmt.Sprintf("AP, AUROC, PI-CAI score and sensitivities have no value (%s), as none of the %d cases holds a lesion.", dash, d.cases)
+			text = fmt.Sprintf("AP, AUROC, PI-CAI score and sensitivities have no value (%s), as 0 of %d cases hold a lesion.", dash, d.cases)
 		}
 		if text != "" && !slices.Contains(oneKind, text) {
 			oneKind = append(oneKind, text)

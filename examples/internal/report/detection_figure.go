@@ -46,8 +46,8 @@ func (r *Run) WriteDetectionPNG(path, network string) error {
 	}
 	style := plots[0][0].Title.TextStyle
 	style.YAlign = draw.YTop
-	dc.FillText(style, vg.Point{X: width / 2, Y: side + titleHeight - vg.Points(4)}, title+runIDs(r.Results))
-	tiles := draw.Tiles{Rows: 1, Cols: len(plots[0]), PadX: gap, PadLeft: gap / 2, PadRight: gap / 2}
+	dc.FillText(style, vg.Point{X: (width - legendWidth) / 2, Y: side + titleHeight - vg.Points(4)}, title+runIDs(r.Results))
+	tiles := draw.Tiles{Rows: 1, Cols: len(plots[0]), PadX: gap, PadLeft: gap / 2, PadRight: gap / 2, PadBottom: gap / 2}
 	for i, c := range plot.Align(plots, tiles, draw.Crop(dc, 0, -legendWidth, 0, -titleHeight))[0] {
 		plots[0][i].Draw(c)
 	}
