@@ -336,11 +336,13 @@ func TestJoin(t *testing.T) {
 	parts := filepath.Join(parent, "parts")
 	out, _ := join(exitOK, "-model_dir", parts, dirs["a"], dirs["b"])
 	files := filesOf(t, parts)
-	assert.Len(t, files, 5)
-	for _, name := range []string{"results.md", "epochs.csv", "cases.csv", "unet/loss.png", "unet/dice.png"} {
+	assert.Len(t, files, 7)
+	for _, name := range []string{"results.md", "epochs.csv", "cases.csv", "comparisons.csv", "strata.csv", "unet/loss.png", "unet/dice.png"} {
 		assert.NotEmpty(t, files[name], name)
 	}
-	md := files["results.md"]
+	md, figures, found := strings.Cut(files["results.md"], "\n## Figures\n")
+	require.True(t, found)
+	assert.Equal(t, "\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n", figures)
 	assert.Contains(t, out, md)
 	assert.Contains(t, md, "# picai: 2 runs (synthetic phantom)\n\n- Data: SYNTHETIC phantom")
 	assert.Contains(t, md, "- Validation cases: 1, the same files in all runs.\n")
@@ -365,7 +367,7 @@ func TestJoin(t *testing.T) {
 	join(exitOK, "-model_dir", filepath.Join(parent, "rates"), dirs["a"], dirs["slow"], dirs["b"]) // replaces the report
 
 	_, errs := join(exitUsage, "-model_dir", parts, dirs["a"], dirs["a"])
-	assert.Contains(t, errs, "contain the same training: unet dice of the run ")
+	assert.Contains(t, errs, "contain the same training: unet dice, seed 0, fold 0 of the run ")
 	_, errs = join(exitError, "-model_dir", parts, dirs["a"], dirs["seed"])
 	assert.Contains(t, errs, "have different validation cases, so that their figures cannot be compared: the validation case phantom_004 has changed")
 	_, errs = join(exitUsage, "-model_dir", dirs["a"], dirs["a"], dirs["b"])

@@ -64,7 +64,7 @@ func load(t *testing.T, file *golden.File, v variant) loaded {
 	b := v.backend(t)
 	seed, err := strconv.ParseUint(file.Metadata["seed"], 10, 64)
 	require.NoError(t, err)
-	net, err := models.New(config(t, file.Metadata["model"], file.Metadata["args"]), b, 1)
+	net, err := models.NewUninitialized(config(t, file.Metadata["model"], file.Metadata["args"]), b, 1)
 	require.NoError(t, err)
 	require.NoError(t, nn.LoadStateDict(b, net, nntest.HashState(net, seed)))
 

@@ -1,12 +1,20 @@
 package outcome
 
-// Case holds the measures of one validation case.
+// Case holds the measures of one validation or test case.
 type Case struct {
 	ID string `json:"id"`
+	// Seed and Fold are those of the training whose weights were evaluated. [Store.Pool] sets
+	// them; they are not part of a file, which belongs to one training.
+	Seed uint64 `json:"-"`
+	Fold int    `json:"-"`
+	// Reference describes the label. It is nil unless all measures were computed.
+	Reference *Reference `json:"reference,omitempty"`
 	// Values are the measures of the foreground or, if there are Segments, their means.
 	Values Values `json:"values"`
 	// Segments are the measures of each class or region, none if the case is binary.
 	Segments []SegmentValues `json:"segments,omitempty"`
+	// Detection is nil unless lesion candidates were looked for.
+	Detection *Detection `json:"detection,omitempty"`
 }
 
 // SegmentValues holds the measures of one class or region of a case.
@@ -19,7 +27,7 @@ type SegmentValues struct {
 func OfSegment(cases []Case, index int) []Case {
 	one := make([]Case, len(cases))
 	for i, c := range cases {
-		one[i] = Case{ID: c.ID, Values: c.Segments[index].Values}
+		one[i] = Case{ID: c.ID, Seed: c.Seed, Fold: c.Fold, Values: c.Segments[index].Values}
 	}
 	return one
 }
@@ -31,9 +39,5 @@ func MeanOfSegments(segments []SegmentValues) Values {
 	for i, s := range segments {
 		cases[i].Values = s.Values
 	}
-	values := NoValues()
-	for m, mean := range MeanOf(cases) {
-		values[m] = mean.Value
-	}
-	return values
+	return meanValues(cases)
 }

@@ -2,7 +2,8 @@ package outcome
 
 import "github.com/x/afl/examples/internal/segment"
 
-// Result holds the results of training one network with one loss.
+// Result holds the results of one training: of one network with one loss, from one seed and
+// on one fold.
 type Result struct {
 	// Run is the ID of the run, RunTitle its name in tables of several runs.
 	Run, RunTitle string
@@ -14,6 +15,8 @@ type Result struct {
 	Title  string // name of the loss in tables
 	Rule   string // description of the prediction rule for hard masks
 	Scheme segment.Scheme
+	Seed   uint64
+	Fold   int     // from 0; 0 if the cases are not divided into folds
 	Epochs []Epoch // in order
 
 	// Evaluated is the number of epochs after which the best weights were last evaluated

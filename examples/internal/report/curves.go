@@ -7,8 +7,10 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 
+	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
@@ -33,11 +35,14 @@ var palette = []color.Color{
 // Color returns the color in which figures show the loss with index i.
 func Color(i int) color.Color { return palette[i%len(palette)] }
 
+// curve is the mean of several trainings, or the only one.
 type curve struct {
 	name   string
 	color  color.Color
 	dashed bool
 	points plotter.XYs
+	// low and high bound the values of the trainings at each point.
+	low, high []float64
 }
 
 // Names of the files with curves.
@@ -68,36 +73,99 @@ func (r *Run) WriteCurves(dir, network string) error {
 }
 
 // WriteLossPNG plots the training loss of one network against the epoch, with one curve
-// per loss. Each curve is divided by its own first value, because the magnitudes of the
-// losses are not comparable. run is the title of the run.
+// per loss. Each training is divided by its own first value, because the magnitudes of the
+// losses are not comparable. With several seeds or folds the curve is the mean of the
+// trainings, in a band from the smallest to the largest. run is the title of the run.
 func WriteLossPNG(path, run string, results []outcome.Result) error {
 	var curves []curve
-	for i, l := range results {
-		c := curve{name: curveName(&l), color: Color(i)}
-		for _, e := range l.Epochs {
-			c.add(e.Epoch, outcome.Number(e.TrainLoss/math.Abs(l.Epochs[0].TrainLoss)))
-		}
-		curves = append(curves, c)
+	for i, p := range outcome.Store(results).Pool() {
+		curves = append(curves, curveOf(&p, curveName(&p.Result), Color(i), func(l *outcome.Result, e *outcome.Epoch) outcome.Number {
+			return outcome.Number(e.TrainLoss / math.Abs(l.Epochs[0].TrainLoss))
+		}))
 	}
-	return writeCurves(path, run+"\nTraining loss, relative to the first epoch"+runIDs(results), "mean loss / mean loss of epoch 1", curves)
+	return writeCurves(path, run+"\nTraining loss, relative to the first epoch"+pooledCurves(results)+runIDs(results), "mean loss / mean loss of epoch 1", curves)
+}
+
+// pooledCurves states what the curves of several trainings are.
+func pooledCurves(results []outcome.Result) string {
+	if s := spreadOf(results); s.seeds*s.folds > 1 {
+		return ": mean and range of " + s.trainings()
+	}
+	return ""
+}
+
+// curveOf returns the curve of a value of each epoch: its mean over the trainings that have
+// completed the epoch, and its range.
+func curveOf(p *outcome.Pooled, name string, color color.Color, value func(l *outcome.Result, e *outcome.Epoch) outcome.Number) curve {
+	values := map[int][]float64{}
+	last := 0
+	for i := range p.Trainings {
+		l := &p.Trainings[i]
+		for k := range l.Epochs {
+			e := &l.Epochs[k]
+			if y := value(l, e); y.Finite() {
+				values[e.Epoch] = append(values[e.Epoch], float64(y))
+				last = max(last, e.Epoch)
+			}
+		}
+	}
+	c := curve{name: name, color: color}
+	for epoch := 1; epoch <= last; epoch++ {
+		ys := values[epoch]
+		if len(ys) == 0 {
+			continue
+		}
+		c.points = append(c.points, plotter.XY{X: float64(epoch), Y: stat.Mean(ys, nil)})
+		c.low, c.high = append(c.low, slices.Min(ys)), append(c.high, slices.Max(ys))
+	}
+	return c
+}
+
+// band returns the area between the smallest and the largest values, or nil if they are
+// equal or there is a single point.
+func (c *curve) band() (*plotter.Polygon, error) {
+	if len(c.points) < 2 || slices.Equal(c.low, c.high) {
+		return nil, nil
+	}
+	var outline plotter.XYs
+	for i, p := range c.points {
+		outline = append(outline, plotter.XY{X: p.X, Y: c.high[i]})
+	}
+	for i, p := range slices.Backward(c.points) {
+		outline = append(outline, plotter.XY{X: p.X, Y: c.low[i]})
+	}
+	area, err := plotter.NewPolygon(outline)
+	if err != nil {
+		return nil, err
+	}
+	r, g, b, _ := c.color.RGBA()
+	const alpha = 0x28
+	area.Color = color.NRGBA{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8), alpha}
+	area.LineStyle.Width = 0
+	return area, nil
 }
 
 // WriteDicePNG plots the validation Dice of one network against the epoch, with one color
 // per loss: solid for the foreground Dice of hard masks, dashed for the soft Dice with
-// the background included. With classes or regions both are their means. run is the title
-// of the run.
+// the background included. With classes or regions both are their means. With several seeds
+// or folds the curves are means of the trainings, and a band shows the range of the first. run
+// is the title of the run.
 func WriteDicePNG(path, run string, results []outcome.Result) error {
 	var curves []curve
-	for i, l := range results {
-		hard := curve{name: curveName(&l) + map[bool]string{false: " foreground", true: " mean, hard"}[segmented(results)], color: Color(i)}
-		soft := curve{name: curveName(&l) + map[bool]string{false: " soft", true: " mean, soft"}[segmented(results)], color: Color(i), dashed: true}
-		for _, e := range l.Epochs {
-			hard.add(e.Epoch, e.Valid[outcome.Dice].Value)
-			soft.add(e.Epoch, e.Valid[outcome.SoftDice].Value)
+	hardName, softName := " foreground", " soft"
+	if segmented(results) {
+		hardName, softName = " mean, hard", " mean, soft"
+	}
+	for i, p := range outcome.Store(results).Pool() {
+		of := func(m outcome.Measure) func(*outcome.Result, *outcome.Epoch) outcome.Number {
+			return func(_ *outcome.Result, e *outcome.Epoch) outcome.Number { return e.Valid[m].Value }
 		}
+		hard := curveOf(&p, curveName(&p.Result)+hardName, Color(i), of(outcome.Dice))
+		soft := curveOf(&p, curveName(&p.Result)+softName, Color(i), of(outcome.SoftDice))
+		soft.dashed, soft.low, soft.high = true, nil, nil
 		curves = append(curves, hard, soft)
 	}
-	return writeCurves(path, run+"\nValidation Dice"+runIDs(results), "Dice", curves)
+	return writeCurves(path, run+"\nValidation Dice"+pooledCurves(results)+runIDs(results), "Dice", curves)
 }
 
 // curveName returns the name of a result's curve.
@@ -121,12 +189,6 @@ func runIDs(results []outcome.Result) string {
 	return " (run " + results[0].Run + ")"
 }
 
-func (c *curve) add(epoch int, y outcome.Number) {
-	if y.Finite() {
-		c.points = append(c.points, plotter.XY{X: float64(epoch), Y: float64(y)})
-	}
-}
-
 func writeCurves(path, title, yLabel string, curves []curve) error {
 	p := plot.New()
 	p.Title.Text = title
@@ -144,6 +206,13 @@ func writeCurves(path, title, yLabel string, curves []curve) error {
 		}
 		drawn = true
 		lastEpoch = max(lastEpoch, c.points[len(c.points)-1].X)
+		band, err := c.band()
+		if err != nil {
+			return fmt.Errorf("report: range of %s: %w", c.name, err)
+		}
+		if band != nil {
+			p.Add(band)
+		}
 		line, dots, err := plotter.NewLinePoints(c.points)
 		if err != nil {
 			return fmt.Errorf("report: curve of %s: %w", c.name, err)

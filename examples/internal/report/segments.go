@@ -25,13 +25,15 @@ func meanNameOf(l *outcome.Result) string {
 	return meanName
 }
 
-// rowsOf returns the rows of a result: one for each class or region, then the mean.
-func rowsOf(l *outcome.Result) []row {
+// rowsOf returns the rows of pooled results: one for each class or region, then the mean.
+// Each has a case once, as the mean over its seeds.
+func rowsOf(p *outcome.Pooled) []row {
+	cases := outcome.OverSeeds(p.Cases)
 	var rows []row
-	for i, s := range l.Scheme.Segments {
-		rows = append(rows, row{s.Name, outcome.OfSegment(l.Cases, i)})
+	for i, s := range p.Scheme.Segments {
+		rows = append(rows, row{s.Name, outcome.OfSegment(cases, i)})
 	}
-	return append(rows, row{meanNameOf(l), l.Cases})
+	return append(rows, row{meanNameOf(&p.Result), cases})
 }
 
 // segmented reports whether any of the results is not binary.
