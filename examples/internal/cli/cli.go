@@ -10,7 +10,7 @@
 // that has worked on the run its start, version and machine. The run's ID is a hash of all
 // that determines the bits of a training; every file of the run contains it (package
 // train). A resumed run must find the same data, at the same or another place, and may
-// have more epochs, losses and networks than before.
+// have more epochs, losses, networks and seeds than before.
 package cli
 
 import (
@@ -252,7 +252,7 @@ func (o *options) noRun() error {
 // of its run it would be mistaken for a checkpoint of the new run.
 func (o *options) noCheckpoints() error {
 	found := ""
-	err := inFolder(o.modelDir, 2, func(path string, e os.DirEntry) error { // NETWORK/LOSS/
+	err := inFolder(o.modelDir, train.Depth, func(path string, e os.DirEntry) error {
 		if e.Name() == train.CheckpointName && found == "" {
 			found = path
 		}

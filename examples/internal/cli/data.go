@@ -68,25 +68,36 @@ func (o *options) from() string {
 
 // findData finds the cases of -data_dir or -cases.
 func (o *options) findData() (*dataset.Set, error) {
-	if o.cases != "" {
-		return o.reading.reading().ReadCases(o.cases)
+	r, folds := o.reading.reading(), o.division.folds.given()
+	switch {
+	case o.cases != "" && folds:
+		return r.ReadAllCases(o.cases)
+	case o.cases != "":
+		return r.ReadCases(o.cases)
 	}
-	return o.reading.reading().Find(o.dataDir)
+	return o.findIn(o.dataDir)
+}
+
+// findIn finds the cases in a folder.
+func (o *options) findIn(dir string) (*dataset.Set, error) {
+	if o.division.folds.given() {
+		return o.reading.reading().FindAll(dir)
+	}
+	return o.reading.reading().Find(dir)
 }
 
 // checkData reads all voxels of the cases unless -check says otherwise, and prints what is
 // suspicious about them.
-func (o *options) checkData(ctx context.Context, set *dataset.Set, protocol dataset.Protocol, progress *report.Progress) error {
+func (o *options) checkData(ctx context.Context, set *dataset.Set, d *division, protocol dataset.Protocol, progress *report.Progress) error {
 	for _, text := range set.Notes {
 		progress.Println("Note: " + text)
 	}
 	if o.checkLevel.value != "full" {
 		return nil
 	}
-	used := *set
-	used.Train, used.Valid = first(set.Train, o.maxCases), first(set.Valid, o.maxCases)
-	start := time.Now()
-	warnings, err := used.Check(ctx, protocol, func(done, total int) {
+	start, cases := time.Now(), 0
+	warnings, err := d.check(ctx, set, protocol, func(done, total int) {
+		cases = total
 		left := time.Since(start) / time.Duration(done) * time.Duration(total-done)
 		progress.Update(fmt.Sprintf("Checking the data: case %d/%d  left %s (-check headers skips this)", done, total, report.Duration(left)))
 	})
@@ -94,7 +105,7 @@ func (o *options) checkData(ctx context.Context, set *dataset.Set, protocol data
 		return err
 	}
 	if took := time.Since(start); took > time.Second {
-		progress.Println(fmt.Sprintf("Checked every voxel of %d cases in %s.", len(used.Train)+len(used.Valid), report.Duration(took)))
+		progress.Println(fmt.Sprintf("Checked every voxel of %d cases in %s.", cases, report.Duration(took)))
 	}
 	for _, text := range warnings {
 		progress.Println("Warning: " + text)

@@ -27,12 +27,13 @@ type options struct {
 	selection         selectionName
 	weightsPrefix     string
 
-	epochs, steps, maxCases int
-	loss                    lossList
-	model                   modelList
-	scheme                  schemeFlags
-	detection               detectionMethod
-	seed                    uint64
+	epochs, steps, seeds int
+	division             divisionFlags
+	loss                 lossList
+	model                modelList
+	scheme               schemeFlags
+	detection            detectionMethod
+	seed                 uint64
 
 	lr, momentum, weightDecay float64
 
@@ -65,11 +66,11 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.Var(&o.checkLevel, "check", "how much of the `data` is read before the training of a new run: full, every voxel of every case, or headers")
 	o.reading.addTo(f)
 	f.StringVar(&o.modelDir, "model_dir", "runs/"+p.Name, "`folder` of the run: weights, checkpoints, tables, curves")
-	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated. -epochs, -loss and\n-model can be given again to add to the run, and -data_dir if the data have moved")
+	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated. -epochs, -loss,\n-model and -seeds can be given again to add to the run, and -data_dir, -cases and -test_dir if the data\nhave moved")
 	f.BoolVar(&o.join, "join", false, "train nothing, but make one report of the runs in the folders that follow the flags, and write it\nto -model_dir")
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
 	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: one per training case")
-	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
+	o.division.addTo(f)
 	f.Var(&o.loss, "loss", "comma-separated `losses` to train with in turn; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames())+
 		".\nWith -classes, afl-multiclass is the default and takes the place of afl in all; with -regions as well,\nwhere bce takes that of ce")
 	f.Var(&o.model, "model", "comma-separated `networks` to train in turn; all: the paper's eight:\n"+paperFirst(models.Names(), models.PaperNames()))
@@ -78,7 +79,8 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.Var(&o.detection, "detection", detectionUsage+";\nthe scores of the PI-CAI challenge are then reported; only without -classes and -regions")
 	f.StringVar(&o.weights, "weights", "", "`file` of initial weights (.safetensors, or PyTorch's .pth), for a single network; for\nunet_resnet50 also torchvision's ResNet-50, for its encoder; empty: drawn from the seed")
 	f.StringVar(&o.weightsPrefix, "weights_prefix", "", weightsPrefixUsage)
-	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
+	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout, folds and phantom")
+	f.IntVar(&o.seeds, "seeds", 1, "`number` of seeds, from -seed on, from each of which every network is trained with every loss; the\ntables have the mean over the seeds of each case. All seeds have the same folds and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
 	f.Float64Var(&o.momentum, "momentum", 0.9, "Nesterov `momentum` of SGD; 0: plain SGD")
 	f.Float64Var(&o.weightDecay, "weight_decay", 1e-5, "weight `decay` of SGD")
@@ -141,8 +143,12 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return bad("epochs", o.epochs, "at least 1")
 	case o.steps < 0:
 		return bad("steps", o.steps, "at least 0")
-	case o.maxCases < 0:
-		return bad("max_cases", o.maxCases, "at least 0")
+	case o.seeds < 1:
+		return bad("seeds", o.seeds, "at least 1")
+	case o.seed+uint64(o.seeds)-1 < o.seed:
+		return usageErrorf("-seeds: %d seeds from %d on exceed the largest seed, %d", o.seeds, o.seed, uint64(math.MaxUint64))
+	case o.division.testDir != "" && o.dataDir == "" && o.cases == "":
+		return usageErrorf("-test_dir has no effect on the phantom; add -data_dir or -cases")
 	case !(o.lr > 0) || math.IsInf(o.lr, 0):
 		return bad("lr", o.lr, "a positive number")
 	case !(o.momentum >= 0 && o.momentum < 1):
@@ -163,6 +169,9 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return bad("cache", o.cacheMiB, "at least 0")
 	}
 	if err := o.checkDetection(flags); err != nil {
+		return err
+	}
+	if err := o.division.check(flags); err != nil {
 		return err
 	}
 	return o.checkScheme(flags)

@@ -3,6 +3,7 @@ package cli
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/fingerprint"
 	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/report"
@@ -21,7 +23,7 @@ type joined struct {
 	dir, title string
 	record     *record
 	options    *options
-	results    []outcome.Result
+	results    outcome.Store
 }
 
 // joinRuns writes one report of the runs in the folders given as arguments to -model_dir,
@@ -115,28 +117,63 @@ func readRun(p Program, dir string) (*joined, error) {
 	if err := rec.restoreFlags(flags, dir); err != nil {
 		return nil, fmt.Errorf("-join: %w", err)
 	}
-	var keys []train.Key
-	for _, network := range o.model {
-		for _, loss := range o.loss {
-			keys = append(keys, train.Key{Network: network, Loss: loss})
-		}
+	plan, err := planOf(rec, o)
+	if err != nil {
+		return nil, fmt.Errorf("-join: %s: %w", filepath.Join(dir, recordName), err)
 	}
-	plan := train.Plan{Scheme: rec.Scheme, Epochs: o.epochs, Steps: len(rec.Data.Train)}
-	if o.steps > 0 {
-		plan.Steps = min(plan.Steps, o.steps)
-	}
-	for _, c := range rec.Data.Train {
-		plan.Train = append(plan.Train, c.ID)
-	}
-	results, err := train.Read(dir, rec.ID, plan, keys)
+	results, err := train.Read(dir, rec.ID, plan)
 	if err != nil {
 		return nil, fmt.Errorf("-join: %w", err)
 	}
 	return &joined{dir: dir, record: rec, options: o, results: results}, nil
 }
 
+// planOf returns the trainings of a recorded run with the given flags.
+func planOf(rec *record, o *options) (*train.Plan, error) {
+	plan := &train.Plan{
+		Scheme: rec.Scheme, Networks: o.model, Losses: o.loss,
+		Seed: o.seed, Seeds: o.seeds, Epochs: o.epochs, Steps: o.steps,
+	}
+	d := &division{folds: rec.Folds, next: o.division.reports() == outcome.OnNextFold}
+	for _, c := range rec.Data.Train {
+		d.used.Train = append(d.used.Train, dataset.Case{ID: c.ID})
+	}
+	splits, err := d.splits()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range splits {
+		var ids []string
+		for _, c := range s.Train {
+			ids = append(ids, c.ID)
+		}
+		plan.Train = append(plan.Train, ids)
+	}
+	return plan, nil
+}
+
+// reported returns the cases that the tables of a run report.
+func (r *joined) reported() []fingerprint.Case {
+	switch {
+	case r.record.Data.Test != nil:
+		return r.record.Data.Test
+	case r.record.Folds != nil:
+		return r.record.Data.Train
+	}
+	return r.record.Data.Valid
+}
+
+// kind names the reported cases.
+func (r *joined) kind() string {
+	if r.options.division.reports().Held() {
+		return "test"
+	}
+	return "validation"
+}
+
 // checkComparable returns an error if the figures of the runs cannot stand in one table: if they
-// are of different validation cases, or if two runs are the same and have the same training.
+// are of different cases, if weights were selected by these in some of the runs only, or if two
+// runs are the same and have the same training.
 func checkComparable(runs []*joined) error {
 	type training struct {
 		run string
@@ -144,12 +181,18 @@ func checkComparable(runs []*joined) error {
 	}
 	seen := map[training]string{}
 	for _, r := range runs {
-		then, now := fingerprint.Data{Valid: runs[0].record.Data.Valid}, fingerprint.Data{Valid: r.record.Data.Valid}
+		if a, b := runs[0].options.division.reports(), r.options.division.reports(); a != b {
+			return usageErrorf("-join: %s has -report %s and %s has -report %s, so that their figures cannot be compared", runs[0].dir, a, r.dir, b)
+		}
+		then, now := fingerprint.Data{Valid: runs[0].reported()}, fingerprint.Data{Valid: r.reported()}
+		if r.kind() == "test" {
+			then, now = fingerprint.Data{Test: then.Valid}, fingerprint.Data{Test: now.Valid}
+		}
 		if err := fingerprint.Compare(&then, &now); err != nil {
-			return fmt.Errorf("-join: %s and %s have different validation cases, so that their figures cannot be compared: %w", runs[0].dir, r.dir, err)
+			return fmt.Errorf("-join: %s and %s have different %s cases, so that their figures cannot be compared: %w", runs[0].dir, r.dir, r.kind(), err)
 		}
 		for _, l := range r.results {
-			t := training{l.Run, train.Key{Network: l.Network, Loss: l.Loss}}
+			t := training{l.Run, train.Key{Network: l.Network, Loss: l.Loss, Seed: l.Seed, Fold: l.Fold}}
 			if other, ok := seen[t]; ok {
 				return usageErrorf("-join: %s and %s contain the same training: %s of the run %s", other, r.dir, t.key, t.run)
 			}
@@ -160,7 +203,7 @@ func checkComparable(runs []*joined) error {
 }
 
 // nameRuns gives each run the name of its folder, or no name if all runs are parts of one:
-// equal but for their epochs, losses and networks.
+// equal but for their epochs, losses, networks and seeds.
 func nameRuns(runs []*joined) {
 	same := true
 	bases := map[string]int{}
@@ -183,7 +226,7 @@ func nameRuns(runs []*joined) {
 
 // joinedReport returns the report of the runs.
 func joinedReport(p Program, runs []*joined) *report.Run {
-	result := &report.Run{Title: fmt.Sprintf("%s: %d runs", p.Name, len(runs)), Select: runs[0].options.selection.String()}
+	result := &report.Run{Title: fmt.Sprintf("%s: %d runs", p.Name, len(runs)), Select: runs[0].options.selection.String(), Report: runs[0].options.division.reports()}
 	phantom := false
 	for _, r := range runs {
 		phantom = phantom || r.options.from() == ""
@@ -197,7 +240,8 @@ func joinedReport(p Program, runs []*joined) *report.Run {
 	} else {
 		result.Dataset = p.Name
 	}
-	result.Facts = append(result.Facts, fmt.Sprintf("Validation cases: %d, the same files in all runs.", len(runs[0].record.Data.Valid)))
+	kind := runs[0].kind()
+	result.Facts = append(result.Facts, fmt.Sprintf("%s cases: %d, the same files in all runs.", strings.ToUpper(kind[:1])+kind[1:], len(runs[0].reported())))
 	differing := differingFlags(runs)
 	for _, r := range runs {
 		name := r.dir
@@ -210,6 +254,8 @@ func joinedReport(p Program, runs []*joined) *report.Run {
 		}
 		if !sameTraining(runs[0], r) {
 			text += ", other training cases than " + runs[0].dir
+		} else if !maps.Equal(runs[0].record.Folds, r.record.Folds) {
+			text += ", other folds than " + runs[0].dir
 		}
 		result.Facts = append(result.Facts, text+".")
 		result.Results = append(result.Results, r.results...)

@@ -37,6 +37,8 @@ type record struct {
 	// Scheme is what the flags and the names of the labels stood for.
 	Scheme segment.Scheme   `json:"scheme,omitzero"`
 	Data   fingerprint.Data `json:"data"`
+	// Folds are those of a cross-validation, whose cases are all in Data.Train.
+	Folds dataset.Folds `json:"folds,omitempty"`
 	// Weights is the file of initial weights in the run's folder; nil without -weights.
 	Weights *fingerprint.File `json:"weights,omitempty"`
 	// Sessions are the processes that have worked on the run.
@@ -49,14 +51,14 @@ const (
 )
 
 // growingFlags add to a run: they may be given again with more when it is resumed.
-var growingFlags = []string{"epochs", "loss", "model"}
+var growingFlags = []string{"epochs", "loss", "model", "seeds"}
 
-// describingFlags name data and weights, which the record describes by their content.
-var describingFlags = []string{"data_dir", "cases", "weights", "weights_prefix", "max_cases", "phantom_train", "phantom_valid", "phantom_size"}
+// describingFlags name data, folds and weights, which the record describes by their content.
+var describingFlags = []string{"data_dir", "cases", "test_dir", "folds", "weights", "weights_prefix", "max_cases", "phantom_train", "phantom_valid", "phantom_size"}
 
 // newRecord returns the record of a new run.
-func newRecord(program string, flags *flag.FlagSet, scheme segment.Scheme, data *fingerprint.Data, weights *fingerprint.File) (*record, error) {
-	r := &record{Format: recordFormat, Program: program, Flags: flagValues(flags), Scheme: scheme, Data: *data, Weights: weights}
+func newRecord(program string, flags *flag.FlagSet, scheme segment.Scheme, data *fingerprint.Data, folds dataset.Folds, weights *fingerprint.File) (*record, error) {
+	r := &record{Format: recordFormat, Program: program, Flags: flagValues(flags), Scheme: scheme, Data: *data, Folds: folds, Weights: weights}
 	content, err := data.ID()
 	if err != nil {
 		return nil, err
@@ -69,7 +71,7 @@ func newRecord(program string, flags *flag.FlagSet, scheme segment.Scheme, data 
 	if weights != nil {
 		initial = weights.SHA256
 	}
-	raw, err := json.Marshal([]any{recordFormat, program, decisive, scheme, content, initial}) // maps are sorted
+	raw, err := json.Marshal([]any{recordFormat, program, decisive, scheme, content, folds, initial}) // maps are sorted
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +133,7 @@ func flagValues(f *flag.FlagSet) map[string]string {
 
 // restoreFlags sets every flag that is absent from the command line to its recorded
 // value. It returns an error naming the first flag that was set to another value, except
-// for growingFlags with more than before, and -data_dir and -cases, whose content is compared
+// for growingFlags with more than before, and the places of data, whose content is compared
 // later.
 func (r *record) restoreFlags(f *flag.FlagSet, dir string) error {
 	set := map[string]bool{}
@@ -153,7 +155,7 @@ func (r *record) restoreFlags(f *flag.FlagSet, dir string) error {
 			if !grown(was, now) {
 				return usageErrorf("-%s is %s, but the run in %s was started with %s, and a run can only grow; give at least that or use another -model_dir", name, now, dir, was)
 			}
-		case (name == "data_dir" || name == "cases") && was != "" && now != "":
+		case slices.Contains([]string{"data_dir", "cases", "test_dir"}, name) && was != "" && now != "":
 		default:
 			return usageErrorf("-%s is %s, but the run in %s was started with %s; leave it out or use another -model_dir", name, now, dir, was)
 		}

@@ -367,7 +367,7 @@ func TestJoin(t *testing.T) {
 	join(exitOK, "-model_dir", filepath.Join(parent, "rates"), dirs["a"], dirs["slow"], dirs["b"]) // replaces the report
 
 	_, errs := join(exitUsage, "-model_dir", parts, dirs["a"], dirs["a"])
-	assert.Contains(t, errs, "contain the same training: unet dice of the run ")
+	assert.Contains(t, errs, "contain the same training: unet dice, seed 0, fold 0 of the run ")
 	_, errs = join(exitError, "-model_dir", parts, dirs["a"], dirs["seed"])
 	assert.Contains(t, errs, "have different validation cases, so that their figures cannot be compared: the validation case phantom_004 has changed")
 	_, errs = join(exitUsage, "-model_dir", dirs["a"], dirs["a"], dirs["b"])

@@ -83,14 +83,17 @@ func version() string {
 
 // recordSession reads the data and writes the record: a new one, if rec is nil, or rec with
 // the session added after its data have been compared with those of now, in the folder from.
-func (o *options) recordSession(ctx context.Context, program string, flags *flag.FlagSet, rec *record, scheme segment.Scheme, training, validation []dataset.Case, from string, progress *report.Progress) (*record, error) {
+func (o *options) recordSession(ctx context.Context, program string, flags *flag.FlagSet, rec *record, scheme segment.Scheme, d *division, from string, progress *report.Progress) (*record, error) {
 	var known *fingerprint.Data
 	if rec != nil {
 		known = &rec.Data
 	}
-	data, err := readData(ctx, training, validation, known, progress)
+	data, err := readData(ctx, d.used, known, progress)
 	if err != nil {
 		return nil, err
+	}
+	if err := data.Overlap(); err != nil {
+		return nil, fmt.Errorf("-test_dir: %w; figures of cases that were trained on or selected by mean nothing", err)
 	}
 	if rec == nil {
 		var initial *fingerprint.File
@@ -102,11 +105,14 @@ func (o *options) recordSession(ctx context.Context, program string, flags *flag
 			f.Version = ""
 			initial = &f
 		}
-		if rec, err = newRecord(program, flags, scheme, data, initial); err != nil {
+		if rec, err = newRecord(program, flags, scheme, data, d.folds, initial); err != nil {
 			return nil, err
 		}
 	} else {
 		if err := fingerprint.Compare(known, data); err != nil {
+			if o.division.testDir != "" {
+				from += " and " + o.division.testDir
+			}
 			return nil, fmt.Errorf("-%s: %s: %w", map[bool]string{true: "cases", false: "data_dir"}[o.cases != ""], from, err)
 		}
 		if err := rec.sameScheme(scheme); err != nil {
@@ -126,10 +132,10 @@ func (o *options) recordSession(ctx context.Context, program string, flags *flag
 }
 
 // readData reads all files of the cases, which can take long, and shows the progress.
-func readData(ctx context.Context, training, validation []dataset.Case, known *fingerprint.Data, progress *report.Progress) (*fingerprint.Data, error) {
+func readData(ctx context.Context, cases dataset.Split, known *fingerprint.Data, progress *report.Progress) (*fingerprint.Data, error) {
 	start := time.Now()
 	var read int64
-	data, err := fingerprint.Of(ctx, training, validation, known, func(done, total int64) {
+	data, err := fingerprint.Of(ctx, cases, known, func(done, total int64) {
 		read = done
 		left := "?"
 		if done > 0 {

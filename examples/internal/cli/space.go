@@ -15,11 +15,11 @@ type space struct {
 	temporary int64 // the largest temporary file, which exists beside the file it replaces
 }
 
-// add adds the trainings of a network with a number of losses: each has a checkpoint with
-// the velocities, the best weights and the last ones.
-func (s *space) add(f *fitted, losses int) {
+// add adds a number of trainings of a network: each has a checkpoint with the velocities, the
+// best weights and the last ones.
+func (s *space) add(f *fitted, trainings int) {
 	checkpoint, weights := f.step.KeptBytes, f.prediction.KeptBytes
-	s.files += int64(losses) * (checkpoint + 2*weights)
+	s.files += int64(trainings) * (checkpoint + 2*weights)
 	s.temporary = max(s.temporary, checkpoint)
 }
 
@@ -31,7 +31,7 @@ func (s space) check(dir string) error {
 		return nil
 	}
 	var present int64
-	err := inFolder(dir, 2, func(_ string, e os.DirEntry) error { // NETWORK/LOSS/
+	err := inFolder(dir, train.Depth, func(_ string, e os.DirEntry) error {
 		if info, err := e.Info(); err == nil && e.Type().IsRegular() && slices.Contains(train.WeightsNames(), e.Name()) {
 			present += info.Size()
 		}

@@ -20,7 +20,7 @@ import (
 // be writing to the folder.
 func removeTemporaries(dir string) error {
 	own := append(train.FileNames(), recordName, initialName, runlock.Name)
-	err := inFolder(dir, 2, func(path string, e os.DirEntry) error { // NETWORK/LOSS/
+	err := inFolder(dir, train.Depth, func(path string, e os.DirEntry) error {
 		switch {
 		case e.IsDir() && strings.HasPrefix(e.Name(), phantom.TemporaryPrefix) && filepath.Dir(path) == filepath.Clean(dir):
 			return os.RemoveAll(path)

@@ -71,7 +71,7 @@ func (f *finder) caseFolders(s *Set) {
 	byID := func(a, b Case) int { return strings.Compare(a.ID, b.ID) }
 	slices.SortFunc(s.Train, byID)
 	slices.SortFunc(s.Valid, byID)
-	if len(s.Valid) == 0 {
+	if len(s.Valid) == 0 && !f.undivided {
 		s.holdOut()
 	}
 }

@@ -42,7 +42,13 @@ import (
 func ReadCases(path string) (*Set, error) { return Reading{}.ReadCases(path) }
 
 // ReadCases is like [ReadCases], except that with ResampleLabels labels may be on other grids.
-func (r Reading) ReadCases(path string) (*Set, error) {
+func (r Reading) ReadCases(path string) (*Set, error) { return r.readCases(path, false) }
+
+// ReadAllCases is like ReadCases, except that all labeled cases are in Set.Train, sorted by ID,
+// but for those with split test.
+func (r Reading) ReadAllCases(path string) (*Set, error) { return r.readCases(path, true) }
+
+func (r Reading) readCases(path string, undivided bool) (*Set, error) {
 	l, err := openList(path)
 	if err != nil {
 		return nil, err
@@ -50,7 +56,7 @@ func (r Reading) ReadCases(path string) (*Set, error) {
 	if l.unlabeled {
 		return nil, fmt.Errorf("dataset: %s: there is no column label, which training needs", path)
 	}
-	f := &finder{dir: filepath.Dir(path), from: path, reading: r}
+	f := &finder{dir: filepath.Dir(path), from: path, reading: r, undivided: undivided}
 	l.split(f)
 	return f.finish(l.set)
 }
@@ -119,7 +125,8 @@ func (l *caseList) assign(c *listedCase, key string, values []string) error {
 	return nil
 }
 
-func (l *caseList) readCSV(raw []byte) error {
+// newCSVReader returns a reader for commas, semicolons or tabs, whichever the first row has.
+func newCSVReader(raw []byte) *csv.Reader {
 	r := csv.NewReader(bytes.NewReader(raw))
 	r.TrimLeadingSpace = true
 	header, _, _ := bytes.Cut(raw, []byte("\n"))
@@ -129,6 +136,11 @@ func (l *caseList) readCSV(raw []byte) error {
 	case bytes.ContainsRune(header, ';') && !bytes.ContainsRune(header, ','):
 		r.Comma = ';'
 	}
+	return r
+}
+
+func (l *caseList) readCSV(raw []byte) error {
+	r := newCSVReader(raw)
 	columns, err := r.Read()
 	if errors.Is(err, io.EOF) {
 		return errors.New("is empty; want a row of column names (case, image or image.<channel>, label, split) and a row for each case")
@@ -321,7 +333,7 @@ func (l *caseList) split(f *finder) {
 	byID := func(a, b Case) int { return strings.Compare(a.ID, b.ID) }
 	slices.SortFunc(s.Train, byID)
 	slices.SortFunc(s.Valid, byID)
-	if open {
+	if open && !f.undivided {
 		s.holdOut()
 	}
 }

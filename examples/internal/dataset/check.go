@@ -130,11 +130,11 @@ func (s *Set) warnings(scheme segment.Scheme, cases []Case, train, valid []inspe
 		switch title := scheme.Title(); {
 		case !has(train, g.Labels):
 			warn("The %s %s (%s) occurs in no training case.", title, g.Name, valueList(g.Labels))
-		case !has(valid, g.Labels):
+		case len(valid) > 0 && !has(valid, g.Labels):
 			warn("The %s %s (%s) occurs in no validation case.", title, g.Name, valueList(g.Labels))
 		}
 	}
-	if !slices.ContainsFunc(valid, func(r inspected) bool { return r.foreground }) {
+	if len(valid) > 0 && !slices.ContainsFunc(valid, func(r inspected) bool { return r.foreground }) {
 		warn("The label of every validation case is empty.")
 	}
 	s.labelWarnings(scheme, values, len(cases), warn)

@@ -104,7 +104,13 @@ const maxProblems = 20
 func Find(dir string) (*Set, error) { return Reading{}.Find(dir) }
 
 // Find is like [Find], except that with ResampleLabels labels may be on other grids.
-func (r Reading) Find(dir string) (*Set, error) {
+func (r Reading) Find(dir string) (*Set, error) { return r.find(dir, false) }
+
+// FindAll is like Find, except that all labeled cases are in Set.Train, sorted by ID: those of
+// both parts of a layout, of which one may be absent.
+func (r Reading) FindAll(dir string) (*Set, error) { return r.find(dir, true) }
+
+func (r Reading) find(dir string, undivided bool) (*Set, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
@@ -113,15 +119,23 @@ func (r Reading) Find(dir string) (*Set, error) {
 		return nil, fmt.Errorf("dataset: %s is a file, want the folder of a data set (or a list of cases, -cases)", dir)
 	}
 	var found []Layout
+	f := &finder{dir: dir, reading: r, undivided: undivided}
 	for _, l := range []struct {
-		layout Layout
-		folder string
-	}{{TrainImageLayout, "TrainImage"}, {TrainVolumesLayout, "TrainVolumes"}, {ImageTrLayout, "image_Tr"}, {NNUNetLayout, "imagesTr"}} {
-		if isDir(filepath.Join(dir, l.folder)) {
+		layout  Layout
+		folders []string // of training images, then those of validation images
+	}{
+		{TrainImageLayout, []string{"TrainImage", "ValidImage"}},
+		{TrainVolumesLayout, []string{"TrainVolumes", "ValidVolumes"}},
+		{ImageTrLayout, []string{"image_Tr", "image_Vl", "image_Val", "image_Va", "image_Ts"}},
+		{NNUNetLayout, []string{"imagesTr", "imagesTs"}},
+	} {
+		if !undivided {
+			l.folders = l.folders[:1]
+		}
+		if slices.ContainsFunc(l.folders, func(folder string) bool { return isDir(filepath.Join(dir, folder)) }) {
 			found = append(found, l.layout)
 		}
 	}
-	f := &finder{dir: dir, reading: r}
 	s := &Set{from: dir}
 	switch len(found) {
 	case 0:
@@ -139,27 +153,26 @@ func (r Reading) Find(dir string) (*Set, error) {
 	switch s.Layout {
 	case TrainImageLayout:
 		f.single = f.contains("TrainImage", imageSuffix) || f.contains("ValidImage", imageSuffix)
-		s.Train = f.trainImage("Train")
-		s.Valid = f.trainImage("Valid")
+		s.Train, s.Valid = f.parts("TrainImage", "Train", "ValidImage", "Valid", f.trainImage)
 		if !f.single {
 			s.ChannelNames = prostateChannels
 		}
 	case TrainVolumesLayout:
-		s.Train = f.trainVolumes("Train")
-		s.Valid = f.trainVolumes("Valid")
+		s.Train, s.Valid = f.parts("TrainVolumes", "Train", "ValidVolumes", "Valid", f.trainVolumes)
 		s.ChannelNames = prostateChannels
 	case ImageTrLayout:
-		s.Train = f.imageTr("Tr")
-		s.Valid = f.imageTr(f.first("image_", "Vl", "Val", "Va", "Ts"))
+		valid := f.first("image_", "Vl", "Val", "Va", "Ts")
+		s.Train, s.Valid = f.parts("image_Tr", "Tr", "image_"+valid, valid, f.imageTr)
 	case NNUNetLayout:
 		list := f.nnUNet
 		if f.decathlon() {
 			s.Layout, list = DecathlonLayout, f.oneFile
 		}
-		s.Train = list("Tr")
-		if isDir(filepath.Join(dir, "labelsTs")) {
-			s.Valid = list("Ts")
+		if undivided || isDir(filepath.Join(dir, "labelsTs")) {
+			// imagesTs may have no labels.
+			s.Train, s.Valid = f.parts("imagesTr", "Tr", "labelsTs", "Ts", list)
 		} else {
+			s.Train = list("Tr")
 			s.holdOut()
 		}
 	case CaseFolderLayout:
@@ -168,10 +181,29 @@ func (r Reading) Find(dir string) (*Set, error) {
 	return f.finish(s)
 }
 
+// parts lists both parts of a layout with list, by the names of the parts. For an undivided set,
+// one whose folder is absent is left out.
+func (f *finder) parts(trainFolder, train, validFolder, valid string, list func(part string) []Case) (training, validation []Case) {
+	present := func(folder string) bool { return !f.undivided || isDir(filepath.Join(f.dir, folder)) }
+	if present(trainFolder) {
+		training = list(train)
+	}
+	if present(validFolder) {
+		validation = list(valid)
+	}
+	return training, validation
+}
+
 // finish checks the cases that were listed.
 func (f *finder) finish(s *Set) (*Set, error) {
 	f.disjoint(s)
-	if f.err() == nil && (len(s.Train) == 0 || len(s.Valid) == 0) {
+	if f.undivided {
+		s.Train, s.Valid = slices.Concat(s.Train, s.Valid), nil
+		slices.SortFunc(s.Train, func(a, b Case) int { return strings.Compare(a.ID, b.ID) })
+		if f.err() == nil && len(s.Train) == 0 {
+			f.problem("found no case with a label")
+		}
+	} else if f.err() == nil && (len(s.Train) == 0 || len(s.Valid) == 0) {
 		f.problem("found %d training and %d validation cases, want at least one of each", len(s.Train), len(s.Valid))
 	}
 	if f.err() == nil {
@@ -220,9 +252,11 @@ type finder struct {
 	from     string // name of the data set for messages, dir if it is empty
 	reading  Reading
 	problems []string
-	wrong    string // how many cases have problems, if that is known
-	single   bool   // TrainImageLayout: one file per case, not one per channel
-	channels int    // nnU-Net: the number of channels seen so far
+	// undivided is true if training and validation cases are not told apart.
+	undivided bool
+	wrong     string // how many cases have problems, if that is known
+	single    bool   // TrainImageLayout: one file per case, not one per channel
+	channels  int    // nnU-Net: the number of channels seen so far
 }
 
 func (f *finder) problem(format string, args ...any) {
@@ -420,11 +454,12 @@ func (f *finder) names(folder string) map[string]bool {
 	return names
 }
 
-// decathlon reports whether imagesTr has an image named as its label and none named as its
-// label with a channel number.
+// decathlon reports whether imagesTr, or imagesTs if there is no imagesTr, has an image named as
+// its label and none named as its label with a channel number.
 func (f *finder) decathlon() bool {
-	images, found := f.names("imagesTr"), false
-	for label := range f.names("labelsTr") {
+	part := f.first("images", "Tr", "Ts")
+	images, found := f.names("images"+part), false
+	for label := range f.names("labels" + part) {
 		if images[label+"_0000"] {
 			return false
 		}

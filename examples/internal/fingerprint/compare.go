@@ -14,7 +14,7 @@ func Compare(then, now *Data) error {
 	for _, part := range []struct {
 		name      string
 		then, now []Case
-	}{{"training", then.Train, now.Train}, {"validation", then.Valid, now.Valid}} {
+	}{{"training", then.Train, now.Train}, {"validation", then.Valid, now.Valid}, {"test", then.Test, now.Test}} {
 		found := map[string]Case{}
 		for _, c := range part.now {
 			found[c.ID] = c

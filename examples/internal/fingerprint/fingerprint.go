@@ -39,10 +39,11 @@ type Case struct {
 	Voxels []File `json:"voxels,omitempty"`
 }
 
-// Data is the content of the cases of a run.
+// Data is the content of the cases of a run. The cases of a cross-validation are all in Train.
 type Data struct {
 	Train []Case `json:"train"`
 	Valid []Case `json:"valid"`
+	Test  []Case `json:"test,omitempty"`
 }
 
 // ID returns the SHA-256 of the content in hexadecimal. It depends on the names of the
@@ -61,7 +62,7 @@ func (d *Data) ID() (string, error) {
 		}
 		return bare
 	}
-	raw, err := json.Marshal(Data{strip(d.Train), strip(d.Valid)})
+	raw, err := json.Marshal(Data{strip(d.Train), strip(d.Valid), strip(d.Test)})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
@@ -79,16 +80,18 @@ const workers = 2
 // call: files whose Version has not changed are taken from there. Progress, which may be
 // nil, is called with the bytes read so far and in total; it is not called concurrently. If
 // ctx is done, Of returns its error.
-func Of(ctx context.Context, train, valid []dataset.Case, known *Data, progress func(done, total int64)) (*Data, error) {
+func Of(ctx context.Context, cases dataset.Split, known *Data, progress func(done, total int64)) (*Data, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := &reader{ctx: ctx, known: known.versions(), progress: progress}
-	d := &Data{Train: make([]Case, len(train)), Valid: make([]Case, len(valid))}
-	if err := r.plan(train, d.Train); err != nil {
-		return nil, err
-	}
-	if err := r.plan(valid, d.Valid); err != nil {
-		return nil, err
+	d := &Data{Train: make([]Case, len(cases.Train)), Valid: make([]Case, len(cases.Valid)), Test: make([]Case, len(cases.Test))}
+	for _, part := range []struct {
+		cases []dataset.Case
+		out   []Case
+	}{{cases.Train, d.Train}, {cases.Valid, d.Valid}, {cases.Test, d.Test}} {
+		if err := r.plan(part.cases, part.out); err != nil {
+			return nil, err
+		}
 	}
 	jobs := make(chan job)
 	errs := make(chan error, workers)
@@ -136,7 +139,7 @@ func (d *Data) versions() map[string]File {
 	if d == nil {
 		return files
 	}
-	for _, cases := range [][]Case{d.Train, d.Valid} {
+	for _, cases := range [][]Case{d.Train, d.Valid, d.Test} {
 		for _, c := range cases {
 			for _, f := range slices.Concat(c.Images, c.Voxels, []File{c.Label}) {
 				if f.Version != "" {

@@ -39,7 +39,7 @@ func write(t *testing.T, dir string, ids ...string) []dataset.Case {
 
 func of(t *testing.T, train, valid []dataset.Case, known *Data) *Data {
 	t.Helper()
-	d, err := Of(context.Background(), train, valid, known, nil)
+	d, err := Of(context.Background(), dataset.Split{Train: train, Valid: valid}, known, nil)
 	require.NoError(t, err)
 	return d
 }
@@ -48,7 +48,7 @@ func TestContent(t *testing.T) {
 	dir := t.TempDir()
 	train, valid := write(t, dir, "a", "b"), write(t, dir, "c")
 	var last, total int64
-	d, err := Of(context.Background(), train, valid, nil, func(done, all int64) {
+	d, err := Of(context.Background(), dataset.Split{Train: train, Valid: valid}, nil, func(done, all int64) {
 		assert.GreaterOrEqual(t, done, last)
 		last, total = done, all
 	})
@@ -124,7 +124,7 @@ func TestVoxelsBesideTheHeader(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEqual(t, id, changed)
 	require.NoError(t, os.Remove(filepath.Join(dir, "a_gt.raw")))
-	_, err = Of(context.Background(), []dataset.Case{c}, nil, nil, nil)
+	_, err = Of(context.Background(), dataset.Split{Train: []dataset.Case{c}}, nil, nil)
 	assert.ErrorContains(t, err, "case a: volume: MetaImage: the voxels")
 }
 
@@ -162,7 +162,7 @@ func TestKnownFilesAreNotReadAgain(t *testing.T) {
 	require.NoError(t, err)
 	d.Train[0].Label.Version = version(info)
 	var total int64
-	again, err := Of(context.Background(), train, nil, d, func(_, all int64) { total = all })
+	again, err := Of(context.Background(), dataset.Split{Train: train}, d, func(_, all int64) { total = all })
 	require.NoError(t, err)
 	assert.EqualValues(t, 2*len("content of a_0"), total, "the label is not read")
 	assert.Equal(t, d.Train[0].Label, again.Train[0].Label)
@@ -178,12 +178,53 @@ func TestErrors(t *testing.T) {
 	train := write(t, t.TempDir(), "a")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, err := Of(ctx, train, nil, nil, nil)
+	_, err := Of(ctx, dataset.Split{Train: train}, nil, nil)
 	require.ErrorIs(t, err, context.Canceled)
 	train[0].Images[1] += "gone"
-	_, err = Of(context.Background(), train, nil, nil, nil)
+	_, err = Of(context.Background(), dataset.Split{Train: train}, nil, nil)
 	require.ErrorContains(t, err, "case a")
 	require.ErrorContains(t, err, "gone")
 	_, err = OfFile(t.TempDir())
 	require.Error(t, err)
+}
+
+// TestOverlap gives test cases the ID or an image of another case.
+func TestOverlap(t *testing.T) {
+	dir := t.TempDir()
+	train, valid, test := write(t, dir, "a", "b"), write(t, dir, "c"), write(t, dir, "d", "e")
+	data := func() *Data {
+		d, err := Of(context.Background(), dataset.Split{Train: train, Valid: valid, Test: test}, nil, nil)
+		require.NoError(t, err)
+		return d
+	}
+	before := data()
+	require.Len(t, before.Test, 2)
+	require.NoError(t, before.Overlap())
+	id, err := before.ID()
+	require.NoError(t, err)
+
+	d := data()
+	d.Test[1].ID = "c"
+	assert.EqualError(t, d.Overlap(), "the test case c is also a validation case")
+	d.Test[0].ID = "b"
+	assert.EqualError(t, d.Overlap(), "the test case b is also a training case")
+
+	d = data()
+	d.Test[1].Label = d.Train[0].Label
+	assert.NoError(t, d.Overlap(), "empty labels are equal")
+	raw, err := os.ReadFile(train[1].Images[0])
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(test[0].Images[1], raw, 0o644))
+	d = data()
+	assert.EqualError(t, d.Overlap(), "image file 2 of 2 of the test case d has the same content as image file 1 of 2 of the training case b")
+	assert.ErrorContains(t, Compare(before, d), "the test case d has changed since the run started: image file 2 of 2")
+	changed, err := d.ID()
+	require.NoError(t, err)
+	assert.NotEqual(t, id, changed)
+
+	// Equal headers of different voxels are no overlap.
+	d.Train[1].Voxels, d.Test[0].Voxels = []File{{SHA256: "1"}}, []File{{SHA256: "2"}}
+	assert.NoError(t, d.Overlap())
+	d.Test[0].Voxels, d.Test[0].Images = d.Train[1].Voxels, d.Train[1].Images
+	assert.EqualError(t, d.Overlap(), "the image of the test case d has the same content as the image of the training case b")
 }

@@ -67,7 +67,7 @@ func TestReportedCasesAreStated(t *testing.T) {
 	for _, selection := range []string{"", "foreground_dice", SelectVaries, "last"} {
 		for report, want := range map[outcome.Reported]string{
 			"": "## Validation, best", outcome.OnValidation: "## Validation, best",
-			outcome.OnNextFold: "- The figures are those of the fold after the validation fold", outcome.OnTestDir: "- The figures are those of the test cases",
+			outcome.OnNextFold: "- The figures of a training are those of the fold after its validation fold", outcome.OnTestDir: "- The figures are those of the test cases",
 		} {
 			run := pooledRun()
 			run.Select, run.Report = selection, report

@@ -26,7 +26,7 @@ const (
 	CheckpointName = "checkpoint.safetensors"
 
 	checkpointKind   = "afl training state "
-	checkpointFormat = checkpointKind + "3"
+	checkpointFormat = checkpointKind + "4"
 	networkPrefix    = "network."
 	velocityPrefix   = "velocity."
 )
@@ -43,14 +43,18 @@ const (
 	stateKey  = "state"  // of a checkpoint
 	runKey    = "run"    // Job.ID
 	lossKey   = "loss"
+	seedKey   = "seed" // Key.Seed
+	foldKey   = "fold" // Key.Fold, if there are several
 	epochsKey = "epochs"
 	selectKey = "selected_by" // Job.Select
 )
 
-// state is the state of training one network with one loss, except for the tensors.
+// state is the state of one training, except for the tensors.
 type state struct {
 	Network string `json:"network"`
 	Loss    string `json:"loss"`
+	Seed    uint64 `json:"seed"`
+	Fold    int    `json:"fold"`
 	// Rule is the name of the prediction rule.
 	Rule string `json:"prediction_rule"`
 	// Epoch is the current epoch, from 1. Done lists the cases that it has trained on,
@@ -76,7 +80,7 @@ type evaluation struct {
 }
 
 func newState(key Key, rule string) state {
-	return state{Network: key.Network, Loss: key.Loss, Rule: rule, Epoch: 1}
+	return state{Network: key.Network, Loss: key.Loss, Seed: key.Seed, Fold: key.Fold, Rule: rule, Epoch: 1}
 }
 
 // trained reports whether no step is left of a training of the given number of epochs.
@@ -89,10 +93,12 @@ func (s *state) finished(epochs int) bool {
 }
 
 // check returns an error for a state of the training that the plan could not lead to.
-func (s *state) check(key Key, p Plan) error {
+func (s *state) check(key Key, p *Plan) error {
 	switch {
 	case s.Network != key.Network || s.Loss != key.Loss:
 		return fmt.Errorf("it belongs to the network %q and the loss %q, not to %q and %q", s.Network, s.Loss, key.Network, key.Loss)
+	case s.Seed != key.Seed || s.Fold != key.Fold:
+		return fmt.Errorf("it belongs to the seed %d and the fold %d, not to %d and %d", s.Seed, s.Fold, key.Seed, key.Fold)
 	case s.Epoch < 1 || s.Epoch > p.Epochs+1:
 		return fmt.Errorf("it is in epoch %d of %d", s.Epoch, p.Epochs)
 	case len(s.History) != s.Epoch-1:
@@ -116,7 +122,7 @@ func (s *state) check(key Key, p Plan) error {
 		}
 	}
 	known := map[string]bool{}
-	for _, id := range p.Train {
+	for _, id := range p.Train[key.Fold] {
 		known[id] = true
 	}
 	for _, id := range s.Done {
@@ -213,7 +219,7 @@ func (t *trainer) readState() error {
 	if s == nil || err != nil {
 		return err
 	}
-	if err := s.check(t.key, t.job.plan()); err != nil {
+	if err := s.check(t.key, t.plan); err != nil {
 		return fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
 	}
 	t.state, t.saved = *s, raw
@@ -244,6 +250,7 @@ func (t *trainer) verify() error {
 func (t *trainer) checkBest(metadata map[string]string) error {
 	for _, want := range []struct{ key, value string }{
 		{runKey, t.job.ID}, {lossKey, t.key.Loss}, {epochsKey, strconv.Itoa(t.state.BestEpoch)},
+		{seedKey, strconv.FormatUint(t.key.Seed, 10)}, {foldKey, t.foldName()},
 	} {
 		if got := metadata[want.key]; got != want.value {
 			return fmt.Errorf("train: %s does not hold the best weights of this training: its %s is %q, want %q", t.bestPath(), want.key, got, want.value)
@@ -255,7 +262,7 @@ func (t *trainer) checkBest(metadata map[string]string) error {
 // restore creates the network and the optimizer and, if there is a checkpoint, loads its
 // tensors.
 func (t *trainer) restore() (err error) {
-	if t.net, err = t.network.New(); err != nil {
+	if t.net, err = t.network.New(t.key.Seed); err != nil {
 		return err
 	}
 	t.sgd = &nn.SGD{
@@ -292,6 +299,14 @@ func (t *trainer) restore() (err error) {
 	return nil
 }
 
+// foldName returns the fold for the metadata of weights, "" if there is a single one.
+func (t *trainer) foldName() string {
+	if len(t.job.Splits) == 1 {
+		return ""
+	}
+	return strconv.Itoa(t.key.Fold)
+}
+
 // saveWeights writes only the network's state_dict, after the given number of epochs.
 func (t *trainer) saveWeights(path string, epochs int) error {
 	network, err := nn.StateDict(t.job.Backend, t.net)
@@ -300,7 +315,10 @@ func (t *trainer) saveWeights(path string, epochs int) error {
 	}
 	metadata := map[string]string{
 		runKey: t.job.ID, lossKey: t.key.Loss, epochsKey: strconv.Itoa(epochs), selectKey: t.job.Select,
-		settings.RuleKey: t.rule.String(),
+		settings.RuleKey: t.rule.String(), seedKey: strconv.FormatUint(t.key.Seed, 10),
+	}
+	if name := t.foldName(); name != "" {
+		metadata[foldKey] = name
 	}
 	maps.Copy(metadata, t.network.WeightsInfo)
 	if err := t.job.Guard(); err != nil {

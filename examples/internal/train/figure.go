@@ -47,22 +47,28 @@ func (r *results) figure(ctx context.Context) error {
 	return err
 }
 
-// drawFigure writes the figure of the validation cases that [qualitative.Choose] chooses, with
-// the predictions of the best weights of each training. It leaves out trainings without
-// best weights, and writes nothing if no validation case has anything to segment. The
-// slices show the first channel.
+// drawFigure writes the figure of the reported cases that [qualitative.Choose] chooses, with
+// the predictions of the best weights of each network and loss, from the first seed and the
+// fold that reports the case. It leaves out rows without best weights, and writes nothing if
+// no case has anything to segment. The slices show the first channel.
 func (r *results) drawFigure(ctx context.Context) error {
 	columns, cases, err := r.columns(ctx)
 	if err != nil {
 		return err
 	}
 	if len(columns) == 0 {
-		r.job.Progress.Println(fmt.Sprintf("No %s: no validation case has anything to segment.", figureName))
+		r.job.Progress.Println(fmt.Sprintf("No %s: no %s case has anything to segment.", figureName, map[bool]string{false: "validation", true: "test"}[r.job.Report.Held()]))
 		return nil
 	}
 	f := &qualitative.Figure{Title: fmt.Sprintf("%s (run %s)", r.job.Title, r.job.ID), Columns: columns}
-	for i, t := range r.trainings {
-		if t.state.BestEpoch == 0 {
+	folds := len(r.job.Splits)
+	for i, row := range slices.Collect(slices.Chunk(r.trainings, r.job.seeds()*folds)) {
+		t := row[0]
+		masks, err := r.rowMasks(ctx, row[:folds], cases)
+		if err != nil {
+			return err
+		}
+		if masks == nil {
 			continue
 		}
 		name := t.title
@@ -70,15 +76,59 @@ func (r *results) drawFigure(ctx context.Context) error {
 			name = t.network.Title + ", " + t.title
 		}
 		f.Rows = append(f.Rows, qualitative.Row{Name: name, Color: report.Color(i % len(r.job.Losses))})
-		masks, err := t.masks(ctx, cases)
-		if err != nil {
-			return err
-		}
 		for c := range columns {
 			columns[c].Masks = append(columns[c].Masks, masks[c])
 		}
 	}
 	return r.write(figureName, f.WritePNG)
+}
+
+// rowMasks returns what the trainings of one network, loss and seed, one for each fold, predict
+// of the cases, each by the first that reports it. The result is nil if one of them has no best
+// weights.
+func (r *results) rowMasks(ctx context.Context, folds []*trainer, cases []dataset.Case) ([][]bool, error) {
+	masks := make([][]bool, len(cases))
+	for _, t := range folds {
+		var own []int
+		for i, c := range cases {
+			if masks[i] == nil && slices.ContainsFunc(t.split.Reported(), func(k dataset.Case) bool { return k.ID == c.ID }) {
+				own = append(own, i)
+			}
+		}
+		if len(own) == 0 {
+			continue
+		}
+		if t.state.BestEpoch == 0 {
+			return nil, nil
+		}
+		var of []dataset.Case
+		for _, i := range own {
+			of = append(of, cases[i])
+		}
+		predicted, err := t.masks(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		for k, i := range own {
+			masks[i] = predicted[k]
+		}
+	}
+	return masks, nil
+}
+
+// reported returns the cases that the run reports, each once.
+func (r *results) reported() []dataset.Case {
+	var cases []dataset.Case
+	known := map[string]bool{}
+	for i := range r.job.Splits {
+		for _, c := range r.job.Splits[i].Reported() {
+			if !known[c.ID] {
+				known[c.ID] = true
+				cases = append(cases, c)
+			}
+		}
+	}
+	return cases
 }
 
 // columns returns the columns of the figure, without predictions, and their cases. They are
@@ -87,7 +137,8 @@ func (r *results) columns(ctx context.Context) ([]qualitative.Column, []dataset.
 	source := r.job.Networks[0].Source
 	var lesions []outcome.Reference
 	var scan onScan
-	for sample, err := range (dataset.Loader{Source: source}).Valid(ctx, r.job.Valid) {
+	reported := r.reported()
+	for sample, err := range (dataset.Loader{Source: source}).Valid(ctx, reported) {
 		if err != nil {
 			return nil, nil, err
 		}
@@ -96,12 +147,12 @@ func (r *results) columns(ctx context.Context) ([]qualitative.Column, []dataset.
 			return nil, nil, fmt.Errorf("train: case %s: %w", sample.ID, err)
 		}
 		lesions = append(lesions, lesion)
-		r.job.Progress.Update(fmt.Sprintf("%s  reading labels %d/%d", figureName, len(lesions), len(r.job.Valid)))
+		r.job.Progress.Update(fmt.Sprintf("%s  reading labels %d/%d", figureName, len(lesions), len(reported)))
 	}
 	var columns []qualitative.Column
 	var cases []dataset.Case
 	for _, choice := range qualitative.Choose(lesions) {
-		c := r.job.Valid[choice.Index]
+		c := reported[choice.Index]
 		sample, err := source.Valid(c)
 		if err != nil {
 			return nil, nil, err
@@ -116,7 +167,7 @@ func (r *results) columns(ctx context.Context) ([]qualitative.Column, []dataset.
 
 // masks returns what the best weights predict of cases: every voxel that is not background.
 func (t *trainer) masks(ctx context.Context, cases []dataset.Case) (masks [][]bool, err error) {
-	if t.net, err = t.network.New(); err != nil {
+	if t.net, err = t.network.New(t.key.Seed); err != nil {
 		return nil, err
 	}
 	defer func() { t.net, t.logits, t.scan = nil, nil, onScan{} }()

@@ -51,7 +51,7 @@ func TestFigureShowsTheBestWeights(t *testing.T) {
 	require.NoError(t, err)
 	trainings, err := job.trainings()
 	require.NoError(t, err)
-	r := &results{job: job, trainings: trainings}
+	r := newResults(job, trainings)
 	columns, cases, err := r.columns(context.Background())
 	require.NoError(t, err)
 	require.Len(t, cases, 1, "the second case of the phantom has no tumor")
@@ -77,7 +77,7 @@ func TestNoFigureWithoutForeground(t *testing.T) {
 	dir := t.TempDir()
 	job := tinyJob(t, dir, nil)
 	var out bytes.Buffer
-	job.Valid, job.Progress = job.Valid[1:], report.NewProgress(&out)
+	job.Splits[0].Valid, job.Progress = job.Splits[0].Valid[1:], report.NewProgress(&out)
 	_, err := job.Run(context.Background())
 	require.NoError(t, err)
 	assert.NoFileExists(t, filepath.Join(dir, "qualitative.png"))

@@ -100,12 +100,12 @@ func TestTablesOfAGrowingRun(t *testing.T) {
 	assert.Contains(t, md, "Dice CE is not finished: the results are those after 1 epochs, and it is at the start of epoch 2 of 2.")
 	assert.NotContains(t, md, "A-FL is not finished")
 
-	plan := func(epochs int) Plan {
+	plan := func(epochs int) *Plan {
 		p := first.plan()
-		p.Epochs = epochs
+		p.Epochs, p.Losses = epochs, []string{"afl", "dice-ce", "ce"}
 		return p
 	}
-	results, err := Read(dir, first.ID, plan(2), []Key{{"unet", "afl"}, {"unet", "dice-ce"}, {"unet", "ce"}})
+	results, err := Read(dir, first.ID, plan(2))
 	require.NoError(t, err)
 	require.Len(t, results, 3)
 	assert.Equal(t, "", results[0].Ongoing)
@@ -118,9 +118,9 @@ func TestTablesOfAGrowingRun(t *testing.T) {
 	assert.Equal(t, "at the start of epoch 1 of 2", results[2].Ongoing)
 	assert.Empty(t, results[2].Epochs)
 
-	_, err = Read(dir, "another", plan(2), []Key{{"unet", "afl"}})
+	_, err = Read(dir, "another", plan(2))
 	assert.ErrorContains(t, err, "it belongs to the run 0123456789abcdef, not to another")
-	_, err = Read(dir, first.ID, plan(1), []Key{{"unet", "afl"}})
+	_, err = Read(dir, first.ID, plan(1))
 	assert.ErrorContains(t, err, "it is in epoch 3 of 1")
 }
 

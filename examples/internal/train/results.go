@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -39,15 +40,25 @@ const drawEvery = time.Minute
 // results writes the files that present the results of a run's trainings.
 type results struct {
 	job       *Job
-	trainings []*trainer
+	trainings []*trainer           // in the order of Plan.Keys
 	drawn     map[string]time.Time // by network
 }
 
-// run returns the results of all trainings, in the order of the Job.
+func newResults(j *Job, trainings []*trainer) *results {
+	position := map[Key]int{}
+	for i, key := range trainings[0].plan.Keys() {
+		position[key] = i
+	}
+	return &results{job: j, trainings: slices.SortedFunc(slices.Values(trainings), func(a, b *trainer) int {
+		return position[a.key] - position[b.key]
+	})}
+}
+
+// run returns the results of all trainings.
 func (r *results) run() *report.Run {
-	run := &report.Run{Title: r.job.Title, Dataset: r.job.Dataset, Facts: r.job.Facts, Select: r.job.Select}
+	run := &report.Run{Title: r.job.Title, Dataset: r.job.Dataset, Facts: r.job.Facts, Select: r.job.Select, Report: r.job.Report}
 	for _, t := range r.trainings {
-		result := t.state.result(r.job.ID, r.job.Epochs, r.job.steps())
+		result := t.state.result(r.job.ID, r.job.Epochs, t.steps())
 		result.NetworkTitle, result.Title, result.Rule = t.network.Title, t.title, measure.InWords(r.job.Scheme, t.rule)
 		result.Scheme = r.job.Scheme
 		run.Results = append(run.Results, result)
@@ -58,7 +69,7 @@ func (r *results) run() *report.Run {
 // result returns the results so far, without the titles.
 func (s *state) result(id string, epochs, steps int) outcome.Result {
 	r := outcome.Result{
-		Run: id, Network: s.Network, Loss: s.Loss, Epochs: s.History, Diverged: s.Diverged,
+		Run: id, Network: s.Network, Loss: s.Loss, Seed: s.Seed, Fold: s.Fold, Epochs: s.History, Diverged: s.Diverged,
 	}
 	if e := s.Evaluation; e != nil {
 		r.Evaluated, r.BestEpoch, r.Cases = e.Epochs, e.BestEpoch, e.Cases
@@ -144,7 +155,11 @@ func (r *results) curves(run *report.Run, n *Network) error {
 	if err := r.job.Guard(); err != nil {
 		return err
 	}
-	return run.WriteCurves(filepath.Join(r.job.Dir, n.Name), n.Name)
+	dir := filepath.Join(r.job.Dir, n.Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil { // the trainings of folds are elsewhere
+		return fmt.Errorf("train: %w", err)
+	}
+	return run.WriteCurves(dir, n.Name)
 }
 
 func (r *results) write(name string, write func(path string) error) error {
@@ -155,11 +170,11 @@ func (r *results) write(name string, write func(path string) error) error {
 }
 
 // Read returns the results that the run with the given ID in the folder dir has so far: one
-// for each key, in the order of the keys.
-func Read(dir, id string, plan Plan, keys []Key) ([]outcome.Result, error) {
-	var found []outcome.Result
-	for _, key := range keys {
-		path := filepath.Join(key.dir(dir), CheckpointName)
+// for each of the plan's keys, in their order.
+func Read(dir, id string, plan *Plan) (outcome.Store, error) {
+	var found outcome.Store
+	for _, key := range plan.Keys() {
+		path := filepath.Join(plan.dir(dir, key), CheckpointName)
 		s, _, err := readState(path, id)
 		if err != nil {
 			return nil, err
@@ -170,7 +185,7 @@ func Read(dir, id string, plan Plan, keys []Key) ([]outcome.Result, error) {
 		} else if err := s.check(key, plan); err != nil {
 			return nil, fmt.Errorf("train: checkpoint %s: %w", path, err)
 		}
-		r := s.result(id, plan.Epochs, plan.Steps)
+		r := s.result(id, plan.Epochs, plan.steps(key.Fold))
 		if r.NetworkTitle, err = models.Title(key.Network); err != nil {
 			return nil, err
 		}

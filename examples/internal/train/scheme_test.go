@@ -29,7 +29,7 @@ func schemeJob(t *testing.T, dir string, scheme segment.Scheme, step func()) *Jo
 	protocol.Size, protocol.Scheme = [3]int{16, 12, 8}, scheme
 	job.Scheme = scheme
 	job.Networks[0].Source = dataset.NewCache(protocol, 1<<30).WithMultiple([3]int{4, 4, 16}) // with padding
-	job.Networks[0].New = func() (nn.Network, error) {
+	job.Networks[0].New = func(uint64) (nn.Network, error) {
 		net := models.UNet{Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}, ResUnits: 2, Norm: models.BatchNorm}
 		return models.New(models.Config{Architecture: net, InChannels: 3, OutChannels: scheme.Channels()}, job.Backend, 5)
 	}

@@ -4,13 +4,21 @@
 //
 // # Training
 //
-// A network starts from weights drawn from the seed, which are the same for every loss.
+// A network starts from weights drawn from the seed, which are the same for every loss and
+// fold.
 // A step uses one case (batch 1): forward pass, loss and its gradient with respect to
 // the logits, backward pass, one SGD update. After the steps of an epoch, every
 // validation case is predicted as a whole. The weights with the highest value of the
 // measure that Job.Select names are saved, by default the mean soft validation Dice as in
 // the paper's released code; with several classes or regions it is the mean of theirs. At
-// the end these weights are read back from their file and evaluated with all measures.
+// the end these weights are read back from their file and evaluated with all measures, on
+// the validation cases or, if there are any, on the test cases.
+//
+// # Seeds and folds
+//
+// Every network and loss is trained from each of a number of consecutive seeds, and on each
+// of a number of divisions of the cases into training and validation cases, the folds of a
+// cross-validation. All losses and networks of a seed and a fold are trained before the next.
 //
 // # Reproducibility
 //
@@ -19,12 +27,14 @@
 // weights, running statistics, momentum and position, and an interrupted and resumed
 // training produces the same files as an uninterrupted one, byte for byte.
 //
-// A run that is given more epochs, losses or networks continues in the same way, and ends
-// with the files of a run that had them from the start.
+// A run that is given more epochs, losses, networks or seeds continues in the same way, and
+// ends with the files of a run that had them from the start.
 //
 // # Files
 //
-// Every file is written under a temporary name and renamed:
+// Every file is written under a temporary name and renamed. With several folds, the folder of
+// a network and a loss is in fold<N>; that of a seed other than the first, with or without
+// folds, is in seed<N>:
 //
 //	<dir>/<network>/<loss>/checkpoint.safetensors   state after the last epoch or interruption
 //	<dir>/<network>/<loss>/best.safetensors         weights of the best epoch
@@ -58,6 +68,7 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/segment"
 )
@@ -70,8 +81,8 @@ var ErrInterrupted = errors.New("train: interrupted")
 type Network struct {
 	// Name appears in file names and CSV files, Title in tables.
 	Name, Title string
-	// New returns the network with its initial weights, on the Job's Backend.
-	New func() (nn.Network, error)
+	// New returns the network with its initial weights for a seed, on the Job's Backend.
+	New func(seed uint64) (nn.Network, error)
 	// Source produces samples of sizes that the network accepts.
 	Source dataset.Source
 	// StepCost and CaseCost are the costs of a training step and of a prediction, in any
@@ -83,16 +94,16 @@ type Network struct {
 	WeightsInfo map[string]string
 }
 
-// Job specifies a training run. All fields except Facts, Steps and those marked optional are
-// required.
+// Job specifies a training run. All fields except Facts, Report, Steps, Seeds and those marked
+// optional are required.
 type Job struct {
 	// ID identifies the run: it is stored in every file, and a file with another ID is not
-	// used. Jobs that lead to different bits need different IDs, where Epochs, Losses and
-	// Networks do not count.
+	// used. Jobs that lead to different bits need different IDs, where Epochs, Losses, Networks
+	// and Seeds do not count.
 	ID string
 	// Dir is the folder of the run; it must exist and belong to this process. If it contains
-	// the state of a run with this ID, that run is continued; Epochs, Losses and Networks
-	// may have grown since then.
+	// the state of a run with this ID, that run is continued; Epochs, Losses, Networks and
+	// Seeds may have grown since then.
 	Dir string
 	// Guard is called before every file is written; if it returns an error, the run ends
 	// with it and the file is left as it was.
@@ -103,8 +114,10 @@ type Job struct {
 	// Dataset is the Dataset of the report. Optional.
 	Dataset string
 
-	// Train and Valid are the cases.
-	Train, Valid []dataset.Case
+	// Splits are the divisions of the cases, one for each fold, or the only one.
+	Splits []dataset.Split
+	// Report says what the reported cases of the Splits are; by default the validation cases.
+	Report outcome.Reported
 
 	// Networks are trained in this order, each with every loss.
 	Networks []Network
@@ -119,8 +132,10 @@ type Job struct {
 	Epochs int
 	// Steps is the maximum number of training steps per epoch; 0 means one per case.
 	Steps int
-	// Seed determines the order of the cases, their augmentation and dropout.
-	Seed uint64
+	// Seed is the first of Seeds consecutive seeds, one by default. A seed determines the
+	// initial weights, the order of the cases, their augmentation and dropout.
+	Seed  uint64
+	Seeds int
 	// LearningRate, Momentum and WeightDecay are the parameters of SGD, which uses
 	// Nesterov momentum if Momentum is positive.
 	LearningRate, Momentum, WeightDecay float64
@@ -147,11 +162,16 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	results := &results{job: j, trainings: trainings}
+	results := newResults(j, trainings)
 	written := false
+	group := len(j.Networks) * len(j.Losses) // trainings of one seed and fold
 	for i, t := range trainings {
+		if len(trainings) > group && i%group == 0 {
+			j.Progress.Println(fmt.Sprintf("Trainings %d to %d of %d: %s", i+1, i+group, len(trainings), t.plan.group(t.key)))
+		}
+		network := i / len(j.Losses) % len(j.Networks)
 		if len(j.Networks) > 1 && i%len(j.Losses) == 0 {
-			j.Progress.Println(fmt.Sprintf("Network %d of %d: %s", i/len(j.Losses)+1, len(j.Networks), t.network.Name))
+			j.Progress.Println(fmt.Sprintf("Network %d of %d: %s", network+1, len(j.Networks), t.network.Name))
 		}
 		written = false
 		if t.state.finished(j.Epochs) {
@@ -159,7 +179,7 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 			continue
 		}
 		t.follows = j.work(trainings[i+1:])
-		t.clock.current = i / len(j.Losses)
+		t.clock.current = network
 		t.publish = func() error { return results.afterEpoch(t.network) }
 		if err := results.removeFigure(); err != nil {
 			return nil, err
@@ -201,8 +221,10 @@ func (j *Job) check() error {
 		return errors.New("train: Job.Networks is empty")
 	case len(j.Losses) == 0:
 		return errors.New("train: Job.Losses is empty")
-	case len(j.Train) == 0 || len(j.Valid) == 0:
-		return fmt.Errorf("train: Job has %d training and %d validation cases, want at least one of each", len(j.Train), len(j.Valid))
+	case len(j.Splits) == 0:
+		return errors.New("train: Job.Splits is empty")
+	case j.Seeds < 0 || j.Seed+uint64(j.seeds())-1 < j.Seed:
+		return fmt.Errorf("train: Job.Seeds is %d from %d on, want at least 0 and no seed above 2⁶⁴-1", j.Seeds, j.Seed)
 	case j.Epochs < 1:
 		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
 	case j.Steps < 0:
@@ -210,54 +232,81 @@ func (j *Job) check() error {
 	case j.Detection != nil && j.Scheme.Kind != segment.Binary:
 		return fmt.Errorf("train: Job.Detection is set, but Job.Scheme has %v, want a binary one", j.Scheme)
 	}
-	for _, c := range append(append([]dataset.Case(nil), j.Train...), j.Valid...) {
-		if c.Label == "" {
-			return fmt.Errorf("train: case %s has no label", c.ID)
+	for fold := range j.Splits {
+		if err := j.checkSplit(fold); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// steps returns the number of training steps per epoch.
-func (j *Job) steps() int {
-	n := len(j.Train)
-	if j.Steps > 0 {
-		n = min(n, j.Steps)
+// checkSplit returns an error for cases without a label, and for those that a training would
+// both use and be judged by.
+func (j *Job) checkSplit(fold int) error {
+	s := &j.Splits[fold]
+	if len(s.Train) == 0 || len(s.Valid) == 0 || len(s.Reported()) == 0 {
+		return fmt.Errorf("train: Job.Splits[%d] has %d training and %d validation cases and reports %d, want at least one of each", fold, len(s.Train), len(s.Valid), len(s.Reported()))
 	}
-	return n
+	part := map[string]string{}
+	for _, p := range []struct {
+		name  string
+		cases []dataset.Case
+	}{{"training", s.Train}, {"validation", s.Valid}, {"test", s.Test}} {
+		for _, c := range p.cases {
+			if c.Label == "" {
+				return fmt.Errorf("train: case %s has no label", c.ID)
+			}
+			if other, twice := part[c.ID]; twice {
+				return fmt.Errorf("train: Job.Splits[%d] has case %s among the %s and the %s cases", fold, c.ID, other, p.name)
+			}
+			part[c.ID] = p.name
+		}
+	}
+	return nil
 }
 
-// trainings returns a trainer for every network and loss, in the state on disk.
+func (j *Job) seeds() int { return max(j.Seeds, 1) }
+
+// trainings returns a trainer for every seed, fold, network and loss, in this order and in
+// the state on disk.
 func (j *Job) trainings() ([]*trainer, error) {
+	plan := j.plan()
 	c := &clock{}
-	var all []*trainer
-	for i := range j.Networks {
-		n := &j.Networks[i]
+	for _, n := range j.Networks {
 		c.networks = append(c.networks, timing{stepCost: n.StepCost, caseCost: n.CaseCost})
-		for _, name := range j.Losses {
-			loss, title, err := j.Scheme.Loss(name)
-			if err != nil {
-				return nil, fmt.Errorf("train: Job.Losses: %w", err)
+	}
+	var all []*trainer
+	for seed := range uint64(plan.Seeds) {
+		for fold := range j.Splits {
+			for i := range j.Networks {
+				for _, name := range j.Losses {
+					t, err := j.training(plan, &j.Networks[i], Key{j.Networks[i].Name, name, j.Seed + seed, fold}, c)
+					if err != nil {
+						return nil, err
+					}
+					all = append(all, t)
+				}
 			}
-			rule, err := measure.RuleOf(j.Scheme, loss)
-			if err != nil {
-				return nil, fmt.Errorf("train: loss %s: %w", name, err)
-			}
-			key := Key{Network: n.Name, Loss: name}
-			t := &trainer{
-				job: j, network: n, key: key, label: name, title: title, loss: loss, rule: rule, clock: c,
-				state: newState(key, rule.String()),
-			}
-			if len(j.Networks) > 1 {
-				t.label = key.String()
-			}
-			if err := t.readState(); err != nil {
-				return nil, err
-			}
-			all = append(all, t)
 		}
 	}
 	return all, nil
+}
+
+// training returns the trainer of one training.
+func (j *Job) training(plan *Plan, n *Network, key Key, c *clock) (*trainer, error) {
+	loss, title, err := j.Scheme.Loss(key.Loss)
+	if err != nil {
+		return nil, fmt.Errorf("train: Job.Losses: %w", err)
+	}
+	rule, err := measure.RuleOf(j.Scheme, loss)
+	if err != nil {
+		return nil, fmt.Errorf("train: loss %s: %w", key.Loss, err)
+	}
+	t := &trainer{
+		job: j, plan: plan, split: &j.Splits[key.Fold], network: n, key: key, label: plan.label(key),
+		title: title, loss: loss, rule: rule, clock: c, state: newState(key, rule.String()),
+	}
+	return t, t.readState()
 }
 
 // work returns the steps and cases that are left of trainings.
@@ -268,11 +317,11 @@ func (j *Job) work(trainings []*trainer) []amount {
 		if t.state.finished(j.Epochs) {
 			continue
 		}
-		a.cases = len(j.Valid) // the evaluation of the best weights
+		a.cases = len(t.split.Reported()) // the evaluation of the best weights
 		if !t.state.trained(j.Epochs) {
 			epochs := j.Epochs - t.state.Epoch + 1
-			a.steps = epochs*j.steps() - len(t.state.Done)
-			a.cases += epochs * len(j.Valid)
+			a.steps = epochs*t.steps() - len(t.state.Done)
+			a.cases += epochs * len(t.split.Valid)
 		}
 		left = append(left, a)
 	}
@@ -295,19 +344,17 @@ func (t *trainer) train(ctx context.Context) error {
 	return err
 }
 
-// Plan describes the trainings of a run as far as their states depend on it.
-type Plan struct {
-	Scheme segment.Scheme
-	// Epochs is the number of epochs, Steps the number of training steps in each.
-	Epochs, Steps int
-	// Train are the IDs of the training cases.
-	Train []string
-}
-
-func (j *Job) plan() Plan {
-	p := Plan{Scheme: j.Scheme, Epochs: j.Epochs, Steps: j.steps()}
-	for _, c := range j.Train {
-		p.Train = append(p.Train, c.ID)
+func (j *Job) plan() *Plan {
+	p := &Plan{Scheme: j.Scheme, Losses: j.Losses, Seed: j.Seed, Seeds: j.seeds(), Epochs: j.Epochs, Steps: j.Steps}
+	for _, n := range j.Networks {
+		p.Networks = append(p.Networks, n.Name)
+	}
+	for _, s := range j.Splits {
+		var ids []string
+		for _, c := range s.Train {
+			ids = append(ids, c.ID)
+		}
+		p.Train = append(p.Train, ids)
 	}
 	return p
 }

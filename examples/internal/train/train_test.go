@@ -81,10 +81,10 @@ func tinyJob(t *testing.T, dir string, step func()) *Job {
 	return &Job{
 		ID: "0123456789abcdef", Guard: func() error { return nil }, Select: "soft_dice",
 		Dir: dir, Title: "tiny", Facts: []string{"a fact"},
-		Train: set.Train, Valid: set.Valid,
+		Splits: []dataset.Split{{Train: set.Train, Valid: set.Valid}},
 		Networks: []Network{{
 			Name: "unet", Title: "UNet",
-			New: func() (nn.Network, error) {
+			New: func(uint64) (nn.Network, error) {
 				net := models.UNet{Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}, ResUnits: 2, Norm: models.BatchNorm}
 				return models.New(models.Config{Architecture: net, InChannels: set.Channels}, backend, 5)
 			},
@@ -178,7 +178,7 @@ func TestRunWritesEverything(t *testing.T) {
 
 	first, metadata, err := weights.Load(filepath.Join(dir, "unet", "afl", "last.safetensors"))
 	require.NoError(t, err)
-	assert.Equal(t, map[string]string{"run": "0123456789abcdef", "loss": "afl", "epochs": "2", "selected_by": "soft_dice", "model": "unet", "prediction_rule": "SigmoidChannel1"}, metadata)
+	assert.Equal(t, map[string]string{"run": "0123456789abcdef", "loss": "afl", "seed": "7", "epochs": "2", "selected_by": "soft_dice", "model": "unet", "prediction_rule": "SigmoidChannel1"}, metadata)
 	_, metadata, err = weights.Load(filepath.Join(dir, "unet", "afl", "best.safetensors"))
 	require.NoError(t, err)
 	assert.Equal(t, fmt.Sprint(run.Results[0].BestEpoch), metadata["epochs"])
@@ -239,7 +239,7 @@ func TestSeveralNetworks(t *testing.T) {
 		second := j.Networks[0]
 		second.Name, second.Title = "mrrn", "MRRN"
 		channels := 3
-		second.New = func() (nn.Network, error) {
+		second.New = func(uint64) (nn.Network, error) {
 			return models.New(models.Config{Architecture: models.MRRN{Width: 2, Dropout: 0.5}, InChannels: channels}, j.Backend, 5)
 		}
 		second.WeightsInfo = map[string]string{"model": "mrrn"}
@@ -283,7 +283,7 @@ func TestSeveralNetworks(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "mrrn", metadata["model"])
 	for _, network := range []string{"unet", "mrrn"} {
-		assert.Contains(t, string(files["epochs.csv"]), "\n0123456789abcdef,"+network+",afl,0,0,1,")
+		assert.Contains(t, string(files["epochs.csv"]), "\n0123456789abcdef,"+network+",afl,7,0,1,")
 	}
 	assert.Contains(t, string(files["results.md"]), "| MRRN  | Dice CE |")
 
@@ -475,10 +475,10 @@ func TestDamagedCheckpointsAreNamed(t *testing.T) {
 
 func TestStateCheck(t *testing.T) {
 	job := tinyJob(t, t.TempDir(), nil)
-	id := job.Train[0].ID
+	id := job.Splits[0].Train[0].ID
 	epochs := func(n int) []outcome.Epoch { return make([]outcome.Epoch, n) }
-	key := Key{Network: "unet", Loss: "afl"}
-	good := state{Network: "unet", Loss: "afl", Epoch: 2, Done: []string{id}, History: epochs(1), BestEpoch: 1}
+	key := Key{Network: "unet", Loss: "afl", Seed: 7}
+	good := state{Network: "unet", Loss: "afl", Seed: 7, Epoch: 2, Done: []string{id}, History: epochs(1), BestEpoch: 1}
 	require.NoError(t, good.check(key, job.plan()))
 	for name, change := range map[string]func(*state){
 		"epoch 0":       func(s *state) { s.Epoch = 0 },
@@ -490,6 +490,8 @@ func TestStateCheck(t *testing.T) {
 		"twice":         func(s *state) { s.Done = []string{id, id} },
 		"belongs to":    func(s *state) { s.Loss = "dice" },
 		"to the networ": func(s *state) { s.Network = "mrrn" },
+		"to the seed 8": func(s *state) { s.Seed = 8 },
+		"the fold 1":    func(s *state) { s.Fold = 1 },
 		"an evaluation": func(s *state) { s.Evaluation = &evaluation{Epochs: 2} },
 	} {
 		s := good
@@ -500,19 +502,25 @@ func TestStateCheck(t *testing.T) {
 
 func TestJobCheck(t *testing.T) {
 	for want, change := range map[string]func(*Job){
-		"ID is empty":        func(j *Job) { j.ID = "" },
-		"Guard is nil":       func(j *Job) { j.Guard = nil },
-		"Select is \"luck\"": func(j *Job) { j.Select = "luck" },
-		"Networks is empty":  func(j *Job) { j.Networks = nil },
-		"Losses is empty":    func(j *Job) { j.Losses = nil },
-		"0 training":         func(j *Job) { j.Train = nil },
-		"0 validation":       func(j *Job) { j.Valid = nil },
-		"Epochs is 0":        func(j *Job) { j.Epochs = 0 },
-		"Steps is -1":        func(j *Job) { j.Steps = -1 },
+		"ID is empty":          func(j *Job) { j.ID = "" },
+		"Guard is nil":         func(j *Job) { j.Guard = nil },
+		"Select is \"luck\"":   func(j *Job) { j.Select = "luck" },
+		"Networks is empty":    func(j *Job) { j.Networks = nil },
+		"Losses is empty":      func(j *Job) { j.Losses = nil },
+		"Splits is empty":      func(j *Job) { j.Splits = nil },
+		"validation cases and": func(j *Job) { j.Splits[0].Test = []dataset.Case{} },
+		"training and the tes": func(j *Job) { j.Splits[0].Test = j.Splits[0].Train[:1] },
+		"training and the val": func(j *Job) { j.Splits[0].Valid = j.Splits[0].Train[:1] },
+		"Seeds is -1":          func(j *Job) { j.Seeds = -1 },
+		"no seed above":        func(j *Job) { j.Seed, j.Seeds = 1<<64-2, 3 },
+		"0 training":           func(j *Job) { j.Splits[0].Train = nil },
+		"0 validation":         func(j *Job) { j.Splits[0].Valid = nil },
+		"Epochs is 0":          func(j *Job) { j.Epochs = 0 },
+		"Steps is -1":          func(j *Job) { j.Steps = -1 },
 		"Detection is set, bu": func(j *Job) {
 			j.Detection, j.Scheme = &detection.Extraction{}, segment.Scheme{Kind: segment.Classes, Segments: []segment.Segment{{Name: "1", Labels: []int{1}}}}
 		},
-		"has no label":         func(j *Job) { j.Valid = []dataset.Case{{ID: "bare"}} },
+		"has no label":         func(j *Job) { j.Splits[0].Valid = []dataset.Case{{ID: "bare"}} },
 		`"nothing"`:            func(j *Job) { j.Losses = []string{"nothing"} },
 		"folder that is a fil": func(j *Job) { j.Dir = filepath.Join(j.Dir, "folder that is a file") },
 	} {
@@ -528,9 +536,9 @@ func TestJobCheck(t *testing.T) {
 func TestMissingImageStopsTheRun(t *testing.T) {
 	dir := t.TempDir()
 	job := tinyJob(t, dir, nil)
-	job.Train = slices.Clone(job.Train)
-	job.Train[1].Images = slices.Clone(job.Train[1].Images)
-	job.Train[1].Images[0] = filepath.Join(dir, "gone_t2w.nii.gz")
+	job.Splits[0].Train = slices.Clone(job.Splits[0].Train)
+	job.Splits[0].Train[1].Images = slices.Clone(job.Splits[0].Train[1].Images)
+	job.Splits[0].Train[1].Images[0] = filepath.Join(dir, "gone_t2w.nii.gz")
 	_, err := job.Run(context.Background())
 	require.ErrorContains(t, err, "gone_t2w")
 	assert.NotErrorIs(t, err, ErrInterrupted)

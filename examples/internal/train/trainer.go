@@ -23,9 +23,11 @@ import (
 // trainer trains one network with one loss.
 type trainer struct {
 	job     *Job
+	plan    *Plan
+	split   *dataset.Split
 	network *Network
 	key     Key
-	label   string // network and loss in progress lines
+	label   string // name in progress lines
 	title   string // name of the loss in tables
 	loss    afl.Loss
 	rule    afl.PredictionRule
@@ -61,7 +63,7 @@ func (t *trainer) run(ctx context.Context) error {
 			// The failed step follows those that are done; if all are done, it was the
 			// validation that failed.
 			step := len(t.state.Done) + 1
-			if step > t.job.steps() {
+			if step > t.steps() {
 				step = 0
 			}
 			t.state.Diverged = &outcome.Divergence{Epoch: t.state.Epoch, Step: step, What: d.what}
@@ -109,7 +111,7 @@ func (t *trainer) epoch(ctx context.Context) error {
 	if err := t.trainEpoch(ctx); err != nil {
 		return err
 	}
-	cases, err := t.validate(ctx, measure.Overlaps, "validation")
+	cases, err := t.predictAll(ctx, t.split.Valid, measure.Overlaps, "validation")
 	if err != nil {
 		return err
 	}
@@ -146,11 +148,11 @@ func (t *trainer) epoch(ctx context.Context) error {
 func (t *trainer) trainEpoch(ctx context.Context) error {
 	// The loader yields all cases in the order of the whole epoch. The sample is nil for
 	// cases that were done before an interruption.
-	if len(t.state.Done) == t.job.steps() {
+	if len(t.state.Done) == t.steps() {
 		return nil
 	}
 	loader := dataset.Loader{Source: skipping{t.network.Source, setOf(t.state.Done)}}
-	for sample, err := range loader.Train(ctx, t.job.Train, t.job.Seed, t.state.Epoch) {
+	for sample, err := range loader.Train(ctx, t.split.Train, t.key.Seed, t.state.Epoch) {
 		if err != nil {
 			return err
 		}
@@ -166,12 +168,12 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		t.state.Done = append(t.state.Done, sample.ID)
 		t.clock.step(time.Since(start))
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
-			t.label, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.job.steps(),
-			t.left(t.job.steps()-len(t.state.Done), len(t.job.Valid)), value))
+			t.label, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(),
+			t.left(t.steps()-len(t.state.Done), len(t.split.Valid)), value))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if len(t.state.Done) == t.job.steps() {
+		if len(t.state.Done) == t.steps() {
 			break
 		}
 	}
@@ -183,7 +185,7 @@ func (t *trainer) step(s *dataset.Sample) (float64, error) {
 	b := t.job.Backend
 	defer b.EndStep()
 	t.torn = true
-	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.job.Seed, t.state.Epoch, len(t.state.Done)))
+	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, len(t.state.Done)))
 	y, err := t.forward(tape, s)
 	if err != nil {
 		return 0, err
@@ -229,10 +231,10 @@ func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
 	return y, t.job.Backend.ToHost(y.Array(), t.logits)
 }
 
-// validate predicts every validation case with the current weights.
-func (t *trainer) validate(ctx context.Context, extent measure.Extent, label string) ([]outcome.Case, error) {
+// predictAll predicts every one of the cases with the current weights.
+func (t *trainer) predictAll(ctx context.Context, of []dataset.Case, extent measure.Extent, label string) ([]outcome.Case, error) {
 	var cases []outcome.Case
-	for sample, err := range (dataset.Loader{Source: t.network.Source}).Valid(ctx, t.job.Valid) {
+	for sample, err := range (dataset.Loader{Source: t.network.Source}).Valid(ctx, of) {
 		if err != nil {
 			return nil, err
 		}
@@ -244,8 +246,8 @@ func (t *trainer) validate(ctx context.Context, extent measure.Extent, label str
 		cases = append(cases, c)
 		t.clock.valid(time.Since(start))
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  %s %d/%d  %s",
-			t.label, min(t.state.Epoch, t.job.Epochs), t.job.Epochs, label, len(cases), len(t.job.Valid),
-			t.left(0, len(t.job.Valid)-len(cases))))
+			t.label, min(t.state.Epoch, t.job.Epochs), t.job.Epochs, label, len(cases), len(of),
+			t.left(0, len(of)-len(cases))))
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -284,7 +286,7 @@ func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (outcome.Cas
 }
 
 // finish writes the last weights, and evaluates the best weights from their file with all
-// measures.
+// measures, on the cases that are reported.
 func (t *trainer) finish(ctx context.Context) error {
 	if err := t.saveWeights(t.lastPath(), len(t.state.History)); err != nil {
 		return err
@@ -305,7 +307,7 @@ func (t *trainer) finish(ctx context.Context) error {
 		if err := nn.LoadStateDict(t.job.Backend, t.net, best); err != nil {
 			return fmt.Errorf("train: %s: %w", t.bestPath(), err)
 		}
-		cases, err := t.validate(ctx, measure.Everything, "evaluating the best weights")
+		cases, err := t.predictAll(ctx, t.split.Reported(), measure.Everything, "evaluating the best weights")
 		// The checkpoint must contain the last weights, even if interrupted here.
 		if failed := nn.LoadStateDict(t.job.Backend, t.net, last); failed != nil {
 			t.torn = true
@@ -326,12 +328,14 @@ func (t *trainer) left(steps, cases int) string {
 	follows := t.follows
 	if epochs := t.job.Epochs - t.state.Epoch; epochs >= 0 && t.state.Diverged == nil {
 		n := t.clock.current
-		follows = append([]amount{{n, epochs * t.job.steps(), (epochs + 1) * len(t.job.Valid)}}, follows...)
+		follows = append([]amount{{n, epochs * t.steps(), epochs*len(t.split.Valid) + len(t.split.Reported())}}, follows...)
 	}
 	return t.clock.left(amount{t.clock.current, steps, cases}, follows)
 }
 
-func (t *trainer) position() string { return t.state.position(t.job.Epochs, t.job.steps()) }
+func (t *trainer) steps() int { return t.plan.steps(t.key.Fold) }
+
+func (t *trainer) position() string { return t.state.position(t.job.Epochs, t.steps()) }
 
 func (t *trainer) epochLine(e outcome.Epoch) string {
 	show := func(m outcome.Measure) string { return e.Valid[m].Format(e.Cases, 3) }
@@ -354,7 +358,7 @@ func (t *trainer) epochLine(e outcome.Epoch) string {
 		show(outcome.Sensitivity), show(outcome.Specificity), best)
 }
 
-func (t *trainer) dir() string            { return t.key.dir(t.job.Dir) }
+func (t *trainer) dir() string            { return t.plan.dir(t.job.Dir, t.key) }
 func (t *trainer) checkpointPath() string { return filepath.Join(t.dir(), CheckpointName) }
 func (t *trainer) bestPath() string       { return filepath.Join(t.dir(), bestName) }
 func (t *trainer) lastPath() string       { return filepath.Join(t.dir(), lastName) }
