@@ -31,6 +31,7 @@ type options struct {
 	division             divisionFlags
 	loss                 lossList
 	model                modelList
+	network              func(name string) (models.Architecture, error) // of model
 	scheme               schemeFlags
 	detection            detectionMethod
 	seed                 uint64
@@ -55,7 +56,10 @@ var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "pr
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
-	o := &options{checkLevel: choice{value: checkLevels[0], of: checkLevels}, loss: lossList{"afl"}, model: modelList{"unet"}, selection: selectionName(train.Selections()[0]), phantomSize: triple(p.Phantom.Size)}
+	o := &options{checkLevel: choice{value: checkLevels[0], of: checkLevels}, loss: lossList{"afl"}, model: modelList{"unet"}, selection: selectionName(train.Selections()[0]), phantomSize: triple(p.Phantom.Size), network: p.Network}
+	if o.network == nil {
+		o.network = models.ByName
+	}
 	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	// Run prints errors on one line, and usage prints the text of -h.
 	f.SetOutput(io.Discard)
