@@ -151,7 +151,7 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return bad("seeds", o.seeds, "at least 1")
 	case o.seed+uint64(o.seeds)-1 < o.seed:
 		return usageErrorf("-seeds: %d seeds from %d on exceed the largest seed, %d", o.seeds, o.seed, uint64(math.MaxUint64))
-	case o.division.testDir != "" && o.dataDir == "" && o.cases == "":
+	case o.division.testDir != "" && o.from() == "" && !o.resume:
 		return usageErrorf("-test_dir has no effect on the phantom; add -data_dir or -cases")
 	case !(o.lr > 0) || math.IsInf(o.lr, 0):
 		return bad("lr", o.lr, "a positive number")
@@ -175,7 +175,7 @@ func (o *options) check(flags *flag.FlagSet) error {
 	if err := o.checkDetection(flags); err != nil {
 		return err
 	}
-	if err := o.division.check(flags); err != nil {
+	if err := o.division.check(flags, o.resume); err != nil {
 		return err
 	}
 	return o.checkScheme(flags)
