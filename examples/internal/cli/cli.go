@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
@@ -46,6 +47,9 @@ type Program struct {
 	Phantom phantom.Options
 	// PhantomChannels is the number of channels of the phantom's images.
 	PhantomChannels int
+	// Network returns the network that a name of -model stands for; nil: [models.ByName],
+	// the published one.
+	Network func(name string) (models.Architecture, error)
 	// Detection is the default of -detection; empty: off.
 	Detection string
 }

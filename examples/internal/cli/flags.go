@@ -31,6 +31,7 @@ type options struct {
 	division             divisionFlags
 	loss                 lossList
 	model                modelList
+	network              func(name string) (models.Architecture, error) // of model
 	scheme               schemeFlags
 	detection            detectionMethod
 	seed                 uint64
@@ -57,7 +58,10 @@ var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "pr
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
-	o := &options{checkLevel: choice{value: checkLevels[0], of: checkLevels}, loss: lossList{"afl"}, model: modelList{"unet"}, selection: selectionName(train.Selections()[0]), phantomSize: triple(p.Phantom.Size)}
+	o := &options{checkLevel: choice{value: checkLevels[0], of: checkLevels}, loss: lossList{"afl"}, model: modelList{"unet"}, selection: selectionName(train.Selections()[0]), phantomSize: triple(p.Phantom.Size), network: p.Network}
+	if o.network == nil {
+		o.network = models.ByName
+	}
 	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	// Run prints errors on one line, and usage prints the text of -h.
 	f.SetOutput(io.Discard)
@@ -150,7 +154,7 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return bad("seeds", o.seeds, "at least 1")
 	case o.seed+uint64(o.seeds)-1 < o.seed:
 		return usageErrorf("-seeds: %d seeds from %d on exceed the largest seed, %d", o.seeds, o.seed, uint64(math.MaxUint64))
-	case o.division.testDir != "" && o.dataDir == "" && o.cases == "":
+	case o.division.testDir != "" && o.from() == "" && !o.resume:
 		return usageErrorf("-test_dir has no effect on the phantom; add -data_dir or -cases")
 	case !(o.lr > 0) || math.IsInf(o.lr, 0):
 		return bad("lr", o.lr, "a positive number")
@@ -176,7 +180,7 @@ func (o *options) check(flags *flag.FlagSet) error {
 	if err := o.checkDetection(flags); err != nil {
 		return err
 	}
-	if err := o.division.check(flags); err != nil {
+	if err := o.division.check(flags, o.resume); err != nil {
 		return err
 	}
 	return o.checkScheme(flags)

@@ -122,12 +122,11 @@ func (r *Run) selectedBy(measure string) string {
 
 // reported states which cases the figures are of, if they are not the validation cases.
 func (r *Run) reported() []string {
-	const held = "no training has trained on %s, or selected its weights by them."
 	switch r.Report {
 	case outcome.OnNextFold:
-		return []string{"The figures are those of the fold after the validation fold (-report next_fold): " + fmt.Sprintf(held, "its cases")}
+		return []string{"The figures of a training are those of the fold after its validation fold (-report next_fold): it has neither trained on these cases nor selected its weights by them."}
 	case outcome.OnTestDir:
-		return []string{"The figures are those of the test cases (-test_dir): " + fmt.Sprintf(held, "them")}
+		return []string{"The figures are those of the test cases (-test_dir): no training has trained on them or selected its weights by them."}
 	}
 	return nil
 }

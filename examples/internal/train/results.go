@@ -145,7 +145,7 @@ func (r *results) tables(run *report.Run) error {
 
 // markdown writes the tables, which link the figures that exist.
 func (r *results) markdown(run *report.Run) error {
-	return r.write(resultsName, func(p string) error { return run.WriteMarkdown(p, figureName) })
+	return r.write(resultsName, func(p string) error { return run.WriteMarkdown(p, pageName, figureName) })
 }
 
 func (r *results) curves(run *report.Run, n *Network) error {
