@@ -105,11 +105,11 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		{tinyPICAI(), "-size 32,32,24", []string{
 			"Network strides: (2,2,2), (2,2,2), (2,2,2), (2,2,1); 32×32×24 voxels cannot be divided once more along Z.",
 			"Size: images resized to 32×32×24 voxels by averaging, labels by nearest neighbor.",
-			"Network: unet, 4810645 parameters. A training step on 32×32×24 voxels takes 1.0 GFLOP and about ",
+			"Network: unet, 302377 parameters. A training step on 32×32×24 voxels takes 0.1 GFLOP and about ",
 		}},
 		{tinyBraTS(), "-crop 32,48,32", []string{
 			"Training crop: 32×48×32 voxels; a volume that is shorter along an axis is kept whole along that axis. Validation: whole volumes.",
-			"Network: unet, 4811509 parameters. A training step on 32×32×32 voxels (case phantom_001) takes 1.2 GFLOP and about 83 MiB of memory, a prediction of 32×32×32 voxels (case phantom_004) 40 MiB.",
+			"Network: unet, 302593 parameters. A training step on 32×32×32 voxels (case phantom_001) takes 0.1 GFLOP and about 10 MiB of memory, a prediction of 32×32×32 voxels (case phantom_004) 6 MiB.",
 			"Training steps per epoch: at most 2",
 		}},
 	} {
@@ -157,7 +157,7 @@ func TestSeveralNetworks(t *testing.T) {
 		"-model", "unet,mrrn,regunet", "-loss", "fl,afl", "-size", "16,16,20")
 	require.Equal(t, exitOK, code, errs)
 	for _, want := range []string{
-		"Network: unet, 4810645 parameters.", "Network: mrrn, 309634 parameters.", "Network: regunet, 2207696 parameters. A training step on 16×16×24 voxels",
+		"Network: unet, 302377 parameters.", "Network: mrrn, 309634 parameters.", "Network: regunet, 2207696 parameters. A training step on 16×16×24 voxels",
 		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×32: unet requires multiples of 16×16×16.",
 		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×24: regunet requires multiples of 8×8×8.",
 		"Network 3 of 3: regunet", "mrrn fl  epoch 1/1  loss ",
