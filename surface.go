@@ -6,7 +6,6 @@ import (
 
 	"gorgonia.org/tensor"
 
-	"github.com/x/afl/internal/distance"
 	"github.com/x/afl/internal/edt"
 	"github.com/x/afl/internal/parallel"
 )
@@ -53,12 +52,13 @@ func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*
 	case countP == 0 && countT == 0:
 		return &SurfaceDistances{}, nil
 	case countP == 0 || countT == 0:
-		return &SurfaceDistances{infiniteDistances(countP), infiniteDistances(countT)}, nil
+		p, t := infiniteDistances(float64(countP)), infiniteDistances(float64(countT))
+		return &SurfaceDistances{DirectedDistances{p}, DirectedDistances{t}}, nil
 	}
 	grid := edt.NewGrid(p, steps)
 	return &SurfaceDistances{
-		PredictionToTarget: newDirectedDistances(grid.Nearest(p, t)),
-		TargetToPrediction: newDirectedDistances(grid.Nearest(t, p)),
+		PredictionToTarget: DirectedDistances{newWeightedDistances(grid.Nearest(p, t))},
+		TargetToPrediction: DirectedDistances{newWeightedDistances(grid.Nearest(t, p))},
 	}, nil
 }
 
@@ -84,8 +84,11 @@ func VoxelSetHausdorff(prediction, target *tensor.Dense, spacing []float64) (flo
 		return math.Inf(1), nil
 	}
 	grid := edt.NewGrid(p, steps)
-	forth, back := newDirectedDistances(grid.Nearest(p, t)), newDirectedDistances(grid.Nearest(t, p))
-	return max(forth.Max(), back.Max()), nil
+	largest := 0.0
+	for _, d := range []edt.Distribution{grid.Nearest(p, t), grid.Nearest(t, p)} {
+		largest = max(largest, math.Sqrt(d.Squared[len(d.Squared)-1]))
+	}
+	return largest, nil
 }
 
 // readMasks reads two masks of equal shape, cropped to the smallest box that holds
@@ -154,11 +157,7 @@ func (d *SurfaceDistances) HD95() float64 {
 // T. Heimann et al., "Comparison and Evaluation of Methods for Liver Segmentation From
 // CT Datasets", IEEE Transactions on Medical Imaging 28 (2009) 1251–1265.
 func (d *SurfaceDistances) Average() float64 {
-	a, b := d.PredictionToTarget, d.TargetToPrediction
-	if a.voxels() == 0 || b.voxels() == 0 {
-		return a.none()
-	}
-	return (a.sum + b.sum) / float64(a.voxels()+b.voxels())
+	return d.PredictionToTarget.averageWith(&d.TargetToPrediction.weightedDistances)
 }
 
 // SurfaceDice returns the share of the surface voxels, of both surfaces together, that
@@ -175,87 +174,13 @@ func (d *SurfaceDistances) Average() float64 {
 // head and neck anatomy for radiotherapy", arXiv 1809.04430 (2018), who weight each
 // surface element by its area ([SurfaceElementDistances]); here each surface voxel counts once.
 func (d *SurfaceDistances) SurfaceDice(tolerance float64) (float64, error) {
-	if err := checkTolerance(tolerance); err != nil {
-		return 0, err
-	}
-	a, b := d.PredictionToTarget, d.TargetToPrediction
-	near := a.within(tolerance) + b.within(tolerance)
-	return countRatio(int64(near), int64(a.voxels()+b.voxels())), nil
+	return d.PredictionToTarget.shareWithin(tolerance, &d.TargetToPrediction.weightedDistances)
 }
 
 // DirectedDistances holds the distances from every surface voxel of one mask to the
 // surface of another. The zero value holds those between two empty masks: all its
 // results are NaN.
-type DirectedDistances struct {
-	distance []float64 // distinct and ascending; on a grid many voxels share one
-	upTo     []int     // number of voxels at this distance or a smaller one
-	sum      float64   // of the distances of all voxels
-	infinite bool      // only one mask is empty
-}
-
-// newDirectedDistances takes over the memory of the counts.
-func newDirectedDistances(counts edt.Counts) DirectedDistances {
-	d := DirectedDistances{distance: counts.Squared, upTo: counts.Voxels}
-	voxels := 0
-	for i, n := range counts.Voxels {
-		voxels += n
-		d.distance[i], d.upTo[i] = math.Sqrt(counts.Squared[i]), voxels
-		d.sum += float64(d.distance[i] * float64(n)) // not fused: the same bits everywhere
-	}
-	return d
-}
-
-// infiniteDistances returns n distances to an empty surface; with n = 0, those from an
-// empty surface to one that is not.
-func infiniteDistances(n int) DirectedDistances {
-	d := DirectedDistances{infinite: true}
-	if n > 0 {
-		d.distance, d.upTo, d.sum = []float64{math.Inf(1)}, []int{n}, math.Inf(1)
-	}
-	return d
-}
-
-// none returns the result where there are no distances.
-func (d DirectedDistances) none() float64 {
-	if d.infinite {
-		return math.Inf(1)
-	}
-	return math.NaN()
-}
-
-// voxels returns the number of distances.
-func (d DirectedDistances) voxels() int {
-	if len(d.upTo) == 0 {
-		return 0
-	}
-	return d.upTo[len(d.upTo)-1]
-}
-
-// at returns the distance with a rank, from 0 for the smallest.
-func (d DirectedDistances) at(rank int) float64 {
-	i, _ := slices.BinarySearch(d.upTo, rank+1)
-	return d.distance[i]
-}
-
-// Max returns the directed Hausdorff distance, the largest of the distances, in the
-// units of the spacing. Where there are none it is NaN, or +Inf where only the mask that
-// they start from is empty.
-func (d DirectedDistances) Max() float64 {
-	if len(d.distance) == 0 {
-		return d.none()
-	}
-	return d.distance[len(d.distance)-1]
-}
-
-// Mean returns the directed average surface distance, the mean of the distances, in the
-// units of the spacing. Where there are none it is NaN, or +Inf where only the mask that
-// they start from is empty.
-func (d DirectedDistances) Mean() float64 {
-	if len(d.distance) == 0 {
-		return d.none()
-	}
-	return d.sum / float64(d.voxels())
-}
+type DirectedDistances struct{ weightedDistances } // the weight is the number of voxels
 
 // Percentile returns a percentile of the n distances, from 0, the smallest, to 100, the
 // largest, in the units of the spacing. It interpolates linearly between the two
@@ -269,25 +194,11 @@ func (d DirectedDistances) Percentile(percentile float64) (float64, error) {
 	return d.percentile(percentile), nil
 }
 
-func checkPercentile(percentile float64) error {
-	if !(percentile >= 0 && percentile <= 100) {
-		return refuse("percentile", percentile, "a number from 0 to 100")
-	}
-	return nil
-}
-
-func checkTolerance(tolerance float64) error {
-	if !(tolerance >= 0) || math.IsInf(tolerance, 1) {
-		return refuse("tolerance", tolerance, "a finite number, 0 or larger")
-	}
-	return nil
-}
-
 func (d DirectedDistances) percentile(percentile float64) float64 {
-	voxels := d.voxels()
-	if voxels == 0 {
+	if len(d.distance) == 0 {
 		return d.none()
 	}
+	voxels := int(d.weight())
 	rank := percentile / 100 * float64(voxels-1)
 	below := int(rank)
 	if below == voxels-1 {
@@ -300,29 +211,21 @@ func (d DirectedDistances) percentile(percentile float64) float64 {
 	return lower + float64((rank-float64(below))*(upper-lower)) // not fused: the same bits everywhere
 }
 
+// at returns the distance with a rank, from 0 for the smallest.
+func (d DirectedDistances) at(rank int) float64 {
+	i, _ := slices.BinarySearch(d.upTo, float64(rank+1))
+	return d.distance[i]
+}
+
 // Sorted returns the distances in ascending order, one for each surface voxel.
 func (d DirectedDistances) Sorted() []float64 {
-	sorted := make([]float64, 0, d.voxels())
+	sorted := make([]float64, 0, int(d.weight()))
 	for i, distance := range d.distance {
-		for len(sorted) < d.upTo[i] {
+		for len(sorted) < int(d.upTo[i]) {
 			sorted = append(sorted, distance)
 		}
 	}
 	return sorted
-}
-
-// within returns the number of distances within the tolerance; see [distance.Within].
-func (d DirectedDistances) within(tolerance float64) int {
-	n, _ := slices.BinarySearchFunc(d.distance, tolerance, func(d, tolerance float64) int {
-		if distance.Within(d, tolerance) {
-			return -1
-		}
-		return 1
-	})
-	if n == 0 {
-		return 0
-	}
-	return d.upTo[n-1]
 }
 
 // spacing3 returns the spacing of slices, rows and columns.

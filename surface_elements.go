@@ -2,12 +2,10 @@ package afl
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"gorgonia.org/tensor"
 
-	"github.com/x/afl/internal/distance"
 	"github.com/x/afl/internal/edt"
 )
 
@@ -42,84 +40,21 @@ func NewSurfaceElementDistances(prediction, target *tensor.Dense, spacing []floa
 	if err != nil {
 		return nil, err
 	}
-	ps, ts := newElements(p, prediction.Dims(), steps), newElements(t, prediction.Dims(), steps)
-	countP, countT := ps.corners.Count(), ts.corners.Count()
-	if countP == 0 || countT == 0 {
-		d := &SurfaceElementDistances{}
-		if countP > 0 || countT > 0 {
-			d.PredictionToTarget, d.TargetToPrediction = ps.infinite(), ts.infinite()
-		}
-		return d, nil
+	areas := edt.NewAreas(p, steps)
+	ps, ts := edt.NewCorners(p, prediction.Dims(), areas), edt.NewCorners(t, prediction.Dims(), areas)
+	countP, countT := ps.Count(), ts.Count()
+	switch {
+	case countP == 0 && countT == 0:
+		return &SurfaceElementDistances{}, nil
+	case countP == 0 || countT == 0:
+		p, t := infiniteDistances(ps.TotalArea()), infiniteDistances(ts.TotalArea())
+		return &SurfaceElementDistances{DirectedElementDistances{p}, DirectedElementDistances{t}}, nil
 	}
-	grid := edt.NewGrid(ps.corners, steps)
+	grid := edt.NewGrid(ps.Mask, steps)
 	return &SurfaceElementDistances{
-		PredictionToTarget: ps.distances(grid.NearestByKind(ps.corners, ts.corners, ps.kinds)),
-		TargetToPrediction: ts.distances(grid.NearestByKind(ts.corners, ps.corners, ts.kinds)),
+		PredictionToTarget: DirectedElementDistances{newWeightedDistances(grid.NearestByArea(ps, ts))},
+		TargetToPrediction: DirectedElementDistances{newWeightedDistances(grid.NearestByArea(ts, ps))},
 	}, nil
-}
-
-// elements are the elements of the surface of a mask: those of a kind have one area.
-type elements struct {
-	corners *edt.Mask
-	kinds   edt.Kinds
-	areas   []float64 // by kind
-}
-
-func newElements(m *edt.Mask, axes int, spacing [3]float64) *elements {
-	byCode := edt.CornerAreas(m, spacing)
-	areas := slices.Clone(byCode[1:255])
-	slices.Sort(areas)
-	areas = slices.Compact(areas)
-	var kindOf [256]uint8
-	for code, area := range byCode {
-		kind, _ := slices.BinarySearch(areas, area)
-		kindOf[code] = uint8(kind)
-	}
-	corners, kinds := edt.Corners(m, axes, &kindOf)
-	return &elements{corners: corners, kinds: edt.Kinds{Of: kinds, N: len(areas)}, areas: areas}
-}
-
-// distances weights the corners of each kind with their area.
-func (e *elements) distances(counts []edt.Counts) DirectedElementDistances {
-	var d DirectedElementDistances
-	type weighted struct{ squared, area float64 }
-	var all []weighted
-	for kind, c := range counts {
-		for i, squared := range c.Squared {
-			all = append(all, weighted{squared, float64(e.areas[kind] * float64(c.Voxels[i]))})
-		}
-	}
-	slices.SortStableFunc(all, func(a, b weighted) int { return cmp.Compare(a.squared, b.squared) })
-	area := 0.0
-	for i, w := range all {
-		area += w.area
-		distance := math.Sqrt(w.squared)
-		d.sum += float64(distance * w.area) // not fused: the same bits everywhere
-		if i+1 == len(all) || all[i+1].squared != w.squared {
-			d.distance, d.upTo = append(d.distance, distance), append(d.upTo, area)
-		}
-	}
-	return d
-}
-
-// infinite returns the distances to an empty surface, or those from an empty one.
-func (e *elements) infinite() DirectedElementDistances {
-	d := DirectedElementDistances{infinite: true}
-	area := 0.0
-	for i, n := range e.countKinds() {
-		area += float64(e.areas[i] * float64(n))
-	}
-	if area > 0 {
-		d.distance, d.upTo, d.sum = []float64{math.Inf(1)}, []float64{area}, math.Inf(1)
-	}
-	return d
-}
-
-// countKinds returns the number of corners of each kind.
-func (e *elements) countKinds() []int {
-	n := make([]int, e.kinds.N)
-	e.corners.Each(func(i int) { n[e.kinds.Of[i]]++ })
-	return n
 }
 
 // Hausdorff returns the Hausdorff distance, the larger of the two directed ones, in the
@@ -151,11 +86,7 @@ func (d *SurfaceElementDistances) HD95() float64 {
 // one is. The directed averages of surface-distance are those of
 // [DirectedElementDistances.Mean].
 func (d *SurfaceElementDistances) Average() float64 {
-	a, b := d.PredictionToTarget, d.TargetToPrediction
-	if a.Area() == 0 || b.Area() == 0 {
-		return a.none()
-	}
-	return (a.sum + b.sum) / (a.Area() + b.Area())
+	return d.PredictionToTarget.averageWith(&d.TargetToPrediction.weightedDistances)
 }
 
 // SurfaceDice returns the share of the area of both surfaces together that lies within the
@@ -164,57 +95,17 @@ func (d *SurfaceElementDistances) Average() float64 {
 // both masks are empty, 0 where only one is. A tolerance that is negative, infinite or NaN
 // is an error.
 func (d *SurfaceElementDistances) SurfaceDice(tolerance float64) (float64, error) {
-	if err := checkTolerance(tolerance); err != nil {
-		return 0, err
-	}
-	a, b := d.PredictionToTarget, d.TargetToPrediction
-	return (a.within(tolerance) + b.within(tolerance)) / (a.Area() + b.Area()), nil
+	return d.PredictionToTarget.shareWithin(tolerance, &d.TargetToPrediction.weightedDistances)
 }
 
 // DirectedElementDistances holds the distances from the surface elements of one mask to the
 // surface of another. The zero value holds those between two empty masks: all its results
 // are NaN.
-type DirectedElementDistances struct {
-	distance []float64 // distinct and ascending
-	upTo     []float64 // area at this distance or a smaller one
-	sum      float64   // of the products of distance and area
-	infinite bool      // only one mask is empty
-}
-
-// none returns the result where there are no distances.
-func (d DirectedElementDistances) none() float64 {
-	if d.infinite {
-		return math.Inf(1)
-	}
-	return math.NaN()
-}
+type DirectedElementDistances struct{ weightedDistances } // the weight is the area
 
 // Area returns the area of the surface that the distances start from, in the square of the
 // spacing's unit; in 2-D its length.
-func (d DirectedElementDistances) Area() float64 {
-	if len(d.upTo) == 0 {
-		return 0
-	}
-	return d.upTo[len(d.upTo)-1]
-}
-
-// Max returns the directed Hausdorff distance, the largest of the distances. Where there are
-// none it is NaN, or +Inf where only the mask that they start from is empty.
-func (d DirectedElementDistances) Max() float64 {
-	if len(d.distance) == 0 {
-		return d.none()
-	}
-	return d.distance[len(d.distance)-1]
-}
-
-// Mean returns the directed average surface distance Σ area·distance / Σ area. Where there
-// are no distances it is NaN, or +Inf where only the mask that they start from is empty.
-func (d DirectedElementDistances) Mean() float64 {
-	if len(d.distance) == 0 {
-		return d.none()
-	}
-	return d.sum / d.Area()
-}
+func (d DirectedElementDistances) Area() float64 { return d.weight() }
 
 // Percentile returns the least distance such that at least a percentage of the area, from 0
 // to 100, is as near or nearer. It does not interpolate. Where there are no distances it is
@@ -245,18 +136,4 @@ func (d DirectedElementDistances) Within(tolerance float64) (float64, error) {
 		return 0, err
 	}
 	return d.within(tolerance) / d.Area(), nil
-}
-
-// within returns the area within the tolerance; see [distance.Within].
-func (d DirectedElementDistances) within(tolerance float64) float64 {
-	n, _ := slices.BinarySearchFunc(d.distance, tolerance, func(d, tolerance float64) int {
-		if distance.Within(d, tolerance) {
-			return -1
-		}
-		return 1
-	})
-	if n == 0 {
-		return 0
-	}
-	return d.upTo[n-1]
 }

@@ -410,13 +410,13 @@ func TestVoxelSetHausdorffSeesCavities(t *testing.T) {
 }
 
 func TestPercentileInterpolates(t *testing.T) {
-	d := newDirectedDistances(edt.Counts{Squared: []float64{0, 1, 16, 100}, Voxels: []int{1, 1, 1, 1}})
+	d := DirectedDistances{newWeightedDistances(edt.Distribution{Squared: []float64{0, 1, 16, 100}, Weight: []float64{1, 1, 1, 1}})}
 	for q, want := range map[float64]float64{0: 0, 10: 0.3, 100.0 / 3: 1, 50: 2.5, 90: 8.2, 100: 10} {
 		got, err := d.Percentile(q)
 		require.NoError(t, err)
 		assert.InDelta(t, want, got, 1e-12, "percentile %v", q)
 	}
-	single := newDirectedDistances(edt.Counts{Squared: []float64{9}, Voxels: []int{1}})
+	single := DirectedDistances{newWeightedDistances(edt.Distribution{Squared: []float64{9}, Weight: []float64{1}})}
 	got, err := single.Percentile(37)
 	require.NoError(t, err)
 	assert.Equal(t, 3.0, got)

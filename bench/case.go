@@ -152,12 +152,12 @@ func surfaceBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
 
 // elementsBenchmark measures the same over the elements of the surfaces, by area.
 func elementsBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
-	areas := edt.CornerAreas(edt.NewMask(s.Space), s.Spacing)
+	areas := edt.NewAreas(edt.NewMask(s.Space), s.Spacing)
 	b := distancesBenchmark(s, func() (surfaces, error) {
 		return afl.NewSurfaceElementDistances(m.Prediction, m.Reference, s.Spacing[:])
-	}, areas[:])
+	}, areas.ByCode[:])
 	b.name, b.title = "surface-elements-"+m.Name, "Surface elements of "+m.Name
-	b.plain = func() ([]float64, error) { return plainElements(s, m, &areas) }
+	b.plain = func() ([]float64, error) { return plainElements(s, m, areas) }
 	return b
 }
 

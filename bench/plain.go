@@ -37,27 +37,18 @@ func plainSurfaces(s workload.Size, m workload.MaskPair) ([]float64, error) {
 }
 
 // plainElements computes the values of elementsBenchmark by two plain distance transforms.
-func plainElements(s workload.Size, m workload.MaskPair, areas *[256]float64) ([]float64, error) {
+func plainElements(s workload.Size, m workload.MaskPair, areas *edt.Areas) ([]float64, error) {
 	p, t, err := readPair(s, m)
 	if err != nil {
 		return nil, err
 	}
-	var codes [256]uint8
-	for i := range codes {
-		codes[i] = uint8(i)
-	}
-	p, codesP := edt.Corners(p, 3, &codes)
-	t, codesT := edt.Corners(t, 3, &codes)
-	squared := make([]float64, len(codesP))
+	corners := [2]*edt.Corners{edt.NewCorners(p, 3, areas), edt.NewCorners(t, 3, areas)}
+	squared := make([]float64, corners[0].Rows()*corners[0].Columns())
 	largest, sum, near, area := 0.0, 0.0, 0.0, 0.0
-	for _, way := range []struct {
-		to    *edt.Mask
-		from  *edt.Mask
-		codes []uint8
-	}{{t, p, codesP}, {p, t, codesT}} {
-		edt.Squared(squared, way.to, s.Spacing)
-		way.from.Each(func(i int) {
-			d, a := math.Sqrt(squared[i]), areas[way.codes[i]]
+	for i, from := range corners {
+		edt.Squared(squared, corners[1-i].Mask, s.Spacing)
+		from.Each(func(i int) {
+			d, a := math.Sqrt(squared[i]), from.Area(i)
 			largest = max(largest, d)
 			sum += d * a
 			area += a

@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/x/afl/internal/bootstrap"
 )
 
 // Interval is a bootstrap interval. [Set.Bootstrap] makes it.
@@ -26,40 +28,48 @@ type Interval struct {
 // B. Efron, "Bootstrap Methods: Another Look at the Jackknife", The Annals of Statistics
 // 7 (1979) 1–26.
 func (s *Set) Bootstrap(statistic func(*Set) (float64, error), resamples int, confidence float64, seed uint64) (Interval, error) {
+	return BootstrapMean([]*Set{s}, statistic, resamples, confidence, seed)
+}
+
+// BootstrapMean is [Set.Bootstrap] for the mean of a statistic over several sets with the
+// same cases in the same order, such as the results of several trainings on one data set.
+// Each resample draws the same cases from all of them. It is undefined where the statistic
+// is undefined for one of them. Sets of different numbers of cases are an error.
+func BootstrapMean(sets []*Set, statistic func(*Set) (float64, error), resamples int, confidence float64, seed uint64) (Interval, error) {
+	if len(sets) == 0 {
+		return Interval{}, refuse("sets", "empty", "at least one set")
+	}
+	for _, s := range sets {
+		switch {
+		case s == nil:
+			return Interval{}, refuse("sets", "a list with a nil set", "sets of NewSet")
+		case s.times != nil:
+			return Interval{}, refuse("sets", "a list with a resample of a bootstrap", "sets of NewSet")
+		case s.count != sets[0].count:
+			return Interval{}, refuse("sets", fmt.Sprintf("sets of %d and %d cases", sets[0].count, s.count), "sets of the same cases")
+		}
+	}
 	if resamples < 1 {
 		return Interval{}, refuse("resamples", resamples, "at least 1")
 	}
 	if !(confidence > 0 && confidence < 1) {
 		return Interval{}, refuse("confidence", confidence, "a number between 0 and 1")
 	}
-	rng := rand.New(rand.NewPCG(seed, 0))
-	drawn := &Set{make([]Case, len(s.cases)), make([]float64, len(s.cases)), make([][]float64, len(s.cases))}
-	var values []float64
-	for range resamples {
-		for i := range drawn.cases {
-			j := rng.IntN(len(s.cases))
-			drawn.cases[i], drawn.weights[i], drawn.entries[i] = s.cases[j], s.weights[j], s.entries[j]
+	lower, upper, undefined := bootstrap.Interval(sets[0].count, resamples, confidence, seed, func(times []int) (float64, error) {
+		mean := 0.0
+		for _, s := range sets {
+			v, err := statistic(&Set{s.count, times, s.cases, s.entries})
+			if err != nil {
+				return 0, err
+			}
+			mean += v / float64(len(sets))
 		}
-		if v, err := statistic(drawn); err == nil && !math.IsNaN(v) {
-			values = append(values, v)
-		}
-	}
-	if len(values) == 0 {
+		return mean, nil
+	})
+	if undefined == resamples {
 		return Interval{}, refuse("statistic", "undefined in every resample", "a number in one at least")
 	}
-	slices.Sort(values)
-	return Interval{quantile(values, (1-confidence)/2), quantile(values, (1+confidence)/2), resamples - len(values)}, nil
-}
-
-// quantile interpolates linearly between order statistics, of which the first is the
-// quantile at 0 and the last that at 1.
-func quantile(sorted []float64, q float64) float64 {
-	at := q * float64(len(sorted)-1)
-	i := int(at)
-	if i+1 >= len(sorted) {
-		return sorted[len(sorted)-1]
-	}
-	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
+	return Interval{lower, upper, undefined}, nil
 }
 
 const (

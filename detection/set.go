@@ -12,13 +12,13 @@ const maxWeight = 1e30
 
 // Set is a data set of cases whose detection is to be scored. [NewSet] makes it.
 type Set struct {
-	cases   []Case
-	weights []float64   // of each case
-	entries [][]float64 // weights of each case's entries
+	count   int      // number of cases
+	times   []int    // how often each case is in the set; once if nil, another number in resamples
+	cases   []scored // by falling confidence
+	entries []scored // those of all cases, by falling confidence
 }
 
-// NewSet returns the set of the given cases. It keeps the slices, which must not change
-// afterward.
+// NewSet returns the set of the given cases.
 //
 // weights are those of the cases in [Set.ROC] and [Set.AUROC], nil for 1 each.
 // entryWeights are those of each case's entries in [Set.PrecisionRecall] and
@@ -39,54 +39,61 @@ func NewSet(cases []Case, weights []float64, entryWeights [][]float64) (*Set, er
 	if entryWeights != nil && len(entryWeights) != len(cases) {
 		return nil, refuse("entryWeights", fmt.Sprintf("%d lists", len(entryWeights)), "one for each of the %d cases", len(cases))
 	}
-	s := &Set{cases: cases, weights: weights, entries: entryWeights}
-	if entryWeights == nil {
-		s.entries = make([][]float64, len(cases))
-	}
+	s := &Set{count: len(cases)}
 	for i, c := range cases {
 		what := fmt.Sprintf("of case %d (%q)", i, c.Name)
-		if entryWeights == nil {
-			s.entries[i] = slices.Repeat([]float64{weights[i]}, len(c.Entries))
+		if entryWeights != nil && len(entryWeights[i]) != len(c.Entries) {
+			return nil, refuse("entryWeights "+what, fmt.Sprintf("a list of %d", len(entryWeights[i])), "one for each of its %d entries", len(c.Entries))
 		}
-		if len(s.entries[i]) != len(c.Entries) {
-			return nil, refuse("entryWeights "+what, fmt.Sprintf("a list of %d", len(s.entries[i])), "one for each of its %d entries", len(c.Entries))
+		own := []scored{{i, c.Confidence, weights[i], c.Positive()}}
+		for j, e := range c.Entries {
+			w := weights[i]
+			if entryWeights != nil {
+				w = entryWeights[i][j]
+			}
+			own = append(own, scored{i, e.Confidence, w, e.Lesion})
 		}
-		for _, w := range append([]float64{weights[i]}, s.entries[i]...) {
-			if !(w >= 0 && w <= maxWeight) {
-				return nil, refuse("a weight "+what, w, "a number from 0 to %g", maxWeight)
+		for _, v := range own {
+			if !(v.weight >= 0 && v.weight <= maxWeight) {
+				return nil, refuse("a weight "+what, v.weight, "a number from 0 to %g", maxWeight)
+			}
+			if !(v.confidence >= 0 && v.confidence <= math.MaxFloat64) {
+				return nil, refuse("a confidence "+what, v.confidence, "a finite number of at least 0")
 			}
 		}
-		confidences := []float64{c.Confidence}
-		for _, e := range c.Entries {
-			confidences = append(confidences, e.Confidence)
-		}
-		for _, v := range confidences {
-			if !(v >= 0 && v <= math.MaxFloat64) {
-				return nil, refuse("a confidence "+what, v, "a finite number of at least 0")
-			}
-		}
+		s.cases, s.entries = append(s.cases, own[0]), append(s.entries, own[1:]...)
+	}
+	for _, list := range [][]scored{s.cases, s.entries} {
+		slices.SortStableFunc(list, func(a, b scored) int { return cmp.Compare(b.confidence, a.confidence) })
 	}
 	return s, nil
 }
 
 // Cases returns the number of cases.
-func (s *Set) Cases() int { return len(s.cases) }
+func (s *Set) Cases() int { return s.count }
 
 // Lesions returns the number of lesions in all labels.
 func (s *Set) Lesions() int {
 	n := 0
-	for _, c := range s.cases {
-		for _, e := range c.Entries {
-			if e.Lesion {
-				n++
-			}
+	for _, v := range s.entries {
+		if v.positive {
+			n += s.timesOf(v.of)
 		}
 	}
 	return n
 }
 
+// timesOf returns how often the set holds a case.
+func (s *Set) timesOf(i int) int {
+	if s.times == nil {
+		return 1
+	}
+	return s.times[i]
+}
+
 // scored is a case or an entry: positive if there is a lesion.
 type scored struct {
+	of                 int // index of the case
 	confidence, weight float64
 	positive           bool
 }
@@ -98,38 +105,35 @@ type step struct {
 	positive, negative float64
 }
 
-// steps returns one step for each confidence, from high to low.
-func steps(all []scored) []step {
-	slices.SortStableFunc(all, func(a, b scored) int { return cmp.Compare(b.confidence, a.confidence) })
+// steps returns one step for each confidence, from high to low, of cases or entries in
+// that order. Without weights it counts.
+func (s *Set) steps(ranked []scored, weighted bool) []step {
 	var out []step
 	var sum step
-	for i, v := range all {
-		if v.positive {
-			sum.positive += v.weight
-		} else {
-			sum.negative += v.weight
+	open := false // sum has something that is in no step yet
+	for _, v := range ranked {
+		n := s.timesOf(v.of)
+		if n == 0 {
+			continue
 		}
-		if i+1 == len(all) || all[i+1].confidence != v.confidence {
-			sum.threshold = v.confidence
+		if open && v.confidence != sum.threshold {
 			out = append(out, sum)
 		}
-	}
-	return out
-}
-
-// entrySteps returns the steps over all entries, by their weights or counted.
-func (s *Set) entrySteps(weighted bool) []step {
-	var all []scored
-	for i, c := range s.cases {
-		for j, e := range c.Entries {
-			w := 1.0
-			if weighted {
-				w = s.entries[i][j]
-			}
-			all = append(all, scored{e.Confidence, w, e.Lesion})
+		sum.threshold, open = v.confidence, true
+		w := float64(n)
+		if weighted {
+			w *= v.weight
+		}
+		if v.positive {
+			sum.positive += w
+		} else {
+			sum.negative += w
 		}
 	}
-	return steps(all)
+	if open {
+		out = append(out, sum)
+	}
+	return out
 }
 
 // PrecisionRecallPoint is a point of a precision-recall curve: candidates of at least
@@ -145,7 +149,7 @@ type PrecisionRecallPoint struct {
 // precision 0 and recall 1. Recall is NaN where there is no lesion of positive weight. No
 // entry in any case is an error.
 func (s *Set) PrecisionRecall() ([]PrecisionRecallPoint, error) {
-	all := s.entrySteps(true)
+	all := s.steps(s.entries, true)
 	if len(all) == 0 {
 		return nil, errNoEntries
 	}
@@ -190,21 +194,13 @@ type ROCPoint struct {
 // the point (0, 0) at an infinite threshold, then one for each confidence from high to
 // low. Rates over no case are NaN.
 func (s *Set) ROC() []ROCPoint {
-	all := s.caseSteps()
+	all := s.steps(s.cases, true)
 	last := all[len(all)-1]
 	points := []ROCPoint{{math.Inf(1), 0 / last.positive, 0 / last.negative}}
 	for _, v := range all {
 		points = append(points, ROCPoint{v.threshold, v.positive / last.positive, v.negative / last.negative})
 	}
 	return points
-}
-
-func (s *Set) caseSteps() []step {
-	all := make([]scored, len(s.cases))
-	for i, c := range s.cases {
-		all[i] = scored{c.Confidence, s.weights[i], c.Positive()}
-	}
-	return steps(all)
 }
 
 // AUROC returns the area under the ROC curve of the cases: the probability that a case
@@ -215,7 +211,7 @@ func (s *Set) caseSteps() []step {
 // over the pairs of a case i with and a case j without lesions. It is NaN where either
 // kind is missing or has no weight.
 func (s *Set) AUROC() float64 {
-	all := s.caseSteps()
+	all := s.steps(s.cases, true)
 	last := all[len(all)-1]
 	area, before := 0.0, step{}
 	for _, v := range all {
@@ -246,9 +242,9 @@ type FROCPoint struct {
 func (s *Set) FROC() []FROCPoint {
 	var points []FROCPoint
 	lesions := float64(s.Lesions())
-	for _, v := range s.entrySteps(false) {
+	for _, v := range s.steps(s.entries, false) {
 		if v.threshold > 0 {
-			points = append(points, FROCPoint{v.threshold, v.positive / lesions, v.negative / float64(len(s.cases))})
+			points = append(points, FROCPoint{v.threshold, v.positive / lesions, v.negative / float64(s.count)})
 		}
 	}
 	return points
@@ -260,9 +256,9 @@ func (s *Set) FROC() []FROCPoint {
 // Where every lesion has a candidate, the point of the lowest confidence is lost. A curve
 // of one point becomes two of sensitivity 0. Prefer [Set.FROC].
 func (s *Set) FROCOfPICAIEval() []FROCPoint {
-	lesions, cases := float64(s.Lesions()), float64(len(s.cases))
+	lesions, cases := float64(s.Lesions()), float64(s.count)
 	var points []FROCPoint
-	for _, v := range s.entrySteps(false) {
+	for _, v := range s.steps(s.entries, false) {
 		points = append(points, FROCPoint{v.threshold, v.positive / lesions, v.negative / cases})
 	}
 	last := len(points) - 1

@@ -12,9 +12,7 @@ import (
 	"github.com/x/afl"
 )
 
-func randomSet(rng *rand.Rand) *Set {
-	var cases []Case
-	var weights []float64
+func randomSet(rng *rand.Rand) (s *Set, cases []Case, weights []float64) {
 	for i := range 2 + rng.IntN(12) {
 		c := Case{Name: fmt.Sprint(i)}
 		for range rng.IntN(4) {
@@ -31,18 +29,18 @@ func randomSet(rng *rand.Rand) *Set {
 	if err != nil {
 		panic(err)
 	}
-	return s
+	return s, cases, weights
 }
 
 func TestScoresAgainstDefinition(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for range 500 {
-		s := randomSet(rng)
+		s, cases, weights := randomSet(rng)
 		var won, pairs float64
-		for i, a := range s.cases {
-			for j, b := range s.cases {
+		for i, a := range cases {
+			for j, b := range cases {
 				if a.Positive() && !b.Positive() {
-					w := s.weights[i] * s.weights[j]
+					w := weights[i] * weights[j]
 					pairs += w
 					switch {
 					case a.Confidence > b.Confidence:
@@ -57,16 +55,16 @@ func TestScoresAgainstDefinition(t *testing.T) {
 
 		// counts at a threshold
 		count := func(threshold float64) (found, wrong, lesions float64) {
-			for i, c := range s.cases {
+			for i, c := range cases {
 				for _, e := range c.Entries {
 					switch {
 					case e.Lesion && e.Confidence >= threshold && e.Confidence > 0:
-						found += s.weights[i]
+						found += weights[i]
 					case !e.Lesion && e.Confidence >= threshold:
-						wrong += s.weights[i]
+						wrong += weights[i]
 					}
 					if e.Lesion {
-						lesions += s.weights[i]
+						lesions += weights[i]
 					}
 				}
 			}

@@ -141,18 +141,22 @@ func TestRunErrors(t *testing.T) {
 	assert.Error(t, run(filepath.Join(dir, "absent"), "*", t.TempDir(), &bytes.Buffer{}))
 }
 
-// TestRealLesions compares every real mask with a direct implementation of the
+// TestRealLesions compares a quarter of the real masks with a direct implementation of the
 // definition of numpy.gradient.
 func TestRealLesions(t *testing.T) {
 	dir, ok := golden.SharedData("picai_lesions")
 	if !ok {
 		t.Skip("no real lesion masks next to the repository (shared/data/picai_lesions)")
 	}
+	const match = "*[147].nii.gz"
+	files, err := filepath.Glob(filepath.Join(dir, match))
+	require.NoError(t, err)
 	out := t.TempDir()
-	require.NoError(t, run(dir, "*", out, &bytes.Buffer{}))
+	require.NoError(t, run(dir, match, out, &bytes.Buffer{}))
 	rows, err := csv.NewReader(open(t, filepath.Join(out, "labelstats.csv"))).ReadAll()
 	require.NoError(t, err)
-	require.Len(t, rows, 121)
+	require.Len(t, rows, 1+len(files))
+	require.NotEmpty(t, files)
 	for _, row := range rows[1:] {
 		v, err := volume.Read(filepath.Join(dir, row[0]+".nii.gz"))
 		require.NoError(t, err)

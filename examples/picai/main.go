@@ -42,4 +42,5 @@ report of several runs.`,
 	// Small enough that a first run takes minutes on two cores.
 	Phantom:         phantom.Options{Kind: phantom.PICAI, Train: 24, Valid: 8, Size: [3]int{80, 64, 24}},
 	PhantomChannels: 3,
+	Detection:       "dynamic-fast",
 }

@@ -23,4 +23,9 @@ func TestPhantomRun(t *testing.T) {
 	assert.Contains(t, out.String(), "SYNTHETIC phantom")
 	assert.Contains(t, out.String(), "| FL   |")
 	assert.FileExists(t, filepath.Join(dir, "unet", "fl", "best.safetensors"))
+	assert.Contains(t, out.String(), "Lesion candidates: dynamic-fast")
+	assert.Contains(t, out.String(), "## Lesion detection, same weights")
+	assert.Contains(t, out.String(), "detection.csv, detection_curves.csv")
+	assert.FileExists(t, filepath.Join(dir, "detection.csv"))
+	assert.FileExists(t, filepath.Join(dir, "unet", "detection.png"))
 }

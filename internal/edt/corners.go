@@ -1,21 +1,27 @@
 package edt
 
 import (
-	"math"
+	"encoding/binary"
 	"math/bits"
-	"sync"
 )
 
-// Corners returns the corners of voxels on the surface of m: those shared by eight voxels,
-// four in two dimensions, of which some but not all are in m. Everything outside the volume
-// is outside m. With them it returns the code of every corner in raster order of the
-// corners, 0 where it is not on the surface.
+// Corners are the corners of voxels on the surface of a mask, with the area of the surface
+// there. They are the corners shared by eight voxels, four in two dimensions, of which some
+// but not all are in the mask. Everything outside the volume is outside the mask.
 //
-// The corners of a volume are one more than its voxels along each axis. Bit 4·i+2·j+k of a
-// code is whether the voxel is in m that lies after the corner (1) or before it (0) along
-// the three axes of the result, whose axes are turned like those of m; see [CornerAreas].
-// A volume with two axes is taken as two equal slices, whose corners lie in between.
-func Corners(m *Mask, axes int, kindOf *[256]uint8) (corners *Mask, kinds []uint8) {
+// The corners of a volume are one more than its voxels along each axis. The eight voxels
+// around a corner form its code: bit 4·i+2·j+k is whether the voxel is in the mask that lies
+// after the corner (1) or before it (0) along the three axes of the corners, which are
+// turned like those of the mask. A volume with two axes is taken as two equal slices, whose
+// corners lie in between.
+type Corners struct {
+	*Mask        // those on the surface
+	voxels *Mask // the voxel before corner x of each axis is at x, the one after it at x+1
+	areas  *Areas
+}
+
+// NewCorners returns the corners on the surface of m, a mask with two or three axes.
+func NewCorners(m *Mask, axes int, areas *Areas) *Corners {
 	shape := m.shape
 	flat := -1 // the axis that a volume with two axes lacks
 	if axes == 2 {
@@ -26,108 +32,130 @@ func Corners(m *Mask, axes int, kindOf *[256]uint8) (corners *Mask, kinds []uint
 			shape[a]++
 		}
 	}
-	corners = newMask(shape)
-	corners.turn = m.turn
-	columns := shape[2]
-	kinds = make([]uint8, corners.Rows()*columns)
-	corners.eachBatch(func() func(int, int) {
-		var around [4]cornerRow
-		for i := range around {
-			around[i] = cornerRow{before: make([]uint64, corners.width), after: make([]uint64, corners.width)}
-		}
-		return func(first, end int) {
-			for r := first; r < end; r++ {
-				z, y := r/shape[1], r%shape[1]
-				next := r > first && y > 0 && flat != 1
-				if next { // the rows after the last corners are before these
-					around[0], around[1] = around[1], around[0]
-					around[2], around[3] = around[3], around[2]
-				}
-				any := false
-				for i := range around {
-					if next && i%2 == 0 {
-						any = any || around[i].some
-						continue
-					}
-					vz, vy := z, y
-					if flat != 0 {
-						vz += i/2 - 1
-					}
-					if flat != 1 {
-						vy += i%2 - 1
-					}
-					around[i].fill(m, vz, vy, flat == 2)
-					any = any || around[i].some
-				}
-				if any {
-					encode(corners.row(r), kinds[r*columns:][:columns], &around, kindOf)
-				}
-			}
-		}
+	c := &Corners{Mask: newMask(shape), areas: areas}
+	c.turn = m.turn
+	v := &Mask{shape: [3]int{shape[0] + 1, shape[1] + 1, shape[2] + 1}, width: shape[2]/64 + 1}
+	v.words = make([]uint64, v.Rows()*v.width+1) // so that every word has a next one
+	c.voxels = v
+	c.voxels.eachBatch(func() func(int, int) {
+		return func(first, end int) { c.place(m, flat, first, end) }
 	})
-	return corners, kinds
+	c.eachBatch(func() func(int, int) { return c.find })
+	return c
 }
 
-// cornerRow holds a row of voxels by the corners next to them: bit x of before is the voxel
-// before corner x, that of after the voxel after it.
-type cornerRow struct {
-	before, after []uint64
-	some          bool // whether there is a voxel
-}
-
-// fill takes a row of m, which may lie outside.
-func (c *cornerRow) fill(m *Mask, z, y int, flat bool) {
-	clear(c.before)
-	clear(c.after)
-	c.some = false
-	if z < 0 || z >= m.shape[0] || y < 0 || y >= m.shape[1] {
-		return
-	}
-	row := m.row(z*m.shape[1] + y)
-	if c.some = !isEmpty(row); !c.some {
-		return
-	}
-	copy(c.after, row)
-	if flat {
-		copy(c.before, row)
-		return
-	}
-	carry := uint64(0)
-	for w := range c.before {
-		word := uint64(0)
-		if w < len(row) {
-			word = row[w]
+// place stores some rows of the voxels around the corners.
+func (c *Corners) place(m *Mask, flat, first, end int) {
+	z, y := first/c.voxels.shape[1], first%c.voxels.shape[1]
+	for r := first; r < end; r++ {
+		from := [2]int{z - 1, y - 1} // of m
+		if flat == 0 || flat == 1 {
+			from[flat] = 0
 		}
-		c.before[w] = word<<1 | carry
-		carry = word >> 63
+		if y++; y == c.voxels.shape[1] {
+			z, y = z+1, 0
+		}
+		if uint(from[0]) >= uint(m.shape[0]) || uint(from[1]) >= uint(m.shape[1]) {
+			continue
+		}
+		row := m.row(from[0]*m.shape[1] + from[1])
+		if isEmpty(row) {
+			continue
+		}
+		dst := c.voxels.row(r)
+		carry := uint64(0)
+		for w, word := range row {
+			dst[w] = word<<1 | carry
+			carry = word >> 63
+		}
+		if len(dst) > len(row) {
+			dst[len(row)] = carry
+		}
+		if flat == 2 { // the row is a single voxel
+			dst[0] |= row[0]
+		}
 	}
 }
 
-// encode sets the corners of a row that are on the surface, and stores their kinds.
-func encode(dst []uint64, kinds []uint8, around *[4]cornerRow, kindOf *[256]uint8) {
-	n := len(dst)
-	a, b := around[0].before[:n], around[0].after[:n]
-	c, d := around[1].before[:n], around[1].after[:n]
-	e, f := around[2].before[:n], around[2].after[:n]
-	g, h := around[3].before[:n], around[3].after[:n]
-	for w := range dst {
-		// By bit of the code: whether the voxel there is in the mask, for 64 corners.
-		voxels := [8]uint64{a[w], b[w], c[w], d[w], e[w], f[w], g[w], h[w]}
-		some := voxels[0] | voxels[1] | voxels[2] | voxels[3] | voxels[4] | voxels[5] | voxels[6] | voxels[7]
-		all := voxels[0] & voxels[1] & voxels[2] & voxels[3] & voxels[4] & voxels[5] & voxels[6] & voxels[7]
-		surface := some &^ all
-		dst[w] = surface
-		for at := 0; surface != 0; at += 8 {
-			if corners := uint8(surface); corners != 0 {
-				codes := transpose8(voxels[0]>>at&0xff | voxels[1]>>at&0xff<<8 | voxels[2]>>at&0xff<<16 | voxels[3]>>at&0xff<<24 |
-					voxels[4]>>at&0xff<<32 | voxels[5]>>at&0xff<<40 | voxels[6]>>at&0xff<<48 | voxels[7]>>at&0xff<<56)
-				for ; corners != 0; corners &= corners - 1 {
-					j := bits.TrailingZeros8(corners)
-					kinds[64*w+at+j] = kindOf[uint8(codes>>(8*j))]
-				}
+// find finds the corners on the surface of some rows.
+func (c *Corners) find(first, end int) {
+	v := c.voxels
+	n, words := v.width, c.width
+	z, y := first/c.shape[1], first%c.shape[1]
+	for r := first; r < end; r++ {
+		at := (z*v.shape[1] + y) * n
+		front, back := v.words[at:at+2*n], v.words[at+v.shape[1]*n:][:2*n]
+		if y++; y == c.shape[1] {
+			z, y = z+1, 0
+		}
+		some, all := front[0]|front[n]|back[0]|back[n], front[0]&front[n]&back[0]&back[n]
+		for w := range words {
+			var someNext, allNext uint64
+			if i := w + 1; i < n {
+				someNext, allNext = front[i]|front[n+i]|back[i]|back[n+i], front[i]&front[n+i]&back[i]&back[n+i]
 			}
-			surface >>= 8
+			c.words[r*words+w] = (some | some>>1 | someNext<<63) &^ (all & (all>>1 | allNext<<63))
+			some, all = someNext, allNext
 		}
+		if c.shape[2] == 1 { // in two dimensions the voxels after the last corner need not be outside
+			c.words[r*words] &= 1
+		}
+	}
+}
+
+// around returns the four rows of voxels around a row of corners: bit 2·i+j of their number
+// is whether they lie after it along the first two axes.
+func (c *Corners) around(z, y int) (rows [4][]uint64) {
+	for i := range rows {
+		rows[i] = c.voxels.row((z+i/2)*c.voxels.shape[1] + y + i%2)
+	}
+	return rows
+}
+
+// code returns the code of corner (z, y, x).
+func (c *Corners) code(z, y, x int) uint8 {
+	v := c.voxels
+	front := v.words[(z*v.shape[1]+y)*v.width+x/64:]
+	back := v.words[((z+1)*v.shape[1]+y)*v.width+x/64:]
+	pair := func(words []uint64) uint64 { return (words[0]>>(x&63) | words[1]<<1<<(63-x&63)) & 3 }
+	return uint8(pair(front) | pair(front[v.width:])<<2 | pair(back)<<4 | pair(back[v.width:])<<6)
+}
+
+// Area returns the area of the surface at a corner on it, given its index as by [Mask.Each].
+func (c *Corners) Area(i int) float64 {
+	r, x := i/c.shape[2], i%c.shape[2]
+	return c.areas.ByCode[c.code(r/c.shape[1], r%c.shape[1], x)]
+}
+
+// TotalArea returns the area of the surface.
+func (c *Corners) TotalArea() float64 {
+	count := make([]int, len(c.areas.ofKind))
+	c.Each(func(i int) {
+		r, x := i/c.shape[2], i%c.shape[2]
+		count[c.areas.kind[c.code(r/c.shape[1], r%c.shape[1], x)]]++
+	})
+	return c.areas.sum(count)
+}
+
+// wordCodes holds the codes of the corners of one word.
+type wordCodes [64]uint8
+
+// set stores the codes of those corners of word w of a row that are given as bits.
+func (codes *wordCodes) set(around *[4][]uint64, w int, corners uint64) {
+	var before, after [4]uint64
+	for i, row := range around {
+		next := uint64(0)
+		if w+1 < len(row) {
+			next = row[w+1] << 63
+		}
+		before[i], after[i] = row[w], row[w]>>1|next
+	}
+	for corners != 0 {
+		at := bits.TrailingZeros64(corners) &^ 7
+		corners &^= 0xff << at
+		binary.LittleEndian.PutUint64(codes[at:], transpose8(
+			before[0]>>at&0xff|after[0]>>at&0xff<<8|before[1]>>at&0xff<<16|after[1]>>at&0xff<<24|
+				before[2]>>at&0xff<<32|after[2]>>at&0xff<<40|before[3]>>at&0xff<<48|after[3]>>at&0xff<<56))
 	}
 }
 
@@ -140,121 +168,4 @@ func transpose8(x uint64) uint64 {
 	x ^= t ^ t<<14
 	t = (x ^ x>>28) & 0x00000000f0f0f0f0
 	return x ^ t ^ t<<28
-}
-
-// CornerAreas returns the area of the surface at a corner by its code, for the mask that
-// [Corners] was given and the spacing of the shape that it was made with. In two
-// dimensions, where the spacing of the missing axis is 1, it is a length.
-//
-// It is the area of the triangles that marching cubes puts around the corner, whose
-// vertices lie half way between a voxel inside and one outside. They follow from the
-// voxels on the side of the surface that has fewer, in parts joined by faces:
-//
-//	one voxel                          a triangle across the three edges
-//	two                                a rectangle along their common axis
-//	three in an L                      a triangle and half of the L's plane
-//	four in a square                   a rectangle, the plane between
-//	a voxel and its three neighbors    a hexagon
-//	four in a zigzag                   two triangles and two half rectangles
-//
-// W. E. Lorensen and H. E. Cline, "Marching Cubes: A High Resolution 3D Surface
-// Construction Algorithm", Computer Graphics 21 (1987) 163–169.
-func CornerAreas(m *Mask, spacing [3]float64) (areas [256]float64) {
-	s := m.turned(spacing)
-	plane := [3]float64{s[1] * s[2], s[0] * s[2], s[0] * s[1]} // area of a voxel's face by axis
-	// By axis: a voxel's face, and the diagonal plane along the axis. A triangle is an eighth
-	// of the plane across all three.
-	var along [3]float64
-	for a := range 3 {
-		b, c := plane[(a+1)%3], plane[(a+2)%3]
-		along[a] = math.Sqrt(float64(b*b) + float64(c*c))
-	}
-	triangle := math.Sqrt(float64(plane[0]*plane[0]) + float64(plane[1]*plane[1]) + float64(plane[2]*plane[2]))
-	for code, n := range eighths() {
-		area := float64(float64(n.triangle) * triangle)
-		for a := range 3 {
-			area += float64(float64(n.across[a])*plane[a]) + float64(float64(n.along[a])*along[a])
-		}
-		areas[code] = area / 8
-	}
-	return areas
-}
-
-// polygons is the surface around a corner in eighths of the planes across each axis, of the
-// diagonal planes along each, and of the plane across all three.
-type polygons struct {
-	across, along [3]int
-	triangle      int
-}
-
-// eighths returns the polygons of every code.
-var eighths = sync.OnceValue(func() (all [256]polygons) {
-	for code := 1; code < 255; code++ {
-		n := &all[code]
-		for _, p := range partsOf(uint8(code)) {
-			switch {
-			case p.voxels == 1:
-				n.triangle++
-			case p.voxels == 2:
-				n.along[p.edges[0]] += 4
-			case p.voxels == 3:
-				n.across[3-p.edges[0]-p.edges[1]] += 4
-				n.triangle += 3
-			case len(p.edges) == 4: // two along each of two axes, which the list begins and ends with
-				n.across[3-p.edges[0]-p.edges[3]] += 8
-			case p.middle < 0:
-				n.triangle += 6
-			default:
-				n.along[(p.middle+1)%3] += 2
-				n.along[(p.middle+2)%3] += 2
-				n.triangle += 4
-			}
-		}
-	}
-	return all
-})
-
-// part is a set of voxels around a corner that are joined by faces.
-type part struct {
-	voxels int
-	edges  []int // the axis of each pair of neighbors, ascending
-	middle int   // the axis of a pair that both have another neighbor, or −1
-}
-
-// partsOf returns the parts of those voxels around a corner, inside or outside the mask,
-// that are fewer.
-func partsOf(code uint8) []part {
-	if bits.OnesCount8(code) > 4 {
-		code = ^code
-	}
-	neighbors := func(v int) (n int) {
-		for axis := range 3 {
-			n += int(code >> (v ^ 4>>axis) & 1)
-		}
-		return n
-	}
-	var all []part
-	for left := code; left != 0; {
-		one := left & -left
-		for grown := uint8(0); grown != one; { // until no neighbor is missing
-			grown = one
-			one |= (one&0x0f<<4 | one>>4 | one&0x33<<2 | one>>2&0x33 | one&0x55<<1 | one>>1&0x55) & left
-		}
-		left &^= one
-		p := part{voxels: bits.OnesCount8(one), middle: -1}
-		for axis := range 3 {
-			for v := range 8 {
-				w := v ^ 4>>axis
-				if v > w || one>>v&1 == 0 || one>>w&1 == 0 {
-					continue
-				}
-				p.edges = append(p.edges, axis)
-				if neighbors(v) > 1 && neighbors(w) > 1 {
-					p.middle = axis
-				}
-			}
-		}
-		all = append(all, p)
-	}
-	return all
 }

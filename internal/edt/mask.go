@@ -258,10 +258,13 @@ func (m *Mask) byteAt(r, x int) uint8 {
 // rowBatch is the number of rows that a goroutine takes at a time.
 const rowBatch = 512
 
+// batches returns the number of batches of rows.
+func (m *Mask) batches() int { return (m.Rows() + rowBatch - 1) / rowBatch }
+
 // eachBatch calls a body for every batch of rows, from the first to the end, exclusive, on
 // several goroutines that each have their own; see [parallel.Do].
 func (m *Mask) eachBatch(newBody func() func(first, end int)) {
-	parallel.Do((m.Rows()+rowBatch-1)/rowBatch, func() func(int) {
+	parallel.Do(m.batches(), func() func(int) {
 		body := newBody()
 		return func(unit int) { body(unit*rowBatch, min((unit+1)*rowBatch, m.Rows())) }
 	})

@@ -9,7 +9,9 @@ type Grid struct {
 	offsets *offsets
 	shells  []shell
 
-	values, scratch []float64 // scratch memory of [Grid.Nearest]
+	// Scratch memory of [Grid.Nearest].
+	found   samples
+	scratch []float64
 }
 
 // NewGrid returns the grid of masks like m. spacing is the positive, finite distance
@@ -52,75 +54,55 @@ func (g *Grid) scratchMemory(n int) []float64 {
 //
 // The first two may each do a fraction of the work of the third; see shellBudget and
 // rowShare. So no masks take much longer than two plain transforms.
-func (g *Grid) Nearest(from, to *Mask) Counts {
-	return g.NearestByKind(from, to, oneKind)[0]
+func (g *Grid) Nearest(from, to *Mask) Distribution {
+	return newSearch(g, from, to).run()
 }
 
-// Kinds says of which of n kinds each voxel of a volume is. Of holds the kinds in the
-// raster order of a mask; it may be nil where there is one.
-type Kinds struct {
-	Of []uint8
-	N  int
+// NearestByArea is [Grid.Nearest] for corners of one surface and those of another, weighted
+// by the area at the former.
+func (g *Grid) NearestByArea(from, to *Corners) Distribution {
+	s := newSearch(g, from.Mask, to.Mask)
+	s.corners, s.found.codes = from, g.found.codes[:0]
+	return s.run()
 }
 
-var oneKind = Kinds{N: 1}
+// search is the state of [Grid.Nearest] and [Grid.NearestByArea].
+type search struct {
+	grid     *Grid
+	from, to *Mask
+	corners  *Corners     // from, where they are corners
+	near     Distribution // found by the search of shells
+	found    samples      // found otherwise, in no order but the same in every run
+}
 
-// NearestByKind is [Grid.Nearest] for the voxels of each kind of from.
-func (g *Grid) NearestByKind(from, to *Mask, kinds Kinds) []Counts {
-	s := newSearch(g, from, to, kinds)
+func newSearch(g *Grid, from, to *Mask) *search {
+	return &search{grid: g, from: from, to: to, found: samples{squared: g.found.squared[:0]}}
+}
+
+func (s *search) run() Distribution {
 	switch {
-	case from.Rows() == 1:
+	case s.from.Rows() == 1 && s.corners == nil:
 		return s.alongRow()
-	case g.shells == nil:
-		s.transform(from)
+	case s.grid.shells == nil:
+		s.transform(s.from)
 	default:
 		if left := s.nearShells(); left != nil && !s.rows(left) {
 			s.transform(left)
 		}
 	}
-	g.values = s.values
-	return s.counts()
+	s.grid.found = s.found
+	return s.distribution()
 }
 
-// search is the state of [Grid.Nearest].
-type search struct {
-	grid     *Grid
-	from, to *Mask
-	kinds    Kinds
-	near     []Counts  // by kind: voxels counted by the search of shells
-	values   []float64 // squared distances found otherwise, in no order
-	kindOf   []uint8   // the kinds of their voxels; empty where there is one kind
-}
-
-func newSearch(g *Grid, from, to *Mask, kinds Kinds) *search {
-	return &search{grid: g, from: from, to: to, kinds: kinds, near: make([]Counts, kinds.N), values: g.values[:0]}
-}
-
-// counts returns the voxels of each kind found by their squared distance.
-func (s *search) counts() []Counts {
-	if s.kinds.N == 1 {
-		return []Counts{countValues(s.values, s.grid.scratchMemory(len(s.values)), s.near[0])}
+// distribution returns the distribution of all distances found.
+func (s *search) distribution() Distribution {
+	n := len(s.found.squared)
+	scratch := samples{squared: s.grid.scratchMemory(n)}
+	if s.corners == nil {
+		return s.found.distribution(scratch, nil, s.near)
 	}
-	// The values are sorted by kind first.
-	next := make([]int, s.kinds.N+1) // by kind: where its next value goes
-	for _, k := range s.kindOf {
-		next[k+1]++
-	}
-	for k := range s.kinds.N {
-		next[k+1] += next[k]
-	}
-	values := make([]float64, len(s.values))
-	for i, k := range s.kindOf {
-		values[next[k]] = s.values[i]
-		next[k]++
-	}
-	counts := make([]Counts, s.kinds.N)
-	first := 0
-	for k := range counts {
-		counts[k] = countValues(values[first:next[k]], s.values[first:next[k]], s.near[k])
-		first = next[k]
-	}
-	return counts
+	scratch.codes = make([]uint8, n)
+	return s.found.distribution(scratch, s.corners.areas, s.near)
 }
 
 // surroundings are the sites in the rows around one row. They are looked up on first

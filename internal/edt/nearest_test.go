@@ -38,15 +38,15 @@ func requireNearest(t *testing.T, transform transformer, shape [3]int, from, to 
 }
 
 // expand repeats each distance as often as it was counted.
-func expand(t *testing.T, counts Counts) []float64 {
+func expand(t *testing.T, d Distribution) []float64 {
 	var all []float64
-	require.Len(t, counts.Voxels, len(counts.Squared))
-	for i, squared := range counts.Squared {
-		require.Positive(t, counts.Voxels[i])
+	require.Len(t, d.Weight, len(d.Squared))
+	for i, squared := range d.Squared {
+		require.Positive(t, d.Weight[i])
 		if i > 0 {
-			require.Greater(t, squared, counts.Squared[i-1])
+			require.Greater(t, squared, d.Squared[i-1])
 		}
-		for range counts.Voxels[i] {
+		for range int(d.Weight[i]) {
 			all = append(all, squared)
 		}
 	}
@@ -142,12 +142,12 @@ func TestNearestMethodsAgree(t *testing.T) {
 				want := g.Nearest(a, b)
 				g.listShells(maxShells) // also where it is too small or narrow for them
 				for name, find := range methods {
-					s := newSearch(g, a, b, oneKind)
+					s := newSearch(g, a, b)
 					if !find(s) {
 						continue // some were too far
 					}
 					used[name]++
-					require.Equal(t, []Counts{want}, s.counts(), "%s: %v %v %v", name, shape, spacing, density)
+					require.Equal(t, want, s.distribution(), "%s: %v %v %v", name, shape, spacing, density)
 				}
 			}
 		}
@@ -216,20 +216,20 @@ func TestNearestAtTheBudgets(t *testing.T) {
 			a, b := masks[0], masks[1]
 			for _, spacing := range [][3]float64{{1, 1, 1}, {0.7, 0.7, 0.7}} {
 				requireNearest(t, linear, test.shape, a, b, spacing)
-				s := newSearch(NewGrid(a, spacing), a, b, oneKind)
+				s := newSearch(NewGrid(a, spacing), a, b)
 				left := s.nearShells()
 				require.NotNil(t, left)
 				found := a.Count() - left.Count()
-				counted := 0
-				for _, n := range s.near[0].Voxels {
+				counted := 0.0
+				for _, n := range s.near.Weight {
 					counted += n
 				}
-				require.Equal(t, found, counted)
+				require.Equal(t, float64(found), counted)
 				assert.Equal(t, test.shells, found > 0, "%d of %d", found, a.Count())
 				before := left.Count()
 				assert.Equal(t, test.all, s.rows(left))
 				assert.Equal(t, test.rows, left.Count() < before)
-				assert.Equal(t, before, left.Count()+len(s.values))
+				assert.Equal(t, before, left.Count()+len(s.found.squared))
 			}
 		})
 	}
@@ -257,10 +257,10 @@ func TestTransformAgainstSquared(t *testing.T) {
 			}
 			from, to := masks[0], masks[1]
 			spacing := [3]float64{0.9, 0.3, 0.3}
-			s := newSearch(NewGrid(from, spacing), from, to, oneKind)
+			s := newSearch(NewGrid(from, spacing), from, to)
 			s.transform(from)
-			slices.Sort(s.values)
-			require.Equal(t, SortedSquared(from, to, spacing), s.values, "%v", shape)
+			slices.Sort(s.found.squared)
+			require.Equal(t, SortedSquared(from, to, spacing), s.found.squared, "%v", shape)
 		}
 	}
 }
@@ -274,15 +274,15 @@ func TestNearestBitsDoNotDependOnProcessors(t *testing.T) {
 	narrow := [3]int{211, 61, 9} // where the search of shells stops
 	manySites, fewSites := filled(rng, randomSites(rng, 211*61*9, 0.4), narrow), filled(rng, randomSites(rng, 211*61*9, 0.003), narrow)
 	for i, pair := range [][2]*Mask{{sparse, single}, {single, sparse}, {ball, sparse}, {sparse, ball}, {ball, single}, {manySites, fewSites}, {fewSites, manySites}} {
-		var first Counts
+		var first Distribution
 		for _, procs := range []int{1, 2, 3, 7} {
 			before := runtime.GOMAXPROCS(procs)
-			counts := NewGrid(pair[0], spacing).Nearest(pair[0], pair[1])
+			got := NewGrid(pair[0], spacing).Nearest(pair[0], pair[1])
 			runtime.GOMAXPROCS(before)
 			if first.Squared == nil {
-				first = counts
+				first = got
 			}
-			require.Equal(t, first, counts, "pair %d, GOMAXPROCS %d", i, procs)
+			require.Equal(t, first, got, "pair %d, GOMAXPROCS %d", i, procs)
 		}
 	}
 }

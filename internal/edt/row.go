@@ -7,9 +7,8 @@ import (
 
 // alongRow counts the voxels of a volume of one row, where the nearest site is the next
 // one on either side.
-func (s *search) alongRow() []Counts {
-	columns := s.grid.shape[2]
-	voxels := make([]int, s.kinds.N*columns) // by kind and number of steps
+func (s *search) alongRow() Distribution {
+	voxels := make([]int, s.grid.shape[2]) // by number of steps
 	sites := around{-none, -none}
 	for w, word := range s.from.words {
 		for ; word != 0; word &= word - 1 {
@@ -17,37 +16,24 @@ func (s *search) alongRow() []Counts {
 			if sites.from < x {
 				sites = around{lastBefore(s.to.words, x), firstFrom(s.to.words, x)}
 			}
-			kind := 0
-			if s.kinds.N > 1 {
-				kind = int(s.kinds.Of[x])
-			}
-			voxels[kind*columns+min(x-sites.before, sites.from-x)]++
+			voxels[min(x-sites.before, sites.from-x)]++
 		}
 	}
-	all := make([]Counts, s.kinds.N)
-	for kind := range all {
-		all[kind] = s.countSteps(voxels[kind*columns:][:columns])
-	}
-	return all
-}
-
-// countSteps returns the counts of numbers of voxels by their steps from the nearest site.
-func (s *search) countSteps(voxels []int) Counts {
 	distinct := 0
 	for _, n := range voxels {
 		if n > 0 {
 			distinct++
 		}
 	}
-	counts := newCounts(distinct)
+	d := newDistribution(distinct)
 	at := 0
 	for steps, n := range voxels {
 		if n > 0 {
-			counts.Squared[at], counts.Voxels[at] = s.grid.squares[steps], n
+			d.Squared[at], d.Weight[at] = s.grid.squares[steps], float64(n)
 			at++
 		}
 	}
-	return counts
+	return d
 }
 
 // around are the sites next to a column of a row: the last one before it and the first one

@@ -9,7 +9,7 @@ import (
 // further round has reachGrowth times as many.
 const firstReach, reachGrowth = 64, 4
 
-// rows adds the distances of the voxels of m to the values and removes the voxels from m
+// rows adds the distances of the voxels of m to the samples and removes the voxels from m
 // until none is left or the budget does not suffice. It reports whether none is left.
 func (s *search) rows(m *Mask) (all bool) {
 	voxels := m.Count()
@@ -37,19 +37,26 @@ func (s *search) rows(m *Mask) (all bool) {
 }
 
 // round searches the rows at the n nearest offsets for the voxels of m, adds the
-// distances that this settles to the values and removes their voxels from m. It returns
+// distances that this settles to the samples and removes their voxels from m. It returns
 // the number of voxels that remain and of the rows that hold them.
 func (s *search) round(m *Mask, n int) (voxels, rows int) {
 	offsets, beyond := s.grid.offsets.nearest(n)
-	var found []*rowSearch
+	var all []*rowSearch
+	found := make([]samples, m.batches()) // in an order that does not depend on the goroutines
 	m.eachBatch(func() func(int, int) {
 		t := &rowSearch{search: s, around: newSurroundings(s.to, offsets), beyond: beyond}
-		found = append(found, t)
-		return func(first, end int) { t.batch(m, first, end) }
+		all = append(all, t)
+		return func(first, end int) {
+			before := len(t.found.squared)
+			t.batch(m, first, end)
+			found[first/rowBatch] = t.found.part(before, len(t.found.squared))
+		}
 	})
-	for _, t := range found {
-		s.values = append(s.values, t.found...)
-		s.kindOf = append(s.kindOf, t.foundKinds...)
+	for _, f := range found {
+		s.found.squared = append(s.found.squared, f.squared...)
+		s.found.codes = append(s.found.codes, f.codes...)
+	}
+	for _, t := range all {
 		voxels += t.voxels
 		rows += t.rows
 	}
@@ -63,10 +70,8 @@ func (s *search) round(m *Mask, n int) (voxels, rows int) {
 type rowSearch struct {
 	*search
 	around *surroundings
-	beyond float64   // squared distance of the nearest row that is not visited
-	found  []float64 // squared distances
-
-	foundKinds []uint8 // the kinds of their voxels, where there are several
+	beyond float64 // squared distance of the nearest row that is not visited
+	found  samples
 
 	voxels, rows int // that remain
 	_            [8 * apart]byte
@@ -90,9 +95,9 @@ func (t *rowSearch) batch(m *Mask, first, end int) {
 					continue
 				}
 				row[w] &^= voxels & -voxels
-				t.found = append(t.found, squared)
-				if t.kinds.N > 1 {
-					t.foundKinds = append(t.foundKinds, t.kinds.Of[r*t.from.shape[2]+x])
+				t.found.squared = append(t.found.squared, squared)
+				if t.corners != nil {
+					t.found.codes = append(t.found.codes, t.corners.code(r/m.shape[1], r%m.shape[1], x))
 				}
 			}
 		}

@@ -50,24 +50,35 @@ func (s *search) nearShells() *Mask {
 	var all []*shellSearch
 	left.eachBatch(func() func(int, int) {
 		t := &shellSearch{search: s, shells: list, around: newSurroundings(s.to, offsets)}
-		t.count = make([]int, len(list)*s.kinds.N+apart)
+		if s.corners == nil {
+			t.count = make([]int, len(list)+apart)
+		} else {
+			t.kinds = len(s.corners.areas.ofKind)
+			t.count = make([]int, len(list)*t.kinds+apart)
+		}
 		all = append(all, t)
 		return func(first, end int) { t.batch(left, first, end) }
 	})
 	done := true
-	for k, shell := range list {
-		for kind := range s.near {
-			voxels := 0
-			for _, t := range all {
-				voxels += t.count[k*s.kinds.N+kind]
-			}
-			if voxels > 0 {
-				s.near[kind].add(shell.squared, voxels)
+	total := all[0]
+	for _, t := range all {
+		done = done && !t.some
+		if t != total {
+			for i, n := range t.count {
+				total.count[i] += n
 			}
 		}
 	}
-	for _, t := range all {
-		done = done && !t.some
+	for k, shell := range list {
+		weight := 0.0
+		if s.corners == nil {
+			weight = float64(total.count[k])
+		} else {
+			weight = s.corners.areas.sum(total.count[k*total.kinds:][:total.kinds])
+		}
+		if weight > 0 {
+			s.near.add(shell.squared, weight)
+		}
 	}
 	if done {
 		return nil
@@ -78,13 +89,17 @@ func (s *search) nearShells() *Mask {
 // shellSearch is the state of one goroutine of the search of shells.
 type shellSearch struct {
 	*search
-	shells   []shell
-	around   *surroundings
-	count    []int   // voxels by shell and kind
-	rowKinds []uint8 // of the row, where there are several
-	some     bool    // whether voxels are left
-	work     int     // in the batch; see shellBudget
-	_        [8 * apart]byte
+	shells []shell
+	around *surroundings
+	count  []int // voxels by shell, corners by shell and kind
+	some   bool  // whether voxels are left
+	work   int   // in the batch; see shellBudget
+
+	// Of corners:
+	kinds  int         // the number of different areas
+	voxels [4][]uint64 // those around the corners of the row
+	codes  wordCodes   // of the corners of the word
+	_      [8 * apart]byte
 }
 
 // batch counts the voxels of some rows by shell and stores in left those without a site in
@@ -101,8 +116,8 @@ func (t *shellSearch) batch(left *Mask, first, end int) {
 			continue
 		}
 		t.around.moveTo(r)
-		if t.kinds.N > 1 {
-			t.rowKinds = t.kinds.Of[r*t.from.shape[2]:][:t.from.shape[2]]
+		if t.corners != nil {
+			t.voxels = t.corners.around(r/t.from.shape[1], r%t.from.shape[1])
 		}
 		for x, todo := range row {
 			if todo != 0 {
@@ -125,6 +140,7 @@ func (t *shellSearch) batch(left *Mask, first, end int) {
 
 // word counts voxels of word w of the row by shell and returns those without a site in any.
 func (t *shellSearch) word(w int, todo uint64) uint64 {
+	coded := false
 	for k := range t.shells {
 		shell := &t.shells[k]
 		if shell.offset == t.around.ready {
@@ -140,11 +156,16 @@ func (t *shellSearch) word(w int, todo uint64) uint64 {
 		if met == 0 {
 			continue
 		}
-		if t.rowKinds == nil {
+		if t.corners == nil {
 			t.count[k] += bits.OnesCount64(met)
 		} else {
-			for voxels := met; voxels != 0; voxels &= voxels - 1 {
-				t.count[k*t.kinds.N+int(t.rowKinds[64*w+bits.TrailingZeros64(voxels)])]++
+			if !coded {
+				t.codes.set(&t.voxels, w, todo)
+				coded = true
+			}
+			count, kind := t.count[k*t.kinds:][:t.kinds], &t.corners.areas.kind
+			for corners := met; corners != 0; corners &= corners - 1 {
+				count[kind[t.codes[bits.TrailingZeros64(corners)&63]]]++
 			}
 		}
 		if todo &^= met; todo == 0 {

@@ -244,8 +244,8 @@ func TestSlowInputs(t *testing.T) {
 			require.Equal(t, slices.Compact(slices.Clone(want)), got.Squared, "%v", in)
 			for i, squared := range got.Squared {
 				n, _ := slices.BinarySearch(want, squared)
-				require.Equal(t, squared, want[n+got.Voxels[i]-1], "%v", in)
-				require.True(t, n+got.Voxels[i] == len(want) || want[n+got.Voxels[i]] > squared, "%v", in)
+				require.Equal(t, squared, want[n+int(got.Weight[i])-1], "%v", in)
+				require.True(t, n+int(got.Weight[i]) == len(want) || want[n+int(got.Weight[i])] > squared, "%v", in)
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/x/afl/internal/parallel"
 )
 
-// transform adds the squared distances of the voxels of m to the values of s.
+// transform adds the squared distances of the voxels of m to the samples of s.
 //
 // It is the distance transform of [Squared] without what these voxels do not need: it
 // sweeps only over slices and rows with sites, along lines that lead to the voxels, and
@@ -29,6 +29,8 @@ type transform struct {
 	filled []plane   // slices with sites
 	rows   []int     // rows with sites, of all slices
 	part   []float64 // result of the sweeps within the slices
+	codes  []uint8   // of the corners in the box, in rows of a stride of whole bytes of bits
+	stride int
 }
 
 // plane is a slice with sites.
@@ -59,7 +61,40 @@ func newTransform(s *search, m *Mask) *transform {
 		}
 	}
 	t.part = s.grid.scratchMemory(len(t.filled) * plane)
+	if s.corners != nil {
+		t.findCodes(m)
+	}
 	return t
+}
+
+// findCodes finds the codes of the corners of m.
+func (t *transform) findCodes(m *Mask) {
+	rows := t.size[1]
+	t.stride = (t.size[2] + 7) &^ 7
+	t.codes = make([]uint8, t.size[0]*rows*t.stride)
+	each(t.size[0]*rows, rowBatch, func() func(int) {
+		var codes wordCodes
+		return func(i int) {
+			z, y := t.lo[0]+i/rows, t.lo[1]+i%rows
+			row := m.row(z*m.shape[1] + y)
+			if isEmpty(row) {
+				return
+			}
+			around := t.corners.around(z, y)
+			dst := t.codes[i*t.stride:][:t.stride]
+			for w, corners := range row {
+				if corners == 0 {
+					continue
+				}
+				codes.set(&around, w, corners)
+				if x := 64*w - t.lo[2]; x < 0 {
+					copy(dst, codes[-x:])
+				} else {
+					copy(dst[x:], codes[:])
+				}
+			}
+		}
+	})
 }
 
 // union returns a mask of one slice: the voxels of all slices of m, which has one row.
@@ -248,31 +283,31 @@ func (p *planeSweep) blockHeights(dst []float64, row []uint64, x int, a around) 
 }
 
 // across sweeps along the first axis and adds the squared distances of the voxels to the
-// values.
+// samples.
 func (t *transform) across() {
 	lines := t.voxels.shape[2]
 	unit := 64 // lines
 	if lines < 16*64 {
 		unit = block // so that there is work for every goroutine
 	}
-	first := make([]int, (lines+unit-1)/unit) // by unit: where its values go
-	n := len(t.values)
+	first := make([]int, (lines+unit-1)/unit) // by unit: where its samples go
+	n := len(t.found.squared)
 	for i := range first {
 		first[i] = n
 		for z := range t.size[0] {
 			n += bits.OnesCount64(t.unit(z, i*unit, unit))
 		}
 	}
-	t.values = slices.Grow(t.values, n-len(t.values))[:n]
-	if t.kinds.N > 1 {
-		t.kindOf = slices.Grow(t.kindOf, n-len(t.kindOf))[:n]
+	t.found.squared = slices.Grow(t.found.squared, n-len(t.found.squared))[:n]
+	if t.corners != nil {
+		t.found.codes = slices.Grow(t.found.codes, n-len(t.found.codes))[:n]
 	}
 	each(len(first), max(1, unitVoxels/(unit*t.size[0])), func() func(int) {
 		a := newAcrossSweep(t)
 		return func(i int) {
-			a.sweep(i*unit, unit, t.values[first[i]:])
-			if t.kinds.N > 1 {
-				a.kindsOf(i*unit, unit, t.kindOf[first[i]:])
+			a.sweep(i*unit, unit, t.found.squared[first[i]:])
+			if t.corners != nil {
+				a.codesOf(i*unit, unit, t.found.codes[first[i]:])
 			}
 		}
 	})
@@ -290,6 +325,8 @@ type acrossSweep struct {
 	at      []int // the filled slices
 	wanted  []uint8
 	heights []float64 // of a block of lines, by filled slice
+	next    [64]int   // by line of a unit: where the code of its next corner goes
+	column  [64]int   // by line of a unit: where its codes are
 }
 
 func newAcrossSweep(t *transform) *acrossSweep {
@@ -348,27 +385,36 @@ func (a *acrossSweep) sweep(x, n int, dst []float64) {
 	}
 }
 
-// kindsOf stores in dst the kinds of the voxels on n lines from line x on, in the order in
+// codesOf stores in dst the codes of the corners on n lines from line x on, in the order in
 // which sweep stores their squared distances.
-func (a *acrossSweep) kindsOf(x, n int, dst []uint8) {
-	next := 0
-	add := func(z, line int) {
-		y, x := a.lo[1]+line/a.size[2], a.lo[2]+line%a.size[2]
-		dst[next] = a.kinds.Of[((a.lo[0]+z)*a.from.shape[1]+y)*a.from.shape[2]+x]
-		next++
+func (a *acrossSweep) codesOf(x, n int, dst []uint8) {
+	for line := range n {
+		a.column[line] = (x+line)/a.size[2]*a.stride + (x+line)%a.size[2]
 	}
-	if len(a.at) == 1 {
+	clear(a.next[:])
+	if len(a.at) > 1 { // line by line
 		for z := range a.size[0] {
-			for voxels := a.unit(z, x, n); voxels != 0; voxels &= voxels - 1 {
-				add(z, x+bits.TrailingZeros64(voxels))
+			for corners := a.unit(z, x, n); corners != 0; corners &= corners - 1 {
+				a.next[bits.TrailingZeros64(corners)&63]++
 			}
 		}
-		return
+		sum := 0
+		for line, corners := range a.next {
+			a.next[line] = sum
+			sum += corners
+		}
 	}
-	for line := x; line < min(x+n, a.voxels.shape[2]); line++ {
-		for z := range a.size[0] {
-			if a.voxels.words[z*a.voxels.width+line/64]>>(line%64)&1 == 1 {
-				add(z, line)
+	next := 0
+	for z := range a.size[0] {
+		codes := a.codes[z*a.size[1]*a.stride:][:a.size[1]*a.stride]
+		for corners := a.unit(z, x, n); corners != 0; corners &= corners - 1 {
+			line := bits.TrailingZeros64(corners) & 63
+			if len(a.at) > 1 {
+				dst[a.next[line]] = codes[a.column[line]]
+				a.next[line]++
+			} else { // slice by slice
+				dst[next] = codes[a.column[line]]
+				next++
 			}
 		}
 	}

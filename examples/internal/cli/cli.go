@@ -46,6 +46,8 @@ type Program struct {
 	Phantom phantom.Options
 	// PhantomChannels is the number of channels of the phantom's images.
 	PhantomChannels int
+	// Detection is the default of -detection; empty: off.
+	Detection string
 }
 
 func (p Program) resizes() bool { return p.Protocol.Size != [3]int{} }
@@ -191,11 +193,20 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 		return err
 	}
 	progress.Println("\n" + result.Markdown())
-	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv, qualitative.png; loss.png and dice.png of each network; best.safetensors and last.safetensors of each loss.", o.modelDir))
+	tables, curves := writtenNames(result)
+	progress.Println(fmt.Sprintf("Written to %s: %s, qualitative.png; %s of each network; best.safetensors and last.safetensors of each loss.", o.modelDir, tables, curves))
 	if allDiverged(result) {
 		return errors.New("every training diverged; a smaller -lr may help")
 	}
 	return nil
+}
+
+// writtenNames lists the files with tables and those with curves.
+func writtenNames(run *report.Run) (tables, curves string) {
+	if run.Detects() {
+		return "results.md, epochs.csv, cases.csv, comparisons.csv, strata.csv, detection.csv, detection_curves.csv", "loss.png, dice.png and detection.png"
+	}
+	return "results.md, epochs.csv, cases.csv, comparisons.csv, strata.csv", "loss.png and dice.png"
 }
 
 // allDiverged reports whether no training of the run ended well.

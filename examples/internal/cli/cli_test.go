@@ -127,14 +127,17 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		}
 		files := filesOf(t, dir)
 		for _, name := range []string{
-			"run.json", "results.md", "epochs.csv", "cases.csv", "qualitative.png", "unet/loss.png", "unet/dice.png",
+			"run.json", "results.md", "epochs.csv", "cases.csv", "comparisons.csv", "strata.csv", "qualitative.png", "unet/loss.png", "unet/dice.png",
 			"unet/afl/best.safetensors", "unet/afl/last.safetensors", "unet/dice-ce/best.safetensors", "unet/dice-ce/last.safetensors",
 		} {
 			assert.NotEmpty(t, files[name], name)
 		}
 		_, tables, found := strings.Cut(files["results.md"], "\n## ")
 		require.True(t, found)
+		tables, figures, found := strings.Cut(tables, "\n## Figures\n")
+		require.True(t, found)
 		assert.Contains(t, out, tables)
+		assert.Contains(t, figures, "[qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n")
 		assert.Contains(t, files["results.md"], "SYNTHETIC")
 		assert.NotContains(t, out, "NaN")
 

@@ -32,6 +32,7 @@ type options struct {
 	loss                 lossList
 	model                modelList
 	scheme               schemeFlags
+	detection            detectionMethod
 	seed                 uint64
 
 	lr, momentum, weightDecay float64
@@ -74,6 +75,8 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 		".\nWith -classes, afl-multiclass is the default and takes the place of afl in all; with -regions as well,\nwhere bce takes that of ce")
 	f.Var(&o.model, "model", "comma-separated `networks` to train in turn; all: the paper's eight:\n"+paperFirst(models.Names(), models.PaperNames()))
 	o.scheme.addTo(f)
+	o.detection = detectionMethod(p.Detection)
+	f.Var(&o.detection, "detection", detectionUsage+";\nthe scores of the PI-CAI challenge are then reported; only without -classes and -regions")
 	f.StringVar(&o.weights, "weights", "", "`file` of initial weights (.safetensors, or PyTorch's .pth), for a single network; for\nunet_resnet50 also torchvision's ResNet-50, for its encoder; empty: drawn from the seed")
 	f.StringVar(&o.weightsPrefix, "weights_prefix", "", weightsPrefixUsage)
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout, folds and phantom")
@@ -164,6 +167,9 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return usageErrorf("-%s has no effect with -cases", phantomFlag(flags))
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
+	}
+	if err := o.checkDetection(flags); err != nil {
+		return err
 	}
 	if err := o.division.check(flags, o.resume); err != nil {
 		return err

@@ -190,6 +190,14 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	fact("Training: SGD, learning rate %g, momentum %g (Nesterov), weight decay %g, batch 1, %s, backend %s.",
 		o.lr, o.momentum, o.weightDecay, o.seedRange(), backend.Name())
 
+	extraction, err := o.detection.extraction()
+	if err != nil {
+		return nil, err
+	}
+	if extraction != nil {
+		fact("Lesion candidates: %s, of at least 11 voxels.", o.detection.String())
+	}
+
 	title := fmt.Sprintf("%s: %s, epochs %d, %s", p.Name, strings.Join(o.model, ", "), o.epochs, o.seedRange())
 	if len(splits) > 1 {
 		title += fmt.Sprintf(", %d folds", len(splits))
@@ -197,11 +205,17 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if o.from() == "" {
 		title += " (synthetic phantom)"
 	}
+	paperData := p.Name
+	if o.from() == "" {
+		paperData = "" // the paper has no figures for the phantom
+	}
 	return &train.Job{
 		ID:    rec.ID,
 		Dir:   o.modelDir,
 		Title: title,
 		Facts: facts,
+
+		Dataset: paperData,
 
 		Splits: splits, Report: o.division.reports(),
 
@@ -212,8 +226,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed, Seeds: o.seeds,
 		LearningRate: o.lr, Momentum: o.momentum, WeightDecay: o.weightDecay,
-		Select:   o.selection.String(),
-		Progress: progress,
+		Select:    o.selection.String(),
+		Detection: extraction,
+		Progress:  progress,
 	}, nil
 }
 

@@ -23,7 +23,8 @@ writes the mask as NIfTI on the grid of the case's first image: same voxels, sam
 position. The scan is preprocessed as in validation and covered by overlapping
 windows; the foreground probability is interpolated back to the scan's grid and
 thresholded at one half. Of several networks and of mirrored scans the
-probabilities are averaged. With -label the mask is also evaluated.
+probabilities are averaged. With -label the mask is also evaluated. -detection
+finds lesion candidates on the scan's grid, among the interpolated probabilities.
 
 A network of several classes gives a label map: each voxel has the label of its
 most probable class. Of regions, each is thresholded at one half, and a voxel gets
@@ -93,6 +94,9 @@ func predict(ctx context.Context, args []string, stdout io.Writer) error {
 			m.file.Close()
 		}
 	}()
+	if err := o.checkDetection(members[0].use.Protocol.Scheme); err != nil {
+		return err
+	}
 	progress := report.NewProgress(stdout)
 	for i := range cases {
 		var warning string
@@ -137,17 +141,26 @@ func (p *predictor) all(ctx context.Context, cases []dataset.Case) error {
 	}
 	out := p.options.summary()
 	facts := map[string]any{"cases": len(cases), "networks": p.networkFacts()}
-	err := out.write(&report.Prediction{}, facts, func(path string) error { return report.WritePredictionsCSV(path, results) })
+	err := out.write(&report.Prediction{}, facts, func(path string) error {
+		if path == out.files[0] {
+			return report.WritePredictionsCSV(path, results)
+		}
+		return report.WriteDetectionEntriesCSV(path, detected(results))
+	})
 	if err != nil {
 		return err
 	}
 	p.printf("\nMeans over %d cases:\n\n%s\nWritten to %s.", len(cases), report.PredictionsTable(results), out.files[0])
-	return nil
+	return p.detectionSummary(detected(results), out)
 }
 
 // summary returns the files of the measures of all cases.
 func (o *predictOptions) summary() outputs {
-	return outputs{record: filepath.Join(o.out, "measures.json"), files: []string{filepath.Join(o.out, "measures.csv")}}
+	out := outputs{record: filepath.Join(o.out, "measures.json"), files: []string{filepath.Join(o.out, "measures.csv")}}
+	if o.detects() {
+		out.files = append(out.files, filepath.Join(o.out, "detection.csv"))
+	}
+	return out
 }
 
 // checkOutputs checks, before the long computation, that the files of every case can be

@@ -45,6 +45,12 @@ func (o *predictOptions) outputs(c dataset.Case, members []*member) outputs {
 	if members != nil && o.probabilities {
 		out.files = append(out.files, probabilityPaths(mask, members[0].use.Protocol.Scheme)...)
 	}
+	if o.detects() {
+		out.files = append(out.files, detectionMapPath(mask))
+		if c.Label != "" {
+			out.files = append(out.files, detectionCSVPath(mask))
+		}
+	}
 	if c.Label != "" {
 		out.files = append(out.files, stem+".csv")
 	}
@@ -110,9 +116,9 @@ func (p *predictor) predict(ctx context.Context, c dataset.Case) (*report.Predic
 	if err != nil {
 		return nil, err
 	}
+	var label *volume.Volume
 	if c.Label != "" {
-		label, err := dataset.ReadLabel(c, p.options.reading.reading())
-		if err != nil {
+		if label, err = dataset.ReadLabel(c, p.options.reading.reading()); err != nil {
 			return nil, err
 		}
 		values, segments, err := measure.LabelMaps(p.scheme(), mask, label)
@@ -121,10 +127,22 @@ func (p *predictor) predict(ctx context.Context, c dataset.Case) (*report.Predic
 		}
 		result.Grids = append([]report.GridValues{{Grid: "scan", Values: values, Segments: segments}}, result.Grids...)
 	}
+	var probabilities []*volume.Volume
+	if p.options.probabilities || p.options.detects() {
+		if probabilities, err = mean.Probabilities(); err != nil {
+			return nil, err
+		}
+	}
+	var detectionMap *volume.Volume
+	if p.options.detects() {
+		if detectionMap, result.Detection, err = p.detect(c, probabilities[0], label); err != nil {
+			return nil, err
+		}
+	}
 	if ctx.Err() != nil {
 		return nil, errStopped
 	}
-	return result, p.write(c, mean, mask, result)
+	return result, p.write(c, mask, probabilities, detectionMap, result)
 }
 
 // passes predicts a sample with one member and reports the progress.
@@ -204,18 +222,17 @@ func (p *predictor) networkFacts() []map[string]any {
 }
 
 // write writes the files of a case.
-func (p *predictor) write(c dataset.Case, mean *infer.Mean, mask *volume.Volume, result *report.Prediction) error {
+func (p *predictor) write(c dataset.Case, mask *volume.Volume, probabilities []*volume.Volume, detectionMap *volume.Volume, result *report.Prediction) error {
 	out := p.options.outputs(c, p.members)
 	maskPath := out.files[0]
-	probabilities := map[string]*volume.Volume{}
+	floats := map[string]*volume.Volume{}
 	if p.options.probabilities {
-		volumes, err := mean.Probabilities()
-		if err != nil {
-			return err
-		}
 		for i, path := range probabilityPaths(maskPath, p.scheme()) {
-			probabilities[path] = volumes[i]
+			floats[path] = probabilities[i]
 		}
+	}
+	if detectionMap != nil {
+		floats[detectionMapPath(maskPath)] = detectionMap
 	}
 	facts := map[string]any{
 		"case": c.ID, "images": c.Images, "label": c.Label, "mask": maskPath, "segmented": p.scheme().String(),
@@ -225,8 +242,10 @@ func (p *predictor) write(c dataset.Case, mean *infer.Mean, mask *volume.Volume,
 		switch {
 		case path == maskPath:
 			return volume.Write(path, mask, volume.WriteOptions{Type: maskType(p.scheme())})
-		case probabilities[path] != nil:
-			return volume.Write(path, probabilities[path], volume.WriteOptions{Type: volume.Float32})
+		case floats[path] != nil:
+			return volume.Write(path, floats[path], volume.WriteOptions{Type: volume.Float32})
+		case path == detectionCSVPath(maskPath):
+			return report.WriteDetectionEntriesCSV(path, detected([]report.CasePrediction{{ID: c.ID, Prediction: result}}))
 		}
 		return result.WriteCSV(path)
 	})
@@ -234,8 +253,11 @@ func (p *predictor) write(c dataset.Case, mean *infer.Mean, mask *volume.Volume,
 		return err
 	}
 	p.printf("Written to %s (%s).", maskPath, p.volumes(mask))
-	if len(probabilities) > 0 {
+	if p.options.probabilities {
 		p.printf("Probabilities: %s.", strings.Join(probabilityPaths(maskPath, p.scheme()), ", "))
+	}
+	if result.Detection != nil {
+		p.printf("Detection map: %s (%s).", detectionMapPath(maskPath), result.Detection)
 	}
 	if c.Label == "" || p.cases > 1 {
 		return nil

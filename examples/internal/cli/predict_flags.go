@@ -28,6 +28,7 @@ type predictOptions struct {
 	reading                     readingFlags
 	label, out                  string
 	force, probabilities        bool
+	detection                   detectionMethod
 
 	window  windowSize
 	overlap float64
@@ -62,6 +63,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.StringVar(&o.out, "out", "", "mask `file` to write, .nii.gz or .nii; empty: <case>_mask.nii.gz in the current folder; with -cases\nthe folder of these masks, created if it does not exist")
 	f.BoolVar(&o.force, "force", false, "overwrite files that predict did not write or that have changed since")
 	f.BoolVar(&o.probabilities, "probabilities", false, "also write the probability of the foreground, or of each class or region, as float32 NIfTI next to the\nmask: <mask>_prob.nii.gz or <mask>_prob_<class>.nii.gz, one 3-D file each, which every viewer can\nshow over the scan; a 4-D file would be taken for a time series")
+	f.Var(&o.detection, "detection", detectionUsage+". Their detection map,\nthe confidence of each candidate on its voxels, is written as float32 NIfTI next to the mask:\n<mask>_detection.nii.gz. With -label they are matched with its lesions, in <mask>_detection.csv")
 	f.Var(&o.window, "window", "`X,Y,Z` voxels of the sliding window, rounded up to a size that the network accepts, or whole;\nempty: the size of the volumes that the network was trained on")
 	f.Float64Var(&o.overlap, "overlap", infer.DefaultOverlap, "`fraction` of a window that the next one overlaps")
 	f.Var(&o.blend, "blend", "`weights` of overlapping windows: constant, or gaussian, which favors the middle of a window")

@@ -3,9 +3,12 @@ package cli
 import (
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -190,19 +193,20 @@ func TestEnsemblesAverageProbabilities(t *testing.T) {
 }
 
 func TestPredictFolderOfCases(t *testing.T) {
-	dir := trained(t, tinyBraTS(), "-epochs", "1", "-steps", "1", "-loss", "dice")
+	dir := trained(t, tinyBraTS(), "-epochs", "1", "-steps", "1", "-loss", "dice", "-detection", "dynamic-fast")
 	file := filepath.Join(dir, "unet", "dice", "best.safetensors")
 	images, labels := filepath.Join(dir, "phantom", "ValidImage"), filepath.Join(dir, "phantom", "ValidLabel")
 	out := filepath.Join(t.TempDir(), "masks", "all")
-	code, text, errs := runPredict("-weights", file, "-cases", images, "-label", labels, "-out", out)
+	code, text, errs := runPredict("-weights", file, "-cases", images, "-label", labels, "-out", out, "-detection", "dynamic-fast")
 	require.Equal(t, exitOK, code, errs)
 	assert.Contains(t, text, "Case 2 of 2")
 	assert.Contains(t, text, "Means over 2 cases:")
 	assert.Equal(t, []string{
-		"measures.csv", "measures.json",
-		"phantom_004_mask.csv", "phantom_004_mask.json", "phantom_004_mask.nii.gz",
-		"phantom_005_mask.csv", "phantom_005_mask.json", "phantom_005_mask.nii.gz",
+		"detection.csv", "measures.csv", "measures.json",
+		"phantom_004_mask.csv", "phantom_004_mask.json", "phantom_004_mask.nii.gz", "phantom_004_mask_detection.csv", "phantom_004_mask_detection.nii.gz",
+		"phantom_005_mask.csv", "phantom_005_mask.json", "phantom_005_mask.nii.gz", "phantom_005_mask_detection.csv", "phantom_005_mask_detection.nii.gz",
 	}, names(t, out))
+	checkDetection(t, dir, out, text)
 	rows := readRows(t, filepath.Join(out, "measures.csv"))
 	require.Len(t, rows, 4)
 	assert.Equal(t, []string{"phantom_004", "scan"}, []string{rows[0]["case"], rows[0]["grid"]})
@@ -354,4 +358,63 @@ func TestChannelsInAnotherOrder(t *testing.T) {
 	code, _, errs = runPredict("-weights", file+","+other, "-case", strings.TrimSuffix(stem, "_"), "-out", filepath.Join(work, "y.nii"))
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "takes the channels ADC, HBV, T2W, but a network before it t2w, adc, hbv")
+}
+
+// checkDetection compares the lesion candidates in the folder out, predicted for the
+// validation cases of a run on the same voxels, with those of the run.
+func checkDetection(t *testing.T, run, out, text string) {
+	want := readRows(t, filepath.Join(run, "detection.csv"))[0]
+	all := readRows(t, filepath.Join(out, "detection.csv"))
+	lesions, candidates := 0, 0
+	for _, row := range all {
+		lesions += map[string]int{"1": 1}[row["lesion"]]
+		candidates += map[bool]int{true: 1}[row["confidence"] != "0"]
+	}
+	assert.Equal(t, want["lesions"], fmt.Sprint(lesions))
+	assert.Equal(t, want["candidates"], fmt.Sprint(candidates))
+	assert.NotZero(t, candidates)
+	assert.Contains(t, text, "Lesion detection on the scans' grids:")
+	ap, err := strconv.ParseFloat(want["average_precision"], 64)
+	require.NoError(t, err)
+	assert.Regexp(t, fmt.Sprintf(`\| average_precision +\| +%.3f \|`, ap), text)
+
+	var own []map[string]string
+	for _, id := range []string{"phantom_004", "phantom_005"} {
+		stem := filepath.Join(out, id+"_mask")
+		own = append(own, readRows(t, stem+"_detection.csv")...)
+		raw, err := os.ReadFile(stem + ".json")
+		require.NoError(t, err)
+		var got struct {
+			Facts     struct{ Files map[string]string }
+			Detection struct {
+				Method      string
+				Confidences []float64
+				Matched     struct {
+					Confidence float64
+					Entries    []struct{ Confidence float64 }
+				}
+			}
+		}
+		require.NoError(t, json.Unmarshal(raw, &got))
+		assert.Equal(t, "dynamic-fast", got.Detection.Method)
+		assert.Contains(t, got.Facts.Files, id+"_mask_detection.nii.gz")
+		require.NotEmpty(t, got.Detection.Confidences)
+		assert.Equal(t, slices.Max(got.Detection.Confidences), got.Detection.Matched.Confidence)
+		assert.NotEmpty(t, got.Detection.Matched.Entries)
+
+		// The map has the candidates' confidences and 0, on the scan's grid.
+		header, err := volume.ReadHeader(stem + "_detection.nii.gz")
+		require.NoError(t, err)
+		assert.Equal(t, volume.Float32, header.Type)
+		detectionMap, err := volume.Read(stem + "_detection.nii.gz")
+		require.NoError(t, err)
+		mask, err := volume.Read(stem + ".nii.gz")
+		require.NoError(t, err)
+		assert.Equal(t, mask.Dims, detectionMap.Dims)
+		assert.Equal(t, mask.Affine, detectionMap.Affine)
+		values := slices.Compact(slices.Sorted(slices.Values(detectionMap.Data)))
+		confidences := slices.Compact(slices.Sorted(slices.Values(got.Detection.Confidences)))
+		assert.Equal(t, append([]float64{0}, confidences...), values)
+	}
+	assert.Equal(t, all, own)
 }

@@ -249,6 +249,7 @@ func TestPredictFlagErrors(t *testing.T) {
 		"is an input file":                                         {"-weights", "w", "-image", image, "-out", image},
 		"folder " + filepath.Join(dir, "gone") + " does not exist": {"-weights", "w", "-image", image, "-out", filepath.Join(dir, "gone", "m.nii")},
 		"want constant or gaussian":                                {"-blend", "flat"},
+		"want dynamic-fast, dynamic, dynamic-v2":                   {"-detection", "slow"},
 		"want three numbers such as 160,128,24":                    {"-window", "all"},
 		`unexpected argument "more"`:                               {"more"},
 	} {

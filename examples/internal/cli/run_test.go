@@ -336,11 +336,13 @@ func TestJoin(t *testing.T) {
 	parts := filepath.Join(parent, "parts")
 	out, _ := join(exitOK, "-model_dir", parts, dirs["a"], dirs["b"])
 	files := filesOf(t, parts)
-	assert.Len(t, files, 5)
-	for _, name := range []string{"results.md", "epochs.csv", "cases.csv", "unet/loss.png", "unet/dice.png"} {
+	assert.Len(t, files, 7)
+	for _, name := range []string{"results.md", "epochs.csv", "cases.csv", "comparisons.csv", "strata.csv", "unet/loss.png", "unet/dice.png"} {
 		assert.NotEmpty(t, files[name], name)
 	}
-	md := files["results.md"]
+	md, figures, found := strings.Cut(files["results.md"], "\n## Figures\n")
+	require.True(t, found)
+	assert.Equal(t, "\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n", figures)
 	assert.Contains(t, out, md)
 	assert.Contains(t, md, "# picai: 2 runs (synthetic phantom)\n\n- Data: SYNTHETIC phantom")
 	assert.Contains(t, md, "- Validation cases: 1, the same files in all runs.\n")

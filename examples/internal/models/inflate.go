@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gorgonia.org/tensor"
@@ -58,54 +59,64 @@ func ImageEntries(net nn.Network) []weights.Entry {
 // input channels, channel j takes the kernel of channel j mod 3, scaled by 3 divided by the
 // number of channels. Norms and their running statistics are copied. If LoadImageNet fails,
 // it changes nothing.
+//
+// Of a network of [NewUninitialized], it sets only the encoder.
 func LoadImageNet(b nn.Backend, net nn.Network, images map[string]*tensor.Dense) error {
-	state, err := nn.StateDict(b, net)
-	if err != nil {
-		return err
-	}
-	used := 0
-	for name, to := range state {
+	state := map[string]*tensor.Dense{}
+	take := func(name string, to nn.Array) error {
 		from, ok := strings.CutPrefix(name, encoderPrefix)
 		if !ok {
-			continue
+			return nil
 		}
 		image, ok := images[from]
-		if strings.HasSuffix(from, ".num_batches_tracked") {
-			// Older files do not contain this counter.
-			if ok {
-				state[name] = image
-				used++
-			}
-			continue
-		}
 		if !ok {
 			return fmt.Errorf("models: LoadImageNet: the state has no %q", from)
 		}
-		if len(to.Shape()) == 5 {
-			image, err = inflate(image, to.Shape(), from == firstKernel)
-		} else if image == nil || !image.Shape().Eq(to.Shape()) {
-			err = fmt.Errorf("have %v, want shape %v", shapeOf(image), to.Shape())
+		var err error
+		if shape := to.Shape(); len(shape) == 5 {
+			image, err = inflate(image, shape, from == firstKernel)
+		} else if image == nil || !slices.Equal(image.Shape(), shape) {
+			err = fmt.Errorf("have %v, want shape %v", shapeOf(image), shape)
 		}
 		if err != nil {
 			return fmt.Errorf("models: LoadImageNet: %s: %w", from, err)
 		}
 		state[name] = image
-		used++
+		return nil
 	}
-	if used == 0 {
+	for _, p := range net.Parameters() {
+		if err := take(p.Name, p.Value); err != nil {
+			return err
+		}
+	}
+	if len(state) == 0 {
 		return fmt.Errorf("models: LoadImageNet: the network has no encoder, want %s", ResNetUNet{}.Name())
+	}
+	for _, f := range net.Buffers() {
+		if f.Value != nil {
+			if err := take(f.Name, f.Value); err != nil {
+				return err
+			}
+			continue
+		}
+		// Older files do not contain the counters.
+		if from, ok := strings.CutPrefix(f.Name, encoderPrefix); ok {
+			if image, ok := images[from]; ok {
+				state[f.Name] = image
+			}
+		}
 	}
 	for name := range images {
 		if _, ok := state[encoderPrefix+name]; !ok && !strings.HasPrefix(name, "fc.") {
 			return fmt.Errorf("models: LoadImageNet: the state contains %q, which is not part of the encoder", name)
 		}
 	}
-	return nn.LoadStateDict(b, net, state)
+	return nn.LoadPartialStateDict(b, net, state)
 }
 
 // inflate returns a 3-D kernel of the given shape from a 2-D one. That of the first layer
 // may have three input channels instead of those of the shape.
-func inflate(image *tensor.Dense, shape tensor.Shape, first bool) (*tensor.Dense, error) {
+func inflate(image *tensor.Dense, shape []int, first bool) (*tensor.Dense, error) {
 	out, in, kx, ky, kz := shape[0], shape[1], shape[2], shape[3], shape[4]
 	if image == nil || len(image.Shape()) != 4 {
 		return nil, fmt.Errorf("have %v, want 4 axes", shapeOf(image))

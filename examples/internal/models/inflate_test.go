@@ -63,6 +63,16 @@ func TestLoadImageNet(t *testing.T) {
 		require.NoError(t, models.LoadImageNet(b, net, images))
 		after, err := nn.StateDict(b, net)
 		require.NoError(t, err)
+
+		drawn, err := models.NewUninitialized(cfg, b, 1)
+		require.NoError(t, err)
+		require.NoError(t, models.LoadImageNet(b, drawn, images))
+		_, err = nn.StateDict(b, drawn)
+		assert.ErrorContains(t, err, "decoder.blocks.0.conv1.0.weight", "the decoder has no values yet")
+		require.NoError(t, nn.Initialize(b, drawn))
+		same, err := nn.StateDict(b, drawn)
+		require.NoError(t, err)
+		assert.Equal(t, after, same)
 		kernels := 0
 		for name, got := range after {
 			from, encoder := strings.CutPrefix(name, "encoder.")

@@ -108,6 +108,21 @@ func find(name string) (entry, error) {
 // New creates a network on the backend, in the backend's precision. The initial parameters
 // have the same distributions as in PyTorch and are determined by the seed.
 func New(cfg Config, backend nn.Backend, seed uint64) (nn.Network, error) {
+	net, err := NewUninitialized(cfg, backend, seed)
+	if err != nil {
+		return nil, err
+	}
+	if err := nn.Initialize(backend, net); err != nil {
+		return nil, fmt.Errorf("models: %s: %w", cfg.Name(), err)
+	}
+	return net, nil
+}
+
+// NewUninitialized is New for a network whose state is loaded: its parameters and buffers have
+// shapes but no values, and take neither time nor memory, until nn.LoadStateDict or
+// [LoadImageNet] has set them. Those that remain get the initial values of New from
+// nn.Initialize. A pass of a network fails while a parameter has no value.
+func NewUninitialized(cfg Config, backend nn.Backend, seed uint64) (nn.Network, error) {
 	if cfg.Architecture == nil {
 		return nil, fmt.Errorf("models: Architecture is nil; use a constructor such as NewUNet, or ByName")
 	}

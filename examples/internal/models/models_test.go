@@ -196,3 +196,71 @@ func TestTitles(t *testing.T) {
 	assert.ErrorContains(t, err, "want one of ")
 	assert.Subset(t, models.Names(), models.PaperNames())
 }
+
+// TestNewUninitialized checks that a network without values fails with the name of a parameter,
+// that a state must set them all, and that it can then do without initial values.
+func TestNewUninitialized(t *testing.T) {
+	cfg := models.Config{Architecture: models.ResNetUNet{Width: 4, Strides: models.NewResNetUNet().Strides, Decoder: []int{6, 5, 4, 3, 2}}, InChannels: 3}
+	b := newBackend(t, nn.Float32)
+	full, err := models.New(cfg, b, 1)
+	require.NoError(t, err)
+	state, err := nn.StateDict(b, full)
+	require.NoError(t, err)
+	run := func(net nn.Network) (nn.Var, error) {
+		defer b.EndStep()
+		x, err := b.FromHost(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 3, 16, 16, 16)), nn.Step)
+		require.NoError(t, err)
+		tape := nn.NewTape(b, nn.Inference, 0)
+		return net.Forward(tape, tape.Input(x))
+	}
+
+	net, err := models.NewUninitialized(cfg, b, 1)
+	require.NoError(t, err)
+	assert.Equal(t, nn.CountParameters(full), nn.CountParameters(net))
+	const missing = "has no value yet; call Initialize or LoadStateDict"
+	_, err = run(net)
+	assert.ErrorContains(t, err, "encoder.conv1.weight")
+	assert.ErrorContains(t, err, missing)
+	_, err = nn.StateDict(b, net)
+	assert.ErrorContains(t, err, "encoder.conv1.weight")
+	assert.ErrorContains(t, err, missing)
+
+	bias := state["segmentation_head.0.bias"]
+	delete(state, "segmentation_head.0.bias")
+	var differences *nn.StateError
+	require.ErrorAs(t, nn.LoadStateDict(b, net, state), &differences)
+	assert.Equal(t, []string{"segmentation_head.0.bias"}, differences.Missing)
+	_, err = run(net)
+	assert.ErrorContains(t, err, "encoder.conv1.weight", "a failed load sets nothing")
+	require.NoError(t, nn.LoadPartialStateDict(b, net, state))
+	_, err = run(net)
+	assert.ErrorContains(t, err, "segmentation_head.0.weight: Conv3D: bias "+missing)
+	state["segmentation_head.0.bias"] = bias
+	require.NoError(t, nn.LoadStateDict(b, net, state))
+	_, err = run(net)
+	require.NoError(t, err)
+	require.NoError(t, nn.Initialize(b, net))
+	loaded, err := nn.StateDict(b, net)
+	require.NoError(t, err)
+	assert.Equal(t, state, loaded)
+
+	state["stranger"] = bias
+	require.ErrorAs(t, nn.LoadPartialStateDict(b, net, state), &differences)
+	assert.Equal(t, []string{"stranger"}, differences.Extra)
+	delete(state, "stranger")
+	state["segmentation_head.0.weight"] = bias
+	require.ErrorAs(t, nn.LoadPartialStateDict(b, net, state), &differences)
+	assert.Len(t, differences.Misfit, 1)
+
+	drawn, err := models.NewUninitialized(cfg, b, 2)
+	require.NoError(t, err)
+	require.NoError(t, nn.Initialize(b, drawn))
+	other, err := models.New(cfg, b, 2)
+	require.NoError(t, err)
+	first, err := nn.StateDict(b, drawn)
+	require.NoError(t, err)
+	second, err := nn.StateDict(b, other)
+	require.NoError(t, err)
+	assert.Equal(t, second, first)
+	assert.NotEqual(t, loaded, first)
+}

@@ -46,7 +46,7 @@ func TestMONAI(t *testing.T) {
 				t.Skip("slow with 45 million parameters")
 			}
 			b := newBackend(t, nn.Float64)
-			net, err := models.New(cfg, b, 1)
+			net, err := models.NewUninitialized(cfg, b, 1)
 			require.NoError(t, err, "%s", c.Call)
 
 			state := nntest.HashState(net, uint64(seed))

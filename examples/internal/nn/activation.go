@@ -31,9 +31,7 @@ type LeakyReLU struct {
 // trained and not part of the network's state.
 func (b *Builder) LeakyReLU(slope float64) *LeakyReLU {
 	l := &LeakyReLU{name: fmt.Sprintf("LeakyReLU(%g)", slope)}
-	if b.err == nil {
-		l.slope = b.values(l.name, constant(slope), []int{1})
-	}
+	l.slope = b.fixed(l.name, slope)
 	return l
 }
 

@@ -32,7 +32,7 @@ func (d DType) String() string {
 // Activations have the shape N×C×X×Y×Z.
 //
 // An Array does not change after an operation has returned it, except for arrays passed as
-// state to be updated to SGDStep and BatchNorm.
+// state to be updated to SGDStep, AdamWStep and BatchNorm.
 type Array interface {
 	// Shape returns the logical shape; the caller must not modify it.
 	Shape() []int
@@ -54,8 +54,8 @@ const (
 	// Step arrays are returned to the backend's pool at EndStep: inputs, targets,
 	// gradients.
 	Step Lifetime = iota
-	// Kept arrays exist as long as they are referenced: parameters, running statistics,
-	// momentum.
+	// Kept arrays exist as long as they are referenced: parameters, running statistics, an
+	// optimizer's state.
 	Kept
 )
 
@@ -83,6 +83,8 @@ type Backend interface {
 	// ToHost converts a to plain row-major order and stores it in dst, which must be
 	// contiguous, have the shape of a and type float32 or float64.
 	ToHost(a Array, dst *tensor.Dense) error
+	// Zeros returns a Kept array of zeros.
+	Zeros(shape []int) (Array, error)
 	// Release returns a Step array that will not be used again, so that the current step
 	// can reuse its memory. It has no effect on a Kept array.
 	Release(a Array)
@@ -142,10 +144,25 @@ type Backend interface {
 	// returns gradients for x and gate.
 	Gate(x, gate Array) (Array, Pullback, error)
 
+	// SumOfSquares returns the sum of the squares of all values of xs, computed in float64.
+	// The order of summation depends only on the shapes. It synchronizes with the host.
+	SumOfSquares(xs ...Array) (float64, error)
+	// Scale returns factor·a, with factor rounded to the backend's DType. It has no pullback.
+	Scale(a Array, factor float64) (Array, error)
+
 	// SGDStep updates value and velocity in place from gradient; see SGD for the
 	// formulas. If first is set, velocity has no history yet and is only written. velocity
 	// is nil if spec.Momentum is zero.
 	SGDStep(value, gradient, velocity Array, first bool, spec SGDSpec) error
+	// AdamWStep updates value and the two moments in place from gradient:
+	//
+	//	value ← Decay·value
+	//	first ← Beta1·first + (1−Beta1)·gradient
+	//	second ← Beta2·second + (1−Beta2)·gradient²
+	//	value ← value − StepSize·first/(√second/Correction + Epsilon)
+	//
+	// See AdamW for the settings.
+	AdamWStep(value, gradient, first, second Array, spec AdamWSpec) error
 }
 
 // ConvSpec holds the settings of a convolution, per axis in the order X, Y, Z.
@@ -187,4 +204,18 @@ type PoolSpec struct {
 type SGDSpec struct {
 	LearningRate, Momentum, WeightDecay float64
 	Nesterov                            bool
+}
+
+// AdamWSpec holds the factors of one update step; see [Backend.AdamWStep].
+type AdamWSpec struct {
+	// Decay is 1 − learning rate·weight decay.
+	Decay float64
+	// Beta1 and Beta2 are the weights of the past in the two moments.
+	Beta1, Beta2 float64
+	// StepSize is learning rate/(1 − Beta1ᵗ) in a parameter's step t, from 1.
+	StepSize float64
+	// Correction is √(1 − Beta2ᵗ).
+	Correction float64
+	// Epsilon is added to the denominator.
+	Epsilon float64
 }

@@ -3,15 +3,15 @@ package nn
 import (
 	"errors"
 	"fmt"
-	"math"
-
-	"gorgonia.org/tensor"
 )
 
-// Builder creates the layers of a network: it allocates their parameters and buffers on a
-// backend, draws the initial values, and maintains the lists that a [Network] returns. Its
-// methods must be called in state_dict order. After an error it does nothing more; Err
-// returns the first error, so that the constructor of a network is a plain list of layers.
+// Builder creates the layers of a network: it names their parameters and buffers, determines
+// their initial values, and maintains the lists that a [Network] returns. Its methods must be
+// called in state_dict order. After an error it does nothing more; Err returns the first
+// error, so that the constructor of a network is a plain list of layers.
+//
+// Parameters and buffers have no values until [Initialize], [Builder.Initialize] or
+// [LoadStateDict] has set them.
 type Builder struct {
 	backend Backend
 	seed    uint64
@@ -19,13 +19,6 @@ type Builder struct {
 	buffers []*Buffer
 	names   map[string]bool
 	err     error
-}
-
-// Numberless is implemented by a [Backend] whose arrays have a shape but no values, for
-// counting the resources that a network needs. For it, a Builder draws no initial values.
-type Numberless interface {
-	// Empty returns a Kept array.
-	Empty(shape []int) Array
 }
 
 // NewBuilder returns a Builder that draws initial values from the seed.
@@ -42,36 +35,27 @@ func (b *Builder) Parameters() []*Param { return b.params }
 // Buffers returns the buffers created so far.
 func (b *Builder) Buffers() []*Buffer { return b.buffers }
 
-// fill returns the next value of a tensor under construction.
-type fill func() float64
-
-func constant(v float64) fill { return func() float64 { return v } }
-
-// symmetric returns uniform values from [−bound, bound).
-func (b *Builder) symmetric(name string, bound float64) fill {
-	u := stream(b.seed, name)
-	return func() float64 { return (2*u.Float64() - 1) * bound }
-}
-
-// gaussian returns values from the normal distribution with mean 0.
-func (b *Builder) gaussian(name string, deviation float64) fill {
-	u := stream(b.seed, name)
-	return func() float64 { return u.NormFloat64() * deviation }
+// Initialize is [Initialize] for the layers created so far. It returns the first error.
+func (b *Builder) Initialize() error {
+	if b.err == nil {
+		b.err = initialize(b.backend, b.params, b.buffers)
+	}
+	return b.err
 }
 
 // param creates a parameter with the given initial values.
-func (b *Builder) param(name string, next fill, shape ...int) *Param {
+func (b *Builder) param(name string, initial func() fill, shape ...int) *Param {
 	p := &Param{Name: name}
-	if p.Value = b.array(name, next, shape); b.err == nil {
+	if p.Value = b.array(name, initial, shape); b.err == nil {
 		b.params = append(b.params, p)
 	}
 	return p
 }
 
 // buffer creates a buffer with the given initial values.
-func (b *Builder) buffer(name string, next fill, shape ...int) *Buffer {
+func (b *Builder) buffer(name string, initial func() fill, shape ...int) *Buffer {
 	f := &Buffer{Name: name}
-	if f.Value = b.array(name, next, shape); b.err == nil {
+	if f.Value = b.array(name, initial, shape); b.err == nil {
 		b.buffers = append(b.buffers, f)
 	}
 	return f
@@ -95,35 +79,28 @@ func (b *Builder) claim(name string) {
 }
 
 // redraw replaces the initial values of a parameter.
-func (b *Builder) redraw(p *Param, next fill) {
-	p.Value = b.values(p.Name, next, p.Value.Shape())
+func (b *Builder) redraw(p *Param, initial func() fill) {
+	p.Value = unset{p.Value.Shape(), b.backend.DType(), initial}
 }
 
-func (b *Builder) array(name string, next fill, shape []int) Array {
+func (b *Builder) array(name string, initial func() fill, shape []int) Array {
 	b.claim(name)
 	if b.err != nil {
 		return nil
 	}
-	return b.values(name, next, shape)
+	if err := CheckShape(shape); err != nil {
+		b.err = fmt.Errorf("nn: %s: %w", name, err)
+		return nil
+	}
+	return unset{shape, b.backend.DType(), initial}
 }
 
-func (b *Builder) values(name string, next fill, shape []int) Array {
-	n := 1
-	for _, d := range shape {
-		if d < 1 || n > math.MaxInt32/d {
-			b.err = fmt.Errorf("nn: %s: shape %v is invalid or too large", name, shape)
-			return nil
-		}
-		n *= d
+// fixed returns an array of one value that is neither a parameter nor a buffer.
+func (b *Builder) fixed(name string, value float64) Array {
+	if b.err != nil {
+		return nil
 	}
-	if e, ok := b.backend.(Numberless); ok {
-		return e.Empty(shape)
-	}
-	values := make([]float64, n)
-	for i := range values {
-		values[i] = next()
-	}
-	a, err := b.backend.FromHost(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(values)), Kept)
+	a, err := draw(b.backend, unset{[]int{1}, b.backend.DType(), constant(value)}, nil)
 	if err != nil {
 		b.err = fmt.Errorf("nn: %s: %w", name, err)
 	}

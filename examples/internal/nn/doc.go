@@ -1,5 +1,5 @@
 // Package nn is a small training engine for 3-D networks: a tape for automatic
-// differentiation, layers with parameters, and an optimizer. The arithmetic is done by a
+// differentiation, layers with parameters, and optimizers. The arithmetic is done by a
 // Backend; package nn/portable implements one in Go without other dependencies.
 //
 // # Arrays and backends
@@ -24,7 +24,7 @@
 //	logits, err := net.Forward(tape, tape.Input(x))   // x from backend.FromHost
 //	                                                  // loss and its gradient gy of logits
 //	err = tape.Backward(logits, gy)                   // fills Param.Grad
-//	err = sgd.Step(backend, net.Parameters())         // changes Param.Value
+//	err = optimizer.Step(backend, net.Parameters())   // changes Param.Value
 //	backend.EndStep()                                 // recycles the memory
 //
 // # Memory
@@ -32,13 +32,14 @@
 // Memory allocated by a step belongs to that step; EndStep returns it to a pool, so that the
 // next step of the same size allocates almost nothing. During Backward the tape already
 // releases values and gradients as soon as the remaining pullbacks do not need them. Arrays
-// that must live longer (parameters, running statistics, momentum) have the lifetime [Kept].
+// that must live longer (parameters, running statistics, an optimizer's state) have the lifetime [Kept].
 // Using an array after its step is an error.
 //
 // # Networks
 //
-// A [Builder] creates layers, draws their initial values from a seed and names them as in
-// PyTorch's state_dict; a [Network] is assembled from them. [StateDict] and [LoadStateDict]
-// copy the complete state of a network to and from the host. Together with the velocities of
-// [SGD], this is everything needed to resume a run with bit-identical results.
+// A [Builder] creates layers and names them as in PyTorch's state_dict; a [Network] is
+// assembled from them. Values are not drawn until [Initialize], so that a network whose
+// state is loaded needs no random numbers. [StateDict] and [LoadStateDict] copy the complete
+// state of a network to and from the host. Together with the state of the [Optimizer], this
+// is everything needed to resume a run with bit-identical results.
 package nn

@@ -18,7 +18,7 @@ func Example() {
 	}
 	layers := nn.NewBuilder(backend, 1)
 	conv := layers.Conv3D("conv", 1, 1, [3]int{1, 1, 1}, nn.ConvSpec{}, true)
-	if err := layers.Err(); err != nil {
+	if err := layers.Initialize(); err != nil {
 		log.Fatal(err)
 	}
 	image := tensor.New(tensor.WithShape(1, 1, 1, 1, 4), tensor.WithBacking([]float64{-1, 1, 2, 3}))

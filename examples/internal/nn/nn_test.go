@@ -42,7 +42,7 @@ func TestTapeSumsGradients(t *testing.T) {
 	build := nn.NewBuilder(b, 1)
 	act := build.PReLU("a", 1)
 	unused := build.PReLU("unused", 1)
-	require.NoError(t, build.Err())
+	require.NoError(t, build.Initialize())
 
 	tape := nn.NewTape(b, nn.Training, 0)
 	x := tape.InputWithGrad(put(t, b, []float64{-2, 3}, 1, 1, 1, 1, 2))
@@ -215,7 +215,7 @@ func TestInitialValues(t *testing.T) {
 	up := build.ConvTranspose3D("u", 40, 5, [3]int{3, 3, 3}, nn.ConvSpec{}, false)
 	norm := build.BatchNorm("n", 3)
 	build.PReLU("p", 2)
-	require.NoError(t, build.Err())
+	require.NoError(t, build.Initialize())
 	assert.Nil(t, up.Bias)
 
 	for _, p := range []*nn.Param{conv.Weight, conv.Bias, up.Weight} {
@@ -242,7 +242,10 @@ func TestInitialValues(t *testing.T) {
 	again := nn.NewBuilder(b, 7)
 	again.PReLU("p", 1)
 	same := again.Conv3D("c", 5, 40, [3]int{3, 3, 3}, nn.ConvSpec{}, true)
-	other := nn.NewBuilder(b, 8).Conv3D("c", 5, 40, [3]int{3, 3, 3}, nn.ConvSpec{}, true)
+	require.NoError(t, again.Initialize())
+	seeded := nn.NewBuilder(b, 8)
+	other := seeded.Conv3D("c", 5, 40, [3]int{3, 3, 3}, nn.ConvSpec{}, true)
+	require.NoError(t, seeded.Initialize())
 	assert.Equal(t, get(t, b, conv.Weight.Value), get(t, b, same.Weight.Value))
 	assert.NotEqual(t, get(t, b, conv.Weight.Value), get(t, b, other.Weight.Value))
 

@@ -7,7 +7,7 @@ type Param struct {
 	// Value is the parameter itself, a Kept array.
 	Value Array
 	// Grad is the gradient computed by the last Tape.Backward, or nil. It belongs to the
-	// step: SGD.Step consumes it, and EndStep makes it unusable.
+	// step: Optimizer.Step consumes it, and EndStep makes it unusable.
 	Grad Array
 }
 

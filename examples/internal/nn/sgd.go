@@ -29,8 +29,7 @@ type SGD struct {
 	velocity map[string]Array // by parameter name; absent before its first step
 }
 
-// Step updates every parameter that has a gradient and consumes the gradients. As in PyTorch,
-// parameters without a gradient are not changed; it is an error if no parameter has one.
+// Step implements [Optimizer].
 func (s *SGD) Step(b Backend, params []*Param) error {
 	if err := s.check(); err != nil {
 		return err
@@ -44,7 +43,7 @@ func (s *SGD) Step(b Backend, params []*Param) error {
 		velocity, seen := s.velocity[p.Name]
 		if s.Momentum != 0 && !seen {
 			var err error
-			if velocity, err = b.FromHost(zeros(p.Value.Shape()), Kept); err != nil {
+			if velocity, err = b.Zeros(p.Value.Shape()); err != nil {
 				return fmt.Errorf("nn: SGD: %s: %w", p.Name, err)
 			}
 		}
@@ -65,6 +64,9 @@ func (s *SGD) Step(b Backend, params []*Param) error {
 	}
 	return nil
 }
+
+// SetLearningRate implements [Optimizer].
+func (s *SGD) SetLearningRate(rate float64) { s.LearningRate = rate }
 
 func (s *SGD) check() error {
 	// The conditions are written so that NaN is an error.

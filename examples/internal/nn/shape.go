@@ -1,6 +1,9 @@
 package nn
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Normalized returns the spec with all-zero strides and dilations replaced by their default
 // of 1, or an error that names an invalid setting.
@@ -123,4 +126,17 @@ func Elements(shape []int) int {
 		n *= d
 	}
 	return n
+}
+
+// CheckShape returns an error unless every axis of shape has a positive length and the number
+// of elements fits into an int32.
+func CheckShape(shape []int) error {
+	n := 1
+	for _, d := range shape {
+		if d < 1 || n > math.MaxInt32/d {
+			return fmt.Errorf("shape %v is invalid or too large", shape)
+		}
+		n *= d
+	}
+	return nil
 }

@@ -38,12 +38,31 @@ func StateDict(b Backend, net Network) (map[string]*tensor.Dense, error) {
 // Floating-point tensors may be float32 or float64 and are converted to the backend's DType.
 // If LoadStateDict fails, it changes nothing.
 func LoadStateDict(b Backend, net Network, state map[string]*tensor.Dense) error {
-	if err := checkState(net, state); err != nil {
-		return err
+	if e := differences(net, state); e != nil {
+		return e
 	}
+	return replace(b, net, state)
+}
+
+// LoadPartialStateDict is LoadStateDict for a state in which names of the network may be
+// missing. Those parameters and buffers do not change.
+func LoadPartialStateDict(b Backend, net Network, state map[string]*tensor.Dense) error {
+	if e := differences(net, state); e != nil && (e.Extra != nil || e.Misfit != nil) {
+		e.Missing = nil
+		return e
+	}
+	return replace(b, net, state)
+}
+
+// replace replaces the parameters and buffers that state contains; their shapes must be right.
+func replace(b Backend, net Network, state map[string]*tensor.Dense) error {
 	values := map[string]Array{}
-	load := func(name string, old Array) error {
-		a, err := loadArray(b, state[name], old.Shape())
+	load := func(name string) error {
+		t, ok := state[name]
+		if !ok {
+			return nil
+		}
+		a, err := b.FromHost(t, Kept)
 		if err != nil {
 			return fmt.Errorf("nn: %s: %w", name, err)
 		}
@@ -51,7 +70,7 @@ func LoadStateDict(b Backend, net Network, state map[string]*tensor.Dense) error
 		return nil
 	}
 	for _, p := range net.Parameters() {
-		if err := load(p.Name, p.Value); err != nil {
+		if err := load(p.Name); err != nil {
 			return err
 		}
 	}
@@ -59,19 +78,21 @@ func LoadStateDict(b Backend, net Network, state map[string]*tensor.Dense) error
 		if f.Value == nil {
 			continue
 		}
-		if err := load(f.Name, f.Value); err != nil {
+		if err := load(f.Name); err != nil {
 			return err
 		}
 	}
 	for _, p := range net.Parameters() {
-		p.Value, p.Grad = values[p.Name], nil
+		if v, ok := values[p.Name]; ok {
+			p.Value, p.Grad = v, nil
+		}
 	}
 	for _, f := range net.Buffers() {
-		if f.Value == nil {
-			f.Count, _ = scalarInt64(state[f.Name])
-			continue
+		if v, ok := values[f.Name]; ok {
+			f.Value = v
+		} else if t, ok := state[f.Name]; ok {
+			f.Count, _ = scalarInt64(t)
 		}
-		f.Value = values[f.Name]
 	}
 	return nil
 }
@@ -110,9 +131,9 @@ func (e *StateError) Error() string {
 	return "nn: the state does not fit the network: " + strings.Join(parts, "; ")
 }
 
-// checkState returns a *StateError unless state has the network's names with the right shapes
-// and element types.
-func checkState(net Network, state map[string]*tensor.Dense) error {
+// differences returns nil if state has exactly the network's names, with the right shapes and
+// element types.
+func differences(net Network, state map[string]*tensor.Dense) *StateError {
 	var e StateError
 	known := map[string]bool{}
 	check := func(name string, misfit func(t *tensor.Dense) string) {
@@ -195,8 +216,4 @@ func loadArray(b Backend, t *tensor.Dense, shape []int) (Array, error) {
 		return nil, fmt.Errorf("tensor has shape %v, want %v", t.Shape(), shape)
 	}
 	return b.FromHost(t, Kept)
-}
-
-func zeros(shape []int) *tensor.Dense {
-	return tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(shape...))
 }

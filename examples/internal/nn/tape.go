@@ -44,6 +44,7 @@ type Tape struct {
 	draws    uint64
 	nodes    []node
 	params   map[*Param]Var
+	final    func(*Param) error // of OnGradient
 	replayed bool
 	holders  map[Array]int // in Backward, the number of nodes whose gradient an array is
 }
@@ -55,6 +56,7 @@ type node struct {
 	pullback Pullback
 	needed   bool // the gradient of this value is needed
 	leaf     bool // Grad may return the gradient after Backward
+	param    *Param
 	shape    []int
 	grad     Array
 }
@@ -85,6 +87,7 @@ func (t *Tape) Param(p *Param) Var {
 		return v
 	}
 	v := t.leaf(p.Value, t.mode == Training)
+	t.nodes[v.node].param = p
 	t.params[p] = v
 	return v
 }
@@ -135,6 +138,14 @@ func (t *Tape) Done(v Var, except ...Var) {
 	t.nodes[v.node].value = nil
 }
 
+// OnGradient sets a function that Backward calls once for every parameter that has a gradient,
+// as soon as the gradient is final and stored in Grad: no pullback yet to be called adds to it.
+// This allows gradients to be exchanged between processes while Backward computes others. The
+// order of the calls is determined by the order in which the forward pass used the parameters:
+// roughly its reverse. The function may replace Grad. If it returns an error, Backward
+// returns that error.
+func (t *Tape) OnGradient(f func(p *Param) error) { t.final = f }
+
 // Backward calls the pullbacks in reverse order, starting from y with the gradient gy, and
 // stores the gradient of every parameter on the tape in its Grad field, or nil if y does not
 // depend on the parameter. It can be called only once.
@@ -156,8 +167,15 @@ func (t *Tape) Backward(y Var, gy Array) error {
 		return fmt.Errorf("nn: Backward: gy has shape %v, want the shape %v of y", gy.Shape(), y.Shape())
 	}
 	t.replayed = true
+	for p := range t.params {
+		p.Grad = nil
+	}
 	t.holders = map[Array]int{gy: 1} // it belongs to the caller and is never released
 	t.hold(y.node, gy)
+	if err := t.deliver(y.node); err != nil {
+		return fmt.Errorf("nn: Backward: %w", err)
+	}
+	last := t.lastUses(y.node)
 	for i := y.node; i >= 0; i-- {
 		n := &t.nodes[i]
 		if n.grad == nil || n.pullback == nil {
@@ -166,9 +184,56 @@ func (t *Tape) Backward(y Var, gy Array) error {
 		if err := t.replay(n); err != nil {
 			return fmt.Errorf("nn: Backward: %w", err)
 		}
+		for _, in := range n.inputs {
+			if in < 0 || last[in] != i {
+				continue
+			}
+			last[in] = -1 // an operation may use a parameter twice
+			if err := t.deliver(in); err != nil {
+				return fmt.Errorf("nn: Backward: %w", err)
+			}
+		}
 	}
-	for p, v := range t.params {
-		p.Grad = t.nodes[v.node].grad
+	return nil
+}
+
+// lastUses returns, for every node that is a parameter, the node of the operation whose
+// pullback is the last one to add to its gradient when Backward starts from node y, and −1 if
+// there is none.
+func (t *Tape) lastUses(y int) []int {
+	last := make([]int, len(t.nodes))
+	for i := range last {
+		last[i] = -1
+	}
+	reached := make([]bool, len(t.nodes))
+	reached[y] = true
+	for i := y; i >= 0; i-- {
+		if n := &t.nodes[i]; reached[i] && n.pullback != nil {
+			for _, in := range n.inputs {
+				if in >= 0 && t.nodes[in].needed {
+					reached[in] = true
+					if t.nodes[in].param != nil {
+						last[in] = i
+					}
+				}
+			}
+		}
+	}
+	return last
+}
+
+// deliver stores the final gradient of a node in its parameter, if it is one.
+func (t *Tape) deliver(i int) error {
+	p := t.nodes[i].param
+	if p == nil {
+		return nil
+	}
+	p.Grad = t.nodes[i].grad
+	if t.final == nil {
+		return nil
+	}
+	if err := t.final(p); err != nil {
+		return fmt.Errorf("gradient of %s: %w", p.Name, err)
 	}
 	return nil
 }

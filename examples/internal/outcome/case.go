@@ -7,10 +7,14 @@ type Case struct {
 	// them; they are not part of a file, which belongs to one training.
 	Seed uint64 `json:"-"`
 	Fold int    `json:"-"`
+	// Reference describes the label. It is nil unless all measures were computed.
+	Reference *Reference `json:"reference,omitempty"`
 	// Values are the measures of the foreground or, if there are Segments, their means.
 	Values Values `json:"values"`
 	// Segments are the measures of each class or region, none if the case is binary.
 	Segments []SegmentValues `json:"segments,omitempty"`
+	// Detection is nil unless lesion candidates were looked for.
+	Detection *Detection `json:"detection,omitempty"`
 }
 
 // SegmentValues holds the measures of one class or region of a case.

@@ -5,35 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"gorgonia.org/tensor"
-
-	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/surface"
+	"github.com/x/afl/examples/internal/outcome"
 )
-
-// Lesion describes the label of a case as far as the choice of cases depends on it.
-type Lesion struct {
-	// Volume is the volume of the foreground in ml, 0 if the label is empty.
-	Volume float64
-	// Smoothness is γ_mSa over the boundary, [afl.LabelStats.Boundary]: the mean magnitude
-	// of the mask's gradient over the voxels where it is not zero. γ_mSa over the whole
-	// image, which the loss uses, mostly measures the size of a lesion in its image. The
-	// one over the boundary does not depend on the image, and grows with roughness.
-	Smoothness float64
-}
-
-// Describe measures a label, whose foreground is all that is to be segmented.
-func Describe(label surface.Mask) (Lesion, error) {
-	if err := label.Check(); err != nil {
-		return Lesion{}, fmt.Errorf("qualitative: label: %w", err)
-	}
-	d := label.Dims
-	stats, err := afl.StatsOf(tensor.New(tensor.WithShape(d[0], d[1], d[2]), tensor.WithBacking(label.Voxels)), afl.IgnoreIndex{})
-	if err != nil {
-		return Lesion{}, fmt.Errorf("qualitative: label: %w", err)
-	}
-	return Lesion{Volume: label.Volume() / 1000, Smoothness: stats.Boundary}, nil
-}
 
 // Kind is what a case is an example of.
 type Kind int
@@ -66,7 +39,7 @@ type Choice struct {
 // out, and the first of equal cases is chosen. With fewer than four lesions the smoothest
 // and the roughest are those of all, so that a case may be an example of a kind of both
 // pairs.
-func Choose(lesions []Lesion) []Choice {
+func Choose(lesions []outcome.Reference) []Choice {
 	var all []int
 	for i, l := range lesions {
 		if l.Volume > 0 {
@@ -105,7 +78,7 @@ func candidates(all []int, chosen []Choice, kind Kind) []int {
 }
 
 // compare returns a negative number if a is a better example of the kind than b.
-func (k Kind) compare(a, b Lesion) int {
+func (k Kind) compare(a, b outcome.Reference) int {
 	switch k {
 	case Large:
 		return cmp.Compare(b.Volume, a.Volume)

@@ -15,6 +15,30 @@ const lineSamples = 3
 // where the bilinear interpolation of the mask is one half. The width is in pixels.
 func drawOutline(img *image.RGBA, m surface.Mask, v view, width float64, c color.Color) {
 	n := img.Rect.Dx() * lineSamples
+	border := borderOf(insideOf(m, v, n), n)
+	// A dark rim keeps bright colors visible on bright tissue.
+	blend(img, stroke(border, n, width+1.6), color.Black, 0.55)
+	blend(img, stroke(border, n, width), c, 1)
+}
+
+// insideOf returns which of n×n samples of the view's slice are inside of the mask: those
+// where its bilinear interpolation is at least one half.
+func insideOf(m surface.Mask, v view, n int) []bool {
+	// The first index of a voxel falls along a row of samples, from left to right.
+	type position struct {
+		voxel int     // from the leftmost sample's on
+		share float64 // of the next voxel
+	}
+	at := make([]position, n)
+	right, _ := v.voxel(0.5/float64(n), 0, m.Spacing)
+	left, _ := v.voxel((float64(n)-0.5)/float64(n), 0, m.Spacing)
+	first := int(math.Floor(left))
+	for x := range at {
+		i, _ := v.voxel((float64(x)+0.5)/float64(n), 0, m.Spacing)
+		floor := math.Floor(i)
+		at[x] = position{int(floor) - first, i - floor}
+	}
+	line := make([]float64, int(math.Floor(right))-first+2)
 	value := func(i, j int) float64 {
 		if m.At(i, j, v.slice) {
 			return 1
@@ -23,39 +47,50 @@ func drawOutline(img *image.RGBA, m surface.Mask, v view, width float64, c color
 	}
 	inside := make([]bool, n*n)
 	for y := range n {
-		for x := range n {
-			i, j := v.voxel((float64(x)+0.5)/float64(n), (float64(y)+0.5)/float64(n), m.Spacing)
-			inside[y*n+x] = bilinear(value, i, j) >= 0.5
+		_, j := v.voxel(0, (float64(y)+0.5)/float64(n), m.Spacing)
+		floor := math.Floor(j)
+		share, low := j-floor, int(floor)
+		for i := range line {
+			line[i] = (1-share)*value(first+i, low) + share*value(first+i, low+1)
+		}
+		row := inside[y*n:][:n]
+		for x, p := range at {
+			row[x] = (1-p.share)*line[p.voxel]+p.share*line[p.voxel+1] >= 0.5
 		}
 	}
-	// A dark rim keeps bright colors visible on bright tissue.
-	blend(img, stroke(inside, n, width+1.6), color.Black, 0.55)
-	blend(img, stroke(inside, n, width), c, 1)
+	return inside
 }
 
-// stroke returns the samples within half the width of a border between inside and outside.
-func stroke(inside []bool, n int, width float64) []bool {
+// borderOf returns the samples, of n to a row, whose right or lower neighbor differs.
+func borderOf(inside []bool, n int) (border []image.Point) {
+	for y := range n {
+		for x := range n {
+			at := y*n + x
+			if x+1 < n && inside[at] != inside[at+1] || y+1 < n && inside[at] != inside[at+n] {
+				border = append(border, image.Pt(x, y))
+			}
+		}
+	}
+	return border
+}
+
+// stroke returns the samples within half the width of a border.
+func stroke(border []image.Point, n int, width float64) []bool {
 	radius := width / 2 * lineSamples
 	reach := int(math.Ceil(radius))
-	var disk [][2]int
+	var disk []image.Point
 	for dy := -reach; dy <= reach; dy++ {
 		for dx := -reach; dx <= reach; dx++ {
 			if math.Hypot(float64(dx), float64(dy)) <= radius {
-				disk = append(disk, [2]int{dx, dy})
+				disk = append(disk, image.Pt(dx, dy))
 			}
 		}
 	}
 	drawn := make([]bool, n*n)
-	for y := range n {
-		for x := range n {
-			at := y*n + x
-			if !(x+1 < n && inside[at] != inside[at+1] || y+1 < n && inside[at] != inside[at+n]) {
-				continue
-			}
-			for _, d := range disk {
-				if px, py := x+d[0], y+d[1]; px >= 0 && py >= 0 && px < n && py < n {
-					drawn[py*n+px] = true
-				}
+	for _, at := range border {
+		for _, d := range disk {
+			if p := at.Add(d); p.X >= 0 && p.Y >= 0 && p.X < n && p.Y < n {
+				drawn[p.Y*n+p.X] = true
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 
 	"gonum.org/v1/plot/vg/vgimg"
 
+	"github.com/x/afl/examples/internal/measure"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/render"
 	"github.com/x/afl/examples/internal/surface"
 )
@@ -79,7 +81,7 @@ func (s *sheet) place(img image.Image, x, y int) {
 // column draws a case.
 func (s *sheet) column(index int) error {
 	c := &s.Columns[index]
-	lesion, err := Describe(c.Label)
+	lesion, err := measure.Reference(c.Label)
 	if err != nil {
 		return err
 	}
@@ -129,7 +131,7 @@ func (s *sheet) column(index int) error {
 }
 
 // heading says what a column shows.
-func (s *sheet) heading(index int, l Lesion) {
+func (s *sheet) heading(index int, l outcome.Reference) {
 	c := &s.Columns[index]
 	x, y := s.left(index)+pair/2, s.top-headingSize
 	s.fitted(kindsInWords(c.Kinds), x, y+22, 12, ink, pair)

@@ -84,7 +84,7 @@ func project(m *surface.Mesh, v View, side int) (*projected, error) {
 type band struct {
 	width, height int
 	depth         []float64
-	normal        [][3]float64 // zero: background
+	normal        [][3]float64 // where depth is finite
 }
 
 func newBand(pixels, rows int) *band {
@@ -98,7 +98,6 @@ func (b *band) draw(p *projected, top int) {
 	for i := range b.depth {
 		b.depth[i] = math.Inf(-1)
 	}
-	clear(b.normal)
 	for _, t := range p.mesh.Triangles {
 		b.triangle(p, t, float64(top))
 	}
@@ -149,34 +148,29 @@ func (b *band) resolve(img *image.RGBA, first int, base, background [3]float64) 
 	empty := stored(background)
 	for y := range min(b.height/samples, pixels-first) {
 		for x := range pixels {
-			if !b.covers(x, y) { // as most pixels
+			var sum [3]float64
+			covered := 0
+			for row := y * samples; row < (y+1)*samples; row++ {
+				at := row*b.width + x*samples
+				for s, depth := range b.depth[at : at+samples] {
+					if depth == math.Inf(-1) {
+						continue
+					}
+					covered++
+					c := shade(base, unit(b.normal[at+s]))
+					for i := range sum {
+						sum[i] += c[i]
+					}
+				}
+			}
+			if covered == 0 { // as in most pixels
 				img.SetRGBA(x, first+y, empty)
 				continue
 			}
-			var sum [3]float64
-			for s := range samples * samples {
-				n := b.normal[(y*samples+s/samples)*b.width+x*samples+s%samples]
-				c := background
-				if l := dot(n, n); l > 0 {
-					c = shade(base, unit(n))
-				}
-				for i := range sum {
-					sum[i] += c[i] / (samples * samples)
-				}
+			for i := range sum {
+				sum[i] = (sum[i] + float64(samples*samples-covered)*background[i]) / (samples * samples)
 			}
 			img.SetRGBA(x, first+y, stored(sum))
 		}
 	}
-}
-
-// covers reports whether the mesh is in any sample of a pixel of the band.
-func (b *band) covers(x, y int) bool {
-	for row := y * samples; row < (y+1)*samples; row++ {
-		for _, n := range b.normal[row*b.width+x*samples:][:samples] {
-			if n != [3]float64{} {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -19,12 +19,19 @@ var (
 // highlight of Blinn and Phong.
 func shade(base [3]float64, n [3]float64) [3]float64 {
 	diffuse := 0.30 + 0.62*max(0, dot(n, keyLight)) + 0.16*max(0, dot(n, fillLight))
-	specular := 0.22 * math.Pow(max(0, dot(n, highlight)), 28)
+	specular := 0.22 * power28(max(0, dot(n, highlight)))
 	var c [3]float64
 	for i := range c {
 		c[i] = min(1, base[i]*diffuse+specular)
 	}
 	return c
+}
+
+// power28 returns x²⁸.
+func power28(x float64) float64 {
+	x4 := x * x * x * x
+	x8 := x4 * x4
+	return x8 * x8 * x8 * x4
 }
 
 // channels returns an opaque color as linear light, from 0 to 1.

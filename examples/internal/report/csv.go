@@ -49,9 +49,10 @@ func WriteEpochsCSV(path string, results []outcome.Result) error {
 }
 
 // WriteCasesCSV writes one row per run, network, loss, seed, fold and case to path: every
-// measure of the best weights of that training on a case that the tables report. Numbers have full precision; an undefined
-// number is an empty cell, and an infinite one is +Inf. If there are classes or regions, a
-// column segment names them, and each case has a row for each and for their mean.
+// measure of the best weights of that training on a case that the tables report, and the
+// facts of its label. Numbers have full precision; an undefined number is an empty cell, and
+// an infinite one is +Inf. If there are classes or regions, a column segment names them, and
+// each case has a row for each and for their mean.
 func WriteCasesCSV(path string, results []outcome.Result) error {
 	segments := segmented(results)
 	header := []string{"run", "network", "loss", "seed", "fold", "best_epoch", "case"}
@@ -61,9 +62,14 @@ func WriteCasesCSV(path string, results []outcome.Result) error {
 	for m := range outcome.MeasureCount {
 		header = append(header, m.String())
 	}
+	header = append(header, "reference_volume_ml", "reference_boundary_smoothness")
 	rows := [][]string{header}
 	for _, l := range results {
 		for _, c := range l.Cases {
+			reference := []string{"", ""}
+			if c.Reference != nil {
+				reference = []string{cell(outcome.Number(c.Reference.Volume)), cell(outcome.Number(c.Reference.Smoothness))}
+			}
 			for _, part := range append(slices.Clone(c.Segments), outcome.SegmentValues{Name: meanNameOf(&l), Values: c.Values}) {
 				row := append(trainingCells(&l), strconv.Itoa(l.BestEpoch), c.ID)
 				if segments {
@@ -72,6 +78,7 @@ func WriteCasesCSV(path string, results []outcome.Result) error {
 				for m := range outcome.MeasureCount {
 					row = append(row, cell(part.Values[m]))
 				}
+				row = append(row, reference...)
 				rows = append(rows, row)
 			}
 		}

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"image/color"
+	"image/png"
 	"io"
 	"math"
 	"path/filepath"
@@ -242,8 +243,8 @@ func writeCurves(path, title, yLabel string, curves []curve) error {
 	legend.Top, legend.Left = true, true
 	legend.Draw(draw.Crop(dc, width-legendWidth+vg.Points(8), 0, 0, -vg.Points(24)))
 	return writeFile(path, func(w io.Writer) error {
-		_, err := vgimg.PngCanvas{Canvas: img}.WriteTo(w)
-		return err
+		encoder := png.Encoder{CompressionLevel: png.BestSpeed} // after every epoch
+		return encoder.Encode(w, img.Image())
 	})
 }
 

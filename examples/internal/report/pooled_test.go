@@ -42,19 +42,20 @@ func pooledRun() *Run {
 // and that its interval counts cases.
 func TestPooledTable(t *testing.T) {
 	run := pooledRun()
-	md := run.Markdown()
+	md := unwrapped(run.Markdown())
 	// Means 0.5, 0.75 and 1; t(2, 97.5%) = 4.302653; 0.25/√3 = 0.144338.
-	assert.Regexp(t, `\| A-FL \|.*\| +0\.750 \| 0\.129 to 1\.371 \| +1–2 \|`, md)
-	assert.Equal(t, 2, strings.Count(md, "\n| A-FL |"), "a row in each table")
+	assert.Regexp(t, `\| A-FL \|.*\| +0\.750 ± 0\.250 \| +1–2 \|`, md)
+	assert.Regexp(t, `\| A-FL \|.*\| +0\.129 to 1\.371 \|\n`, md)
+	assert.Equal(t, 3, strings.Count(md, "\n| A-FL |"), "a row in each table")
 	assert.Regexp(t, `\| A-FL \| .*\| +– \| +3 \| +– \|\n`, md, "missed lesions a seed, not in total")
-	assert.Contains(t, md, "- Each row pools the trainings of 2 folds × 2 seeds. Of each case the mean over the\n  seeds comes first")
+	assert.Contains(t, md, "- Each row pools the trainings of 2 folds × 2 seeds. Of each case the mean over the seeds comes first")
 	assert.Contains(t, md, "optimistic")
 	assert.NotContains(t, md, "## Notes\n\n- A-FL")
 
 	run.Results[1].Diverged = &outcome.Divergence{Epoch: 2, Step: 3, What: "the training loss is NaN"}
 	run.Results[2].Ongoing = "in epoch 3 of 9"
 	run.Results[3].Ongoing, run.Results[3].Evaluated, run.Results[3].Cases, run.Results[3].BestEpoch = "at the start of epoch 1 of 9", 0, nil, 0
-	md = run.Markdown()
+	md = unwrapped(run.Markdown())
 	assert.Contains(t, md, "| 1–2 (1 of 4 diverged) |")
 	assert.Contains(t, md, "- A-FL (seed 4, fold 1) diverged in epoch 2 at step 3: the training loss is NaN; the results are those of epoch 2, the best before that.\n")
 	assert.Contains(t, md, "- A-FL is not finished: 3 of 4 trainings have results; not finished: seed 5, fold 0; seed 5, fold 1.\n")
@@ -70,7 +71,7 @@ func TestReportedCasesAreStated(t *testing.T) {
 		} {
 			run := pooledRun()
 			run.Select, run.Report = selection, report
-			md := run.Markdown()
+			md := unwrapped(run.Markdown())
 			assert.Contains(t, md, want)
 			assert.Equal(t, !report.Held() && selection != "last", strings.Contains(md, "optimistic"), "%s %s", selection, report)
 			assert.Equal(t, report.Held(), strings.Contains(md, "## Test, best weights of each loss"), report)

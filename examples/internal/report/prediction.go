@@ -17,6 +17,8 @@ type Prediction struct {
 	// Facts is written to the JSON file unchanged.
 	Facts any
 	Grids []GridValues
+	// Detection is nil unless lesion candidates were looked for.
+	Detection *PredictedDetection
 }
 
 // GridValues holds the measures computed on one grid.
@@ -116,7 +118,8 @@ func (p *Prediction) rows() [][]string {
 }
 
 // WriteJSON writes the facts and the measures by grid to path; an undefined measure is null.
-// If there are classes or regions, each grid has an object for each and for their mean.
+// If there are classes or regions, each grid has an object for each and for their mean. The
+// lesion candidates follow if they were looked for.
 func (p *Prediction) WriteJSON(path string) error {
 	byName := func(values outcome.Values) map[string]outcome.Number {
 		named := map[string]outcome.Number{}
@@ -137,7 +140,11 @@ func (p *Prediction) WriteJSON(path string) error {
 		}
 		grids[g.Grid] = segments
 	}
-	raw, err := json.MarshalIndent(map[string]any{"facts": p.Facts, "measures": grids}, "", "  ")
+	content := map[string]any{"facts": p.Facts, "measures": grids}
+	if p.Detection != nil {
+		content["detection"] = p.Detection
+	}
+	raw, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {
 		return err
 	}

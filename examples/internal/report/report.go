@@ -28,6 +28,7 @@ const SelectVaries = "varies"
 // with.
 type Run struct {
 	Title   string
+	Dataset string           // name of the program for the paper's data set that the cases are from; empty: none, such as for a phantom
 	Facts   []string         // one line each: data, sizes, settings
 	Select  string           // what the best weights were selected by; empty: soft_dice
 	Report  outcome.Reported // the cases of the tables; empty: the validation cases

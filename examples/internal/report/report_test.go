@@ -87,15 +87,21 @@ func sample() *Run {
 	}
 }
 
-func TestMarkdownGolden(t *testing.T) {
-	got := sample().Markdown()
-	path := filepath.Join("testdata", "results.md")
+// assertGolden compares a report with a file of testdata, or writes that file.
+func assertGolden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, string(want), got)
+}
+
+func TestMarkdownGolden(t *testing.T) {
+	got := sample().Markdown()
+	assertGolden(t, "results.md", got)
 	assert.NotContains(t, got, "NaN (")
 	assert.NotContains(t, strings.ToLower(strings.ReplaceAll(got, "loss is", "")), "| nan")
 }
@@ -115,13 +121,7 @@ func several() *Run {
 
 func TestMarkdownOfSeveralNetworks(t *testing.T) {
 	got := several().Markdown()
-	path := filepath.Join("testdata", "networks.md")
-	if os.Getenv("UPDATE_GOLDEN") != "" {
-		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
-	}
-	want, err := os.ReadFile(path)
-	require.NoError(t, err)
-	assert.Equal(t, string(want), got)
+	assertGolden(t, "networks.md", got)
 	assert.Contains(t, got, "Hard masks of A-FL: ")
 	assert.Contains(t, got, "AttUNet with CE diverged in epoch 3")
 }
@@ -165,6 +165,7 @@ func TestCSV(t *testing.T) {
 	assert.Equal(t, "3", rows[0][col["foreground_specificity_n"]])
 	assert.Equal(t, "0.6000000000000001", rows[0][col["foreground_dice"]], "full precision")
 
+	run.Results[0].Cases[0].Reference = &outcome.Reference{Volume: 0.25, Smoothness: 0.625}
 	require.NoError(t, WriteCasesCSV(filepath.Join(dir, "cases.csv"), run.Results))
 	col, rows = readCSV(t, filepath.Join(dir, "cases.csv"))
 	require.Len(t, rows, 6)
@@ -172,6 +173,8 @@ func TestCSV(t *testing.T) {
 	assert.Empty(t, rows[1][col["foreground_dice"]])
 	assert.Equal(t, "+Inf", rows[2][col["hausdorff95_mm"]])
 	assert.Equal(t, "4.25", rows[0][col["hausdorff95_mm"]])
+	assert.Equal(t, []string{"0.25", "0.625"}, rows[0][col["reference_volume_ml"]:])
+	assert.Equal(t, []string{"", ""}, rows[1][col["reference_volume_ml"]:])
 }
 
 func decodePNG(t *testing.T, path string) map[color.Color]int {
@@ -350,7 +353,7 @@ func TestSeveralRuns(t *testing.T) {
 		run.Results[i].RunTitle = []string{"fast", "slow"}[i/2]
 	}
 	got := run.Markdown()
-	assert.Contains(t, got, "\n| Run  | Model   | Loss | soft IoU |")
+	assert.Contains(t, got, "\n| Run  | Model   | Loss |      soft IoU |")
 	assert.Contains(t, got, "\n| fast | UNet    | A-FL |")
 	assert.Contains(t, got, "\n| slow | AttUNet | CE   |")
 	assert.Contains(t, got, "AttUNet with CE in slow diverged in epoch 3")

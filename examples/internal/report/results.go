@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -13,94 +12,95 @@ import (
 
 const dash = "–"
 
+// NamedTable is a table of the report with its title and the notes below it.
+type NamedTable struct {
+	Title string
+	Table Table
+	Notes []string // sentences
+}
+
 // Markdown returns the report of a run: its title and facts, followed by its tables and
 // notes.
 func (r *Run) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n", r.Title)
-	for _, f := range r.Facts {
-		fmt.Fprintf(&b, "- %s\n", f)
+	writeItems(&b, r.Facts)
+	for _, t := range r.Tables() {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", t.Title, t.Table)
+		for _, n := range t.Notes {
+			b.WriteString(wrap("- "+n, 80, "  ") + "\n")
+		}
 	}
-	b.WriteString("\n" + r.tables())
+	if notes := r.Notes(); len(notes) > 0 {
+		b.WriteString("\n## Notes\n\n")
+		writeItems(&b, notes)
+	}
 	return b.String()
 }
 
-// tables returns, as Markdown, the paper's first table (one row per loss: IoU, Dice,
-// sensitivity, specificity), extended by the hard foreground measures, followed by
-// distances, lesion counts and notes. With several networks it is the paper's second
-// table (one row per network and loss). Each row is for its best weights.
-func (r *Run) tables() string {
-	var b strings.Builder
-	cases := map[bool]string{false: "Validation", true: "Test"}[r.Report.Held()]
-	if r.several() {
-		fmt.Fprintf(&b, "## %s, best weights of each network and loss\n\n", cases)
-	} else {
-		fmt.Fprintf(&b, "## %s, best weights of each loss\n\n", cases)
+// Tables returns the tables of the report in their order. The first is the paper's first
+// table (one row per loss: IoU, Dice, sensitivity, specificity), extended by the hard
+// foreground measures; with several networks it is the paper's second table (one row per
+// network and loss). Each row is for its best weights. Then come the paper's own figures,
+// intervals, distances and lesion counts, detection scores, the comparisons of A-FL with the
+// other losses, and strata by volume and smoothness, each if there are any.
+func (r *Run) Tables() []NamedTable {
+	return slices.Concat(
+		[]NamedTable{r.overlapTable()}, r.paperTable(),
+		[]NamedTable{r.intervalTable(), r.lesionTable()}, r.detectionTables(),
+		r.comparisonTables(), r.strataTables(),
+	)
+}
+
+// Notes states what the tables do not show: the prediction rules for masks, which trainings
+// diverged, which go on, and whose masks miss every tumor.
+func (r *Run) Notes() []string {
+	return slices.Concat(r.ruleNotes(), r.divergenceNotes(), r.progressNotes(), r.emptyMaskNotes())
+}
+
+func writeItems(b *strings.Builder, items []string) {
+	for _, item := range items {
+		fmt.Fprintf(b, "- %s\n", item)
 	}
-	b.WriteString(r.overlapTable().String())
-	if segmented(r.Results) {
-		b.WriteString(segmentSoftNotes + r.selection() + r.reported() + r.pooling() + segmentNotes)
-	} else {
-		b.WriteString(binarySoftNotes + r.selection() + r.reported() + r.pooling() + binaryNotes)
-	}
-	b.WriteString("\n## Distances and lesions, same weights\n\n")
-	b.WriteString(r.lesionTable().String())
-	b.WriteString(lesionNotes)
-	if notes := r.notes(); len(notes) > 0 {
-		b.WriteString("\n## Notes\n\n")
-		for _, n := range notes {
-			fmt.Fprintf(&b, "- %s\n", n)
-		}
-	}
-	return b.String()
 }
 
 // Explanations below the tables.
 const (
-	binarySoftNotes = `
-- soft IoU, soft Dice: as computed by the paper's released training code, whose
-  IoU and Dice they are: a sigmoid per channel, squared sums, mean over both
-  channels including the background, which raises both.
-`
-	binaryNotes = `- Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the
-  cases.
-- 95% interval: Student's t for the mean of fg Dice over the cases.
-- (n=k): the mean is over k cases. Cases for which a measure has no value, such
-  as the sensitivity without a tumor, are excluded; – means that no case has a
-  value.
-`
-	segmentSoftNotes = `
-- soft IoU, soft Dice: with squared sums, of each class or region alone, without
-  the background: by the softmax of all channels for classes, by the sigmoid of
-  the region's channel for regions.
-`
-	segmentNotes = `- Sens., Spec., hard IoU, hard Dice: hard masks, mean over the cases.
-- mean: for each case the mean over the classes or regions that have a value,
-  then the mean over the cases.
-- 95% interval: Student's t for the mean of the hard Dice over the cases.
-- (n=k): the mean is over k cases. Cases for which a measure has no value, such
-  as the sensitivity without a voxel of the class, are excluded; – means that no
-  case has a value.
-`
-	lesionNotes = `
-- HD95: 95th percentile Hausdorff distance; ASD: symmetric average surface
-  distance; both in mm, over the cases in which both masks have voxels.
-- Lesions are 26-connected components. Found: reference lesions that the
-  prediction touches; missed: the others; false: predicted lesions that touch no
-  reference voxel. F1 is the mean over the cases, and 1 if both masks are empty.
-`
+	binarySoftNote = "soft IoU, soft Dice: as computed by the paper's released training code, whose IoU and Dice they are: " +
+		"a sigmoid per channel, squared sums, mean over both channels including the background, which raises both."
+	segmentSoftNote = "soft IoU, soft Dice: with squared sums, of each class or region alone, without the background: " +
+		"by the softmax of all channels for classes, by the sigmoid of the region's channel for regions."
+	spreadNote  = "a ± b: mean and standard deviation over the cases."
+	missingNote = "(n=k): the mean is over k cases. Cases for which a measure has no value, such as the sensitivity without %s, " +
+		"are excluded; – means that no case has a value."
 )
+
+// overlapNotes explains the table of overlaps.
+func (r *Run) overlapNotes() []string {
+	which := slices.Concat([]string{r.selection()}, r.reported(), r.pooling())
+	if !segmented(r.Results) {
+		return slices.Concat([]string{spreadNote, binarySoftNote}, which, []string{
+			"Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only.",
+			fmt.Sprintf(missingNote, "a tumor"),
+		})
+	}
+	return slices.Concat([]string{spreadNote, segmentSoftNote}, which, []string{
+		"Sens., Spec., hard IoU, hard Dice: hard masks.",
+		"mean: for each case the mean over the classes or regions that have a value, then the mean over the cases.",
+		fmt.Sprintf(missingNote, "a voxel of the class"),
+	})
+}
 
 // selection states how the best weights were selected.
 func (r *Run) selection() string {
 	switch r.Select {
 	case SelectVaries:
 		if r.Report.Held() {
-			return "- The best weights are those with the largest mean of the measure named by the\n  -select of their run, on the validation cases.\n"
+			return "The best weights are those with the largest mean of the measure named by the -select of their run, on the validation cases."
 		}
-		return "- The best weights are those with the largest mean of the measure named by the\n  -select of their run, on these same cases, which makes every figure slightly\n  optimistic.\n"
+		return "The best weights are those with the largest mean of the measure named by the -select of their run, on these same cases, which makes every figure slightly optimistic."
 	case "last":
-		return "- The weights are those of the last epoch, whatever their validation.\n"
+		return "The weights are those of the last epoch, whatever their validation."
 	case "":
 		return r.selectedBy(outcome.SoftDice.String())
 	}
@@ -108,45 +108,45 @@ func (r *Run) selection() string {
 }
 
 func (r *Run) selectedBy(measure string) string {
-	name := map[string]string{
-		outcome.SoftDice.String(): "soft Dice", outcome.SoftIoU.String(): "soft IoU", outcome.Dice.String(): r.hard() + " Dice", outcome.IoU.String(): r.hard() + " IoU",
-	}[measure]
-	if name == "" {
-		name = measure
+	name := measure
+	for _, m := range overlaps {
+		if m.String() == measure {
+			name = r.name(m)
+		}
 	}
 	if r.Report.Held() {
-		return fmt.Sprintf("- The best weights are those with the largest mean %s on the\n  validation cases (-select).\n", name)
+		return fmt.Sprintf("The best weights are those with the largest mean %s on the validation cases (-select).", name)
 	}
-	return fmt.Sprintf("- The best weights are those with the largest mean %s on these same\n  cases, which makes every figure slightly optimistic (-select).\n", name)
+	return fmt.Sprintf("The best weights are those with the largest mean %s on these same cases, which makes every figure slightly optimistic (-select).", name)
 }
 
 // reported states which cases the figures are of, if they are not the validation cases.
-func (r *Run) reported() string {
+func (r *Run) reported() []string {
 	switch r.Report {
 	case outcome.OnNextFold:
-		return "- The figures of a training are those of the fold after its validation fold\n  (-report next_fold): it has neither trained on these cases nor selected its\n  weights by them.\n"
+		return []string{"The figures of a training are those of the fold after its validation fold (-report next_fold): it has neither trained on these cases nor selected its weights by them."}
 	case outcome.OnTestDir:
-		return "- The figures are those of the test cases (-test_dir): no training has trained on\n  them or selected its weights by them.\n"
+		return []string{"The figures are those of the test cases (-test_dir): no training has trained on them or selected its weights by them."}
 	}
-	return ""
+	return nil
 }
 
 // pooling states how the figures combine several seeds and folds.
-func (r *Run) pooling() string {
+func (r *Run) pooling() []string {
 	s := spreadOf(r.Results)
 	if s.seeds*s.folds == 1 {
-		return ""
+		return nil
 	}
-	text := fmt.Sprintf("- Each row pools the trainings of %s.", s.trainings())
+	text := fmt.Sprintf("Each row pools the trainings of %s. ", s.trainings())
 	switch {
 	case r.Report == outcome.OnTestDir:
-		text += " Of each case the mean over its\n  trainings comes first: n and the intervals count cases.\n"
+		text += "Of each case the mean over its trainings comes first: n and the intervals count cases."
 	case s.seeds > 1:
-		text += " Of each case the mean over the\n  seeds comes first: n and the intervals count cases.\n"
+		text += "Of each case the mean over the seeds comes first: n and the intervals count cases."
 	default:
-		text += " Each case counts once.\n"
+		text += "Each case counts once."
 	}
-	return text
+	return []string{text}
 }
 
 // hard returns the word for the measures of hard masks.
@@ -157,25 +157,65 @@ func (r *Run) hard() string {
 	return "fg"
 }
 
-// WriteMarkdown writes Markdown to path.
-func (r *Run) WriteMarkdown(path string) error {
-	return writeFile(path, func(w io.Writer) error {
-		_, err := io.WriteString(w, r.Markdown())
-		return err
+func (r *Run) overlapTable() NamedTable {
+	cases := map[bool]string{false: "Validation", true: "Test"}[r.Report.Held()]
+	title := cases + ", best weights of each loss"
+	if r.several() {
+		title = cases + ", best weights of each network and loss"
+	}
+	table := r.table(append(r.overlapHeader(), "best epoch"), func(p *outcome.Pooled, cases []outcome.Case) []string {
+		var row []string
+		for _, m := range overlaps {
+			row = append(row, meanSD(cases, m, 3))
+		}
+		return append(row, bestEpochs(p))
 	})
+	return NamedTable{title, table, r.overlapNotes()}
 }
 
-func (r *Run) overlapTable() Table {
-	hard := r.hard()
-	return r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(p *outcome.Pooled, cases []outcome.Case) []string {
-		means, n := outcome.MeanOf(cases), len(cases)
-		return []string{
-			means[outcome.SoftIoU].Format(n, 3), means[outcome.SoftDice].Format(n, 3),
-			means[outcome.Sensitivity].Format(n, 3), means[outcome.Specificity].Format(n, 3),
-			means[outcome.IoU].Format(n, 3), means[outcome.Dice].Format(n, 3),
-			diceInterval(cases), bestEpochs(p),
+// overlaps are the measures of the paper's tables and those of hard masks, in the order of
+// their columns.
+var overlaps = []outcome.Measure{outcome.SoftIoU, outcome.SoftDice, outcome.Sensitivity, outcome.Specificity, outcome.IoU, outcome.Dice}
+
+func (r *Run) overlapHeader() []string {
+	var header []string
+	for _, m := range overlaps {
+		header = append(header, r.name(m))
+	}
+	return header
+}
+
+// name returns the name of an overlap in tables.
+func (r *Run) name(m outcome.Measure) string {
+	switch m {
+	case outcome.SoftIoU:
+		return "soft IoU"
+	case outcome.SoftDice:
+		return "soft Dice"
+	case outcome.Sensitivity:
+		return "Sens."
+	case outcome.Specificity:
+		return "Spec."
+	case outcome.IoU:
+		return r.hard() + " IoU"
+	case outcome.Dice:
+		return r.hard() + " Dice"
+	}
+	return m.String()
+}
+
+func (r *Run) intervalTable() NamedTable {
+	table := r.table(r.overlapHeader(), func(_ *outcome.Pooled, cases []outcome.Case) []string {
+		var row []string
+		for _, m := range overlaps {
+			row = append(row, interval(cases, m))
 		}
+		return row
 	})
+	return NamedTable{"95% intervals of the means", table, []string{
+		"Student's t over the cases of the mean above. It is not cut to the range of the measure: bounds beyond it mean too few cases.",
+		"An interval says how well the mean of one loss is known. Two losses can differ though theirs overlap: a paired test compares them.",
+	}}
 }
 
 // bestEpochs formats the best epoch, or the range of those of several trainings, and says how
@@ -209,36 +249,43 @@ func bestEpochs(p *outcome.Pooled) string {
 	return best
 }
 
-func (r *Run) lesionTable() Table {
-	return r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(_ *outcome.Pooled, cases []outcome.Case) []string {
-		means, n := outcome.MeanOf(cases), len(cases)
+func (r *Run) lesionTable() NamedTable {
+	table := r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(_ *outcome.Pooled, cases []outcome.Case) []string {
 		return []string{
-			means[outcome.Hausdorff95].Format(n, 2), means[outcome.SurfaceDistance].Format(n, 2),
-			means[outcome.LesionF1].Format(n, 3),
+			meanSD(cases, outcome.Hausdorff95, 2), meanSD(cases, outcome.SurfaceDistance, 2),
+			meanSD(cases, outcome.LesionF1, 3),
 			total(cases, outcome.LesionTP), total(cases, outcome.LesionFN), total(cases, outcome.LesionFP),
 		}
 	})
+	return NamedTable{"Distances and lesions, same weights", table, []string{
+		"HD95: 95th percentile Hausdorff distance; ASD: symmetric average surface distance; both in mm, over the cases in which both masks have voxels.",
+		"Lesions are 26-connected components. Found: reference lesions that the prediction touches; missed: the others; " +
+			"false: predicted lesions that touch no reference voxel. F1 is that of each case, and 1 if both masks are empty.",
+	}}
+}
+
+// labels returns the cells that name a row: the run and the network, if there are several,
+// the loss and, unless all results are binary, the class or region.
+func (r *Run) labels(run, network, loss, segment string) []string {
+	var row []string
+	if r.severalRuns() {
+		row = append(row, run)
+	}
+	if r.several() {
+		row = append(row, network)
+	}
+	row = append(row, loss)
+	if segmented(r.Results) {
+		row = append(row, segment)
+	}
+	return row
 }
 
 // table returns a table with a row per network and loss or, if there are classes or regions, a
-// row for each of them and for their mean. A row holds the run and the network, if there are
-// several, the loss, the class or region, and the cells returned by cells for its cases.
+// row for each of them and for their mean. A row holds its labels and the
+// cells returned by cells for its cases.
 func (r *Run) table(header []string, cells func(p *outcome.Pooled, cases []outcome.Case) []string) Table {
-	labels := func(run, network, loss, segment string) []string {
-		var row []string
-		if r.severalRuns() {
-			row = append(row, run)
-		}
-		if r.several() {
-			row = append(row, network)
-		}
-		row = append(row, loss)
-		if segmented(r.Results) {
-			row = append(row, segment)
-		}
-		return row
-	}
-	t := Table{Header: labels("Run", "Model", "Loss", segmentTitle(r.Results))}
+	t := Table{Header: r.labels("Run", "Model", "Loss", segmentTitle(r.Results))}
 	t.MoreLabels = len(t.Header) - 1
 	t.Header = append(t.Header, header...)
 	for _, p := range r.Results.Pool() {
@@ -246,88 +293,10 @@ func (r *Run) table(header []string, cells func(p *outcome.Pooled, cases []outco
 			continue
 		}
 		for _, part := range rowsOf(&p) {
-			t.Rows = append(t.Rows, append(labels(p.RunTitle, p.NetworkTitle, p.Title, part.name), cells(&p, part.cases)...))
+			t.Rows = append(t.Rows, append(r.labels(p.RunTitle, p.NetworkTitle, p.Title, part.name), cells(&p, part.cases)...))
 		}
 	}
 	return t
-}
-
-// notes states what the tables do not show: the prediction rules for masks, which trainings
-// diverged, which go on, and whose masks miss every tumor.
-func (r *Run) notes() []string {
-	var notes []string
-	byRule := map[string][]string{}
-	var rules []string
-	for _, l := range r.Results {
-		if l.Rule == "" {
-			continue
-		}
-		if byRule[l.Rule] == nil {
-			rules = append(rules, l.Rule)
-		}
-		if !slices.Contains(byRule[l.Rule], l.Title) {
-			byRule[l.Rule] = append(byRule[l.Rule], l.Title)
-		}
-	}
-	for _, rule := range rules {
-		notes = append(notes, fmt.Sprintf("Hard masks of %s: %s.", strings.Join(byRule[rule], ", "), rule))
-	}
-	all := spreadOf(r.Results)
-	for _, l := range r.Results {
-		if l.Diverged == nil {
-			continue
-		}
-		figures := "no epoch was completed, so there are no results"
-		if l.BestEpoch > 0 {
-			figures = fmt.Sprintf("the results are those of epoch %d, the best before that", l.BestEpoch)
-		}
-		title := r.title(l)
-		if label := all.label(&l); label != "" {
-			title += " (" + label + ")"
-		}
-		notes = append(notes, fmt.Sprintf("%s %s; %s.", title, l.Diverged, figures))
-	}
-	pooled := r.Results.Pool()
-	for _, p := range pooled {
-		if note := r.unfinished(&p); note != "" {
-			notes = append(notes, note)
-		}
-	}
-	for _, p := range pooled {
-		if dice := outcome.MeanOf(p.Cases)[outcome.Dice]; dice.Value == 0 {
-			notes = append(notes, fmt.Sprintf("%s: the masks of these weights hit no tumor (%s Dice 0). The soft measures can be high all the same; -select foreground_dice selects the weights by their masks.", r.title(p.Result), r.hard()))
-		}
-	}
-	return notes
-}
-
-// unfinished says which trainings of a row go on; it is empty if none does.
-func (r *Run) unfinished(p *outcome.Pooled) string {
-	if len(p.Trainings) == 1 {
-		switch l := p.Trainings[0]; {
-		case l.Ongoing == "":
-			return ""
-		case l.Evaluated == 0:
-			return fmt.Sprintf("%s is not finished and has no results yet: it is %s.", r.title(l), l.Ongoing)
-		default:
-			return fmt.Sprintf("%s is not finished: the results are those after %d epochs, and it is %s.", r.title(l), l.Evaluated, l.Ongoing)
-		}
-	}
-	of, evaluated := spreadOf(p.Trainings), 0
-	var ongoing []string
-	for _, l := range p.Trainings {
-		if l.Ongoing != "" {
-			ongoing = append(ongoing, of.label(&l))
-		}
-		if l.Ongoing == "" || l.Evaluated > 0 {
-			evaluated++
-		}
-	}
-	if len(ongoing) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%s is not finished: %d of %d trainings have results; not finished: %s.",
-		r.title(p.Result), evaluated, len(p.Trainings), strings.Join(ongoing, "; "))
 }
 
 func total(cases []outcome.Case, m outcome.Measure) string {

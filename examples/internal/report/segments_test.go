@@ -66,12 +66,14 @@ func TestTablesOfSegments(t *testing.T) {
 	run := segmentedRun(t)
 	got := run.Markdown()
 	for _, want := range []string{
-		"| Loss | Class | soft IoU |          soft Dice | Sens. | Spec. | hard IoU |     hard Dice |   95% interval |   best epoch |\n",
-		"| CE   | front |   – | 0.375 (n=2) |",
-		"| CE   | mean  |   – |       0.625 |",
+		"| Loss | Class | soft IoU | soft Dice | Sens. | Spec. | hard IoU | hard Dice | best epoch |\n",
+		"| Loss | Class | soft IoU | soft Dice | Sens. | Spec. | hard IoU | hard Dice |\n",
+		"| CE | mean | – | -0.307 to 1.557 |",
+		"| CE   | front |   – | 0.375 ± 0.177 (n=2) |",
+		"| CE   | mean  |   – | 0.625 ± 0.375 |",
 		"| Dice | back  |   – |           – |",
-		"| CE   | front |     2.50 (n=2) |      – |         – |     3 |      0 |     0 |\n",
-		"| CE   | mean  |           2.33 |      – |         – |   1.5 |    1.5 |     0 |\n",
+		"| CE   | front |     2.50 ± 0.71 (n=2) |      – |         – |     3 |      0 |     0 |\n",
+		"| CE   | mean  | 2.33 ± 1.15 |      – |         – |   1.5 |    1.5 |     0 |\n",
 		"- mean: for each case the mean over the classes or regions that have a value,",
 		"- Hard masks of CE, Dice: the most probable class.",
 	} {

@@ -15,6 +15,7 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/qualitative"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/surface"
@@ -134,14 +135,14 @@ func (r *results) reported() []dataset.Case {
 // chosen among the samples of the first network.
 func (r *results) columns(ctx context.Context) ([]qualitative.Column, []dataset.Case, error) {
 	source := r.job.Networks[0].Source
-	var lesions []qualitative.Lesion
+	var lesions []outcome.Reference
 	var scan onScan
 	reported := r.reported()
 	for sample, err := range (dataset.Loader{Source: source}).Valid(ctx, reported) {
 		if err != nil {
 			return nil, nil, err
 		}
-		lesion, err := qualitative.Describe(scan.mask(sample))
+		lesion, err := measure.Reference(scan.mask(sample))
 		if err != nil {
 			return nil, nil, fmt.Errorf("train: case %s: %w", sample.ID, err)
 		}

@@ -105,7 +105,7 @@ func TestFolds(t *testing.T) {
 		} {
 			assert.Contains(t, files, name)
 		}
-		assert.Len(t, files, 6*3+2+4)
+		assert.Len(t, files, 6*3+2+6)
 		assert.Equal(t, 1+2*5, strings.Count(string(files["cases.csv"]), "\n"))
 		assert.Contains(t, string(files["epochs.csv"]), "\n0123456789abcdef,unet,afl,8,1,1,")
 		md := string(files["results.md"])

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/x/afl/detection"
 	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/weights"
 )
@@ -40,7 +41,7 @@ func TestGrownRunIsBitIdentical(t *testing.T) {
 	sized := func(dir string, epochs int, losses ...string) func(step func()) *Job {
 		return func(step func()) *Job {
 			job := tinyJob(t, dir, step)
-			job.Epochs, job.Losses = epochs, losses
+			job.Epochs, job.Losses, job.Detection = epochs, losses, &detection.Extraction{}
 			return job
 		}
 	}

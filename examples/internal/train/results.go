@@ -16,12 +16,14 @@ import (
 
 // Names of the files that a run writes, besides CheckpointName.
 const (
-	bestName    = "best.safetensors"
-	lastName    = "last.safetensors"
-	epochsName  = "epochs.csv"
-	casesName   = "cases.csv"
-	resultsName = "results.md"
-	figureName  = "qualitative.png"
+	bestName        = "best.safetensors"
+	lastName        = "last.safetensors"
+	epochsName      = "epochs.csv"
+	casesName       = "cases.csv"
+	comparisonsName = "comparisons.csv"
+	strataName      = "strata.csv"
+	resultsName     = "results.md"
+	figureName      = "qualitative.png"
 )
 
 // WeightsNames returns the names of the files in the folder of each training.
@@ -29,7 +31,7 @@ func WeightsNames() []string { return []string{CheckpointName, bestName, lastNam
 
 // FileNames returns the names of all files that a run writes, without their folders.
 func FileNames() []string {
-	return slices.Concat(WeightsNames(), []string{epochsName, casesName, resultsName, figureName}, report.CurveNames())
+	return slices.Concat(WeightsNames(), []string{epochsName, casesName, comparisonsName, strataName, resultsName, figureName}, report.CurveNames(), report.DetectionNames())
 }
 
 // drawEvery is the least time between two drawings of the curves while a loss trains.
@@ -54,7 +56,7 @@ func newResults(j *Job, trainings []*trainer) *results {
 
 // run returns the results of all trainings.
 func (r *results) run() *report.Run {
-	run := &report.Run{Title: r.job.Title, Facts: r.job.Facts, Select: r.job.Select, Report: r.job.Report}
+	run := &report.Run{Title: r.job.Title, Dataset: r.job.Dataset, Facts: r.job.Facts, Select: r.job.Select, Report: r.job.Report}
 	for _, t := range r.trainings {
 		result := t.state.result(r.job.ID, r.job.Epochs, t.steps())
 		result.NetworkTitle, result.Title, result.Rule = t.network.Title, t.title, measure.InWords(r.job.Scheme, t.rule)
@@ -128,7 +130,21 @@ func (r *results) tables(run *report.Run) error {
 	if err := r.write(casesName, func(p string) error { return report.WriteCasesCSV(p, run.Results) }); err != nil {
 		return err
 	}
-	return r.write(resultsName, run.WriteMarkdown)
+	if err := run.WriteDetection(r.job.Dir, r.job.Guard); err != nil {
+		return err
+	}
+	if err := r.write(comparisonsName, run.WriteComparisonsCSV); err != nil {
+		return err
+	}
+	if err := r.write(strataName, run.WriteStrataCSV); err != nil {
+		return err
+	}
+	return r.markdown(run)
+}
+
+// markdown writes the tables, which link the figures that exist.
+func (r *results) markdown(run *report.Run) error {
+	return r.write(resultsName, func(p string) error { return run.WriteMarkdown(p, figureName) })
 }
 
 func (r *results) curves(run *report.Run, n *Network) error {

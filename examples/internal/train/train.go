@@ -40,8 +40,12 @@
 //	<dir>/<network>/<loss>/best.safetensors         weights of the best epoch
 //	<dir>/<network>/<loss>/last.safetensors         weights after the last epoch
 //	<dir>/<network>/loss.png, dice.png              curves
+//	<dir>/<network>/detection.png                   curves of lesion detection
 //	<dir>/epochs.csv                                results of every epoch
 //	<dir>/cases.csv                                 results of every case
+//	<dir>/comparisons.csv                           A-FL against every other loss
+//	<dir>/strata.csv                                results by volume and smoothness
+//	<dir>/detection.csv, detection_curves.csv       lesion detection and its curves
 //	<dir>/results.md                                tables
 //	<dir>/qualitative.png                           predictions of typical validation cases
 //
@@ -60,6 +64,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x/afl/detection"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
@@ -89,7 +94,8 @@ type Network struct {
 	WeightsInfo map[string]string
 }
 
-// Job specifies a training run. All fields except Facts, Report, Steps and Seeds are required.
+// Job specifies a training run. All fields except Facts, Report, Steps, Seeds and those marked
+// optional are required.
 type Job struct {
 	// ID identifies the run: it is stored in every file, and a file with another ID is not
 	// used. Jobs that lead to different bits need different IDs, where Epochs, Losses, Networks
@@ -105,6 +111,8 @@ type Job struct {
 	// Title and Facts open the report.
 	Title string
 	Facts []string
+	// Dataset is the Dataset of the report. Optional.
+	Dataset string
 
 	// Splits are the divisions of the cases, one for each fold, or the only one.
 	Splits []dataset.Split
@@ -134,6 +142,10 @@ type Job struct {
 
 	// Select is one of [Selections].
 	Select string
+
+	// Detection says how lesion candidates are found in the predictions of the best weights.
+	// Optional: by default they are not looked for. The Scheme must then be binary.
+	Detection *detection.Extraction
 
 	// Progress shows the progress to the user.
 	Progress *report.Progress
@@ -193,7 +205,8 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	if err := results.figure(ctx); err != nil {
 		return nil, err
 	}
-	return results.run(), nil
+	run := results.run()
+	return run, results.markdown(run) // again, with links to what was drawn since
 }
 
 func (j *Job) check() error {
@@ -216,6 +229,8 @@ func (j *Job) check() error {
 		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
 	case j.Steps < 0:
 		return fmt.Errorf("train: Job.Steps is %d, want at least 0", j.Steps)
+	case j.Detection != nil && j.Scheme.Kind != segment.Binary:
+		return fmt.Errorf("train: Job.Detection is set, but Job.Scheme has %v, want a binary one", j.Scheme)
 	}
 	for fold := range j.Splits {
 		if err := j.checkSplit(fold); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/detection"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
@@ -26,6 +27,7 @@ import (
 	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/weights"
 )
 
@@ -122,7 +124,9 @@ func assertSameFiles(t *testing.T, want, got map[string][]byte, message string) 
 
 func TestRunWritesEverything(t *testing.T) {
 	dir := t.TempDir()
-	run, err := tinyJob(t, dir, nil).Run(context.Background())
+	job := tinyJob(t, dir, nil)
+	job.Detection = &detection.Extraction{}
+	run, err := job.Run(context.Background())
 	require.NoError(t, err)
 	files := filesOf(t, dir)
 	var names []string
@@ -131,12 +135,13 @@ func TestRunWritesEverything(t *testing.T) {
 	}
 	slices.Sort(names)
 	assert.Equal(t, []string{
-		"cases.csv", "epochs.csv", "qualitative.png", "results.md",
-		"unet/afl/best.safetensors", "unet/afl/checkpoint.safetensors", "unet/afl/last.safetensors",
+		"cases.csv", "comparisons.csv", "detection.csv", "detection_curves.csv", "epochs.csv", "qualitative.png", "results.md", "strata.csv",
+		"unet/afl/best.safetensors", "unet/afl/checkpoint.safetensors", "unet/afl/last.safetensors", "unet/detection.png",
 		"unet/dice-ce/best.safetensors", "unet/dice-ce/checkpoint.safetensors", "unet/dice-ce/last.safetensors",
 		"unet/dice.png", "unet/loss.png",
 	}, names)
-	assert.Equal(t, run.Markdown(), string(files["results.md"]))
+	assert.Equal(t, run.Markdown()+"\n## Figures\n\n- [qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n- [unet/detection.png](unet/detection.png)\n", string(files["results.md"]))
+	assert.Equal(t, 1+2, strings.Count(string(files["comparisons.csv"]), "\n"), "A-FL against Dice CE by two measures")
 	assert.Equal(t, 1+2*2, strings.Count(string(files["epochs.csv"]), "\n"))
 	assert.Equal(t, 1+2*2, strings.Count(string(files["cases.csv"]), "\n"))
 	for name, raw := range files {
@@ -161,6 +166,13 @@ func TestRunWritesEverything(t *testing.T) {
 		// The second case of the phantom has no tumor.
 		assert.False(t, l.Cases[1].Values[outcome.Sensitivity].Defined())
 		assert.True(t, l.Cases[0].Values[outcome.Sensitivity].Defined())
+		assert.Equal(t, &outcome.Reference{}, l.Cases[1].Reference)
+		assert.Positive(t, l.Cases[0].Reference.Volume)
+		assert.Positive(t, l.Cases[0].Reference.Smoothness)
+		lesion := func(e outcome.DetectionEntry) bool { return e.Lesion }
+		assert.True(t, slices.ContainsFunc(l.Cases[0].Detection.Entries, lesion))
+		assert.False(t, slices.ContainsFunc(l.Cases[1].Detection.Entries, lesion))
+		assert.Positive(t, l.Cases[1].Detection.Confidence)
 	}
 	assert.Less(t, run.Results[0].Epochs[1].TrainLoss, run.Results[0].Epochs[0].TrainLoss, "training reduces the loss")
 
@@ -254,7 +266,7 @@ func TestSeveralNetworks(t *testing.T) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	want := []string{"cases.csv", "epochs.csv"}
+	want := []string{"cases.csv", "comparisons.csv", "epochs.csv"}
 	for _, network := range []string{"mrrn", "unet"} {
 		for _, name := range []string{
 			"afl/best.safetensors", "afl/checkpoint.safetensors", "afl/last.safetensors",
@@ -263,7 +275,7 @@ func TestSeveralNetworks(t *testing.T) {
 			want = append(want, network+"/"+name)
 		}
 		if network == "mrrn" {
-			want = append(want, "qualitative.png", "results.md")
+			want = append(want, "qualitative.png", "results.md", "strata.csv")
 		}
 	}
 	assert.Equal(t, want, names)
@@ -505,6 +517,9 @@ func TestJobCheck(t *testing.T) {
 		"0 validation":         func(j *Job) { j.Splits[0].Valid = nil },
 		"Epochs is 0":          func(j *Job) { j.Epochs = 0 },
 		"Steps is -1":          func(j *Job) { j.Steps = -1 },
+		"Detection is set, bu": func(j *Job) {
+			j.Detection, j.Scheme = &detection.Extraction{}, segment.Scheme{Kind: segment.Classes, Segments: []segment.Segment{{Name: "1", Labels: []int{1}}}}
+		},
 		"has no label":         func(j *Job) { j.Splits[0].Valid = []dataset.Case{{ID: "bare"}} },
 		`"nothing"`:            func(j *Job) { j.Losses = []string{"nothing"} },
 		"folder that is a fil": func(j *Job) { j.Dir = filepath.Join(j.Dir, "folder that is a file") },

@@ -269,7 +269,20 @@ func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (outcome.Cas
 	if err != nil {
 		return outcome.Case{}, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	return outcome.Case{ID: s.ID, Values: values, Segments: segments}, nil
+	c := outcome.Case{ID: s.ID, Values: values, Segments: segments}
+	if extent == measure.Everything && t.job.Detection != nil {
+		if c.Detection, err = measure.Detect(*t.job.Detection, s.ID, t.scan.logits, t.scan.label, t.rule); err != nil {
+			return outcome.Case{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+		}
+	}
+	if extent == measure.Everything {
+		reference, err := measure.Reference(t.scan.mask(s))
+		if err != nil {
+			return outcome.Case{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+		}
+		c.Reference = &reference
+	}
+	return c, nil
 }
 
 // finish writes the last weights, and evaluates the best weights from their file with all

@@ -192,45 +192,41 @@ func TestMetaImageChannels(t *testing.T) {
 }
 
 // TestInterleavedGrid compares unpacking with the definition, on odd sizes larger than the
-// slabs it works in.
+// blocks it works in.
 func TestInterleavedGrid(t *testing.T) {
-	h := &Header{Dims: [3]int{5, 3, 19}, Channels: 3}
-	for _, h.interleaved = range []bool{false, true} {
-		n := h.voxels()
-		raw, want := make([]byte, 2*n), make([]float64, n)
-		at := 0
-		put := func(c, i, j, k int) {
-			want[((c*5+i)*3+j)*19+k] = float64(at)
-			raw[2*at], raw[2*at+1] = byte(at), byte(at>>8)
-			at++
-		}
-		if h.interleaved {
-			for k := range 19 {
-				for j := range 3 {
-					for i := range 5 {
-						for c := range 3 {
-							put(c, i, j, k)
+	for _, dims := range [][3]int{{37, 17, 19}, {3, 2, blockRows + 3}} {
+		for _, interleaved := range []bool{false, true} {
+			h := &Header{Dims: dims, Channels: 3, interleaved: interleaved}
+			n := h.voxels()
+			raw, want := make([]byte, 2*n), make([]float64, n)
+			at := 0
+			put := func(c, i, j, k int) {
+				want[((c*dims[0]+i)*dims[1]+j)*dims[2]+k] = float64(at)
+				raw[2*at], raw[2*at+1] = byte(at), byte(at>>8)
+				at++
+			}
+			outer, inner := 3, 1
+			if interleaved {
+				outer, inner = 1, 3
+			}
+			for o := range outer {
+				for k := range dims[2] {
+					for j := range dims[1] {
+						for i := range dims[0] {
+							for c := range inner {
+								put(o+c, i, j, k)
+							}
 						}
 					}
 				}
 			}
-		} else {
-			for c := range 3 {
-				for k := range 19 {
-					for j := range 3 {
-						for i := range 5 {
-							put(c, i, j, k)
-						}
-					}
-				}
-			}
+			got := make([]float64, n)
+			gridOf(h).unpack(got, raw, Uint16)
+			assert.Equal(t, want, got)
+			var back []byte
+			require.NoError(t, gridOf(h).pack(got, Uint16, func([]float64) {}, func(b []byte) error { back = append(back, b...); return nil }))
+			assert.Equal(t, raw, back)
 		}
-		got := make([]float64, n)
-		gridOf(h).unpack(got, raw, Uint16)
-		assert.Equal(t, want, got)
-		var back []byte
-		require.NoError(t, gridOf(h).pack(got, Uint16, func([]float64) {}, func(b []byte) error { back = append(back, b...); return nil }))
-		assert.Equal(t, raw, back)
 	}
 }
 

@@ -124,34 +124,53 @@ func gridOf(h *Header) grid {
 	return g
 }
 
-// slabZ is the number of rows, consecutive along k, that are processed together. Their
-// elements are adjacent in Data, eight to a cache line.
-const slabZ = 8
+// unpack transposes blocks of up to blockRows rows by blockElements elements, so that what a
+// block reads and writes stays in the cache. blockPitch, the distance between its rows, is an
+// odd number of cache lines: the elements of a column then lie in different sets of the cache.
+const (
+	blockRows     = 256
+	blockElements = 32
+	blockPitch    = blockElements + 8
+)
 
 // unpack fills data from little-endian values in file order.
 func (g grid) unpack(data []float64, raw []byte, t DataType) {
 	width, size := len(g.offset), t.Size()
-	rows := make([]float64, slabZ*width)
+	depth := min(g.z, blockRows)
+	height := blockRows / depth
+	block := make([]float64, blockRows*blockPitch)
 	for o := range g.outer {
 		base := o * g.x * g.y * g.z
-		for k := 0; k < g.z; k += slabZ {
-			depth := min(slabZ, g.z-k)
-			for j := range g.y {
-				for d := range depth {
-					at := ((o*g.z+k+d)*g.y + j) * width * size
-					t.load(rows[d*width:(d+1)*width], raw[at:at+width*size])
-				}
-				line := base + j*g.z + k
-				for e, off := range g.offset {
-					dst := data[line+off : line+off+depth]
-					for d := range dst {
-						dst[d] = rows[d*width+e]
+		for k := 0; k < g.z; k += depth {
+			nz := min(depth, g.z-k)
+			for j := 0; j < g.y; j += height {
+				ny := min(height, g.y-j)
+				for e := 0; e < width; e += blockElements {
+					columns := g.offset[e:min(e+blockElements, width)]
+					n := len(columns)
+					for row := range ny * nz {
+						at := (((o*g.z+k+row%nz)*g.y+j+row/nz)*width + e) * size
+						t.load(block[row*blockPitch:][:n], raw[at:at+n*size])
+					}
+					for c, off := range columns {
+						for row := 0; row < ny*nz; row += nz {
+							at := row*blockPitch + c
+							dst := data[base+off+(j+row/nz)*g.z+k:][:nz]
+							for d := range dst {
+								dst[d] = block[at]
+								at += blockPitch
+							}
+						}
 					}
 				}
 			}
 		}
 	}
 }
+
+// slabZ is the number of rows, consecutive along k, that pack processes together. Their
+// elements are adjacent in Data, eight to a cache line.
+const slabZ = 8
 
 // pack is the inverse of unpack: it calls write with the little-endian values in file order,
 // in pieces of up to slabZ planes. Before values are converted, prepare may modify a copy of

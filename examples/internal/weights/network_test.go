@@ -24,7 +24,7 @@ func TestTorchCheckpointInANetwork(t *testing.T) {
 	require.NoError(t, err)
 	architecture := models.NewUNet()
 	architecture.Channels, architecture.Strides = []int{2, 3}, [][3]int{{2, 2, 2}}
-	net, err := models.New(models.Config{Architecture: architecture, InChannels: 1}, backend, 1)
+	net, err := models.NewUninitialized(models.Config{Architecture: architecture, InChannels: 1}, backend, 1)
 	require.NoError(t, err)
 	var network []weights.Entry
 	for _, p := range net.Parameters() {

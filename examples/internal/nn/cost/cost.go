@@ -41,6 +41,7 @@ type Counter struct {
 // New returns a counter for the network that create creates on the given backend.
 func New(create func(nn.Backend) (nn.Network, error)) (*Counter, error) {
 	b := &backend{}
+	b.begin()
 	net, err := create(b)
 	if err != nil {
 		return nil, err
@@ -163,13 +164,16 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 	if life == nn.Step {
 		return b.step(t.Shape()), nil
 	}
-	return b.Empty(t.Shape()), nil
+	return b.Zeros(t.Shape())
 }
 
-// Empty implements nn.Numberless.
-func (b *backend) Empty(shape []int) nn.Array {
-	return &array{shape: append([]int(nil), shape...), kept: true}
+// Zeros implements nn.Backend.
+func (b *backend) Zeros(shape []int) (nn.Array, error) {
+	return &array{shape: append([]int(nil), shape...), kept: true}, nil
 }
+
+// Numberless implements nn.Numberless.
+func (b *backend) Numberless() {}
 
 // ToHost implements nn.Backend. It always fails, because there are no values to copy.
 func (b *backend) ToHost(nn.Array, *tensor.Dense) error {
@@ -325,5 +329,16 @@ func (b *backend) Gate(x, gate nn.Array) (nn.Array, nn.Pullback, error) {
 	return b.result(x.Shape(), x, gate)
 }
 
+// SumOfSquares implements nn.Backend. It always fails, because there are no values to sum.
+func (b *backend) SumOfSquares(...nn.Array) (float64, error) {
+	return 0, fmt.Errorf("cost: SumOfSquares: arrays have no values")
+}
+
+// Scale implements nn.Backend.
+func (b *backend) Scale(x nn.Array, _ float64) (nn.Array, error) { return b.step(x.Shape()), nil }
+
 // SGDStep implements nn.Backend.
 func (b *backend) SGDStep(_, _, _ nn.Array, _ bool, _ nn.SGDSpec) error { return nil }
+
+// AdamWStep implements nn.Backend.
+func (b *backend) AdamWStep(_, _, _, _ nn.Array, _ nn.AdamWSpec) error { return nil }

@@ -26,7 +26,7 @@ func TestCountsByHand(t *testing.T) {
 		build := nn.NewBuilder(b, 1)
 		conv := build.Conv3D("c", 3, 2, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}, true)
 		norm := build.BatchNorm("n", 2)
-		return chain{build, nn.Sequence{conv, norm, nn.ReLU, nn.ReLU, nn.ReLU}}, build.Err()
+		return chain{build, nn.Sequence{conv, norm, nn.ReLU, nn.ReLU, nn.ReLU}}, build.Initialize()
 	})
 	require.NoError(t, err)
 	const weights, all = 3*2*27 + 2 + 2 + 2, 3*2*27 + 2 + 2 + 2 + 4

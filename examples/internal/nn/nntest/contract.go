@@ -1,7 +1,6 @@
 package nntest
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -93,46 +92,6 @@ func (s suite) dropout(t *testing.T) {
 	s.EndStep()
 }
 
-// sgd compares three updates with the formulas, for every combination of settings.
-func (s suite) sgd(t *testing.T) {
-	for _, momentum := range []float64{0, 0.9} {
-		for _, nesterov := range []bool{false, true} {
-			for _, decay := range []float64{0, 1e-2} {
-				if nesterov && momentum == 0 {
-					continue
-				}
-				rng := rand.New(rand.NewPCG(1, 1))
-				w := normal(rng, 15)
-				v := make([]float64, len(w))
-				p := &nn.Param{Name: "w", Value: s.kept(t, w, 3, 5)}
-				opt := nn.SGD{LearningRate: 0.1, Momentum: momentum, Nesterov: nesterov, WeightDecay: decay}
-				for step := range 3 {
-					g := normal(rng, len(w))
-					p.Grad = s.array(t, g, 3, 5)
-					require.NoError(t, opt.Step(s, []*nn.Param{p}))
-					assert.Nil(t, p.Grad)
-					for i := range w {
-						d := g[i] + decay*w[i]
-						v[i] = momentum*v[i] + d
-						if step == 0 {
-							v[i] = d
-						}
-						if nesterov {
-							d += momentum * v[i]
-						} else {
-							d = v[i]
-						}
-						w[i] -= 0.1 * d
-					}
-					tol, _ := s.tolerance()
-					s.requireClose(t, w, p.Value, tol, fmt.Sprintf("momentum %v nesterov %v decay %v step %d", momentum, nesterov, decay, step))
-					s.EndStep()
-				}
-			}
-		}
-	}
-}
-
 // determinism runs operations on different numbers of threads and requires bit-identical
 // results.
 func (s suite) determinism(t *testing.T) {
@@ -170,6 +129,9 @@ func (s suite) determinism(t *testing.T) {
 		check(s.Activate(in, nn.ELU))
 		check(s.MaxPool3D(in, nn.PoolSpec{Kernel: [3]int{3, 3, 3}, Stride: [3]int{2, 2, 2}, Padding: [3]int{1, 1, 1}}))
 		check(s.Resize(in, [3]int{9, 13, 17}, nn.Linear))
+		sum, err := s.SumOfSquares(in, weight)
+		require.NoError(t, err)
+		all = append(all, []float64{sum})
 		return all
 	}
 	runtime.GOMAXPROCS(1)
@@ -237,24 +199,30 @@ func (s suite) errors(t *testing.T) {
 			_, _, err := s.MaxPool3D(x, nn.PoolSpec{Kernel: two, Padding: [3]int{0, 0, 2}})
 			return err
 		}, "padding along z"},
-		"pool kernel":   {func() error { _, _, err := s.MaxPool3D(x, nn.PoolSpec{Kernel: [3]int{5, 2, 2}}); return err }, "does not fit"},
-		"pool axes":     {func() error { _, _, err := s.MaxPool3D(v3, nn.PoolSpec{Kernel: two}); return err }, "x has shape"},
-		"resize size":   {func() error { _, _, err := s.Resize(x, [3]int{4, 0, 6}, nn.Nearest); return err }, "resized to 0"},
-		"resize mode":   {func() error { _, _, err := s.Resize(x, two, nn.ResizeMode(9)); return err }, "ResizeMode(9)"},
-		"resize axes":   {func() error { _, _, err := s.Resize(v3, two, nn.Linear); return err }, "x has shape"},
-		"activation":    {func() error { _, _, err := s.Activate(x, nn.Activation(9)); return err }, "Activation(9)"},
-		"mean none":     {func() error { _, _, err := s.Mean(); return err }, "no arrays"},
-		"mean sizes":    {func() error { _, _, err := s.Mean(x, w); return err }, "array 1 has shape"},
-		"gate channels": {func() error { _, _, err := s.Gate(x, x); return err }, "gate has shape"},
-		"gate size":     {func() error { _, _, err := s.Gate(x, a(1, 1, 4, 5, 5)); return err }, "gate has shape"},
-		"repeat fewer":  {func() error { _, _, err := s.RepeatChannels(x, 2); return err }, "channels is 2"},
-		"prelu slopes":  {func() error { _, _, err := s.PReLU(x, v4); return err }, "slope has shape"},
-		"relu nil":      {func() error { _, _, err := s.Activate(nil, nn.ReLU); return err }, "x is nil"},
-		"concat none":   {func() error { _, _, err := s.Concat(); return err }, "no arrays"},
-		"concat sizes":  {func() error { _, _, err := s.Concat(x, a(1, 3, 4, 5, 7)); return err }, "array 1 has shape"},
-		"add sizes":     {func() error { _, _, err := s.Add(x, w); return err }, "b has shape"},
-		"sgd gradient":  {func() error { return s.SGDStep(v3, v4, nil, true, nn.SGDSpec{LearningRate: 1}) }, "gradient has shape"},
-		"sgd velocity":  {func() error { return s.SGDStep(v3, v3, nil, true, nn.SGDSpec{LearningRate: 1, Momentum: 0.9}) }, "velocity is nil"},
+		"pool kernel":    {func() error { _, _, err := s.MaxPool3D(x, nn.PoolSpec{Kernel: [3]int{5, 2, 2}}); return err }, "does not fit"},
+		"pool axes":      {func() error { _, _, err := s.MaxPool3D(v3, nn.PoolSpec{Kernel: two}); return err }, "x has shape"},
+		"resize size":    {func() error { _, _, err := s.Resize(x, [3]int{4, 0, 6}, nn.Nearest); return err }, "resized to 0"},
+		"resize mode":    {func() error { _, _, err := s.Resize(x, two, nn.ResizeMode(9)); return err }, "ResizeMode(9)"},
+		"resize axes":    {func() error { _, _, err := s.Resize(v3, two, nn.Linear); return err }, "x has shape"},
+		"activation":     {func() error { _, _, err := s.Activate(x, nn.Activation(9)); return err }, "Activation(9)"},
+		"mean none":      {func() error { _, _, err := s.Mean(); return err }, "no arrays"},
+		"mean sizes":     {func() error { _, _, err := s.Mean(x, w); return err }, "array 1 has shape"},
+		"gate channels":  {func() error { _, _, err := s.Gate(x, x); return err }, "gate has shape"},
+		"gate size":      {func() error { _, _, err := s.Gate(x, a(1, 1, 4, 5, 5)); return err }, "gate has shape"},
+		"repeat fewer":   {func() error { _, _, err := s.RepeatChannels(x, 2); return err }, "channels is 2"},
+		"prelu slopes":   {func() error { _, _, err := s.PReLU(x, v4); return err }, "slope has shape"},
+		"relu nil":       {func() error { _, _, err := s.Activate(nil, nn.ReLU); return err }, "x is nil"},
+		"concat none":    {func() error { _, _, err := s.Concat(); return err }, "no arrays"},
+		"concat sizes":   {func() error { _, _, err := s.Concat(x, a(1, 3, 4, 5, 7)); return err }, "array 1 has shape"},
+		"add sizes":      {func() error { _, _, err := s.Add(x, w); return err }, "b has shape"},
+		"sgd gradient":   {func() error { return s.SGDStep(v3, v4, nil, true, nn.SGDSpec{LearningRate: 1}) }, "gradient has shape"},
+		"adamw gradient": {func() error { return s.AdamWStep(v3, v4, v3, v3, nn.AdamWSpec{}) }, "gradient has shape"},
+		"adamw first":    {func() error { return s.AdamWStep(v3, v3, nil, v3, nn.AdamWSpec{}) }, "first is nil"},
+		"adamw second":   {func() error { return s.AdamWStep(v3, v3, v3, v4, nn.AdamWSpec{}) }, "second has shape"},
+		"zeros":          {func() error { _, err := s.Zeros([]int{3, 0}); return err }, "shape [3 0]"},
+		"squares":        {func() error { _, err := s.SumOfSquares(v3, nil); return err }, "array 1 is nil"},
+		"scale":          {func() error { _, err := s.Scale(nil, 2); return err }, "array is nil"},
+		"sgd velocity":   {func() error { return s.SGDStep(v3, v3, nil, true, nn.SGDSpec{LearningRate: 1, Momentum: 0.9}) }, "velocity is nil"},
 	} {
 		t.Run(name, func(t *testing.T) { assert.ErrorContains(t, c.run(), c.want) })
 	}

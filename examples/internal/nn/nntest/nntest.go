@@ -38,6 +38,11 @@ func Run(t *testing.T, open func(t *testing.T, dtype nn.DType) nn.Backend) {
 			}
 			t.Run("Dropout", s.dropout)
 			t.Run("SGD", s.sgd)
+			t.Run("AdamW", s.adamW)
+			t.Run("OptimizerState", s.optimizerState)
+			t.Run("OptimizerRuns", s.optimizerRuns)
+			t.Run("Reductions", s.reductions)
+			t.Run("Clipping", s.clipping)
 			t.Run("Determinism", s.determinism)
 			t.Run("Errors", s.errors)
 			t.Run("Steps", s.steps)

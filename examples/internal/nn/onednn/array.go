@@ -131,7 +131,7 @@ func (o *op) lazy(name string, x nn.Array) *array {
 	a, ok := x.(*array)
 	switch {
 	case !ok || a.owner != o.backend:
-		o.fail("%s belongs to another backend", name)
+		o.fail("%s %w", name, nn.Foreign(x))
 		return nil
 	case a.ended:
 		o.fail("%s is used after its release or the end of its step", name)

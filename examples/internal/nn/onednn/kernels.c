@@ -30,6 +30,8 @@ typedef struct {
 	void (*gate)(int64_t rows, int64_t channels, const float *x, const float *by, float *y);
 	void (*dot)(int64_t rows, int64_t channels, const float *x, const float *g, float *out);
 	void (*sgd)(int64_t n, float *w, const float *g, float *v, int first, float rate, float momentum, float decay, int nesterov);
+	void (*adamw)(int64_t n, float *w, const float *g, float *m, float *v, const adamw_factors *f);
+	double (*squares)(int64_t n, const float *x);
 } spans;
 
 #define SUFFIX _plain
@@ -415,6 +417,22 @@ void mean_of(int64_t count, int64_t k, const float *const *xs, float *y) {
 void sgd(int64_t count, float *w_, const float *g, float *v, int first, float rate, float momentum, float decay, int nesterov) {
 	view w = flat(count);
 	CHUNKS(w, FLAT_CHUNK, { best->sgd(n, w_ + from, g + from, v ? v + from : NULL, first, rate, momentum, decay, nesterov); })
+}
+
+void adamw(int64_t count, float *w_, const float *g, float *m, float *v, adamw_factors f) {
+	view w = flat(count);
+	CHUNKS(w, FLAT_CHUNK, { best->adamw(n, w_ + from, g + from, m + from, v + from, &f); })
+}
+
+double sum_of_squares(int64_t count, const float *x) {
+	view w = flat(count);
+	const int64_t chunks = (count + FLAT_CHUNK - 1) / FLAT_CHUNK;
+	double *parts = scratch(SCRATCH_PARTS, sizeof(double) * chunks);
+	if (!parts) return 0;
+	CHUNKS(w, FLAT_CHUNK, { parts[c_] = best->squares(n, x + from); })
+	double total = 0;
+	for (int64_t c = 0; c < chunks; c++) total += parts[c];
+	return total;
 }
 
 // Operations per channel.

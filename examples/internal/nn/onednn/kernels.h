@@ -95,6 +95,8 @@ void add(int64_t n, const float *a, const float *b, float *y);
 void mean_of(int64_t n, int64_t k, const float *const *xs, float *y);
 void zero(int64_t n, float *y);
 void scale(int64_t n, float by, const float *x, float *y);
+// sum_of_squares sums in double precision, in an order that depends on n alone.
+double sum_of_squares(int64_t n, const float *x);
 
 // copy_channels copies count channels of every row: those that start at channel
 // at_from of a row of from_channels, to channel at_to of a row of to_channels.
@@ -136,5 +138,14 @@ void volume_to_double(int64_t batch, int64_t channels, int64_t voxels, const flo
 
 // sgd updates w and v (NULL without momentum) from the gradient g; see nn.SGD.
 void sgd(int64_t n, float *w, const float *g, float *v, int first, float rate, float momentum, float decay, int nesterov);
+
+// adamw_factors are those of nn.AdamWSpec in single precision, with new1 = 1 − beta1 and
+// new2 = 1 − beta2.
+typedef struct {
+	float decay, beta1, new1, beta2, new2, size, correction, epsilon;
+} adamw_factors;
+
+// adamw updates w and the moments m and v from the gradient g; see nn.Backend.AdamWStep.
+void adamw(int64_t n, float *w, const float *g, float *m, float *v, adamw_factors f);
 
 #endif

@@ -9,30 +9,19 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// SGDStep implements nn.Backend. It uses the memory layout of the value, to which
-// the gradient and the velocity are converted.
+// SGDStep implements nn.Backend.
 func (b *backend) SGDStep(value, gradient, velocity nn.Array, first bool, spec nn.SGDSpec) error {
 	o := b.begin("SGDStep")
 	w := o.arg("value", value)
 	if o.err != nil {
 		return o.end()
 	}
-	g := o.force(o.like("gradient", gradient, w.shape))
+	g := o.like("gradient", gradient, w.shape)
 	var v *array
 	if spec.Momentum != 0 {
-		v = o.force(o.like("velocity", velocity, w.shape))
+		v = o.like("velocity", velocity, w.shape)
 	}
-	for _, a := range []*array{g, v} {
-		if o.err != nil || a == nil {
-			continue
-		}
-		if w.order == kernel {
-			o.toKernel(a, w.layout)
-		} else {
-			o.toPlain(w)
-			o.toPlain(a)
-		}
-	}
+	o.align(w, g, v)
 	if o.err != nil {
 		return o.end()
 	}
@@ -51,4 +40,21 @@ func (b *backend) SGDStep(value, gradient, velocity nn.Array, first bool, spec n
 	rate, momentum, decay := C.float(spec.LearningRate), C.float(spec.Momentum), C.float(spec.WeightDecay)
 	o.do(w, func() { C.sgd(n, pw, pg, pv, start, rate, momentum, decay, nesterov) })
 	return o.end()
+}
+
+// align converts the arrays of an update step to the memory layout of the value w, so that
+// their memory corresponds float by float. An array may be nil.
+func (o *op) align(w *array, others ...*array) {
+	for _, a := range others {
+		if o.err != nil || a == nil {
+			continue
+		}
+		o.force(a)
+		if w.order == kernel {
+			o.toKernel(a, w.layout)
+		} else {
+			o.toPlain(w)
+			o.toPlain(a)
+		}
+	}
 }

@@ -247,10 +247,33 @@ static void FN(sgd_span)(int64_t n, float *restrict w, const float *restrict g, 
 	}
 }
 
+static void FN(adamw_span)(int64_t n, float *restrict w, const float *restrict g, float *restrict m, float *restrict v,
+	const adamw_factors *restrict factors) {
+	const adamw_factors f = *factors;
+	for (int64_t i = 0; i < n; i++) {
+		m[i] = f.beta1 * m[i] + f.new1 * g[i];
+		v[i] = f.beta2 * v[i] + f.new2 * g[i] * g[i];
+		w[i] = f.decay * w[i] - f.size * m[i] / (sqrtf(v[i]) / f.correction + f.epsilon);
+	}
+}
+
+// squares_span sums in eight lanes, whatever the instruction set, so that the result is
+// the same on all.
+static double FN(squares_span)(int64_t n, const float *restrict x) {
+	double lane[8] = {0};
+	int64_t i = 0;
+	for (; i + 8 <= n; i += 8)
+		for (int l = 0; l < 8; l++) lane[l] += (double)x[i + l] * x[i + l];
+	double sum = 0;
+	for (int l = 0; l < 8; l++) sum += lane[l];
+	for (; i < n; i++) sum += (double)x[i] * x[i];
+	return sum;
+}
+
 static const spans FN(spans) = {
 	FN(map_span), FN(moments_span), FN(sums_span), FN(backward_span), FN(post_span), FN(drop_span),
 	FN(channel_add_span), FN(add_span), FN(scale_span), FN(resample_row), FN(pool_voxel), FN(unpool_voxel),
-	FN(gate_span), FN(dot_span), FN(sgd_span),
+	FN(gate_span), FN(dot_span), FN(sgd_span), FN(adamw_span), FN(squares_span),
 };
 
 #undef EACH

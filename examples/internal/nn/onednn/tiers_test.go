@@ -95,7 +95,7 @@ func TestStepsAllocateOnce(t *testing.T) {
 		builder.BatchNorm("b", 8), builder.PReLU("c", 1),
 		builder.ConvTranspose3D("d", 8, 2, [3]int{2, 2, 2}, nn.ConvSpec{Stride: [3]int{2, 2, 2}}, true),
 	}
-	require.NoError(t, builder.Err())
+	require.NoError(t, builder.Initialize())
 	sgd := nn.SGD{LearningRate: 0.1, Momentum: 0.9}
 	step := func() {
 		host := func(shape ...int) nn.Array {

@@ -21,7 +21,7 @@ func (b *backend[T]) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, erro
 	case nn.Step:
 		a = b.newArray(shape...)
 	case nn.Kept:
-		a = &array[T]{owner: b, shape: shape, data: make([]T, nn.Elements(shape)), kept: true}
+		a = b.keptArray(shape)
 	default:
 		return nil, fmt.Errorf("portable: FromHost: life is %d, want nn.Step or nn.Kept", life)
 	}
@@ -36,6 +36,18 @@ func (b *backend[T]) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, erro
 		a.data[0] = T(src)
 	}
 	return a, nil
+}
+
+// Zeros implements nn.Backend.
+func (b *backend[T]) Zeros(shape []int) (nn.Array, error) {
+	if err := nn.CheckShape(shape); err != nil {
+		return nil, fmt.Errorf("portable: Zeros: %w", err)
+	}
+	return b.keptArray(append([]int(nil), shape...)), nil
+}
+
+func (b *backend[T]) keptArray(shape []int) *array[T] {
+	return &array[T]{owner: b, shape: shape, data: make([]T, nn.Elements(shape)), kept: true}
 }
 
 // ToHost implements nn.Backend.

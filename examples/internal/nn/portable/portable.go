@@ -90,7 +90,7 @@ func (b *backend[T]) arg(name string, x nn.Array) (*array[T], error) {
 	a, ok := x.(*array[T])
 	switch {
 	case !ok || a.owner != b:
-		return nil, fmt.Errorf("%s belongs to another backend", name)
+		return nil, fmt.Errorf("%s %w", name, nn.Foreign(x))
 	case a.data == nil:
 		return nil, fmt.Errorf("%s is used after its release or the end of its step", name)
 	}
