@@ -68,10 +68,10 @@ func (o *options) joinRuns(p Program, flags *flag.FlagSet, progress *report.Prog
 	if err := result.WriteDetection(o.modelDir, func() error { return nil }); err != nil {
 		return err
 	}
-	if err := result.WriteMarkdown(filepath.Join(o.modelDir, "results.md"), "report.html"); err != nil {
+	if err := writeJoinedPage(filepath.Join(o.modelDir, "report.html"), result, runs); err != nil {
 		return err
 	}
-	if err := writeJoinedPage(filepath.Join(o.modelDir, "report.html"), result, runs); err != nil {
+	if err := result.WriteMarkdown(filepath.Join(o.modelDir, "results.md"), "report.html"); err != nil {
 		return err
 	}
 	progress.Println(result.Markdown())
