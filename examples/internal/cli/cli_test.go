@@ -137,7 +137,7 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		tables, figures, found := strings.Cut(tables, "\n## Figures\n")
 		require.True(t, found)
 		assert.Contains(t, out, tables)
-		assert.Contains(t, figures, "- [report.html](report.html)\n- [qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n")
+		assert.Contains(t, figures, "[report.html](report.html)\n- [qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n")
 		assert.Contains(t, files["results.md"], "SYNTHETIC")
 		assert.NotContains(t, files["results.md"], "paper:", "the paper has no figures for a phantom")
 		assert.NotContains(t, out, "NaN")

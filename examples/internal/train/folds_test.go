@@ -101,7 +101,7 @@ func TestFolds(t *testing.T) {
 		files := filesOf(t, dir)
 		for _, name := range []string{
 			"fold0/unet/afl/best.safetensors", "fold2/unet/afl/checkpoint.safetensors", "seed8/fold1/unet/afl/last.safetensors",
-			"unet/dice.png", "unet/loss.png", "qualitative.png",
+			"unet/dice.png", "unet/loss.png", "qualitative.png", "report.html",
 		} {
 			assert.Contains(t, files, name)
 		}
