@@ -127,7 +127,7 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		}
 		files := filesOf(t, dir)
 		for _, name := range []string{
-			"run.json", "results.md", "epochs.csv", "cases.csv", "comparisons.csv", "strata.csv", "qualitative.png", "unet/loss.png", "unet/dice.png",
+			"run.json", "results.md", "epochs.csv", "cases.csv", "comparisons.csv", "strata.csv", "qualitative.png", "report.html", "unet/loss.png", "unet/dice.png",
 			"unet/afl/best.safetensors", "unet/afl/last.safetensors", "unet/dice-ce/best.safetensors", "unet/dice-ce/last.safetensors",
 		} {
 			assert.NotEmpty(t, files[name], name)
@@ -137,7 +137,7 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		tables, figures, found := strings.Cut(tables, "\n## Figures\n")
 		require.True(t, found)
 		assert.Contains(t, out, tables)
-		assert.Contains(t, figures, "[qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n")
+		assert.Contains(t, figures, "[report.html](report.html)\n- [qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n")
 		assert.Contains(t, files["results.md"], "SYNTHETIC")
 		assert.NotContains(t, files["results.md"], "paper:", "the paper has no figures for a phantom")
 		assert.NotContains(t, out, "NaN")

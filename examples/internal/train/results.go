@@ -32,7 +32,7 @@ func WeightsNames() []string { return []string{CheckpointName, bestName, lastNam
 
 // FileNames returns the names of all files that a run writes, without their folders.
 func FileNames() []string {
-	return slices.Concat(WeightsNames(), []string{epochsName, casesName, comparisonsName, strataName, resultsName, figureName}, report.CurveNames(), report.DetectionNames())
+	return slices.Concat(WeightsNames(), []string{epochsName, casesName, comparisonsName, strataName, resultsName, figureName, pageName}, report.CurveNames(), report.DetectionNames())
 }
 
 // drawEvery is the least time between two drawings of the curves while a loss trains.
