@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
@@ -46,6 +47,9 @@ type Program struct {
 	Phantom phantom.Options
 	// PhantomChannels is the number of channels of the phantom's images.
 	PhantomChannels int
+	// Network returns the network that a name of -model stands for; nil: [models.ByName],
+	// the published one.
+	Network func(name string) (models.Architecture, error)
 	// Detection is the default of -detection; empty: off.
 	Detection string
 }
@@ -194,7 +198,7 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 	}
 	progress.Println("\n" + result.Markdown())
 	tables, curves := writtenNames(result)
-	progress.Println(fmt.Sprintf("Written to %s: %s, qualitative.png; %s of each network; best.safetensors and last.safetensors of each loss.", o.modelDir, tables, curves))
+	progress.Println(fmt.Sprintf("Written to %s: %s, qualitative.png, report.html; %s of each network; best.safetensors and last.safetensors of each loss.", o.modelDir, tables, curves))
 	if allDiverged(result) {
 		return errors.New("every training diverged; a smaller -lr may help")
 	}

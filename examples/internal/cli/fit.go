@@ -35,7 +35,7 @@ func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels i
 	}
 	var fits []fitted
 	for _, model := range o.model {
-		architecture, err := models.ByName(model)
+		architecture, err := o.network(model)
 		if err != nil {
 			return nil, err
 		}

@@ -31,6 +31,7 @@ type options struct {
 	division             divisionFlags
 	loss                 lossList
 	model                modelList
+	network              func(name string) (models.Architecture, error) // of model
 	scheme               schemeFlags
 	detection            detectionMethod
 	seed                 uint64
@@ -45,17 +46,22 @@ type options struct {
 
 	cacheMiB int64
 
+	pageImages int
+
 	backend backendName
 	profile bool
 }
 
 // sessionFlags are the flags that do not affect the result, so a resumed run may
 // change them.
-var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile"}
+var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile", "page_images"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
-	o := &options{checkLevel: choice{value: checkLevels[0], of: checkLevels}, loss: lossList{"afl"}, model: modelList{"unet"}, selection: selectionName(train.Selections()[0]), phantomSize: triple(p.Phantom.Size)}
+	o := &options{checkLevel: choice{value: checkLevels[0], of: checkLevels}, loss: lossList{"afl"}, model: modelList{"unet"}, selection: selectionName(train.Selections()[0]), phantomSize: triple(p.Phantom.Size), network: p.Network}
+	if o.network == nil {
+		o.network = models.ByName
+	}
 	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	// Run prints errors on one line, and usage prints the text of -h.
 	f.SetOutput(io.Discard)
@@ -98,6 +104,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.phantomValid, "phantom_valid", p.Phantom.Valid, "validation `cases` of the phantom")
 	f.Var(&o.phantomSize, "phantom_size", "`X,Y,Z` voxels of a phantom image")
 	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for caching preprocessed cases")
+	f.IntVar(&o.pageImages, "page_images", 0, "number of `cases` whose images and masks report.html contains, besides the figure; 0: no image of a\npatient. Of a phantom it contains at least 8 cases")
 	o.backend.addTo(f)
 	f.BoolVar(&o.profile, "profile", false, "print the time of each operation by shape at the end; onednn only")
 	return f, o
@@ -165,6 +172,8 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return usageErrorf("-%s has no effect with -data_dir", phantomFlag(flags))
 	case o.cases != "" && phantomFlag(flags) != "":
 		return usageErrorf("-%s has no effect with -cases", phantomFlag(flags))
+	case o.pageImages < 0:
+		return bad("page_images", o.pageImages, "at least 0")
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
 	}

@@ -19,13 +19,14 @@ import (
 	"github.com/x/afl/examples/internal/phantom"
 )
 
-// tinyPICAI and tinyBraTS are the two programs with phantoms small enough to train on
-// within seconds.
+// tinyPICAI and tinyBraTS are the two programs with phantoms small enough, and a U-Net narrow
+// enough, to train within a second.
 func tinyPICAI() Program {
 	return Program{
 		Name: "picai", About: "About picai.", Protocol: dataset.PICAI(),
 		Phantom:         phantom.Options{Kind: phantom.PICAI, Train: 3, Valid: 2, Size: [3]int{32, 32, 16}},
 		PhantomChannels: 3,
+		Network:         narrow,
 	}
 }
 
@@ -34,7 +35,23 @@ func tinyBraTS() Program {
 		Name: "brats", About: "About brats.", Protocol: dataset.BraTS(),
 		Phantom:         phantom.Options{Kind: phantom.BraTS, Train: 3, Valid: 2, Size: [3]int{30, 32, 20}},
 		PhantomChannels: 4,
+		Network:         narrow,
 	}
+}
+
+// narrowOptions are the -options of narrow's U-Net.
+const narrowOptions = `{"Channels":[4,8,16,32,64]}`
+
+// narrow returns the published networks, except for a U-Net of a quarter of the width.
+func narrow(name string) (models.Architecture, error) {
+	if name != "unet" {
+		return models.ByName(name)
+	}
+	net := models.NewUNet()
+	for i := range net.Channels {
+		net.Channels[i] /= 4
+	}
+	return net, nil
 }
 
 // runProgram runs a program to completion and returns its exit code and output.
@@ -130,6 +147,7 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-phantom_train 0", "-phantom_train is 0"},
 		{"-phantom_valid -1", "-phantom_valid is -1"},
 		{"-cache -1", "-cache is -1"},
+		{"-page_images -1", "-page_images is -1"},
 		{"-crop 64,64,64", "flag provided but not defined: -crop"},
 		{"-data_dir d -phantom_size 32,32,32", "-phantom_size has no effect with -data_dir"},
 		{"-backend abacus", `unknown backend "abacus"`},

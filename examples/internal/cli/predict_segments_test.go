@@ -117,7 +117,7 @@ func TestPredictReproducesMeasuresOfSegments(t *testing.T) {
 		bare := filepath.Join(t.TempDir(), "bare")
 		require.NoError(t, weights.Save(bare, state, nil))
 		again := filepath.Join(t.TempDir(), "again.nii.gz")
-		code, _, errs = runPredict("-weights", bare, "-case", valid, "-out", again, "-protocol", "brats", c.args[0], c.args[1])
+		code, _, errs = runPredict("-weights", bare, "-case", valid, "-out", again, "-protocol", "brats", "-options", narrowOptions, c.args[0], c.args[1])
 		require.Equal(t, exitOK, code, errs)
 		repeated, err := volume.Read(again)
 		require.NoError(t, err)
@@ -412,7 +412,7 @@ func checkDetection(t *testing.T, run, out, text string) {
 		require.NoError(t, err)
 		assert.Equal(t, mask.Dims, detectionMap.Dims)
 		assert.Equal(t, mask.Affine, detectionMap.Affine)
-		values := slices.Compact(slices.Sorted(slices.Values(detectionMap.Data)))
+		values := slices.Compact(slices.Sorted(slices.Values(append(detectionMap.Data, 0))))
 		confidences := slices.Compact(slices.Sorted(slices.Values(got.Detection.Confidences)))
 		assert.Equal(t, append([]float64{0}, confidences...), values)
 	}

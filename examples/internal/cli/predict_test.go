@@ -182,7 +182,7 @@ func TestPredictByWindowsAndFlags(t *testing.T) {
 	code, _, errs = runPredict("-weights", bare, "-image", image)
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "-protocol is missing: "+bare+" does not record how scans were preprocessed for its network; use picai or brats")
-	code, _, errs = runPredict("-weights", bare, "-image", image, "-protocol", "brats", "-prediction_rule", "argmax", "-out", "again.nii")
+	code, _, errs = runPredict("-weights", bare, "-image", image, "-protocol", "brats", "-options", narrowOptions, "-prediction_rule", "argmax", "-out", "again.nii")
 	require.Equal(t, exitOK, code, errs)
 	code, _, errs = runPredict("-weights", file, "-image", image, "-out", "first.nii")
 	require.Equal(t, exitOK, code, errs)

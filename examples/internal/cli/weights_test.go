@@ -79,7 +79,7 @@ func TestTrainingStartsFromGivenWeights(t *testing.T) {
 	// A network with other strides accepts the weights, with a notice.
 	code, out, errs = runProgram(p, "-model_dir", filepath.Join(t.TempDir(), "flat"), "-size", "32,32,24", "-max_cases", "1", "-epochs", "1", "-steps", "1", "-loss", "dice", "-weights", file)
 	require.Equal(t, exitOK, code, errs)
-	assert.Contains(t, out, "They were trained with different options: {Channels:[16 32 64 128 256] Strides:[[2 2 2] [2 2 2] [2 2 2] [2 2 2]] ")
+	assert.Contains(t, out, "They were trained with different options: {Channels:[4 8 16 32 64] Strides:[[2 2 2] [2 2 2] [2 2 2] [2 2 2]] ")
 }
 
 // TestResumeDoesNotNeedTheWeightsFile interrupts a run between its losses, deletes the
@@ -190,7 +190,7 @@ func TestWeightsOfOtherPrograms(t *testing.T) {
 
 	image := filepath.Join(dir, "phantom", "ValidImage", "phantom_004")
 	mask := filepath.Join(t.TempDir(), "m.nii")
-	code, out, errs = runPredict("-weights", file, "-weights_prefix", "average", "-case", image, "-protocol", "picai", "-size", "32,32,16", "-out", mask)
+	code, out, errs = runPredict("-weights", file, "-weights_prefix", "average", "-case", image, "-protocol", "picai", "-options", narrowOptions, "-size", "32,32,16", "-out", mask)
 	require.Equal(t, exitOK, code, errs)
 	assert.Contains(t, out, `They are those under "average".`)
 

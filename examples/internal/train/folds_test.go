@@ -101,11 +101,11 @@ func TestFolds(t *testing.T) {
 		files := filesOf(t, dir)
 		for _, name := range []string{
 			"fold0/unet/afl/best.safetensors", "fold2/unet/afl/checkpoint.safetensors", "seed8/fold1/unet/afl/last.safetensors",
-			"unet/dice.png", "unet/loss.png", "qualitative.png",
+			"unet/dice.png", "unet/loss.png", "qualitative.png", "report.html",
 		} {
 			assert.Contains(t, files, name)
 		}
-		assert.Len(t, files, 6*3+2+6)
+		assert.Len(t, files, 6*3+2+7)
 		assert.Equal(t, 1+2*5, strings.Count(string(files["cases.csv"]), "\n"))
 		assert.Contains(t, string(files["epochs.csv"]), "\n0123456789abcdef,unet,afl,8,1,1,")
 		md := string(files["results.md"])

@@ -50,37 +50,39 @@ func TestGrownRunIsBitIdentical(t *testing.T) {
 	require.NoError(t, err)
 	want := filesOf(t, whole)
 
-	for name, stages := range map[string][]func(dir string) func(step func()) *Job{
-		"epochs": {
+	for _, c := range []struct {
+		name   string
+		stop   int // each stage after this step; 0: never
+		stages []func(dir string) func(step func()) *Job
+	}{
+		{"epochs", 4, []func(dir string) func(func()) *Job{
 			func(dir string) func(func()) *Job { return sized(dir, 1, "afl", "dice-ce", "dice") },
 			func(dir string) func(func()) *Job { return sized(dir, 2, "afl", "dice-ce", "dice") },
-		},
-		"losses": {
+		}},
+		{"losses", 0, []func(dir string) func(func()) *Job{
 			func(dir string) func(func()) *Job { return sized(dir, 3, "dice") },
 			func(dir string) func(func()) *Job { return sized(dir, 3, "dice", "afl") },
-		},
-		"both": {
+		}},
+		{"both", 4, []func(dir string) func(func()) *Job{
 			func(dir string) func(func()) *Job { return sized(dir, 1, "dice-ce") },
 			func(dir string) func(func()) *Job { return sized(dir, 2, "dice-ce", "dice") },
-		},
+		}},
 	} {
-		for _, stop := range []int{0, 4} {
-			dir := t.TempDir()
-			for _, stage := range stages {
-				if stop > 0 {
-					stopAfter(t, stop, stage(dir))
-				}
-				_, err := stage(dir)(nil).Run(context.Background())
-				require.NoError(t, err)
+		dir := t.TempDir()
+		for _, stage := range c.stages {
+			if c.stop > 0 {
+				stopAfter(t, c.stop, stage(dir))
 			}
-			last := sized(dir, 3, "afl", "dice-ce", "dice")
-			if stop > 0 {
-				stopAfter(t, stop, last)
-			}
-			_, err := last(nil).Run(context.Background())
+			_, err := stage(dir)(nil).Run(context.Background())
 			require.NoError(t, err)
-			assertSameFiles(t, want, filesOf(t, dir), fmt.Sprintf("%s, each stage stopped after step %d", name, stop))
 		}
+		last := sized(dir, 3, "afl", "dice-ce", "dice")
+		if c.stop > 0 {
+			stopAfter(t, c.stop, last)
+		}
+		_, err := last(nil).Run(context.Background())
+		require.NoError(t, err)
+		assertSameFiles(t, want, filesOf(t, dir), fmt.Sprintf("%s, each stage stopped after step %d", c.name, c.stop))
 	}
 }
 

@@ -135,12 +135,12 @@ func TestRunWritesEverything(t *testing.T) {
 	}
 	slices.Sort(names)
 	assert.Equal(t, []string{
-		"cases.csv", "comparisons.csv", "detection.csv", "detection_curves.csv", "epochs.csv", "qualitative.png", "results.md", "strata.csv",
+		"cases.csv", "comparisons.csv", "detection.csv", "detection_curves.csv", "epochs.csv", "qualitative.png", "report.html", "results.md", "strata.csv",
 		"unet/afl/best.safetensors", "unet/afl/checkpoint.safetensors", "unet/afl/last.safetensors", "unet/detection.png",
 		"unet/dice-ce/best.safetensors", "unet/dice-ce/checkpoint.safetensors", "unet/dice-ce/last.safetensors",
 		"unet/dice.png", "unet/loss.png",
 	}, names)
-	assert.Equal(t, run.Markdown()+"\n## Figures\n\n- [qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n- [unet/detection.png](unet/detection.png)\n", string(files["results.md"]))
+	assert.Equal(t, run.Markdown()+"\n## Figures\n\n- [report.html](report.html)\n- [qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n- [unet/detection.png](unet/detection.png)\n", string(files["results.md"]))
 	assert.Equal(t, 1+2, strings.Count(string(files["comparisons.csv"]), "\n"), "A-FL against Dice CE by two measures")
 	assert.Equal(t, 1+2*2, strings.Count(string(files["epochs.csv"]), "\n"))
 	assert.Equal(t, 1+2*2, strings.Count(string(files["cases.csv"]), "\n"))
@@ -187,48 +187,57 @@ func TestRunWritesEverything(t *testing.T) {
 	assert.NotEqual(t, first["model.0.conv.unit0.conv.weight"].Data(), second["model.0.conv.unit0.conv.weight"].Data())
 }
 
-// TestResumeIsBitIdentical stops a run after each of its steps in turn, including those of
-// the validation and the final evaluation, and compares every file of the resumed run with
-// that of an uninterrupted one.
+// TestResumeIsBitIdentical stops a run of one loss after each of its steps in turn, including
+// those of the validation and the final evaluation, and one of two losses after every three
+// steps. It compares every file of the resumed runs with those of uninterrupted ones.
 func TestResumeIsBitIdentical(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains for minutes under the race detector, and other tests cover the same concurrency")
 	}
-	whole, steps := t.TempDir(), 0
-	_, err := tinyJob(t, whole, func() { steps++ }).Run(context.Background())
-	require.NoError(t, err)
-	want := filesOf(t, whole)
-	require.Equal(t, 2*(2*(3+2)+2+1), steps, "two losses of two epochs of three steps and two cases, a final evaluation of two cases, and one case of the figure")
-
 	// stoppedAfter runs the job up to its n-th step from now; 0 never stops.
-	stoppedAfter := func(dir string, n int) error {
+	stoppedAfter := func(dir string, n int, losses ...string) (steps int, err error) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		done := 0
-		_, err := tinyJob(t, dir, func() {
-			if done++; done == n {
+		job := tinyJob(t, dir, func() {
+			if steps++; steps == n {
 				cancel()
 			}
-		}).Run(ctx)
+		})
+		job.Losses = losses
+		_, err = job.Run(ctx)
 		if n > 0 && err != nil {
-			assert.Equal(t, n, done, "the current step is completed and no other started")
+			assert.Equal(t, n, steps, "the current step is completed and no other started")
 		}
-		return err
+		return steps, err
 	}
 
+	whole := t.TempDir()
+	steps, err := stoppedAfter(whole, 0, "afl")
+	require.NoError(t, err)
+	require.Equal(t, 2*(3+2)+2+1, steps, "two epochs of three steps and two cases, a final evaluation of two cases, and one case of the figure")
+	want := filesOf(t, whole)
 	for n := 1; n < steps; n++ {
 		dir := t.TempDir()
-		require.ErrorIs(t, stoppedAfter(dir, n), ErrInterrupted, "step %d", n)
-		require.NoError(t, stoppedAfter(dir, 0))
+		_, err := stoppedAfter(dir, n, "afl")
+		require.ErrorIs(t, err, ErrInterrupted, "step %d", n)
+		_, err = stoppedAfter(dir, 0, "afl")
+		require.NoError(t, err)
 		assertSameFiles(t, want, filesOf(t, dir), fmt.Sprintf("stopped after step %d", n))
 	}
 
+	whole = t.TempDir()
+	steps, err = stoppedAfter(whole, 0, "afl", "dice-ce")
+	require.NoError(t, err)
+	require.Equal(t, 2*(2*(3+2)+2+1), steps)
 	dir, runs := t.TempDir(), 1
-	for ; stoppedAfter(dir, 3) != nil; runs++ {
+	for ; ; runs++ {
 		require.Less(t, runs, 100, "every run of three steps makes progress")
+		if _, err := stoppedAfter(dir, 3, "afl", "dice-ce"); err == nil {
+			break
+		}
 	}
 	assert.Greater(t, runs, 4)
-	assertSameFiles(t, want, filesOf(t, dir), "stopped repeatedly")
+	assertSameFiles(t, filesOf(t, whole), filesOf(t, dir), "stopped repeatedly")
 }
 
 // TestSeveralNetworks trains two networks with two losses, and also stops in the second
@@ -275,7 +284,7 @@ func TestSeveralNetworks(t *testing.T) {
 			want = append(want, network+"/"+name)
 		}
 		if network == "mrrn" {
-			want = append(want, "qualitative.png", "results.md", "strata.csv")
+			want = append(want, "qualitative.png", "report.html", "results.md", "strata.csv")
 		}
 	}
 	assert.Equal(t, want, names)
@@ -569,7 +578,8 @@ func TestResumeAfterErrorIsBitIdentical(t *testing.T) {
 	_, err := tinyJob(t, whole, nil).Run(context.Background())
 	require.NoError(t, err)
 	want := filesOf(t, whole)
-	for n := range int64(12) {
+	// Each loss reads six samples.
+	for _, n := range []int64{0, 2, 3, 5, 7, 10} {
 		dir := t.TempDir()
 		job := tinyJob(t, dir, nil)
 		left := &atomic.Int64{}
