@@ -78,21 +78,22 @@ fi
 
 step the losses on each instruction set
 for off in avx512f avx2; do
-	GODEBUG=cpu.$off=off go test -timeout 10m . ./internal/cpu
+	GODEBUG=cpu.$off=off go test -timeout 10m -short . ./internal/cpu
 done
 
 step oneDNN backend
 if echo '#include <oneapi/dnnl/dnnl.h>' | ${CC:-cc} -E - >/dev/null 2>&1; then
 	go vet -tags onednn ./examples/...
-	go test -timeout 20m -tags onednn ./examples/internal/nn/... ./examples/internal/models/...
+	go test -timeout 20m -tags onednn ./examples/internal/nn/onednn
+	go test -timeout 20m -tags onednn -run '(TestGolden|TestTrainingRuns)//onednn' ./examples/internal/models
 	go test -timeout 20m -tags onednn -short ./examples/internal/cli ./examples/internal/stepbench
 else
 	echo 'left out: oneapi/dnnl/dnnl.h is not there (Debian: libdnnl-dev)'
 fi
 
 step tests without assembly
-go test -timeout 20m -tags noasm . ./internal/cpu ./examples/internal/nn/...
-go test -timeout 20m -tags noasm -short ./examples/internal/models
+go test -timeout 20m -tags noasm -short . ./internal/cpu ./examples/internal/nn/...
+go test -timeout 20m -tags noasm -short -run '(TestGolden|TestTrainingRuns)//portable/float32' ./examples/internal/models
 
 step the same bits on other architectures
 emulated() { # architecture, emulator, tests, packages

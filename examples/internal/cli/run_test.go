@@ -331,7 +331,8 @@ func TestJoin(t *testing.T) {
 	parent := t.TempDir()
 	dirs := map[string]string{}
 	for name, args := range map[string][]string{
-		"a": {"-epochs", "2", "-loss", "dice"}, "b": {"-epochs", "1", "-loss", "fl,dice-ce"}, "slow": {"-epochs", "1", "-loss", "dice", "-lr", "0.01"},
+		"a": {"-epochs", "2", "-loss", "dice", "-detection", "static:0.1"}, "b": {"-epochs", "1", "-loss", "fl,dice-ce", "-detection", "static:0.1"},
+		"slow": {"-epochs", "1", "-loss", "dice", "-lr", "0.01"},
 		"seed": {"-epochs", "1", "-loss", "dice", "-seed", "1"},
 	} {
 		dirs[name] = filepath.Join(parent, name)
@@ -347,13 +348,16 @@ func TestJoin(t *testing.T) {
 	parts := filepath.Join(parent, "parts")
 	out, _ := join(exitOK, "-model_dir", parts, dirs["a"], dirs["b"])
 	files := filesOf(t, parts)
-	assert.Len(t, files, 8)
-	for _, name := range []string{"results.md", "epochs.csv", "cases.csv", "comparisons.csv", "strata.csv", "report.html", "unet/loss.png", "unet/dice.png"} {
+	assert.Len(t, files, 11)
+	for _, name := range []string{
+		"results.md", "epochs.csv", "cases.csv", "comparisons.csv", "strata.csv", "detection.csv", "detection_curves.csv", "report.html",
+		"unet/loss.png", "unet/dice.png", "unet/detection.png",
+	} {
 		assert.NotEmpty(t, files[name], name)
 	}
 	md, figures, found := strings.Cut(files["results.md"], "\n## Figures\n")
 	require.True(t, found)
-	assert.Equal(t, "\n- [report.html](report.html)\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n", figures)
+	assert.Equal(t, "\n- [report.html](report.html)\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n- [unet/detection.png](unet/detection.png)\n", figures)
 	assert.Contains(t, out, md)
 	assert.Contains(t, md, "# picai: 2 runs (synthetic phantom)\n\n- Data: SYNTHETIC phantom")
 	assert.Contains(t, md, "- Validation cases: 1, the same files in all runs.\n")

@@ -98,12 +98,17 @@ func addDetectionCurves(p *plot.Plot, kind CurveKind, curves []DetectionCurve) (
 		p.Add(chance)
 	}
 	named := map[string]bool{}
-	drawn := false
+	colors, drawn := 0, false
+	for _, c := range curves {
+		colors = max(colors, c.Color+1)
+	}
 	for _, c := range curves {
 		if c.Kind != kind {
 			continue
 		}
-		style := draw.LineStyle{Color: Color(c.Color), Width: vg.Points(1.5)}
+		// Later curves are drawn over earlier ones, which stay visible beside them where they
+		// are equal.
+		style := draw.LineStyle{Color: Color(c.Color), Width: vg.Points(1 + 3*float64(colors-1-c.Color)/float64(colors))}
 		if !named[c.Name] {
 			named[c.Name] = true
 			legend.Add(c.Name, &plotter.Line{LineStyle: style})
