@@ -91,6 +91,39 @@ func BenchmarkSurface(b *testing.B) {
 	}
 }
 
+// BenchmarkSurfaceElements times the surface elements of all masks by turns with the surface
+// voxels, and reports how many times as long they take, by the shortest times and by the
+// medians.
+//
+//	go test ./bench -run - -bench SurfaceElements -benchtime 1x
+func BenchmarkSurfaceElements(b *testing.B) {
+	for _, s := range benchmarkSizes() {
+		for _, m := range maskPairs(s) {
+			pair := surfaceBenchmarks(s, m)
+			for _, cores := range coreCounts() {
+				b.Run(fmt.Sprintf("masks=%s/size=%s/cores=%d", m.Name, s.Name, cores), func(b *testing.B) {
+					defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
+					var took [2]timing.Samples // of voxels, of elements
+					for b.Loop() {
+						for begin := time.Now(); len(took[0]) < 5 || time.Since(begin) < 400*time.Millisecond; {
+							for i, bm := range pair {
+								seconds, err := timing.Calls(0, bm.run)
+								require.NoError(b, err)
+								took[i] = append(took[i], seconds...)
+							}
+						}
+					}
+					b.ReportMetric(0, "ns/op")
+					b.ReportMetric(took[0].Min()*1e3, "voxels-ms")
+					b.ReportMetric(took[1].Min()*1e3, "elements-ms")
+					b.ReportMetric(took[1].Min()/took[0].Min(), "ratio")
+					b.ReportMetric(took[1].Median()/took[0].Median(), "median-ratio")
+				})
+			}
+		}
+	}
+}
+
 // BenchmarkCount times the confusion counts of logits of one, two and four channels.
 func BenchmarkCount(b *testing.B) {
 	for _, s := range benchmarkSizes() {

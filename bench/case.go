@@ -183,14 +183,9 @@ func distancesBenchmark(s workload.Size, measure func() (surfaces, error), areas
 	}
 }
 
-// surfaceBenchmarks returns those of a pair of masks. The elements are measured of ordinary
-// masks: their distances are found in the same way.
-func surfaceBenchmarks(s workload.Size, m maskPair) []*benchmark {
-	list := []*benchmark{surfaceBenchmark(s, m.MaskPair)}
-	if m.ordinary {
-		list = append(list, elementsBenchmark(s, m.MaskPair))
-	}
-	return list
+// surfaceBenchmarks returns those of a pair of masks.
+func surfaceBenchmarks(s workload.Size, m workload.MaskPair) []*benchmark {
+	return []*benchmark{surfaceBenchmark(s, m), elementsBenchmark(s, m)}
 }
 
 // agree compares values with those of the peer, which sums in float32, to a relative

@@ -126,7 +126,7 @@ func compare(ctx context.Context, cfg config, peers []contender, progress *progr
 				if p.way != operations {
 					continue // the process of the contender before
 				}
-				if err := p.sendMasks(s, m.MaskPair); err != nil {
+				if err := p.sendMasks(s, m); err != nil {
 					return nil, err
 				}
 			}
@@ -174,22 +174,9 @@ func surfaceCount(cfg config) int {
 	return 0
 }
 
-// maskPair is a pair of masks that is ordinary or hard.
-type maskPair struct {
-	workload.MaskPair
-	ordinary bool
-}
-
 // maskPairs returns ordinary masks and hard ones.
-func maskPairs(s workload.Size) []maskPair {
-	var list []maskPair
-	for _, m := range workload.NewMaskPairs(s) {
-		list = append(list, maskPair{m, true})
-	}
-	for _, m := range workload.NewHardMaskPairs(s) {
-		list = append(list, maskPair{m, false})
-	}
-	return list
+func maskPairs(s workload.Size) []workload.MaskPair {
+	return append(workload.NewMaskPairs(s), workload.NewHardMaskPairs(s)...)
 }
 
 // measurePlain adds samples of two plain transforms, whose values must be the row's.

@@ -48,10 +48,10 @@ func (r *mapReader) readPlane(p *bitPlane, n, x int, s *bitScratch) error {
 		if !r.pack(inner, (n*r.C+c)*r.V+x*g.size, g.size, s) {
 			return errSoft
 		}
-		p.count[c] = ones(inner)
+		p.ones[c] = extentOf(inner)
 	}
 	// The foreground takes the place of channel 0, and is it if there is no other.
-	p.zeros = p.count[0]
+	p.zeros = p.ones[0].count
 	if r.C > 1 {
 		fore := p.masks[0]
 		copy(fore, p.masks[1])
@@ -60,7 +60,7 @@ func (r *mapReader) readPlane(p *bitPlane, n, x int, s *bitScratch) error {
 				fore[i] |= w
 			}
 		}
-		p.count[0] = ones(fore)
+		p.ones[0] = extentOf(fore[g.pad:][:g.words])
 	}
 	return nil
 }

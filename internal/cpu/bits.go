@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"runtime"
 
 	"github.com/x/afl/internal/plan"
 )
@@ -43,9 +44,26 @@ type bitStats struct {
 // index, in order, padded with words of zeros on both sides.
 type bitPlane struct {
 	masks   [][]uint64 // 0 is the foreground, k class k; ignored voxels are in none
-	count   []int      // voxels of each mask
+	ones    []extent   // of each mask
 	zeros   int        // voxels of class 0
 	ignored []uint64
+}
+
+// extent is the number of ones of a mask, which are all in its words [from,to).
+type extent struct{ count, from, to int }
+
+func extentOf(mask []uint64) (e extent) {
+	for i, w := range mask {
+		if w == 0 {
+			continue
+		}
+		if e.count == 0 {
+			e.from = i
+		}
+		e.count += bits.OnesCount64(w)
+		e.to = i + 1
+	}
+	return e
 }
 
 // planeReader reads bit planes.
@@ -97,8 +115,12 @@ type bitScratch struct {
 
 // statsOfBits computes the statistics of a target that r reads.
 func statsOfBits(b *batch, r planeReader, st *plan.Stats, want plan.StatsRequest) error {
-	// Sums of whole numbers do not depend on the order, so any slabs will do.
-	slabs := min(b.Space[0], 16)
+	// Sums of whole numbers do not depend on the order, so any slabs will do. Two planes of
+	// each are read once more than needed.
+	slabs := 1
+	if workers := runtime.GOMAXPROCS(0); workers > 1 {
+		slabs = min(b.Space[0], (4*workers+b.N-1)/b.N)
+	}
 	part := make([]bitStats, b.N*slabs)
 	for i := range part {
 		part[i].count = make([]int, b.C)
@@ -159,22 +181,35 @@ func (p *bitStats) planes(b *batch, r planeReader, n, lo, hi int, smoothness boo
 		if !smoothness {
 			own = after
 		}
-		valid, fore := g.size-ones(own.ignored), own.count[0]
+		valid, fore := g.size-ones(own.ignored), own.ones[0].count
 		p.valid += valid
 		p.fore += fore
 		p.count[0] += own.zeros
 		for c := 1; c < len(p.count); c++ {
-			p.count[c] += own.count[c]
+			p.count[c] += own.ones[c].count
 		}
 		if smoothness {
 			for k := range p.h {
-				if before.count[k]+own.count[k]+after.count[k] == 0 {
+				if k == 1 && b.C == 2 {
+					continue // the foreground
+				}
+				from, to := g.words, 0
+				for _, of := range [...]*bitPlane{before, own, after} {
+					if e := of.ones[k]; e.count > 0 {
+						from, to = min(from, e.from), max(to, e.to)
+					}
+				}
+				if to == 0 {
 					continue // no boundary here
 				}
-				p.h[k].plane(before.masks[k], own.masks[k], after.masks[k], own.ignored, g, x == 0 || x == last)
+				p.h[k].plane(before.masks[k], own.masks[k], after.masks[k], own.ignored, g,
+					max(from-g.pad, 0), min(to+g.pad, g.words), x == 0 || x == last)
 			}
 		}
 		before, center, after = center, after, before
+	}
+	if b.C == 2 && len(p.h) == 2 {
+		p.h[1] = p.h[0]
 	}
 	return nil
 }
@@ -187,9 +222,9 @@ func ones(mask []uint64) int {
 	return n
 }
 
-// plane adds the voxels of one plane of a mask. faceX says that left or right is the
-// plane itself.
-func (h *histogram) plane(left, own, right, ignored []uint64, g *planeShape, faceX bool) {
+// plane adds the voxels of words [from,to) of one plane of a mask. faceX says that left or
+// right is the plane itself.
+func (h *histogram) plane(left, own, right, ignored []uint64, g *planeShape, from, to int, faceX bool) {
 	x := 1
 	if faceX {
 		x = 4
@@ -197,12 +232,12 @@ func (h *histogram) plane(left, own, right, ignored []uint64, g *planeShape, fac
 	// The neighbors along y of a word's voxels are a row's length away and spread over
 	// two words. Slices of equal length and masked shift counts spare the compiler's
 	// bounds and overflow checks.
-	n, far, shift := g.words, g.length/64, g.length%64
-	near := func(mask []uint64, by int) []uint64 { return mask[g.pad+by:][:n] }
-	left, right, ignored = near(left, 0), near(right, 0), ignored[min(g.pad, len(ignored)):]
+	n, far, shift := to-from, g.length/64, g.length%64
+	near := func(mask []uint64, by int) []uint64 { return mask[g.pad+from+by:][:n] }
+	left, right, ignored = near(left, 0), near(right, 0), ignored[min(g.pad+from, len(ignored)):]
 	up0, up1, down0, down1 := near(own, -far), near(own, -far-1), near(own, far), near(own, far+1)
 	previous, following := near(own, -1), near(own, 1)
-	tops, bottoms, allStarts, allEnds := g.top[:n], g.bottom[:n], g.starts[:n], g.ends[:n]
+	tops, bottoms, allStarts, allEnds := g.top[from:to], g.bottom[from:to], g.starts[from:to], g.ends[from:to]
 	for w, here := range near(own, 0) {
 		top, bottom, starts, ends := tops[w], bottoms[w], allStarts[w], allEnds[w]
 		up := up0[w]<<(shift&63) | up1[w]>>1>>((63-shift)&63)
@@ -216,7 +251,7 @@ func (h *histogram) plane(left, own, right, ignored []uint64, g *planeShape, fac
 			continue
 		}
 		inside := ^uint64(0)
-		if w == n-1 {
+		if w == g.words-1-from {
 			inside = g.last
 		}
 		if len(ignored) > 0 {
@@ -258,7 +293,7 @@ func (h *histogram) word(dx, dy, dz, face uint64, x, y int) {
 // resize makes room for the masks of c channels.
 func (p *bitPlane) resize(c int) {
 	if len(p.masks) < c {
-		p.masks, p.count = make([][]uint64, c), make([]int, c)
+		p.masks, p.ones = make([][]uint64, c), make([]extent, c)
 	}
 }
 
@@ -274,43 +309,68 @@ func (g *planeShape) padded(mask []uint64) (all, inner []uint64) {
 // readPlane implements [planeReader].
 func (l *labelReader) readPlane(p *bitPlane, n, x int, s *bitScratch) error {
 	g := &s.shape
-	// The kernels read the labels of whole words.
-	s.y = grow(s.y, g.size+63)
-	if err := l.read(n, x*g.size, (x+1)*g.size, s.y, &s.class); err != nil {
-		return err
-	}
-	pack := func(mask []uint64, class uint8) []uint64 {
-		mask, inner := g.padded(mask)
-		l.kernels.pack(inner, s.y, class)
-		inner[g.words-1] &= g.last
-		return mask
-	}
+	p.resize(l.C)
+	var fore, ignored []uint64
+	p.masks[0], fore = g.padded(p.masks[0])
 	p.ignored = p.ignored[:0]
 	if l.Target.HasIgnore {
-		p.ignored = pack(p.ignored, noClass)
+		p.ignored, ignored = g.padded(p.ignored)
 	}
-	p.resize(l.C)
-	fore := pack(p.masks[0], 0)
-	p.masks[0] = fore
-	inner := fore[g.pad:][:g.words]
-	for i, w := range inner {
-		inner[i] = ^w
+	lo, hi := x*g.size, (x+1)*g.size
+	src, isUint8 := l.target.([]uint8)
+	if !isUint8 || l.C > 2 || !l.kernels.foreground(fore, ignored, src[n*l.V+lo:n*l.V+hi], &l.rules) {
+		// The kernels read the labels of whole words.
+		s.y = grow(s.y, g.size+63)
+		if err := l.read(n, lo, hi, s.y, &s.class); err != nil {
+			return err
+		}
+		pack := func(mask []uint64, class uint8) {
+			l.kernels.pack(mask, s.y, class)
+			mask[g.words-1] &= g.last
+		}
+		for c := 1; c < l.C && l.C > 2; c++ {
+			mask, inner := g.padded(p.masks[c])
+			pack(inner, uint8(c))
+			p.masks[c], p.ones[c] = mask, extentOf(inner)
+		}
+		pack(fore, 0)
+		for i, w := range fore {
+			fore[i] = ^w
+		}
+		fore[g.words-1] &= g.last
+		if ignored != nil {
+			pack(ignored, noClass)
+			for i, w := range ignored {
+				fore[i] &^= w
+			}
+		}
 	}
-	inner[g.words-1] &= g.last
-	for i, w := range p.ignored {
-		fore[i] &^= w
-	}
-	p.count[0] = ones(fore)
-	p.zeros = g.size - ones(p.ignored) - p.count[0]
+	p.ones[0] = extentOf(fore)
+	p.zeros = g.size - ones(ignored) - p.ones[0].count
 	if l.C == 2 {
-		p.masks[1], p.count[1] = append(p.masks[1][:0], fore...), p.count[0]
-		return nil
-	}
-	for c := 1; c < l.C; c++ {
-		p.masks[c] = pack(p.masks[c], uint8(c))
-		p.count[c] = ones(p.masks[c])
+		p.ones[1] = p.ones[0] // and the same mask
 	}
 	return nil
+}
+
+// foregroundGo sets the bits of the labels of a class above 0 in fore and of those that
+// take no part in ignored, unless that is nil, and reports whether all labels are valid.
+// Both have a word for every 64 labels, also for fewer at the end.
+func foregroundGo(fore, ignored []uint64, src []uint8, r *labelRules) bool {
+	ok := true
+	var y [64]uint8
+	for w := range fore {
+		n := min(len(src)-64*w, 64)
+		ok = labelsGo(y[:n], src[64*w:][:n], r) && ok
+		var zero, none [1]uint64
+		packGo(zero[:], y[:], 0)
+		packGo(none[:], y[:], noClass)
+		fore[w] = lastWord(n) &^ (zero[0] | none[0])
+		if ignored != nil {
+			ignored[w] = lastWord(n) & none[0]
+		}
+	}
+	return ok
 }
 
 // lastWord has the bits set that n voxels occupy in their last word.

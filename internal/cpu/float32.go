@@ -342,7 +342,8 @@ func alignedFloats(n int) []float32 {
 	return s[:n:n]
 }
 
-func tail(s []float32, from int) []float32 {
+// tail is s[from:], or nil of nil.
+func tail[T any](s []T, from int) []T {
 	if s == nil {
 		return nil
 	}

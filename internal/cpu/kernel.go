@@ -29,6 +29,8 @@ type kernels struct {
 	exp, log1p func(dst, src []float32)
 	// labels is [labelsGo].
 	labels func(dst, src []uint8, r *labelRules) (ok bool)
+	// foreground is [foregroundGo].
+	foreground func(fore, ignored []uint64, src []uint8, r *labelRules) (ok bool)
 	// pack is [packGo].
 	pack func(dst []uint64, src []uint8, class uint8)
 	// packMap is [packMapGo].
@@ -51,6 +53,7 @@ var plain = kernels{
 	exp:        expGo,
 	log1p:      log1pGo,
 	labels:     labelsGo,
+	foreground: foregroundGo,
 	pack:       packGo,
 	packMap:    packMapGo,
 	widen:      widenGo,

@@ -93,6 +93,24 @@ func rowsBy(routine func(dst, src *float32, n int)) func(dst, src []float32) {
 	}
 }
 
+// foregroundBy returns the kernel that calls a routine for whole words and the plain
+// kernel for the rest.
+func foregroundBy(routine func(fore, ignored *uint64, src, r *uint8, words int) uint32) func(fore, ignored []uint64, src []uint8, r *labelRules) bool {
+	return func(fore, ignored []uint64, src []uint8, r *labelRules) bool {
+		words := len(src) / 64
+		ok := true
+		if words > 0 {
+			_ = fore[words-1]
+			var p *uint64
+			if ignored != nil {
+				_, p = ignored[words-1], &ignored[0]
+			}
+			ok = routine(&fore[0], p, &src[0], &r.ignore, words) == 0
+		}
+		return foregroundGo(fore[words:], tail(ignored, words), src[64*words:], r) && ok
+	}
+}
+
 // packBy returns the kernel that calls a routine.
 func packBy(routine func(dst *uint64, src *uint8, words int, class uint8)) func(dst []uint64, src []uint8, class uint8) {
 	return func(dst []uint64, src []uint8, class uint8) {

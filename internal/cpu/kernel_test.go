@@ -231,6 +231,43 @@ func TestPackKernels(t *testing.T) {
 	})
 }
 
+// TestForegroundKernels compares the bits with the classes of the label rules.
+func TestForegroundKernels(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		r := rand.New(rand.NewPCG(7, 8))
+		for _, n := range []int{0, 1, 63, 64, 65, 128, 200, 449} {
+			for _, rules := range []labelRules{
+				{cap: 254, limit: 2}, {cap: 1, limit: 2}, {ignore: 3, mark: noClass, cap: 254, limit: 2},
+				{ignore: 255, mark: noClass, cap: 1, limit: 2}, {ignore: 0, mark: noClass, cap: 254, limit: 4},
+			} {
+				src, class := make([]uint8, n+1)[1:], make([]uint8, n)
+				for i := range src {
+					src[i] = []uint8{0, 0, 1, 3, 255}[r.IntN(5)]
+				}
+				wantOK := labelsGo(class, src, &rules)
+				words := (n + 63) / 64
+				wantFore, wantIgnored := make([]uint64, words), make([]uint64, words)
+				for i, c := range class {
+					switch c {
+					case 0:
+					case noClass:
+						wantIgnored[i/64] |= 1 << (i % 64)
+					default:
+						wantFore[i/64] |= 1 << (i % 64)
+					}
+				}
+				fore, ignored := make([]uint64, words), make([]uint64, words)
+				require.Equal(t, wantOK, impl.foreground(fore, ignored, src, &rules), "%d labels, %+v", n, rules)
+				require.Equal(t, wantFore, fore, "%d labels, %+v", n, rules)
+				require.Equal(t, wantIgnored, ignored, "%d labels, %+v", n, rules)
+				clear(fore)
+				require.Equal(t, wantOK, impl.foreground(fore, nil, src, &rules), "%d labels, %+v", n, rules)
+				require.Equal(t, wantFore, fore, "%d labels, %+v", n, rules)
+			}
+		}
+	})
+}
+
 // TestElementaryKernels compares exp and log(1+e) alone with plain Go.
 func TestElementaryKernels(t *testing.T) {
 	x, e := make([]float32, 64*block), make([]float32, 64*block)

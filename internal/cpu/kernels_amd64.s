@@ -33414,6 +33414,73 @@ loop:
 	VZEROUPPER
 	RET
 
+// func foregroundAVX2(fore *uint64, ignored *uint64, src *uint8, r *uint8, words int) (bad uint32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·foregroundAVX2(SB), NOSPLIT, $0-44
+	MOVQ         fore+0(FP), AX
+	MOVQ         ignored+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         r+24(FP), BX
+	MOVQ         words+32(FP), SI
+	VPBROADCASTB (BX), Y0
+	VPBROADCASTB 1(BX), Y1
+	VPBROADCASTB 2(BX), Y2
+	VPBROADCASTB 3(BX), Y3
+	VPCMPEQD     Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	XORQ         BX, BX
+
+word:
+	PREFETCHT0 1024(DX)
+	VMOVDQU    (DX), Y7
+	VPCMPEQB   Y0, Y7, Y8
+	VPMINUB    Y2, Y7, Y7
+	VPBLENDVB  Y8, Y1, Y7, Y7
+	VPCMPEQB   Y4, Y7, Y9
+	VPCMPEQB   Y5, Y7, Y8
+	VPOR       Y9, Y8, Y8
+	VPANDN     Y4, Y8, Y10
+	VPMAXUB    Y3, Y7, Y8
+	VPCMPEQB   Y7, Y8, Y7
+	VPANDN     Y7, Y9, Y7
+	VPOR       Y7, Y6, Y6
+	PREFETCHT0 1056(DX)
+	VMOVDQU    32(DX), Y7
+	VPCMPEQB   Y0, Y7, Y8
+	VPMINUB    Y2, Y7, Y7
+	VPBLENDVB  Y8, Y1, Y7, Y7
+	VPCMPEQB   Y4, Y7, Y11
+	VPCMPEQB   Y5, Y7, Y8
+	VPOR       Y11, Y8, Y8
+	VPANDN     Y4, Y8, Y12
+	VPMAXUB    Y3, Y7, Y8
+	VPCMPEQB   Y7, Y8, Y7
+	VPANDN     Y7, Y11, Y7
+	VPOR       Y7, Y6, Y6
+	VPMOVMSKB  Y10, DI
+	VPMOVMSKB  Y12, R8
+	SHLQ       $0x20, R8
+	ORQ        DI, R8
+	MOVQ       R8, (AX)(BX*8)
+	TESTQ      CX, CX
+	JZ         nothingIgnored
+	VPMOVMSKB  Y9, DI
+	VPMOVMSKB  Y11, R8
+	SHLQ       $0x20, R8
+	ORQ        DI, R8
+	MOVQ       R8, (CX)(BX*8)
+
+nothingIgnored:
+	ADDQ      $0x00000040, DX
+	INCQ      BX
+	CMPQ      BX, SI
+	JL        word
+	VPMOVMSKB Y6, AX
+	MOVL      AX, bad+40(FP)
+	VZEROUPPER
+	RET
+
 // func packAVX2(dst *uint64, src *uint8, words int, class uint8)
 // Requires: AVX, AVX2
 TEXT ·packAVX2(SB), NOSPLIT, $0-25

@@ -30468,6 +30468,145 @@ loop:
 	MOVW R0, bad+32(FP)
 	RET
 
+// func foregroundNEON(fore *uint64, ignored *uint64, src *uint8, r *uint8, words int) (bad uint32)
+TEXT ·foregroundNEON(SB), NOSPLIT, $0-44
+	MOVD $constants<>(SB), R7
+	MOVD fore+0(FP), R6
+	MOVD ignored+8(FP), R5
+	MOVD src+16(FP), R4
+	MOVD r+24(FP), R1
+	MOVD words+32(FP), R3
+	WORD $0x4d40c02b // ld1r {v11.16b}, [x1]
+	ADD $1, R1, R0
+	WORD $0x4d40c00a // ld1r {v10.16b}, [x0]
+	ADD $2, R1, R0
+	WORD $0x4d40c009 // ld1r {v9.16b}, [x0]
+	ADD $3, R1, R0
+	WORD $0x4d40c008 // ld1r {v8.16b}, [x0]
+	WORD $0x6f07e7e7 // movi v7.2d, #0xffffffffffffffff
+	WORD $0x6f07e7e6 // movi v6.2d, #0xffffffffffffffff
+	WORD $0x6f00e405 // movi v5.2d, #0x0
+	WORD $0x6f00e404 // movi v4.2d, #0x0
+	WORD $0x6f00e403 // movi v3.2d, #0x0
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	MOVD $0, R2
+
+word:
+	PRFM 1024(R4), PLDL1KEEP
+	WORD $0x3dc0008d // ldr q13, [x4]
+	WORD $0x3dc0048c // ldr q12, [x4, #16]
+	WORD $0x6e2b8da0 // cmeq v0.16b, v13.16b, v11.16b
+	WORD $0x6e2b8d81 // cmeq v1.16b, v12.16b, v11.16b
+	WORD $0x6e296dad // umin v13.16b, v13.16b, v9.16b
+	WORD $0x6e296d8c // umin v12.16b, v12.16b, v9.16b
+	WORD $0x6e6d1d40 // bsl v0.16b, v10.16b, v13.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x4ea11c20 // mov v0.16b, v1.16b
+	WORD $0x6e6c1d40 // bsl v0.16b, v10.16b, v12.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6e278daf // cmeq v15.16b, v13.16b, v7.16b
+	WORD $0x6e268d8e // cmeq v14.16b, v12.16b, v6.16b
+	WORD $0x6e258da1 // cmeq v1.16b, v13.16b, v5.16b
+	WORD $0x6e248d80 // cmeq v0.16b, v12.16b, v4.16b
+	WORD $0x4eaf1c21 // orr v1.16b, v1.16b, v15.16b
+	WORD $0x4eae1c00 // orr v0.16b, v0.16b, v14.16b
+	WORD $0x4e611cf5 // bic v21.16b, v7.16b, v1.16b
+	WORD $0x4e601cd4 // bic v20.16b, v6.16b, v0.16b
+	WORD $0x6e2865a1 // umax v1.16b, v13.16b, v8.16b
+	WORD $0x6e286580 // umax v0.16b, v12.16b, v8.16b
+	WORD $0x6e2d8c21 // cmeq v1.16b, v1.16b, v13.16b
+	WORD $0x6e2c8c00 // cmeq v0.16b, v0.16b, v12.16b
+	WORD $0x4e6f1c21 // bic v1.16b, v1.16b, v15.16b
+	WORD $0x4e6e1c00 // bic v0.16b, v0.16b, v14.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	PRFM 1056(R4), PLDL1KEEP
+	WORD $0x3dc0088d // ldr q13, [x4, #32]
+	WORD $0x3dc00c8c // ldr q12, [x4, #48]
+	WORD $0x6e2b8da0 // cmeq v0.16b, v13.16b, v11.16b
+	WORD $0x6e2b8d81 // cmeq v1.16b, v12.16b, v11.16b
+	WORD $0x6e296db3 // umin v19.16b, v13.16b, v9.16b
+	WORD $0x6e296d92 // umin v18.16b, v12.16b, v9.16b
+	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x4ea11c20 // mov v0.16b, v1.16b
+	WORD $0x6e721d40 // bsl v0.16b, v10.16b, v18.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6e278e6d // cmeq v13.16b, v19.16b, v7.16b
+	WORD $0x6e268e4c // cmeq v12.16b, v18.16b, v6.16b
+	WORD $0x6e258e61 // cmeq v1.16b, v19.16b, v5.16b
+	WORD $0x6e248e40 // cmeq v0.16b, v18.16b, v4.16b
+	WORD $0x4ead1c21 // orr v1.16b, v1.16b, v13.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e611cf1 // bic v17.16b, v7.16b, v1.16b
+	WORD $0x4e601cd0 // bic v16.16b, v6.16b, v0.16b
+	WORD $0x6e286661 // umax v1.16b, v19.16b, v8.16b
+	WORD $0x6e286640 // umax v0.16b, v18.16b, v8.16b
+	WORD $0x6e338c21 // cmeq v1.16b, v1.16b, v19.16b
+	WORD $0x6e328c00 // cmeq v0.16b, v0.16b, v18.16b
+	WORD $0x4e6d1c21 // bic v1.16b, v1.16b, v13.16b
+	WORD $0x4e6c1c00 // bic v0.16b, v0.16b, v12.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201ea1 // and v1.16b, v21.16b, v0.16b
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e20bc20 // addp v0.16b, v1.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201e21 // and v1.16b, v17.16b, v0.16b
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
+	WORD $0x4e20bc20 // addp v0.16b, v1.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	LSL $32, R1, R1
+	ORR R0, R1, R1
+	ADD R2<<3, R6, R0
+	MOVD R1, (R0)
+	CMP $0, R5
+	BEQ nothingIgnored
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201de1 // and v1.16b, v15.16b, v0.16b
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x4e20bc20 // addp v0.16b, v1.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201da1 // and v1.16b, v13.16b, v0.16b
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201d80 // and v0.16b, v12.16b, v0.16b
+	WORD $0x4e20bc20 // addp v0.16b, v1.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	LSL $32, R1, R1
+	ORR R0, R1, R1
+	ADD R2<<3, R5, R0
+	MOVD R1, (R0)
+
+nothingIgnored:
+	ADD $64, R4, R4
+	ADD $1, R2, R2
+	CMP R3, R2
+	BLT word
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201c61 // and v1.16b, v3.16b, v0.16b
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x4e20bc20 // addp v0.16b, v1.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	MOVW R0, bad+40(FP)
+	RET
+
 // func packNEON(dst *uint64, src *uint8, words int, class uint8)
 TEXT ·packNEON(SB), NOSPLIT, $0-25
 	MOVD $constants<>(SB), R6

@@ -603,6 +603,11 @@ func storeFence()
 //go:noescape
 func labelsAVX2(dst *uint8, src *uint8, r *uint8, n int) (bad uint32)
 
+// foregroundAVX2 is foregroundGo for at least one word of labels. bad is not 0 where one is no class.
+//
+//go:noescape
+func foregroundAVX2(fore *uint64, ignored *uint64, src *uint8, r *uint8, words int) (bad uint32)
+
 // packAVX2 is packGo for at least one word.
 //
 //go:noescape

@@ -307,6 +307,11 @@ func log1pNEON(dst *float32, src *float32, n int)
 //go:noescape
 func labelsNEON(dst *uint8, src *uint8, r *uint8, n int) (bad uint32)
 
+// foregroundNEON is foregroundGo for at least one word of labels. bad is not 0 where one is no class.
+//
+//go:noescape
+func foregroundNEON(fore *uint64, ignored *uint64, src *uint8, r *uint8, words int) (bad uint32)
+
 // packNEON is packGo for at least one word.
 //
 //go:noescape

@@ -142,7 +142,10 @@ func (s *surroundings) lookUp() {
 	o := &s.offsets[s.ready]
 	z, y := s.slice, s.row
 	a, b := s.at(z-o.slices, y-o.rows), s.at(z-o.slices, y+o.rows)
-	c, d := s.at(z+o.slices, y-o.rows), s.at(z+o.slices, y+o.rows)
+	c, d := a, b
+	if o.slices > 0 {
+		c, d = s.at(z+o.slices, y-o.rows), s.at(z+o.slices, y+o.rows)
+	}
 	dst := s.words[s.ready*s.stride+1:][:len(a)]
 	var any uint64
 	for w := range dst {

@@ -111,7 +111,7 @@ var methods = map[string]func(s *search) bool{
 	"rows": func(s *search) bool {
 		left := copyOf(s.from)
 		for n, voxels := 1, left.Count(); voxels > 0; n *= 3 {
-			voxels, _ = s.round(left, n)
+			voxels, _, _ = s.round(left, n)
 		}
 		return true
 	},

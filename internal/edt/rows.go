@@ -13,34 +13,35 @@ const firstReach, reachGrowth = 64, 4
 // until none is left or the budget does not suffice. It reports whether none is left.
 func (s *search) rows(m *Mask) (all bool) {
 	voxels := m.Count()
-	work := func(n, rows int) float64 { // of a round
+	most := func(n, rows int) float64 { // the most work of a round
 		n = min(n, m.Rows())
-		return visitWork(m.width)*float64(n)*float64(voxels) +
-			float64(lookUpWork+wordWork*m.width)*float64(n)*float64(rows) +
-			offsetWork*float64(max(0, n-len(s.grid.offsets.list)))
+		return rowWork(m.width, n*voxels, n*rows) + offsetWork*float64(max(0, n-len(s.grid.offsets.list)))
 	}
 	// The boxes are not needed where even the transform of the whole volume is faster.
-	if work(firstReach, 0) > rowShare*transformWork(voxels, m.shape, m.shape) {
+	if most(firstReach, 0) > rowShare*transformWork(voxels, m.shape, m.shape) {
 		return false
 	}
 	budget := rowShare * transformWork(voxels, m.size(), s.to.size())
 	rows := m.filledRows()
 	for n := firstReach; voxels > 0; n *= reachGrowth {
-		w := work(n, rows)
-		if w > budget {
+		if most(n, rows) > budget {
 			return false
 		}
-		budget -= w
-		voxels, rows = s.round(m, n)
+		var work float64
+		voxels, rows, work = s.round(m, n)
+		budget -= work
 	}
 	return true
 }
 
 // round searches the rows at the n nearest offsets for the voxels of m, adds the
 // distances that this settles to the samples and removes their voxels from m. It returns
-// the number of voxels that remain and of the rows that hold them.
-func (s *search) round(m *Mask, n int) (voxels, rows int) {
+// the number of voxels that remain and of the rows that hold them, and the work done.
+func (s *search) round(m *Mask, n int) (voxels, rows int, work float64) {
+	before := len(s.grid.offsets.list)
 	offsets, beyond := s.grid.offsets.nearest(n)
+	work = offsetWork * float64(len(s.grid.offsets.list)-before)
+	visits, lookUps := 0, 0
 	var all []*rowSearch
 	found := make([]samples, m.batches()) // in an order that does not depend on the goroutines
 	m.eachBatch(func() func(int, int) {
@@ -59,8 +60,10 @@ func (s *search) round(m *Mask, n int) (voxels, rows int) {
 	for _, t := range all {
 		voxels += t.voxels
 		rows += t.rows
+		visits += t.visits
+		lookUps += t.lookUps
 	}
-	return voxels, rows
+	return voxels, rows, work + rowWork(m.width, visits, lookUps)
 }
 
 // rowSearch is the state of one goroutine of a round.
@@ -73,8 +76,9 @@ type rowSearch struct {
 	beyond float64 // squared distance of the nearest row that is not visited
 	found  samples
 
-	voxels, rows int // that remain
-	_            [8 * apart]byte
+	voxels, rows    int // that remain
+	visits, lookUps int // of rows
+	_               [8 * apart]byte
 }
 
 // batch finds distances of the voxels of some rows of m and removes those voxels.
@@ -101,6 +105,7 @@ func (t *rowSearch) batch(m *Mask, first, end int) {
 				}
 			}
 		}
+		t.lookUps += t.around.ready
 		if t.voxels > before {
 			t.rows++
 		}
@@ -114,6 +119,7 @@ func (t *rowSearch) nearest(x int) (squared float64, known bool) {
 	best := math.Inf(1)
 	for i := range around.offsets {
 		if best <= around.offsets[i].square {
+			t.visits += i
 			return best, true
 		}
 		if i == around.ready {
@@ -125,6 +131,7 @@ func (t *rowSearch) nearest(x int) (squared float64, known bool) {
 		steps := nearestBit(around.words[i*around.stride+1:][:t.to.width], x)
 		best = min(best, t.grid.squared(&around.offsets[i], steps))
 	}
+	t.visits += len(around.offsets)
 	return best, best <= t.beyond
 }
 

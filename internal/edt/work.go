@@ -35,10 +35,13 @@ const (
 )
 
 // rowShare is the fraction of the transform's work that the search of rows may spend.
-const rowShare = 0.25
+const rowShare = 0.43
 
-// visitWork is the work of finding the nearest site in a row of some words.
-func visitWork(words int) float64 { return 2 + float64(words)/4 }
+// rowWork is the work of finding the nearest site in rows of some words that were looked
+// up before, and of looking rows up.
+func rowWork(words, visits, lookUps int) float64 {
+	return (2+float64(words)/4)*float64(visits) + float64(lookUpWork+wordWork*words)*float64(lookUps)
+}
 
 // transformWork estimates the work of the transform for a number of voxels in a box of a
 // size and the sites in another box.

@@ -198,7 +198,7 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 	}
 	progress.Println("\n" + result.Markdown())
 	tables, curves := writtenNames(result)
-	progress.Println(fmt.Sprintf("Written to %s: %s, qualitative.png; %s of each network; best.safetensors and last.safetensors of each loss.", o.modelDir, tables, curves))
+	progress.Println(fmt.Sprintf("Written to %s: %s, qualitative.png, report.html; %s of each network; best.safetensors and last.safetensors of each loss.", o.modelDir, tables, curves))
 	if allDiverged(result) {
 		return errors.New("every training diverged; a smaller -lr may help")
 	}

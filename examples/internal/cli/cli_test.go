@@ -127,7 +127,7 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		}
 		files := filesOf(t, dir)
 		for _, name := range []string{
-			"run.json", "results.md", "epochs.csv", "cases.csv", "comparisons.csv", "strata.csv", "qualitative.png", "unet/loss.png", "unet/dice.png",
+			"run.json", "results.md", "epochs.csv", "cases.csv", "comparisons.csv", "strata.csv", "qualitative.png", "report.html", "unet/loss.png", "unet/dice.png",
 			"unet/afl/best.safetensors", "unet/afl/last.safetensors", "unet/dice-ce/best.safetensors", "unet/dice-ce/last.safetensors",
 		} {
 			assert.NotEmpty(t, files[name], name)
@@ -137,8 +137,9 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		tables, figures, found := strings.Cut(tables, "\n## Figures\n")
 		require.True(t, found)
 		assert.Contains(t, out, tables)
-		assert.Contains(t, figures, "[qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n")
+		assert.Contains(t, figures, "[report.html](report.html)\n- [qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n")
 		assert.Contains(t, files["results.md"], "SYNTHETIC")
+		assert.NotContains(t, files["results.md"], "paper:", "the paper has no figures for a phantom")
 		assert.NotContains(t, out, "NaN")
 
 		code, _, errs = runProgram(c.program, args...)
@@ -299,11 +300,12 @@ func TestResumeNeedsTheSameCases(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	require.NoError(t, phantom.Generate(data, phantom.Options{Kind: phantom.BraTS, Train: 3, Valid: 1, Size: [3]int{32, 32, 16}}))
 	dir := t.TempDir()
-	code, out, errs := runProgram(p, "-data_dir", data, "-model_dir", dir, "-epochs", "1", "-max_cases", "2", "-loss", "dice")
+	code, out, errs := runProgram(p, "-data_dir", data, "-model_dir", dir, "-epochs", "1", "-max_cases", "2", "-loss", "fl")
 	require.Equal(t, exitOK, code, errs)
 	assert.Contains(t, out, "Data: "+data+", layout TrainImage.")
 	assert.Contains(t, out, "Cases: 2 for training, 1 for validation; image channels: 4.")
 	assert.NotContains(t, out, "SYNTHETIC")
+	assert.Regexp(t, `## Beside the paper's figures for BraTS\n\n.*\n.*\n\| FL .*\| +0\.831 \|.*\| +0\.894 \|.*\| +2 \|\n`, out)
 
 	for _, name := range []string{"TrainImage/phantom_001_image.nii.gz", "TrainLabel/phantom_001_gt.nii.gz"} {
 		require.NoError(t, os.Remove(filepath.Join(data, name)))

@@ -64,8 +64,9 @@ func (d *divisionFlags) reports() outcome.Reported { return outcome.Reported(d.r
 
 func (v *foldsValue) given() bool { return *v != foldsValue{} }
 
-// check returns an error for flags that contradict each other.
-func (d *divisionFlags) check(flags *flag.FlagSet) error {
+// check returns an error for flags that contradict each other. Those of a resumed run are
+// recorded and need not be repeated.
+func (d *divisionFlags) check(flags *flag.FlagSet, resume bool) error {
 	for _, path := range []*string{&d.testDir, &d.folds.list} {
 		if *path == "" {
 			continue
@@ -84,6 +85,8 @@ func (d *divisionFlags) check(flags *flag.FlagSet) error {
 	switch on := d.reports(); {
 	case d.maxCases < 0:
 		return usageErrorf("-max_cases is %d; it must be at least 0", d.maxCases)
+	case resume:
+		return nil
 	case d.testDir != "" && on != outcome.OnTestDir:
 		return usageErrorf("-report %s leaves the cases of -test_dir unused; leave one of them out", on)
 	case d.testDir == "" && on == outcome.OnTestDir:

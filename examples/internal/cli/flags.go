@@ -46,13 +46,15 @@ type options struct {
 
 	cacheMiB int64
 
+	pageImages int
+
 	backend backendName
 	profile bool
 }
 
 // sessionFlags are the flags that do not affect the result, so a resumed run may
 // change them.
-var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile"}
+var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile", "page_images"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
@@ -102,6 +104,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.phantomValid, "phantom_valid", p.Phantom.Valid, "validation `cases` of the phantom")
 	f.Var(&o.phantomSize, "phantom_size", "`X,Y,Z` voxels of a phantom image")
 	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for caching preprocessed cases")
+	f.IntVar(&o.pageImages, "page_images", 0, "number of `cases` whose images and masks report.html contains, besides the figure; 0: no image of a\npatient. Of a phantom it contains at least 8 cases")
 	o.backend.addTo(f)
 	f.BoolVar(&o.profile, "profile", false, "print the time of each operation by shape at the end; onednn only")
 	return f, o
@@ -151,7 +154,7 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return bad("seeds", o.seeds, "at least 1")
 	case o.seed+uint64(o.seeds)-1 < o.seed:
 		return usageErrorf("-seeds: %d seeds from %d on exceed the largest seed, %d", o.seeds, o.seed, uint64(math.MaxUint64))
-	case o.division.testDir != "" && o.dataDir == "" && o.cases == "":
+	case o.division.testDir != "" && o.from() == "" && !o.resume:
 		return usageErrorf("-test_dir has no effect on the phantom; add -data_dir or -cases")
 	case !(o.lr > 0) || math.IsInf(o.lr, 0):
 		return bad("lr", o.lr, "a positive number")
@@ -169,13 +172,15 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return usageErrorf("-%s has no effect with -data_dir", phantomFlag(flags))
 	case o.cases != "" && phantomFlag(flags) != "":
 		return usageErrorf("-%s has no effect with -cases", phantomFlag(flags))
+	case o.pageImages < 0:
+		return bad("page_images", o.pageImages, "at least 0")
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
 	}
 	if err := o.checkDetection(flags); err != nil {
 		return err
 	}
-	if err := o.division.check(flags); err != nil {
+	if err := o.division.check(flags, o.resume); err != nil {
 		return err
 	}
 	return o.checkScheme(flags)

@@ -147,6 +147,7 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-phantom_train 0", "-phantom_train is 0"},
 		{"-phantom_valid -1", "-phantom_valid is -1"},
 		{"-cache -1", "-cache is -1"},
+		{"-page_images -1", "-page_images is -1"},
 		{"-crop 64,64,64", "flag provided but not defined: -crop"},
 		{"-data_dir d -phantom_size 32,32,32", "-phantom_size has no effect with -data_dir"},
 		{"-backend abacus", `unknown backend "abacus"`},

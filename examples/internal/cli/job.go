@@ -19,6 +19,9 @@ import (
 	"github.com/x/afl/examples/internal/train"
 )
 
+// phantomPageCases is the least number of cases of a phantom whose images report.html contains.
+const phantomPageCases = 8
+
 // newJob creates the training job from the flags: it finds or generates the data, fits
 // volume sizes and networks to each other, and writes the record of a new run or compares
 // that of a resumed one with the data. Facts that a reader of the results needs to know go
@@ -198,6 +201,10 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		fact("Lesion candidates: %s, of at least 11 voxels.", o.detection.String())
 	}
 
+	pageCases := o.pageImages
+	if o.from() == "" {
+		pageCases = max(pageCases, phantomPageCases)
+	}
 	title := fmt.Sprintf("%s: %s, epochs %d, %s", p.Name, strings.Join(o.model, ", "), o.epochs, o.seedRange())
 	if len(splits) > 1 {
 		title += fmt.Sprintf(", %d folds", len(splits))
@@ -228,7 +235,8 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		LearningRate: o.lr, Momentum: o.momentum, WeightDecay: o.weightDecay,
 		Select:    o.selection.String(),
 		Detection: extraction,
-		Progress:  progress,
+		Synthetic: o.from() == "", PageCases: pageCases,
+		Progress: progress,
 	}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/fingerprint"
 	"github.com/x/afl/examples/internal/outcome"
+	"github.com/x/afl/examples/internal/page"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/train"
 )
@@ -67,12 +68,15 @@ func (o *options) joinRuns(p Program, flags *flag.FlagSet, progress *report.Prog
 	if err := result.WriteDetection(o.modelDir, func() error { return nil }); err != nil {
 		return err
 	}
-	if err := result.WriteMarkdown(filepath.Join(o.modelDir, "results.md")); err != nil {
+	if err := writeJoinedPage(filepath.Join(o.modelDir, "report.html"), result, runs); err != nil {
+		return err
+	}
+	if err := result.WriteMarkdown(filepath.Join(o.modelDir, "results.md"), "report.html"); err != nil {
 		return err
 	}
 	progress.Println(result.Markdown())
 	tables, curves := writtenNames(result)
-	progress.Println(fmt.Sprintf("Written to %s: %s; %s of each network.", o.modelDir, tables, curves))
+	progress.Println(fmt.Sprintf("Written to %s: %s, report.html; %s of each network.", o.modelDir, tables, curves))
 	return nil
 }
 
@@ -261,6 +265,16 @@ func joinedReport(p Program, runs []*joined) *report.Run {
 		result.Results = append(result.Results, r.results...)
 	}
 	return result
+}
+
+// writeJoinedPage writes the page of the runs, which has no images.
+func writeJoinedPage(path string, result *report.Run, runs []*joined) error {
+	p, err := page.New(result)
+	if err != nil {
+		return err
+	}
+	p.Synthetic = slices.ContainsFunc(runs, func(r *joined) bool { return r.options.from() == "" })
+	return p.Write(path)
 }
 
 func sameTraining(a, b *joined) bool {

@@ -147,6 +147,9 @@ func TestChangedDataAreRefused(t *testing.T) {
 	code, _, errs := runProgram(tinyPICAI(), append(flags, "-data_dir", data, "-epochs", "1")...)
 	require.Equal(t, exitOK, code, errs)
 	before := filesOf(t, dir)
+	assert.Contains(t, before["report.html"], "This page contains no images of patients; -page_images 8 embeds those of eight cases.")
+	assert.NotContains(t, before["report.html"], "<img")
+	assert.NotContains(t, before["report.html"], "Synthetic data.")
 
 	exchange := func() {
 		for _, name := range []string{"TrainImage/phantom_00%d_t2w", "TrainImage/phantom_00%d_adc", "TrainImage/phantom_00%d_hbv", "TrainLabel/phantom_00%d_gt"} {
@@ -168,8 +171,9 @@ func TestChangedDataAreRefused(t *testing.T) {
 	code, _, errs = runProgram(tinyPICAI(), append(flags, "-resume")...)
 	assert.Equal(t, exitError, code)
 	assert.Contains(t, errs, "if the data have moved, add -data_dir with their new folder")
-	code, out, errs := runProgram(tinyPICAI(), append(flags, "-resume", "-data_dir", moved, "-epochs", "2")...)
+	code, out, errs := runProgram(tinyPICAI(), append(flags, "-resume", "-data_dir", moved, "-epochs", "2", "-page_images", "1")...)
 	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, filesOf(t, dir)["report.html"], "This page contains images of patients: one case, and slices in the figure.")
 	assert.Contains(t, out, "Data: "+moved+", layout TrainImage.")
 	r := parseRecord(t, filesOf(t, dir)[recordName])
 	assert.Equal(t, moved, r.Flags["data_dir"])
@@ -327,7 +331,8 @@ func TestJoin(t *testing.T) {
 	parent := t.TempDir()
 	dirs := map[string]string{}
 	for name, args := range map[string][]string{
-		"a": {"-epochs", "2", "-loss", "dice"}, "b": {"-epochs", "1", "-loss", "fl,dice-ce"}, "slow": {"-epochs", "1", "-loss", "dice", "-lr", "0.01"},
+		"a": {"-epochs", "2", "-loss", "dice", "-detection", "static:0.1"}, "b": {"-epochs", "1", "-loss", "fl,dice-ce", "-detection", "static:0.1"},
+		"slow": {"-epochs", "1", "-loss", "dice", "-lr", "0.01"},
 		"seed": {"-epochs", "1", "-loss", "dice", "-seed", "1"},
 	} {
 		dirs[name] = filepath.Join(parent, name)
@@ -343,19 +348,25 @@ func TestJoin(t *testing.T) {
 	parts := filepath.Join(parent, "parts")
 	out, _ := join(exitOK, "-model_dir", parts, dirs["a"], dirs["b"])
 	files := filesOf(t, parts)
-	assert.Len(t, files, 7)
-	for _, name := range []string{"results.md", "epochs.csv", "cases.csv", "comparisons.csv", "strata.csv", "unet/loss.png", "unet/dice.png"} {
+	assert.Len(t, files, 11)
+	for _, name := range []string{
+		"results.md", "epochs.csv", "cases.csv", "comparisons.csv", "strata.csv", "detection.csv", "detection_curves.csv", "report.html",
+		"unet/loss.png", "unet/dice.png", "unet/detection.png",
+	} {
 		assert.NotEmpty(t, files[name], name)
 	}
 	md, figures, found := strings.Cut(files["results.md"], "\n## Figures\n")
 	require.True(t, found)
-	assert.Equal(t, "\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n", figures)
+	assert.Equal(t, "\n- [report.html](report.html)\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n- [unet/detection.png](unet/detection.png)\n", figures)
 	assert.Contains(t, out, md)
 	assert.Contains(t, md, "# picai: 2 runs (synthetic phantom)\n\n- Data: SYNTHETIC phantom")
 	assert.Contains(t, md, "- Validation cases: 1, the same files in all runs.\n")
 	assert.Contains(t, md, ", -epochs 2, -loss dice.\n")
 	assert.Regexp(t, `\| Dice +\|.*\n\| FL +\|.*\n\| Dice CE +\|`, md)
 	assert.NotContains(t, md, "| Run ")
+	for _, want := range []string{"<h1>picai: 2 runs (synthetic phantom)</h1>", "Synthetic data.", "This page contains no images.", `"title":"Validation Dice`} {
+		assert.Contains(t, files["report.html"], want)
+	}
 	// The rows are those of the runs.
 	for _, dir := range []string{"a", "b"} {
 		for name, text := range filesOf(t, dirs[dir]) {

@@ -100,7 +100,7 @@ func (b *Builder) fixed(name string, value float64) Array {
 	if b.err != nil {
 		return nil
 	}
-	a, err := draw(b.backend, unset{[]int{1}, b.backend.DType(), constant(value)}, nil)
+	a, err := drawer(b.backend, 1)(unset{[]int{1}, b.backend.DType(), constant(value)})
 	if err != nil {
 		b.err = fmt.Errorf("nn: %s: %w", name, err)
 	}

@@ -3,6 +3,7 @@ package nn
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"gorgonia.org/tensor"
 )
@@ -63,48 +64,62 @@ func Initialize(b Backend, net Network) error {
 	return initialize(b, net.Parameters(), net.Buffers())
 }
 
+// freeAbove is the number of values from which on memory that held them on the host is returned
+// to the operating system at once: training allocates so little in Go that the next garbage
+// collection could be minutes away.
+const freeAbove = 4 << 20
+
 func initialize(b Backend, params []*Param, buffers []*Buffer) error {
-	var scratch []float64
-	set := func(name string, value *Array) error {
-		u, ok := (*value).(unset)
-		if !ok {
-			return nil
+	type target struct {
+		name  string
+		value *Array
+	}
+	var targets []target
+	largest := 0
+	add := func(name string, value *Array) {
+		if u, ok := (*value).(unset); ok {
+			targets = append(targets, target{name, value})
+			largest = max(largest, Elements(u.shape))
 		}
-		if n := Elements(u.shape); n > len(scratch) {
-			scratch = make([]float64, n)
-		}
-		a, err := draw(b, u, scratch)
-		if err != nil {
-			return fmt.Errorf("nn: %s: %w", name, err)
-		}
-		*value = a
-		return nil
 	}
 	for _, p := range params {
-		if err := set(p.Name, &p.Value); err != nil {
-			return err
-		}
+		add(p.Name, &p.Value)
 	}
 	for _, f := range buffers {
-		if err := set(f.Name, &f.Value); err != nil {
-			return err
+		add(f.Name, &f.Value)
+	}
+	draw := drawer(b, largest)
+	for _, t := range targets {
+		a, err := draw((*t.value).(unset))
+		if err != nil {
+			return fmt.Errorf("nn: %s: %w", t.name, err)
 		}
+		*t.value = a
+	}
+	if largest > freeAbove {
+		debug.FreeOSMemory()
 	}
 	return nil
 }
 
-// draw returns the initial value of an array. It uses scratch, unless that is too short.
-func draw(b Backend, u unset, scratch []float64) (Array, error) {
+// drawer returns a function that draws the initial values of arrays with at most the given
+// number of elements.
+func drawer(b Backend, largest int) func(unset) (Array, error) {
 	if _, ok := b.(Numberless); ok {
-		return b.Zeros(u.shape)
+		return func(u unset) (Array, error) { return b.Zeros(u.shape) }
 	}
-	n := Elements(u.shape)
-	if n > len(scratch) {
-		scratch = make([]float64, n)
+	if b.DType() == Float32 {
+		return drawInto(b, make([]float32, largest))
 	}
-	values, next := scratch[:n], u.initial()
-	for i := range values {
-		values[i] = next()
+	return drawInto(b, make([]float64, largest))
+}
+
+func drawInto[T float32 | float64](b Backend, scratch []T) func(unset) (Array, error) {
+	return func(u unset) (Array, error) {
+		values, next := scratch[:Elements(u.shape)], u.initial()
+		for i := range values {
+			values[i] = T(next())
+		}
+		return b.FromHost(tensor.New(tensor.WithShape(u.shape...), tensor.WithBacking(values)), Kept)
 	}
-	return b.FromHost(tensor.New(tensor.WithShape(u.shape...), tensor.WithBacking(values)), Kept)
 }

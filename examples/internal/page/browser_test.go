@@ -111,7 +111,7 @@ func testTables(t *testing.T, b *tab) {
 	assert.Equal(t, page.Notes, b.texts("#notes li"))
 	assert.Equal(t, page.Facts, b.texts("#run li"))
 	assert.Contains(t, b.text(".synthetic"), "Synthetic data.")
-	assert.Equal(t, "This page contains images of the phantom: 2 validation cases, and slices in the figure.", b.text(".holds"))
+	assert.Equal(t, "This page contains images of the phantom: 2 cases, and slices in the figure.", b.text(".holds"))
 
 	first := func() []string { return b.texts("#table-1 td:first-child") }
 	original := first()

@@ -15,6 +15,8 @@ type Chart struct {
 	X      Axis    `json:"x"`
 	Y      Axis    `json:"y"`
 	Curves []Curve `json:"curves"`
+
+	network string // title of the network
 }
 
 // Axis is an axis of a Chart. Without limits it shows all values.
@@ -22,6 +24,7 @@ type Axis struct {
 	Label string   `json:"label"`
 	Min   *float64 `json:"min,omitempty"`
 	Max   *float64 `json:"max,omitempty"`
+	Log   bool     `json:"log,omitempty"` // logarithmic; its limits are powers of ten
 }
 
 // Curve is a curve through the points (X[i], Y[i]), whose X do not decrease.

@@ -46,17 +46,26 @@ func asset(name string) string {
 	return string(raw)
 }
 
-var layout = template.Must(template.New("page").Funcs(template.FuncMap{
-	"tableID": tableID, "cells": cells,
-	// A column is right-aligned, as in results.md, unless it holds labels.
-	"number": func(t report.Table, column int) bool { return column > t.MoreLabels },
-}).Parse(asset("page.html")))
+var layout = template.Must(template.New("page").Parse(asset("page.html")))
 
-// cells returns the cells of a row, as many as the table has columns.
-func cells(t report.Table, row []string) []string {
-	all := make([]string, len(t.Header))
-	copy(all, row)
-	return all
+// table is a table of the page.
+type table struct {
+	ID string
+	report.NamedTable
+}
+
+// IsNumber reports whether a column is right-aligned, as in results.md.
+func (t table) IsNumber(column int) bool { return column > t.Table.MoreLabels }
+
+// Cells returns the cells of each row, as many as there are columns.
+func (t table) Cells() [][]string {
+	var rows [][]string
+	for _, row := range t.Table.Rows {
+		cells := make([]string, len(t.Table.Header))
+		copy(cells, row)
+		rows = append(rows, cells)
+	}
+	return rows
 }
 
 // document is what the template is executed with.
@@ -65,6 +74,8 @@ type document struct {
 	assets
 	Holds                          string
 	Links                          []link
+	First                          *table
+	Further                        []table
 	HasCharts, HasCases, HasViewer bool
 	Figure                         *figureElement // hides the Page's
 	Data                           template.JS
@@ -79,11 +90,12 @@ func (d *document) links() []link {
 		there bool
 		link
 	}{
-		{len(d.Tables) > 0, link{tableID(0), "Tables"}},
+		{d.First != nil, link{"table-1", "Results"}},
 		{d.HasCharts, link{"curves", "Curves"}},
 		{d.HasCases, link{"cases", "Case by case"}},
 		{d.HasViewer, link{"viewer", "Images"}},
 		{d.Figure != nil, link{"figure", "Figure"}},
+		{len(d.Further) > 0, link{"table-2", "More tables"}},
 		{len(d.Facts) > 0, link{"run", "Run"}},
 	} {
 		if l.there {
@@ -93,5 +105,14 @@ func (d *document) links() []link {
 	return all
 }
 
-// tableID returns the ID of the section of a table.
-func tableID(i int) string { return fmt.Sprintf("table-%d", i+1) }
+// addTables adds the first table, which opens the page, and the others, which end it.
+func (d *document) addTables() {
+	for i, named := range d.Tables {
+		t := table{fmt.Sprintf("table-%d", i+1), named}
+		if i == 0 {
+			d.First = &t
+		} else {
+			d.Further = append(d.Further, t)
+		}
+	}
+}

@@ -95,6 +95,7 @@ func (p *Page) render(content data) ([]byte, error) {
 			return nil, err
 		}
 	}
+	view.addTables()
 	view.Links = view.links()
 	var b bytes.Buffer
 	if err := layout.Execute(&b, view); err != nil {
@@ -117,18 +118,18 @@ func (p *Page) holds() string {
 	case cases == 0 && p.Figure == nil && p.Synthetic:
 		return "This page contains no images."
 	case cases == 0 && p.Figure == nil:
-		return "This page contains no images of patients; -page_images 8 embeds those of up to eight validation cases."
+		return "This page contains no images of patients; -page_images 8 embeds those of eight cases."
 	case cases == 0:
 		return fmt.Sprintf("This page contains images %s: slices in the figure.", whose)
 	case p.Figure == nil:
-		return fmt.Sprintf("This page contains images %s: %s.", whose, validationCases(cases))
+		return fmt.Sprintf("This page contains images %s: %s.", whose, inWords(cases))
 	}
-	return fmt.Sprintf("This page contains images %s: %s, and slices in the figure.", whose, validationCases(cases))
+	return fmt.Sprintf("This page contains images %s: %s, and slices in the figure.", whose, inWords(cases))
 }
 
-func validationCases(n int) string {
-	if n == 1 {
-		return "one validation case"
+func inWords(cases int) string {
+	if cases == 1 {
+		return "one case"
 	}
-	return fmt.Sprintf("%d validation cases", n)
+	return fmt.Sprintf("%d cases", cases)
 }

@@ -62,11 +62,11 @@ func TestPageIsStable(t *testing.T) {
 // TestHolds checks what a page states about its images.
 func TestHolds(t *testing.T) {
 	p := sample(t)
-	assert.Contains(t, p.holds(), "images of the phantom: 2 validation cases, and slices in the figure")
+	assert.Contains(t, p.holds(), "images of the phantom: 2 cases, and slices in the figure")
 	p.Synthetic = false
-	assert.Contains(t, p.holds(), "images of patients: 2 validation cases, and slices")
+	assert.Contains(t, p.holds(), "images of patients: 2 cases, and slices")
 	p.Figure, p.Viewer.Cases = nil, p.Viewer.Cases[:1]
-	assert.Contains(t, p.holds(), "images of patients: one validation case.")
+	assert.Contains(t, p.holds(), "images of patients: one case.")
 	p.Viewer = nil
 	assert.Contains(t, p.holds(), "contains no images of patients; -page_images")
 	html, err := p.html()

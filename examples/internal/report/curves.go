@@ -45,6 +45,14 @@ type curve struct {
 	low, high []float64
 }
 
+// Titles and labels of the charts.
+const (
+	lossTitle = "Training loss, relative to the first epoch"
+	lossLabel = "mean loss / mean loss of epoch 1"
+	diceTitle = "Validation Dice"
+	diceLabel = "Dice"
+)
+
 // Names of the files with curves.
 const (
 	lossName = "loss.png"
@@ -60,12 +68,7 @@ func (r *Run) WriteCurves(dir, network string) error {
 	if r.several() {
 		title = fmt.Sprintf("%s: %s", network, r.Title)
 	}
-	var own []outcome.Result
-	for _, l := range r.Results {
-		if l.Network == network {
-			own = append(own, l)
-		}
-	}
+	own := r.of(network)
 	if err := WriteLossPNG(filepath.Join(dir, lossName), title, own); err != nil {
 		return err
 	}
@@ -77,13 +80,17 @@ func (r *Run) WriteCurves(dir, network string) error {
 // losses are not comparable. With several seeds or folds the curve is the mean of the
 // trainings, in a band from the smallest to the largest. run is the title of the run.
 func WriteLossPNG(path, run string, results []outcome.Result) error {
+	return writeCurves(path, run+"\n"+lossTitle+pooledCurves(results)+runIDs(results), lossLabel, lossCurves(results))
+}
+
+func lossCurves(results []outcome.Result) []curve {
 	var curves []curve
 	for i, p := range outcome.Store(results).Pool() {
 		curves = append(curves, curveOf(&p, curveName(&p.Result), Color(i), func(l *outcome.Result, e *outcome.Epoch) outcome.Number {
 			return outcome.Number(e.TrainLoss / math.Abs(l.Epochs[0].TrainLoss))
 		}))
 	}
-	return writeCurves(path, run+"\nTraining loss, relative to the first epoch"+pooledCurves(results)+runIDs(results), "mean loss / mean loss of epoch 1", curves)
+	return curves
 }
 
 // pooledCurves states what the curves of several trainings are.
@@ -121,10 +128,12 @@ func curveOf(p *outcome.Pooled, name string, color color.Color, value func(l *ou
 	return c
 }
 
-// band returns the area between the smallest and the largest values, or nil if they are
-// equal or there is a single point.
+// hasBand reports whether the values of the trainings differ anywhere.
+func (c *curve) hasBand() bool { return len(c.points) > 1 && !slices.Equal(c.low, c.high) }
+
+// band returns the area between the smallest and the largest values, or nil if there is none.
 func (c *curve) band() (*plotter.Polygon, error) {
-	if len(c.points) < 2 || slices.Equal(c.low, c.high) {
+	if !c.hasBand() {
 		return nil, nil
 	}
 	var outline plotter.XYs
@@ -151,6 +160,10 @@ func (c *curve) band() (*plotter.Polygon, error) {
 // or folds the curves are means of the trainings, and a band shows the range of the first. run
 // is the title of the run.
 func WriteDicePNG(path, run string, results []outcome.Result) error {
+	return writeCurves(path, run+"\n"+diceTitle+pooledCurves(results)+runIDs(results), diceLabel, diceCurves(results))
+}
+
+func diceCurves(results []outcome.Result) []curve {
 	var curves []curve
 	hardName, softName := " foreground", " soft"
 	if segmented(results) {
@@ -165,7 +178,7 @@ func WriteDicePNG(path, run string, results []outcome.Result) error {
 		soft.dashed, soft.low, soft.high = true, nil, nil
 		curves = append(curves, hard, soft)
 	}
-	return writeCurves(path, run+"\nValidation Dice"+pooledCurves(results)+runIDs(results), "Dice", curves)
+	return curves
 }
 
 // curveName returns the name of a result's curve.

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -30,9 +32,9 @@ func (r *Run) Detects() bool {
 }
 
 // WriteDetection writes the files of detection: detection.csv and detection_curves.csv into
-// dir, and detection.png into the folder of each network in it, which has to exist. guard is
-// called before each file, and an error of it is returned. Nothing is written if no lesion
-// candidates were looked for.
+// dir, and detection.png into the folder of each network in it, which is created if it does
+// not exist. guard is called before each file, and an error of it is returned. Nothing is
+// written if no lesion candidates were looked for.
 func (r *Run) WriteDetection(dir string, guard func() error) error {
 	if !r.Detects() {
 		return nil
@@ -57,7 +59,11 @@ func (r *Run) WriteDetection(dir string, guard func() error) error {
 		if err := guard(); err != nil {
 			return err
 		}
-		if err := r.WriteDetectionPNG(filepath.Join(dir, l.Network, detectionFigureName), l.Network); err != nil {
+		folder := filepath.Join(dir, l.Network)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+		if err := r.WriteDetectionPNG(filepath.Join(folder, detectionFigureName), l.Network); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,17 @@ const (
 // CurveKinds returns the kinds of curves in the order in which they are shown.
 func CurveKinds() []CurveKind { return []CurveKind{PrecisionRecall, ROC, FROC} }
 
+// Titles returns the title of a chart of the kind and the labels of its axes.
+func (k CurveKind) Titles() (title, x, y string) {
+	switch k {
+	case PrecisionRecall:
+		return "Precision-recall of lesions", "recall", "precision"
+	case ROC:
+		return "ROC of cases", "false positive rate", "true positive rate"
+	}
+	return "FROC of lesions", "false positives per case", "sensitivity"
+}
+
 // CurvePoint is a point of a curve: candidates or cases of at least the threshold count.
 type CurvePoint struct{ Threshold, X, Y float64 }
 

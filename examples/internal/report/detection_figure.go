@@ -64,23 +64,18 @@ func newDetectionPlot(kind CurveKind, curves []DetectionCurve) *plot.Plot {
 	p := plot.New()
 	p.Title.Padding = vg.Points(6)
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
-	switch kind {
-	case PrecisionRecall:
-		p.Title.Text, p.X.Label.Text, p.Y.Label.Text = "Precision-recall of lesions", "recall", "precision"
-	case ROC:
-		p.Title.Text, p.X.Label.Text, p.Y.Label.Text = "ROC of cases", "false positive rate", "true positive rate"
-	case FROC:
-		p.Title.Text, p.X.Label.Text, p.Y.Label.Text = "FROC of lesions", "false positives per case", "sensitivity"
-		p.X.Min, p.X.Max = frocRange(curves)
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = kind.Titles()
+	if kind == FROC {
+		p.X.Min, p.X.Max = FROCRange(curves)
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, decadeTicks{}
 	}
 	p.Add(plotter.NewGrid())
 	return p
 }
 
-// frocRange returns the whole decades from one false positive in all cases, but at most 0.1
+// FROCRange returns the whole decades from one false positive in all cases, but at most 0.1
 // per case, to the largest number, but at least 10.
-func frocRange(curves []DetectionCurve) (lo, hi float64) {
+func FROCRange(curves []DetectionCurve) (lo, hi float64) {
 	cases, most := 10, 10.0
 	for _, c := range curves {
 		if c.Kind == FROC && len(c.Points) > 0 {
@@ -103,12 +98,17 @@ func addDetectionCurves(p *plot.Plot, kind CurveKind, curves []DetectionCurve) (
 		p.Add(chance)
 	}
 	named := map[string]bool{}
-	drawn := false
+	colors, drawn := 0, false
+	for _, c := range curves {
+		colors = max(colors, c.Color+1)
+	}
 	for _, c := range curves {
 		if c.Kind != kind {
 			continue
 		}
-		style := draw.LineStyle{Color: Color(c.Color), Width: vg.Points(1.5)}
+		// Later curves are drawn over earlier ones, which stay visible beside them where they
+		// are equal.
+		style := draw.LineStyle{Color: Color(c.Color), Width: vg.Points(1 + 3*float64(colors-1-c.Color)/float64(colors))}
 		if !named[c.Name] {
 			named[c.Name] = true
 			legend.Add(c.Name, &plotter.Line{LineStyle: style})

@@ -84,7 +84,6 @@ func number(t *testing.T, cell string) float64 {
 func TestDetectionOfOneTraining(t *testing.T) {
 	run := trainingsOf(rand.New(rand.NewPCG(4, 4)), 1, 12, 7)
 	dir := t.TempDir()
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "unet"), 0o755))
 	require.NoError(t, run.WriteDetection(dir, func() error { return nil }))
 	col, rows := readCSV(t, filepath.Join(dir, "detection.csv"))
 	require.Len(t, rows, 2)

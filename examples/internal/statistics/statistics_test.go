@@ -115,16 +115,21 @@ func TestSmallestP(t *testing.T) {
 	}
 }
 
-// TestManyCases uses the normal distribution.
+// TestManyCases compares the exact p-value of as many cases as have one with that of one more.
 func TestManyCases(t *testing.T) {
-	x := make([]float64, 1200)
+	rng := rand.New(rand.NewPCG(3, 9))
+	x := make([]float64, maxExact+1)
 	for i := range x {
-		x[i] = float64(i) - 600.5
+		x[i] = rng.NormFloat64() + 0.1
 	}
-	c, err := Compare(x, make([]float64, len(x)), 1)
+	x[maxExact] = 1e-9 // of rank 1
+	exact, err := Compare(x[:maxExact], make([]float64, maxExact), 1)
 	require.NoError(t, err)
-	assert.Greater(t, c.P, 0.9)
-	assert.InDelta(t, 0, c.RankBiserial, 0.01)
+	normal, err := Compare(x, make([]float64, maxExact+1), 1)
+	require.NoError(t, err)
+	assert.NotEqual(t, exact.P, normal.P)
+	assert.InEpsilon(t, exact.P, normal.P, 0.03)
+	assert.InDelta(t, exact.RankBiserial, normal.RankBiserial, 0.01)
 }
 
 func TestCompareRefusesBadInput(t *testing.T) {

@@ -52,15 +52,14 @@ func TestFigureShowsTheBestWeights(t *testing.T) {
 	trainings, err := job.trainings()
 	require.NoError(t, err)
 	r := newResults(job, trainings)
-	columns, cases, err := r.columns(context.Background())
+	p, err := r.picture(context.Background(), true)
 	require.NoError(t, err)
-	require.Len(t, cases, 1, "the second case of the phantom has no tumor")
+	columns := p.columns()
+	require.Len(t, columns, 1, "the second case of the phantom has no tumor")
 	assert.Equal(t, run.Results[0].Cases[0].ID, columns[0].ID)
 	for i, training := range trainings {
-		masks, err := training.masks(context.Background(), cases)
-		require.NoError(t, err)
 		both, predicted := 0.0, 0.0
-		for v, in := range masks[0] {
+		for v, in := range columns[0].Masks[i] {
 			if in {
 				predicted++
 				if columns[0].Label.Voxels[v] {

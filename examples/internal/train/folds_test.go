@@ -101,17 +101,17 @@ func TestFolds(t *testing.T) {
 		files := filesOf(t, dir)
 		for _, name := range []string{
 			"fold0/unet/afl/best.safetensors", "fold2/unet/afl/checkpoint.safetensors", "seed8/fold1/unet/afl/last.safetensors",
-			"unet/dice.png", "unet/loss.png", "qualitative.png",
+			"unet/dice.png", "unet/loss.png", "qualitative.png", "report.html",
 		} {
 			assert.Contains(t, files, name)
 		}
-		assert.Len(t, files, 6*3+2+6)
+		assert.Len(t, files, 6*3+2+7)
 		assert.Equal(t, 1+2*5, strings.Count(string(files["cases.csv"]), "\n"))
 		assert.Contains(t, string(files["epochs.csv"]), "\n0123456789abcdef,unet,afl,8,1,1,")
 		md := string(files["results.md"])
 		assert.Equal(t, !next, strings.Contains(md, "optimistic"))
 		assert.Contains(t, md, "pools the trainings of 3 folds × 2 seeds")
-		assert.Contains(t, out.String(), "Trainings 4 to 4 of 6: seed 8 fold 0\n")
+		assert.Contains(t, out.String(), "Training 4 of 6: seed 8 fold 0\n")
 		assert.Contains(t, out.String(), "afl seed 8 fold 2  epoch 1/1  loss ")
 	}
 }

@@ -24,6 +24,7 @@ const (
 	strataName      = "strata.csv"
 	resultsName     = "results.md"
 	figureName      = "qualitative.png"
+	pageName        = "report.html"
 )
 
 // WeightsNames returns the names of the files in the folder of each training.
@@ -31,7 +32,7 @@ func WeightsNames() []string { return []string{CheckpointName, bestName, lastNam
 
 // FileNames returns the names of all files that a run writes, without their folders.
 func FileNames() []string {
-	return slices.Concat(WeightsNames(), []string{epochsName, casesName, comparisonsName, strataName, resultsName, figureName}, report.CurveNames(), report.DetectionNames())
+	return slices.Concat(WeightsNames(), []string{epochsName, casesName, comparisonsName, strataName, resultsName, figureName, pageName}, report.CurveNames(), report.DetectionNames())
 }
 
 // drawEvery is the least time between two drawings of the curves while a loss trains.
@@ -144,7 +145,7 @@ func (r *results) tables(run *report.Run) error {
 
 // markdown writes the tables, which link the figures that exist.
 func (r *results) markdown(run *report.Run) error {
-	return r.write(resultsName, func(p string) error { return run.WriteMarkdown(p, figureName) })
+	return r.write(resultsName, func(p string) error { return run.WriteMarkdown(p, pageName, figureName) })
 }
 
 func (r *results) curves(run *report.Run, n *Network) error {

@@ -48,11 +48,12 @@
 //	<dir>/detection.csv, detection_curves.csv       lesion detection and its curves
 //	<dir>/results.md                                tables
 //	<dir>/qualitative.png                           predictions of typical validation cases
+//	<dir>/report.html                               all of these in a page
 //
 // Each of them names the run, and the checkpoints and weights that a table describes are
 // checked for that name before the table is written. The curves and epochs.csv are there
 // from the first epoch, the other tables from the end of the first training, and the figure
-// of predictions from the end of the run.
+// of predictions and the page from the end of the run.
 package train
 
 import (
@@ -147,6 +148,12 @@ type Job struct {
 	// Optional: by default they are not looked for. The Scheme must then be binary.
 	Detection *detection.Extraction
 
+	// Synthetic says that the data are a phantom, which the page states.
+	Synthetic bool
+	// PageCases is the number of reported cases whose images the page contains; with 0 it
+	// contains no images.
+	PageCases int
+
 	// Progress shows the progress to the user.
 	Progress *report.Progress
 }
@@ -167,7 +174,11 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	group := len(j.Networks) * len(j.Losses) // trainings of one seed and fold
 	for i, t := range trainings {
 		if len(trainings) > group && i%group == 0 {
-			j.Progress.Println(fmt.Sprintf("Trainings %d to %d of %d: %s", i+1, i+group, len(trainings), t.plan.group(t.key)))
+			which := fmt.Sprintf("Training %d", i+1)
+			if group > 1 {
+				which = fmt.Sprintf("Trainings %d to %d", i+1, i+group)
+			}
+			j.Progress.Println(fmt.Sprintf("%s of %d: %s", which, len(trainings), t.plan.group(t.key)))
 		}
 		network := i / len(j.Losses) % len(j.Networks)
 		if len(j.Networks) > 1 && i%len(j.Losses) == 0 {
@@ -181,7 +192,7 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 		t.follows = j.work(trainings[i+1:])
 		t.clock.current = network
 		t.publish = func() error { return results.afterEpoch(t.network) }
-		if err := results.removeFigure(); err != nil {
+		if err := results.removePictures(); err != nil {
 			return nil, err
 		}
 		start := time.Now()
@@ -202,7 +213,7 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 			return nil, err
 		}
 	}
-	if err := results.figure(ctx); err != nil {
+	if err := results.writePictures(ctx); err != nil {
 		return nil, err
 	}
 	run := results.run()

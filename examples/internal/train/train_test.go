@@ -135,13 +135,16 @@ func TestRunWritesEverything(t *testing.T) {
 	}
 	slices.Sort(names)
 	assert.Equal(t, []string{
-		"cases.csv", "comparisons.csv", "detection.csv", "detection_curves.csv", "epochs.csv", "qualitative.png", "results.md", "strata.csv",
+		"cases.csv", "comparisons.csv", "detection.csv", "detection_curves.csv", "epochs.csv", "qualitative.png", "report.html", "results.md", "strata.csv",
 		"unet/afl/best.safetensors", "unet/afl/checkpoint.safetensors", "unet/afl/last.safetensors", "unet/detection.png",
 		"unet/dice-ce/best.safetensors", "unet/dice-ce/checkpoint.safetensors", "unet/dice-ce/last.safetensors",
 		"unet/dice.png", "unet/loss.png",
 	}, names)
-	assert.Equal(t, run.Markdown()+"\n## Figures\n\n- [qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n- [unet/detection.png](unet/detection.png)\n", string(files["results.md"]))
+	assert.Equal(t, run.Markdown()+"\n## Figures\n\n- [report.html](report.html)\n- [qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n- [unet/detection.png](unet/detection.png)\n", string(files["results.md"]))
 	assert.Equal(t, 1+2, strings.Count(string(files["comparisons.csv"]), "\n"), "A-FL against Dice CE by two measures")
+	for _, title := range []string{"Training loss", "Validation Dice", "ROC of cases", "FROC of lesions"} {
+		assert.Contains(t, string(files["report.html"]), `"title":"`+title, "a chart")
+	}
 	assert.Equal(t, 1+2*2, strings.Count(string(files["epochs.csv"]), "\n"))
 	assert.Equal(t, 1+2*2, strings.Count(string(files["cases.csv"]), "\n"))
 	for name, raw := range files {
@@ -284,7 +287,7 @@ func TestSeveralNetworks(t *testing.T) {
 			want = append(want, network+"/"+name)
 		}
 		if network == "mrrn" {
-			want = append(want, "qualitative.png", "results.md", "strata.csv")
+			want = append(want, "qualitative.png", "report.html", "results.md", "strata.csv")
 		}
 	}
 	assert.Equal(t, want, names)

@@ -1,12 +1,14 @@
 package weights
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/nlpodyssey/safetensors"
@@ -15,11 +17,12 @@ import (
 
 func encode(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]string) error {
 	views := make(map[string]hostView, len(tensors))
+	var scratch []byte // encoded values of the tensor being written
 	for name, t := range tensors {
 		if name == "__metadata__" {
 			return fmt.Errorf("a tensor has the name %q, which the format reserves for the metadata", name)
 		}
-		v, err := view(t)
+		v, err := view(t, &scratch)
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", name, err)
 		}
@@ -48,50 +51,75 @@ func checkStart(begin start, size int64) error {
 	return nil
 }
 
-// describeSafetensors returns the tensors and the metadata of a file.
-func describeSafetensors(raw []byte) ([]item, map[string]string, error) {
-	_, header, err := safetensors.ReadMetadata(raw)
+// describeSafetensors returns the tensors and the metadata of a file of the given size. The
+// tensors are read when they are needed.
+func describeSafetensors(f io.ReaderAt, size int64, begin start) ([]item, map[string]string, error) {
+	if err := checkStart(begin, size); err != nil {
+		return nil, nil, err
+	}
+	raw := make([]byte, binary.LittleEndian.Uint64(begin[:]))
+	if _, err := f.ReadAt(raw, headerAt); err != nil {
+		return nil, nil, err
+	}
+	var header safetensors.Metadata
+	if err := json.Unmarshal(raw, &header); err != nil {
+		return nil, nil, err
+	}
+	data := int64(headerAt + len(raw))
+	infos, err := inOrder(&header, size-data)
 	if err != nil {
-		if endsEarly(raw) {
-			return nil, nil, fmt.Errorf("the file ends early, after %d bytes", len(raw))
+		if errors.Is(err, errEndsEarly) {
+			err = fmt.Errorf("%w, after %d bytes", err, size)
 		}
 		return nil, nil, err
 	}
-	file, err := safetensors.Deserialize(raw)
-	if err != nil {
-		return nil, nil, err
-	}
-	items := make([]item, 0, file.Len())
-	for _, named := range file.Tensors() {
-		t, err := contiguousTensor(named.TensorView)
+	items := make([]item, 0, len(infos))
+	for _, info := range infos {
+		t, err := contiguousTensor(info.TensorInfo, io.NewSectionReader(f, data, size-data))
 		if err != nil {
-			return nil, nil, fmt.Errorf("tensor %s: %w", quote(named.Name), err)
+			return nil, nil, fmt.Errorf("tensor %s: %w", quote(info.Name), err)
 		}
-		items = append(items, item{name: named.Name, tensor: t, of: named.TensorView.DType().String()})
+		items = append(items, item{name: info.Name, tensor: t, of: info.TensorInfo.DType.String()})
 	}
 	return items, header.Metadata(), nil
 }
 
-// endsEarly reports whether the header describes more data than follow it. The safetensors
-// package has no specific error for this.
-func endsEarly(raw []byte) bool {
-	if len(raw) < headerAt {
-		return false
+var errEndsEarly = errors.New("the file ends early")
+
+// inOrder returns the tensors in the order of their data, which must be those of all bytes of
+// the file from the end of the header, each once.
+func inOrder(header *safetensors.Metadata, bytes int64) ([]safetensors.NamedTensorInfo, error) {
+	var infos []safetensors.NamedTensorInfo
+	for name, info := range header.Tensors() {
+		infos = append(infos, safetensors.NamedTensorInfo{Name: name, TensorInfo: *info})
 	}
-	length, rest := binary.LittleEndian.Uint64(raw), uint64(len(raw)-headerAt)
-	if length > rest {
-		return false
-	}
-	var header safetensors.Metadata
-	if json.Unmarshal(raw[headerAt:headerAt+length], &header) != nil {
-		return false
-	}
-	for _, t := range header.Tensors() {
-		if t.DataOffsets[1] > rest-length {
-			return true
+	slices.SortFunc(infos, func(a, b safetensors.NamedTensorInfo) int {
+		return cmp.Or(slices.Compare(a.TensorInfo.DataOffsets[:], b.TensorInfo.DataOffsets[:]), cmp.Compare(a.Name, b.Name))
+	})
+	end := uint64(0)
+	for _, info := range infos {
+		t := info.TensorInfo
+		from, to := t.DataOffsets[0], t.DataOffsets[1]
+		n := t.DType.Size()
+		for _, d := range t.Shape {
+			high, low := bits.Mul64(n, d)
+			if high != 0 {
+				return nil, fmt.Errorf("tensor %s: shape %v is too large", quote(info.Name), t.Shape)
+			}
+			n = low
 		}
+		if from != end || to < from || to-from != n {
+			return nil, fmt.Errorf("tensor %s: its data are bytes %d to %d, want %d bytes from byte %d", quote(info.Name), from, to, n, end)
+		}
+		end = to
 	}
-	return false
+	switch {
+	case end > uint64(bytes):
+		return nil, errEndsEarly
+	case end < uint64(bytes):
+		return nil, fmt.Errorf("%d bytes follow its last tensor", uint64(bytes)-end)
+	}
+	return infos, nil
 }
 
 // safetensorsElements maps the format's element types to those of this package.
@@ -101,25 +129,33 @@ var safetensorsElements = map[safetensors.DType]element{
 	safetensors.U8: uint8s, safetensors.BOOL: bools,
 }
 
-// contiguousTensor returns a stored tensor, whose length the reader has checked, or nil if
-// its element type is not supported.
-func contiguousTensor(v safetensors.TensorView) (*stridedTensor, error) {
-	e, ok := safetensorsElements[v.DType()]
+// contiguousTensor returns a stored tensor, given the data of all tensors and a description
+// that has been checked, or nil if its element type is not supported.
+func contiguousTensor(info safetensors.TensorInfo, data io.ReaderAt) (*stridedTensor, error) {
+	e, ok := safetensorsElements[info.DType]
 	if !ok {
 		return nil, nil
 	}
-	t := &stridedTensor{shape: make([]int, len(v.Shape())), strides: make([]int, len(v.Shape()))}
+	t := &stridedTensor{shape: make([]int, len(info.Shape)), strides: make([]int, len(info.Shape))}
 	n := 1
-	for axis, d := range slices.Backward(v.Shape()) {
+	for axis, d := range slices.Backward(info.Shape) {
 		if d > math.MaxInt32 {
-			return nil, fmt.Errorf("shape %v: axis %d is %d, want at most %d", v.Shape(), axis, d, math.MaxInt32)
+			return nil, fmt.Errorf("shape %v: axis %d is %d, want at most %d", info.Shape, axis, d, math.MaxInt32)
 		}
 		t.shape[axis], t.strides[axis] = int(d), n
 		n *= int(d)
 	}
+	from, to := info.DataOffsets[0], info.DataOffsets[1]
 	t.storage = &storage{
-		class: global(v.DType()), element: e, count: len(v.Data()) / e.size, order: binary.LittleEndian,
-		read: func() ([]byte, error) { return v.Data(), nil },
+		class: global(info.DType), element: e, count: int(to-from) / e.size, order: binary.LittleEndian,
+		read: func() ([]byte, error) {
+			raw := make([]byte, to-from)
+			_, err := data.ReadAt(raw, int64(from))
+			if err == io.EOF && len(raw) == 0 {
+				err = nil
+			}
+			return raw, err
+		},
 	}
 	return t, nil
 }
@@ -145,7 +181,8 @@ func (v hostView) DataLen() uint64 {
 	return n
 }
 
-func view(t *tensor.Dense) (hostView, error) {
+// view presents a tensor. The bytes of the tensors with the same scratch memory share it.
+func view(t *tensor.Dense, scratch *[]byte) (hostView, error) {
 	if t == nil {
 		return hostView{}, errors.New("is nil")
 	}
@@ -158,17 +195,17 @@ func view(t *tensor.Dense) (hostView, error) {
 	}
 	switch values := t.Data().(type) {
 	case float32:
-		v.dtype, v.size, v.bytes = safetensors.F32, 4, littleEndian([]float32{values})
+		v.dtype, v.size, v.bytes = safetensors.F32, 4, littleEndian(scratch, []float32{values})
 	case []float32:
-		v.dtype, v.size, v.bytes = safetensors.F32, 4, littleEndian(values)
+		v.dtype, v.size, v.bytes = safetensors.F32, 4, littleEndian(scratch, values)
 	case float64:
-		v.dtype, v.size, v.bytes = safetensors.F64, 8, littleEndian([]float64{values})
+		v.dtype, v.size, v.bytes = safetensors.F64, 8, littleEndian(scratch, []float64{values})
 	case []float64:
-		v.dtype, v.size, v.bytes = safetensors.F64, 8, littleEndian(values)
+		v.dtype, v.size, v.bytes = safetensors.F64, 8, littleEndian(scratch, values)
 	case int64:
-		v.dtype, v.size, v.bytes = safetensors.I64, 8, littleEndian([]int64{values})
+		v.dtype, v.size, v.bytes = safetensors.I64, 8, littleEndian(scratch, []int64{values})
 	case []int64:
-		v.dtype, v.size, v.bytes = safetensors.I64, 8, littleEndian(values)
+		v.dtype, v.size, v.bytes = safetensors.I64, 8, littleEndian(scratch, values)
 	default:
 		return v, fmt.Errorf("has element type %v, want float32, float64 or int64", t.Dtype())
 	}
@@ -176,10 +213,13 @@ func view(t *tensor.Dense) (hostView, error) {
 }
 
 // littleEndian returns a function that encodes the values.
-func littleEndian[T float32 | float64 | int64](values []T) func() []byte {
+func littleEndian[T float32 | float64 | int64](scratch *[]byte, values []T) func() []byte {
 	return func() []byte {
+		if n := binary.Size(values); n > cap(*scratch) {
+			*scratch = make([]byte, n)
+		}
 		// The only possible error is a type without a fixed size, which these are not.
-		raw, _ := binary.Append(make([]byte, 0, binary.Size(values)), binary.LittleEndian, values)
-		return raw
+		*scratch, _ = binary.Append((*scratch)[:0], binary.LittleEndian, values)
+		return *scratch
 	}
 }

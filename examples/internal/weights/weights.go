@@ -80,8 +80,8 @@ type File struct {
 }
 
 // Open opens a safetensors file or a file written by PyTorch. The format is determined by
-// the content, not by the name. The tensors of a PyTorch file are read when they are
-// needed, so the caller must close the file afterwards.
+// the content, not by the name. The tensors are read when they are needed, so the
+// caller must close the file afterwards.
 func Open(path string) (*File, error) {
 	f, size, start, err := openFile(path)
 	if err != nil {
@@ -142,11 +142,7 @@ func describe(f io.ReaderAt, size int64, begin start) (items []item, metadata ma
 	case begin[0] == opProto && begin[1] >= minPickleProtocol && begin[1] <= maxPickleProtocol && begin[3] != 0:
 		value, err = decodePickles(f, size, false)
 	default:
-		raw, err := readSafetensors(f, size, begin)
-		if err != nil {
-			return nil, nil, err
-		}
-		return describeSafetensors(raw)
+		return describeSafetensors(f, size, begin)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -155,16 +151,4 @@ func describe(f io.ReaderAt, size int64, begin start) (items []item, metadata ma
 		err = fmt.Errorf("it contains %s without any tensor", typeName(value))
 	}
 	return items, nil, err
-}
-
-func readSafetensors(f io.ReaderAt, size int64, begin start) ([]byte, error) {
-	// Check before reading the whole file, which may be of any kind.
-	if err := checkStart(begin, size); err != nil {
-		return nil, err
-	}
-	raw := make([]byte, size)
-	if _, err := f.ReadAt(raw, 0); err != nil {
-		return nil, err
-	}
-	return raw, nil
 }

@@ -106,7 +106,7 @@ func TestLoadRejectsDamage(t *testing.T) {
 		"truncated header": {raw[:20], "the file ends early: it has 20 bytes, but the header alone needs "},
 		"no data":          {raw[:bytes.LastIndexByte(raw, '}')+1], "the file ends early"},
 		"truncated":        {raw[:len(raw)-1], fmt.Sprintf("the file ends early, after %d bytes", len(raw)-1)},
-		"longer":           {append(bytes.Clone(raw), 0), "incomplete buffer"},
+		"longer":           {append(bytes.Clone(raw), 0), "1 bytes follow its last tensor"},
 		"dtype":            {bytes.Replace(raw, []byte(`"F64"`), []byte(`"BF1"`), 1), `invalid DType string value "BF1"`},
 		"bytes":            {bytes.Replace(raw, []byte(`"I64","shape":[3]`), []byte(`"U64","shape":[3]`), 1), `element type "U64" is not supported`},
 		"no voxels":        {[]byte("\x3b\x00\x00\x00\x00\x00\x00\x00" + `{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}     `), "shape [0] has no elements"},
@@ -123,7 +123,9 @@ func TestLoadRejectsDamage(t *testing.T) {
 
 // decode reads a safetensors file.
 func decode(raw []byte) (map[string]*tensor.Dense, map[string]string, error) {
-	items, metadata, err := describeSafetensors(raw)
+	var begin start
+	copy(begin[:], raw)
+	items, metadata, err := describeSafetensors(bytes.NewReader(raw), int64(len(raw)), begin)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 
 	"github.com/x/afl/internal/cpu/kernel"
 )
@@ -38,6 +39,63 @@ func labels(t tier) {
 	ADDQ(Imm(32), i)
 	CMPQ(i, n)
 	JL(LabelRef("loop"))
+	result := GP32()
+	VPMOVMSKB(bad, result)
+	Store(result, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// foreground emits foregroundGo for whole words.
+func foreground(t tier) {
+	TEXT("foreground"+t.name, NOSPLIT, "func(fore, ignored *uint64, src *uint8, r *uint8, words int) (bad uint32)")
+	Doc("foreground" + t.name + " is foregroundGo for at least one word of labels. bad is not 0 where one is no class.")
+	Pragma("noescape")
+	fore, ignored, src, r := Load(Param("fore"), GP64()), Load(Param("ignored"), GP64()), Load(Param("src"), GP64()), Mem{Base: Load(Param("r"), GP64())}
+	words := Load(Param("words"), GP64())
+	ignore, mark, top, limit, none, zero, bad := YMM(), YMM(), YMM(), YMM(), YMM(), YMM(), YMM()
+	VPBROADCASTB(r.Offset(0), ignore)
+	VPBROADCASTB(r.Offset(1), mark)
+	VPBROADCASTB(r.Offset(2), top)
+	VPBROADCASTB(r.Offset(3), limit)
+	VPCMPEQD(none, none, none)
+	VPXOR(zero, zero, zero)
+	VPXOR(bad, bad, bad)
+	w := GP64()
+	XORQ(w, w)
+	Label("word")
+	var isNone, isFore [2]reg.VecVirtual
+	for half := range 2 {
+		y, is, c, some, least, isLarge := YMM(), YMM(), YMM(), YMM(), YMM(), YMM()
+		isNone[half], isFore[half] = YMM(), YMM()
+		PREFETCHT0(Mem{Base: src, Disp: 32*half + kernel.Strip})
+		VMOVDQU(Mem{Base: src, Disp: 32 * half}, y)
+		VPCMPEQB(ignore, y, is)
+		VPMINUB(top, y, c)
+		VPBLENDVB(is, mark, c, c)
+		VPCMPEQB(none, c, isNone[half])
+		VPCMPEQB(zero, c, some)
+		VPOR(isNone[half], some, some)
+		VPANDN(none, some, isFore[half])
+		VPMAXUB(limit, c, least)
+		VPCMPEQB(c, least, isLarge) // c ≥ limit
+		VPANDN(isLarge, isNone[half], isLarge)
+		VPOR(isLarge, bad, bad)
+	}
+	bits := func(of [2]reg.VecVirtual, to reg.Register) {
+		low, high := GP32(), GP32()
+		VPMOVMSKB(of[0], low)
+		VPMOVMSKB(of[1], high)
+		SHLQ(Imm(32), high.As64())
+		ORQ(low.As64(), high.As64())
+		MOVQ(high.As64(), Mem{Base: to, Index: w, Scale: 8})
+	}
+	bits(isFore, fore)
+	unless(ignored, "nothingIgnored", func() { bits(isNone, ignored) })
+	ADDQ(U32(64), src)
+	INCQ(w)
+	CMPQ(w, words)
+	JL(LabelRef("word"))
 	result := GP32()
 	VPMOVMSKB(bad, result)
 	Store(result, ReturnIndex(0))

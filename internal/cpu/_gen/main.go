@@ -48,6 +48,7 @@ func main() {
 	fence()
 	avx2 := tiers[1]
 	labels(avx2)
+	foreground(avx2)
 	pack(avx2)
 	packMap(avx2)
 	widen(avx2)
@@ -67,6 +68,7 @@ func main() {
 	}
 	elementary(neon)
 	labels(neon)
+	foreground(neon)
 	pack(neon)
 	packMap(neon)
 	widen(neon)

@@ -119,7 +119,7 @@ func (k *rowKernel) loop(body func()) {
 }
 
 // unless emits code that is skipped if a pointer is nil.
-func unless(p reg.GPVirtual, label string, body func()) {
+func unless(p reg.Register, label string, body func()) {
 	TESTQ(p, p)
 	JZ(LabelRef(label))
 	body()

@@ -28,6 +28,12 @@ type array struct {
 	shape []int
 	kept  bool // created with nn.Kept
 	ended bool // released, or past the end of its step
+	zero  bool // all values are 0 and no memory has been allocated yet
+
+	// operand is set once the array has been an argument of an operation that may save
+	// pointers to its memory, which is then not returned to the pool before the end of
+	// the step.
+	operand bool
 
 	data    *buffer // nil while formula is set
 	order   order
@@ -124,6 +130,15 @@ func (o *op) formula(shape []int, f formula, reads ...*buffer) *array {
 // lazy checks that an argument is a live array of this backend. It does not
 // compute the array's formula.
 func (o *op) lazy(name string, x nn.Array) *array {
+	a := o.parameter(name, x)
+	if a != nil {
+		a.operand = true
+	}
+	return a
+}
+
+// parameter is lazy for an operation that saves no pointer to the memory of the array.
+func (o *op) parameter(name string, x nn.Array) *array {
 	if x == nil {
 		o.fail("%s is nil", name)
 		return nil
@@ -142,7 +157,13 @@ func (o *op) lazy(name string, x nn.Array) *array {
 
 // force computes an array's formula, if it has one.
 func (o *op) force(a *array) *array {
-	if o.err != nil || a == nil || a.formula == nil {
+	if o.err != nil || a == nil {
+		return a
+	}
+	if a.zero {
+		o.zeros(a, plain, 4*nn.Elements(a.shape))
+	}
+	if a.formula == nil {
 		return a
 	}
 	f := a.formula
@@ -152,6 +173,16 @@ func (o *op) force(a *array) *array {
 		o.unhold(a)
 	}
 	return a
+}
+
+// zeros allocates the memory of an array of zeros.
+func (o *op) zeros(a *array, as order, bytes int) {
+	o.fill(a, as, bytes)
+	if o.err == nil {
+		a.zero = false
+		n, to := a.length(), a.floats()
+		o.do(a, func() { C.zero(n, to) })
+	}
 }
 
 // arg checks an argument and computes its formula. The array may have any order.
@@ -186,10 +217,16 @@ func (o *op) inVector(name string, x nn.Array, n int) *array {
 // array's formula.
 func (o *op) like(name string, x nn.Array, shape []int) *array {
 	a := o.lazy(name, x)
-	if o.err == nil && !slices.Equal(a.shape, shape) {
-		o.fail("%s has shape %v, want %v", name, a.shape, shape)
+	if o.err == nil {
+		o.checkShape(name, a, shape)
 	}
 	return a
+}
+
+func (o *op) checkShape(name string, a *array, shape []int) {
+	if !slices.Equal(a.shape, shape) {
+		o.fail("%s has shape %v, want %v", name, a.shape, shape)
+	}
 }
 
 // The functions below convert an array's order in place: its values stay the same,
@@ -249,19 +286,33 @@ func (o *op) toKernel(a *array, to *C.layout) *array {
 	if o.err != nil || a.order == kernel && C.layout_equal(a.layout, to) != 0 {
 		return a
 	}
-	from, copied := o.kernelIn(a, to)
+	if a.order == channels {
+		o.toPlain(a)
+	}
+	layout := o.layoutOf(a)
 	if o.err != nil {
 		return a
 	}
-	bytes := int(C.layout_bytes(to))
-	o.refill(a, kernel, bytes)
+	if C.layout_equal(layout, to) != 0 {
+		a.order, a.layout = kernel, to
+		return a
+	}
+	from := a.floats()
+	o.refill(a, kernel, int(C.layout_bytes(to)))
 	a.layout = to
 	if o.err == nil {
-		dst, n := a.floats(), C.int64_t(bytes/4)
-		o.do(a, func() { C.scale(n, 1, from, dst) })
+		dst := a.floats()
+		o.run(a, func() error { return failure(C.layout_convert(layout, from, to, dst)) })
 	}
-	o.res.pool.drop(copied)
 	return a
+}
+
+// layoutOf returns the layout of an array in row-major or kernel order.
+func (o *op) layoutOf(a *array) *C.layout {
+	if a.order == kernel {
+		return a.layout
+	}
+	return o.plainLayout(a.shape)
 }
 
 // kernelIn returns a convolution kernel in one of oneDNN's layouts: the array's
@@ -274,10 +325,7 @@ func (o *op) kernelIn(a *array, to *C.layout) (*C.float, *buffer) {
 	if a.order == channels {
 		o.toPlain(a)
 	}
-	layout := a.layout
-	if a.order == plain {
-		layout = o.plainLayout(a.shape)
-	}
+	layout := o.layoutOf(a)
 	if o.err != nil || C.layout_equal(layout, to) != 0 {
 		return a.floats(), nil
 	}
@@ -308,13 +356,17 @@ func (o *op) match(a, b *array) {
 	}
 }
 
-// refill gives an array new memory. Its old memory remains valid until the end of
-// the step, for formulas and pullbacks that refer to it.
+// refill gives an array new memory. Its old memory remains valid for work that is queued
+// next, and until the end of the step if formulas and pullbacks may refer to it.
 func (o *op) refill(a *array, as order, bytes int) {
 	old := a.data
 	o.fill(a, as, bytes)
 	a.layout = nil
-	if o.err == nil {
+	switch {
+	case o.err != nil:
+	case a.kept && !a.operand:
+		o.res.pool.drop(old)
+	default:
 		o.work = append(o.work, old)
 	}
 }

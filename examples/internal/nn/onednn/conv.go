@@ -110,7 +110,7 @@ func (b *backend) ConvTranspose3D(x, weight, bias nn.Array, spec nn.ConvSpec) (n
 
 func (o *op) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed bool) (nn.Array, nn.Pullback, error) {
 	a := o.lazyVolume("x", x)
-	w := o.arg("weight", weight)
+	w := o.force(o.parameter("weight", weight))
 	if o.err == nil && len(w.shape) != 5 {
 		o.fail("weight has shape %v, want 5 axes", w.shape)
 	}

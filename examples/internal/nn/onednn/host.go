@@ -53,29 +53,24 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 	return a, nil
 }
 
-// Zeros implements nn.Backend.
+// Zeros implements nn.Backend. The memory is allocated by the first operation, in the order
+// that it needs.
 func (b *backend) Zeros(shape []int) (nn.Array, error) {
 	o := b.begin("onednn: Zeros")
 	if err := nn.CheckShape(shape); err != nil {
 		o.fail("%w", err)
 		return nil, o.end()
 	}
-	a := &array{owner: b, shape: append([]int(nil), shape...), kept: true}
-	o.fill(a, plain, 4*nn.Elements(shape))
-	if o.err == nil {
-		n, to := a.length(), a.floats()
-		o.do(a, func() { C.zero(n, to) })
-	}
 	if err := o.end(); err != nil {
 		return nil, err
 	}
-	return a, nil
+	return &array{owner: b, shape: append([]int(nil), shape...), kept: true, zero: true}, nil
 }
 
 // ToHost implements nn.Backend.
 func (b *backend) ToHost(x nn.Array, dst *tensor.Dense) error {
 	o := b.begin("onednn: ToHost")
-	a := o.arg("array", x)
+	a := o.force(o.parameter("array", x))
 	if err := nn.CheckHost(dst); err != nil {
 		o.fail("dst %w", err)
 	}

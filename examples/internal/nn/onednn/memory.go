@@ -24,7 +24,8 @@ type buffer struct {
 	bytes     int // requested
 	size      int // allocated: the size class
 	users     int
-	collected bool // returned when the garbage collector finds it unreachable; users does not count
+	collected bool // returned when the garbage collector finds it unreachable; see keep
+	cleanup   runtime.Cleanup
 }
 
 // floats returns the buffer for C.
@@ -125,10 +126,13 @@ func (p *pool) trim() {
 
 // drop ends one use of a buffer.
 func (p *pool) drop(m *buffer) {
-	if m == nil || m.collected {
+	if m == nil {
 		return
 	}
 	if m.users--; m.users == 0 {
+		if m.collected {
+			m.cleanup.Stop()
+		}
 		p.put(m.p, m.size)
 	}
 }
@@ -144,14 +148,15 @@ func (p *pool) put(m unsafe.Pointer, size int) {
 	p.unused += size
 }
 
-// keep returns a buffer that goes back to the pool when it is unreachable. It never
-// takes a larger one, which others would be short of for a long time.
+// keep returns a buffer that goes back to the pool when it is unreachable, unless it is
+// dropped before. It never takes a larger one, which others would be short of for a long
+// time.
 func (p *pool) keep(bytes int) (*buffer, error) {
 	m, err := p.take(bytes, 1)
 	if err == nil {
 		m.collected = true
 		at, size := m.p, m.size
-		runtime.AddCleanup(m, func(at unsafe.Pointer) { p.put(at, size) }, at)
+		m.cleanup = runtime.AddCleanup(m, func(at unsafe.Pointer) { p.put(at, size) }, at)
 	}
 	return m, err
 }

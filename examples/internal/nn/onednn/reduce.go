@@ -17,7 +17,7 @@ func (b *backend) SumOfSquares(xs ...nn.Array) (float64, error) {
 	o := b.begin("SumOfSquares")
 	sums := make([]C.double, len(xs))
 	for i, x := range xs {
-		a := o.arg(fmt.Sprintf("array %d", i), x)
+		a := o.force(o.parameter(fmt.Sprintf("array %d", i), x))
 		if o.err != nil {
 			return 0, o.end()
 		}

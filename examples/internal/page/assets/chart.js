@@ -85,7 +85,7 @@ class Chart {
       ...this.size(),
       legend: { show: false },
       cursor: { drag: { x: true, y: true, uni: 24 }, points: { size: 8 } },
-      scales: { x: { time: false, range: (u, lo, hi) => (this.zoomed ? [lo, hi] : this.whole.x) }, y: { range: (u, lo, hi) => (this.zoomed ? [lo, hi] : this.whole.y) } },
+      scales: Object.fromEntries(['x', 'y'].map(s => [s, { time: false, distr: data[s].log ? 3 : 1, range: (u, lo, hi) => (this.zoomed ? [lo, hi] : this.whole[s]) }])),
       axes: [
         axis(data.x, { size: 34, labelSize: 20, gap: 4, incrs: wholeNumbers ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] : undefined }),
         axis(data.y, { size: 48, labelSize: 20, gap: 4 }),
@@ -132,9 +132,10 @@ class Chart {
   zoom(factor) {
     const u = this.plot;
     const around = (scale, center) => {
-      const [lo, hi] = this.range(scale), [least, most] = this.whole[scale], half = (hi - lo) / 2 * factor;
-      const c = Math.min(Math.max(center ?? (lo + hi) / 2, least), most);
-      return [Math.max(c - half, least), Math.min(c + half, most)];
+      const { log } = this.data[scale], to = v => (log ? Math.log10(v) : v), from = v => (log ? 10 ** v : v);
+      const [lo, hi] = this.range(scale).map(to), [least, most] = this.whole[scale].map(to), half = (hi - lo) / 2 * factor;
+      const c = Math.min(Math.max(center === undefined ? (lo + hi) / 2 : to(center), least), most);
+      return c - half <= least && c + half >= most ? this.whole[scale] : [Math.max(c - half, least), Math.min(c + half, most)].map(from);
     };
     const x = around('x', u.cursor.idx != null ? this.columns[0][u.cursor.idx] : undefined), y = around('y');
     if (factor > 1 && x[0] === this.whole.x[0] && x[1] === this.whole.x[1] && y[0] === this.whole.y[0] && y[1] === this.whole.y[1]) return this.showAll();
