@@ -6,8 +6,8 @@
 // compares a detection map with a label. [NewSet] takes the cases of a data set, and
 // gives average precision, AUROC, the PI-CAI score (their mean), the precision-recall,
 // ROC and FROC curves, and the sensitivity at a number of false positives per case.
-// [Set.Bootstrap] gives an interval for any of them, [PermutationTest] compares the
-// scores of two methods over several trainings.
+// [Set.Bootstrap] gives an interval for any of them, [BootstrapMean] one for their mean
+// over several trainings, and [PermutationTest] compares the scores of two methods.
 //
 //	candidates, err := detection.Extraction{}.Candidates(probabilities)
 //	…
@@ -19,7 +19,8 @@
 //
 // Volumes are slices×rows×columns, images rows×columns. Components are those of voxels
 // that share at least a corner: 26 neighbors, 8 in two dimensions. Where a rule leaves a
-// choice between equals, the first in row-major order is taken.
+// choice between equals, the first in row-major order is taken. The challenge's programs
+// take the slices along z, as SimpleITK's arrays do: for the same choices, give z×y×x.
 //
 // Results equal those of picai_eval 1.4 and report_guided_annotation, the challenge's
 // programs, but where a doc comment says otherwise.

@@ -36,8 +36,10 @@ per case and the layout of the Medical Segmentation Decathlon are also accepted;
 
 A -model_dir belongs to one run and to one process at a time. Ctrl-C stops after
 the current step; -resume continues to a bit-identical result, also with more
--epochs, -loss or -model than before. -join -model_dir REPORT RUN RUN... makes one
-report of several runs.`,
+-epochs, -loss, -model or -seeds than before. -folds 5 makes a cross-validation of
+all cases, -seeds 3 repeats every training, and the tables pool both; -test_dir or
+-report next_fold report cases by which no weights were selected. -join -model_dir
+REPORT RUN RUN... makes one report of several runs.`,
 	Protocol: dataset.PICAI(),
 	// Small enough that a first run takes minutes on two cores.
 	Phantom:         phantom.Options{Kind: phantom.PICAI, Train: 24, Valid: 8, Size: [3]int{80, 64, 24}},

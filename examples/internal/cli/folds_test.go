@@ -57,7 +57,7 @@ func TestFoldsFromAList(t *testing.T) {
 	// The record has the folds, so that the list is not needed again.
 	require.NoError(t, os.Remove(list))
 	out, _ = run(exitOK, "-model_dir", dir, "-resume", "-seeds", "2")
-	assert.Contains(t, out, "Trainings 4 to 4 of 6: seed 1 fold 0\n")
+	assert.Contains(t, out, "Training 4 of 6: seed 1 fold 0\n")
 	grown := filesOf(t, dir)
 	for name, text := range files {
 		if strings.HasPrefix(name, "fold") {

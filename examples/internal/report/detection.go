@@ -227,7 +227,11 @@ func (r *Run) detectionTables() []NamedTable {
 	for _, d := range all {
 		row := append(labels(d.RunTitle, d.NetworkTitle, d.Title), d.cells()...)
 		if compared {
-			row = append(row, decimals(d.p, 3))
+			p := dash
+			if d.p.Defined() {
+				p = formatP(float64(d.p))
+			}
+			row = append(row, p)
 		}
 		t.Rows = append(t.Rows, row)
 	}

@@ -111,7 +111,7 @@ func TestFolds(t *testing.T) {
 		md := string(files["results.md"])
 		assert.Equal(t, !next, strings.Contains(md, "optimistic"))
 		assert.Contains(t, md, "pools the trainings of 3 folds × 2 seeds")
-		assert.Contains(t, out.String(), "Trainings 4 to 4 of 6: seed 8 fold 0\n")
+		assert.Contains(t, out.String(), "Training 4 of 6: seed 8 fold 0\n")
 		assert.Contains(t, out.String(), "afl seed 8 fold 2  epoch 1/1  loss ")
 	}
 }

@@ -174,7 +174,11 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	group := len(j.Networks) * len(j.Losses) // trainings of one seed and fold
 	for i, t := range trainings {
 		if len(trainings) > group && i%group == 0 {
-			j.Progress.Println(fmt.Sprintf("Trainings %d to %d of %d: %s", i+1, i+group, len(trainings), t.plan.group(t.key)))
+			which := fmt.Sprintf("Training %d", i+1)
+			if group > 1 {
+				which = fmt.Sprintf("Trainings %d to %d", i+1, i+group)
+			}
+			j.Progress.Println(fmt.Sprintf("%s of %d: %s", which, len(trainings), t.plan.group(t.key)))
 		}
 		network := i / len(j.Losses) % len(j.Networks)
 		if len(j.Networks) > 1 && i%len(j.Losses) == 0 {
