@@ -100,21 +100,17 @@ func Name(all []outcome.Pooled, i int) string {
 	return strings.Join(parts, ", ")
 }
 
-// parts returns the names of the classes or regions and of their mean.
+// parts returns the names of the classes or regions and of their mean, those of the first case.
 func parts(results outcome.Store) []string {
-	for _, r := range results {
-		for _, c := range r.Cases {
-			if len(c.Segments) == 0 {
-				return []string{""}
-			}
-			var names []string
-			for _, s := range c.Segments {
-				names = append(names, s.Name)
-			}
-			return append(names, "mean")
-		}
+	i := slices.IndexFunc(results, func(r outcome.Result) bool { return len(r.Cases) > 0 })
+	if i < 0 || len(results[i].Cases[0].Segments) == 0 {
+		return []string{""}
 	}
-	return []string{""}
+	var names []string
+	for _, s := range results[i].Cases[0].Segments {
+		names = append(names, s.Name)
+	}
+	return append(names, "mean")
 }
 
 // labels are the names of measures where they read better than those of their columns.
