@@ -100,17 +100,19 @@ func Name(all []outcome.Pooled, i int) string {
 	return strings.Join(parts, ", ")
 }
 
-// parts returns the names of the classes or regions and of their mean, those of the first case.
+// parts returns the names of the classes or regions and of their mean.
 func parts(results outcome.Store) []string {
-	i := slices.IndexFunc(results, func(r outcome.Result) bool { return len(r.Cases) > 0 })
-	if i < 0 || len(results[i].Cases[0].Segments) == 0 {
-		return []string{""}
+	for _, r := range results {
+		if len(r.Cases) == 0 || len(r.Cases[0].Segments) == 0 {
+			continue // all cases of a run have the same classes or regions
+		}
+		var names []string
+		for _, s := range r.Cases[0].Segments {
+			names = append(names, s.Name)
+		}
+		return append(names, "mean")
 	}
-	var names []string
-	for _, s := range results[i].Cases[0].Segments {
-		names = append(names, s.Name)
-	}
-	return append(names, "mean")
+	return []string{""}
 }
 
 // labels are the names of measures where they read better than those of their columns.
