@@ -3,10 +3,12 @@
 // # Two sets of kernels
 //
 // The fused kernels compute what training calls most: float32 logits with a target of
-// class indices that a byte can name, reduced, all terms of one activation. One call of
-// a kernel reads logits and labels and writes sums or the gradient.
+// class indices that a byte can name or of maps of zeros and ones, by softmax a single
+// one for each voxel, reduced, all terms of one activation. One call of a kernel reads
+// logits and labels and writes sums or the gradient. Maps are read as bits a chunk at a
+// time, which finds out what they are.
 //
-// The row kernels compute everything else: float64 logits, a target of maps, voxel
+// The row kernels compute everything else: float64 logits, chunks of soft maps, voxel
 // weights, un-reduced losses, label smoothing, a softmax that leaves out the background
 // or has only one channel, probabilities in place of logits, and terms of different
 // activations. Each is a short loop over one row, a channel of a tile, and hands its
@@ -30,7 +32,7 @@
 // tenth and in WebAssembly less than half, as the fused multiply-add of float64 is emulated
 // there too, for more. BenchmarkPrecision measures it.
 //
-// Which kernels compute a call depends on the call alone, never on the machine.
+// Which kernels compute a chunk depends on the call alone, never on the machine.
 //
 // # Sizes
 //

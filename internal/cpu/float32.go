@@ -14,7 +14,10 @@ const streamFrom = 16 << 20
 
 // float32Pass is a pass by float32 kernels.
 type float32Pass struct {
-	*labelReader
+	*batch
+	kernels      *kernels
+	labels       *labelReader // nil for a target of maps
+	maps         *mapReader   // nil for class indices
 	x, grad      []float32
 	variant      kernel.Variant
 	sums         []kernel.Sum // of the variant
@@ -26,7 +29,7 @@ type float32Pass struct {
 }
 
 // newFloat32Pass returns nil for a pass that row kernels compute. That depends on the
-// call alone, never on the machine.
+// call alone, never on the machine, as does whether a chunk is left to them.
 func newFloat32Pass(b *batch, k *kernels, p *plan.Plan, out *plan.Output, sums bool) *float32Pass {
 	x, ok := b.logits.([]float32)
 	if !ok || b.VoxelWeight != nil || out.Elements != nil || out.Upstream != nil {
@@ -36,11 +39,13 @@ func newFloat32Pass(b *batch, k *kernels, p *plan.Plan, out *plan.Output, sums b
 		return nil
 	}
 	w, o := p.Pointwise, p.Overlap
-	labels := newLabelReader(b, k)
-	if labels == nil {
+	f := &float32Pass{batch: b, kernels: k, labels: newLabelReader(b, k), x: x}
+	if b.Target.Dense && b.C < noClass {
+		f.maps = newMapReader(b, k)
+	}
+	if f.labels == nil && f.maps == nil {
 		return nil
 	}
-	f := &float32Pass{labelReader: labels, x: x}
 	if out.Grad != nil {
 		f.grad = out.Grad.Data().([]float32)
 		f.variant.Grad = !sums
@@ -85,11 +90,14 @@ func newFloat32Pass(b *batch, k *kernels, p *plan.Plan, out *plan.Output, sums b
 	f.coef = make([]logisticCoef, b.N*b.C)
 	for i := range f.coef {
 		f.coef[i] = coefOf(p, out, b.C, i)
+		if f.maps != nil {
+			f.coef[i].class = 1 // the map's ones
+		}
 	}
 	if f.softmax {
 		f.softmaxCoef = make([]softmaxCoef, len(f.coef))
 		for i, k := range f.coef {
-			f.softmaxCoef[i] = softmaxCoef{class: k.class, pos: k.pos, grad: -k.gradPos, gamma: k.gammaPos,
+			f.softmaxCoef[i] = softmaxCoef{class: uint32(i % b.C), pos: k.pos, grad: -k.gradPos, gamma: k.gammaPos,
 				plain: k.plain, coefPos: k.coefPos, coefNeg: k.coefNeg, slope: k.slope}
 		}
 	}
@@ -163,6 +171,7 @@ type stripScratch struct {
 	y     [stripVoxels]uint8
 	class []int32
 	acc   []float64 // sums of each lane
+	maps  chunkMaps
 	// The last voxels of a chunk that do not fill a block.
 	x0, x1, g0, g1 [block]float32
 	buf            []float32 // scratch memory of the kernel
@@ -187,8 +196,13 @@ func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *stripScratch) (ok
 	base := ch.n * f.C * f.V
 	for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
 		hi := min(lo+stripVoxels, ch.hi)
-		if err := f.read(ch.n, lo, hi, s.y[:], &s.class); err != nil {
-			return false, err
+		switch {
+		case f.maps != nil:
+			s.maps.classes(s.y[:], lo-ch.lo, hi-lo)
+		default:
+			if err := f.labels.read(ch.n, lo, hi, s.y[:], &s.class); err != nil {
+				return false, err
+			}
 		}
 		for i := hi - lo; i%block != 0; i++ {
 			s.y[i] = noClass
@@ -228,10 +242,14 @@ func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *stripScratch) (ok
 	return !math.IsNaN(acc[0]) && !math.IsInf(acc[0], 0), nil
 }
 
-// chunk computes one chunk and adds its sums to acc, in the layout of pass. It
-// returns ok = false if a sum exceeded the range of float32; the chunk is then
-// computed again in float64.
+// chunk computes one chunk and adds its sums to acc, in the layout of pass. It returns
+// ok = false if a sum exceeded the range of float32, or if the maps are not zeros and
+// ones, by softmax a single one for each voxel; the chunk is then computed by row
+// kernels.
 func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, err error) {
+	if f.maps != nil && !s.maps.read(f.maps, ch, f.softmax || f.variant.Pair) {
+		return false, nil
+	}
 	if f.softmax {
 		return f.softmaxChunk(ch, acc, s)
 	}
@@ -252,11 +270,10 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 	for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
 		hi := min(lo+stripVoxels, ch.hi)
 		whole := lo + (hi-lo)/block*block
-		if err := f.read(ch.n, lo, hi, s.y[:], &s.class); err != nil {
-			return false, err
-		}
-		for i := hi - lo; i%block != 0; i++ {
-			s.y[i] = noClass
+		if f.maps == nil {
+			if err := f.labels.read(ch.n, lo, hi, s.y[:], &s.class); err != nil {
+				return false, err
+			}
 		}
 		for u := range units {
 			c := u
@@ -274,6 +291,12 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 			var x0, g0 []float32
 			if f.variant.Pair {
 				x0, g0 = f.rows(ch.n, 0, lo, hi)
+			}
+			if f.maps != nil {
+				s.maps.ones(f.kernels, s.y[:], c, lo-ch.lo, hi-lo)
+			}
+			for i := hi - lo; i%block != 0; i++ {
+				s.y[i] = noClass
 			}
 			a := s.acc[u*width : (u+1)*width]
 			f.kernels.logistic(f.variant, x0, x1, g0, g1, s.y[:whole-lo], a, k, s.buf, stream)

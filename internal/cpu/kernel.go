@@ -35,6 +35,8 @@ type kernels struct {
 	pack func(dst []uint64, src []uint8, class uint8)
 	// packMap is [packMapGo].
 	packMap func(dst []uint64, src []float32) (hard bool)
+	// unpack is [unpackGo].
+	unpack func(dst []uint8, src []uint64)
 	// widen is [widenGo].
 	widen func(dst []float64, src []float32, sums *[sumLanes64]float64) (ok bool)
 	// magnitudes is [magnitudesGo].
@@ -56,6 +58,7 @@ var plain = kernels{
 	foreground: foregroundGo,
 	pack:       packGo,
 	packMap:    packMapGo,
+	unpack:     unpackGo,
 	widen:      widenGo,
 	magnitudes: magnitudesGo,
 }

@@ -133,6 +133,16 @@ func packMapBy(routine func(dst *uint64, src *float32, words int) uint32) func(d
 	}
 }
 
+// unpackBy returns the kernel that calls a routine.
+func unpackBy(routine func(dst *uint8, src *uint64, words int)) func(dst []uint8, src []uint64) {
+	return func(dst []uint8, src []uint64) {
+		if n := len(src); n > 0 {
+			_ = dst[64*n-1]
+			routine(&dst[0], &src[0], n)
+		}
+	}
+}
+
 // widenBy returns the kernel that calls a routine for a multiple of sumLanes64 values
 // and the plain kernel for the rest.
 func widenBy(routine func(dst *float64, src *float32, sums *float64, n int) uint32) func(dst []float64, src []float32, sums *[sumLanes64]float64) bool {

@@ -354,3 +354,20 @@ func TestPackMapKernels(t *testing.T) {
 		}
 	})
 }
+
+func TestUnpackKernels(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		r := rand.New(rand.NewPCG(8, 6))
+		for words := range 5 {
+			src, want := make([]uint64, words), make([]uint8, 64*words)
+			for i := range want {
+				want[i] = uint8(r.IntN(2))
+				src[i/64] |= uint64(want[i]) << (i % 64)
+			}
+			got := make([]uint8, 64*words+1)
+			got[64*words] = 99
+			impl.unpack(got[:64*words], src)
+			require.Equal(t, append(want, 99), got, "%d words", words)
+		}
+	})
+}

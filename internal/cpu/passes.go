@@ -26,7 +26,7 @@ func (k Backend) pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool)
 	b, kernels := open(in), k.kernels()
 	fast := newFloat32Pass(b, kernels, p, out, sums)
 	var narrow *rowPass[float32]
-	if _, isFloat32 := b.logits.([]float32); isFloat32 && fast == nil {
+	if _, isFloat32 := b.logits.([]float32); isFloat32 && (fast == nil || fast.maps != nil) {
 		narrow = newRowPass(b, kernels, &kernels.rows32, p, out, sums)
 	}
 	wide := sync.OnceValue(func() *rowPass[float64] { return newRowPass(b, kernels, &kernels.rows64, p, out, sums) })
@@ -34,20 +34,20 @@ func (k Backend) pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool)
 	// Begin with what the first pass read last: it is still in the cache.
 	order := parallel.Order(p.Overlap != nil && !sums)
 	total, err := sumChunks(b.N, b.V, width, order, func(ch chunk, acc []float64, s *scratch) error {
-		var ok bool
-		var err error
-		switch {
-		case fast != nil:
-			ok, err = fast.chunk(ch, acc, &s.strip)
-		case narrow != nil:
-			ok, err = narrow.chunk(ch, acc, &s.rows32)
+		if fast != nil {
+			if ok, err := fast.chunk(ch, acc, &s.strip); err != nil || ok {
+				return err
+			}
+			clear(acc)
 		}
-		if err != nil || ok {
-			return err
+		if narrow != nil {
+			if ok, err := narrow.chunk(ch, acc, &s.rows32); err != nil || ok {
+				return err
+			}
+			clear(acc)
 		}
 		// Float64, or beyond the range of float32.
-		clear(acc)
-		_, err = wide().chunk(ch, acc, &s.rows64)
+		_, err := wide().chunk(ch, acc, &s.rows64)
 		return err
 	})
 	if err != nil {

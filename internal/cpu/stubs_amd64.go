@@ -618,6 +618,11 @@ func packAVX2(dst *uint64, src *uint8, words int, class uint8)
 //go:noescape
 func packMapAVX2(dst *uint64, src *float32, words int) (soft uint32)
 
+// unpackAVX2 is unpackGo for at least one word.
+//
+//go:noescape
+func unpackAVX2(dst *uint8, src *uint64, words int)
+
 // widenAVX2 is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //
 //go:noescape

@@ -322,6 +322,11 @@ func packNEON(dst *uint64, src *uint8, words int, class uint8)
 //go:noescape
 func packMapNEON(dst *uint64, src *float32, words int) (soft uint32)
 
+// unpackNEON is unpackGo for at least one word.
+//
+//go:noescape
+func unpackNEON(dst *uint8, src *uint64, words int)
+
 // widenNEON is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //
 //go:noescape

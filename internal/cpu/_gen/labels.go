@@ -174,3 +174,37 @@ func packMap(t tier) {
 	VZEROUPPER()
 	RET()
 }
+
+// unpack emits unpackGo.
+func unpack(t tier) {
+	TEXT("unpack"+t.name, NOSPLIT, "func(dst *uint8, src *uint64, words int)")
+	Doc("unpack" + t.name + " is unpackGo for at least one word.")
+	Pragma("noescape")
+	dst, src, words := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("words"), GP64())
+	own, one := YMM(), YMM()
+	t.double = true
+	VBROADCASTSD(t.litBits(0x8040201008040201).mem, own) // bit i in byte i
+	VBROADCASTSD(t.litBits(0x0101010101010101).mem, one)
+	w := GP64()
+	XORQ(w, w)
+	Label("word")
+	for half := range 2 {
+		v := YMM()
+		VPMOVZXBQ(Mem{Base: src, Index: w, Scale: 8, Disp: 4 * half}, v)
+		for _, by := range []uint64{8, 16, 32} { // repeats the byte
+			shifted := YMM()
+			VPSLLQ(Imm(by), v, shifted)
+			VPOR(shifted, v, v)
+		}
+		VANDPS(own, v, v)
+		VPCMPEQB(own, v, v)
+		VANDPS(one, v, v)
+		VMOVDQU(v, Mem{Base: dst, Disp: 32 * half})
+	}
+	ADDQ(Imm(64), dst)
+	INCQ(w)
+	CMPQ(w, words)
+	JL(LabelRef("word"))
+	VZEROUPPER()
+	RET()
+}

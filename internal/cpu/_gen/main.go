@@ -51,6 +51,7 @@ func main() {
 	foreground(avx2)
 	pack(avx2)
 	packMap(avx2)
+	unpack(avx2)
 	widen(avx2)
 	magnitudes(avx2)
 	for _, t := range rowTiers(tiers...) {
@@ -71,6 +72,7 @@ func main() {
 	foreground(neon)
 	pack(neon)
 	packMap(neon)
+	unpack(neon)
 	widen(neon)
 	magnitudes(neon)
 	for _, t := range rowTiers(neon) {
