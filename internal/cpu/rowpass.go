@@ -583,7 +583,9 @@ func (t *rowTile[T]) sigmoid() {
 			if focal != kernel.RowFocalZero && t.s.soft[c] {
 				a.row[kernel.ArgLogistic] = t.s.buf[kernel.BufScaledExp*kernel.Tile:][:3*kernel.Tile]
 				t.run(kernel.RowScaledExp)
-				t.run(kernel.RowLog)
+				if focal == kernel.RowFocal { // RowFocalTwo needs no logarithm of it
+					t.run(kernel.RowLog)
+				}
 			}
 			if focal == kernel.RowFocal {
 				t.run(kernel.RowPower)
