@@ -4,12 +4,12 @@
 //
 // The fused kernels compute what training calls most: float32 logits with a target of
 // class indices that a byte can name or of maps of zeros and ones, by softmax a single
-// one for each voxel, reduced, all terms of one activation. One call of a kernel reads
-// logits and labels and writes sums or the gradient. Maps are read as bits a chunk at a
-// time, which finds out what they are.
+// one for each voxel, reduced, all terms of one activation, with float32 voxel weights or
+// none. One call of a kernel reads logits, labels and weights and writes sums or the
+// gradient. Maps are read as bits a chunk at a time, which finds out what they are.
 //
-// The row kernels compute everything else: float64 logits, chunks of soft maps, voxel
-// weights, un-reduced losses, label smoothing, a softmax that leaves out the background
+// The row kernels compute everything else: float64 logits, chunks of soft maps, other
+// voxel weights and those of three or more channels by softmax, un-reduced losses, label smoothing, a softmax that leaves out the background
 // or has only one channel, probabilities in place of logits, and terms of different
 // activations. Each is a short loop over one row, a channel of a tile, and hands its
 // intermediates on to the next through the first-level cache. Target and weights become

@@ -18,6 +18,7 @@ type float32Pass struct {
 	kernels      *kernels
 	labels       *labelReader // nil for a target of maps
 	maps         *mapReader   // nil for class indices
+	weight       []float32    // nil if every voxel weighs 1
 	x, grad      []float32
 	variant      kernel.Variant
 	sums         []kernel.Sum // of the variant
@@ -32,7 +33,7 @@ type float32Pass struct {
 // call alone, never on the machine, as does whether a chunk is left to them.
 func newFloat32Pass(b *batch, k *kernels, p *plan.Plan, out *plan.Output, sums bool) *float32Pass {
 	x, ok := b.logits.([]float32)
-	if !ok || b.VoxelWeight != nil || out.Elements != nil || out.Upstream != nil {
+	if !ok || out.Elements != nil || out.Upstream != nil {
 		return nil
 	}
 	if out.Grad == nil && p.Overlap != nil && !sums {
@@ -40,6 +41,11 @@ func newFloat32Pass(b *batch, k *kernels, p *plan.Plan, out *plan.Output, sums b
 	}
 	w, o := p.Pointwise, p.Overlap
 	f := &float32Pass{batch: b, kernels: k, labels: newLabelReader(b, k), x: x}
+	if b.VoxelWeight != nil {
+		if f.weight, f.variant.Weighted = b.weight.([]float32); f.weight == nil {
+			return nil
+		}
+	}
 	if b.Target.Dense && b.C < noClass {
 		f.maps = newMapReader(b, k)
 	}
@@ -74,6 +80,9 @@ func newFloat32Pass(b *batch, k *kernels, p *plan.Plan, out *plan.Output, sums b
 		f.first = 0
 		f.variant.Pair = b.C == 2
 		f.softmax = b.C > 2
+		if f.softmax && f.weight != nil {
+			return nil
+		}
 	default:
 		return nil
 	}
@@ -172,6 +181,10 @@ type stripScratch struct {
 	class []int32
 	acc   []float64 // sums of each lane
 	maps  chunkMaps
+	// The voxel weights are in the scratch memory of the kernel, those of the last voxels
+	// in one of their own.
+	weights rowArgs[float32]
+	rest    []float32
 	// The last voxels of a chunk that do not fill a block.
 	x0, x1, g0, g1 [block]float32
 	buf            []float32 // scratch memory of the kernel
@@ -243,9 +256,9 @@ func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *stripScratch) (ok
 }
 
 // chunk computes one chunk and adds its sums to acc, in the layout of pass. It returns
-// ok = false if a sum exceeded the range of float32, or if the maps are not zeros and
-// ones, by softmax a single one for each voxel; the chunk is then computed by row
-// kernels.
+// ok = false for a chunk that is left to the row kernels: where a sum exceeds the range
+// of float32 or a product with a weight could, where a weight is invalid, and where the
+// maps are not zeros and ones, by softmax a single one for each voxel.
 func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, err error) {
 	if f.maps != nil && !s.maps.read(f.maps, ch, f.softmax || f.variant.Pair) {
 		return false, nil
@@ -261,7 +274,7 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 	s.acc = grow(s.acc, units*width)
 	clear(s.acc)
 	if s.buf == nil {
-		s.buf = alignedFloats(kernel.LogisticBuffer)
+		s.buf, s.rest = alignedFloats(kernel.LogisticBuffer), alignedFloats(kernel.LogisticBuffer)
 	}
 	stream := (f.variant.Grad || f.variant.Cached) && 4*len(f.grad) >= streamFrom
 	if stream {
@@ -270,6 +283,9 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 	for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
 		hi := min(lo+stripVoxels, ch.hi)
 		whole := lo + (hi-lo)/block*block
+		if f.weight != nil && !f.readWeights(ch.n, lo, whole, hi, s) {
+			return false, nil
+		}
 		if f.maps == nil {
 			if err := f.labels.read(ch.n, lo, hi, s.y[:], &s.class); err != nil {
 				return false, err
@@ -307,7 +323,7 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 				// The intermediates that the first pass cached, and not what another call
 				// left in the scratch memory.
 				clear(s.g1[copy(s.g1[:], tail(g1, rest)):])
-				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+block], a, k, s.buf, false)
+				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+block], a, k, s.rest, false)
 				if f.variant.Grad {
 					copy(tail(g0, rest), s.g0[:])
 				}
@@ -338,6 +354,29 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 		acc[1+c], acc[1+f.C+c], acc[1+2*f.C+c] = total[kernel.SumI], total[kernel.SumP], total[kernel.SumG]
 	}
 	return true, nil
+}
+
+// readWeights copies the weights of voxels [lo,whole), whole blocks, and [whole,hi) of
+// sample n to scratch memory. It returns false if one is invalid, or such that products
+// with it may leave the range of float32.
+func (f *float32Pass) readWeights(n, lo, whole, hi int, s *stripScratch) bool {
+	a := &s.weights
+	a.flags = 0
+	run := func(dst, src []float32) {
+		a.row[kernel.ArgX], a.row[kernel.ArgWeight] = src, dst
+		f.kernels.rows32[kernel.RowWeight](a, len(src))
+	}
+	for at := lo; at < whole; at += kernel.Tile {
+		src := f.weight[n*f.V+at : n*f.V+min(at+kernel.Tile, whole)]
+		run(s.buf[kernel.LogisticWeights+at-lo:][:len(src)], src)
+	}
+	if whole < hi {
+		last := s.rest[kernel.LogisticWeights:][:block]
+		clear(last[copy(last, f.weight[n*f.V+whole:n*f.V+hi]):])
+		run(last, last)
+	}
+	a.row = [kernel.RowArgs][]float32{} // keeps no tensor alive
+	return a.flags == 0
 }
 
 // rows returns the logits and the gradient of voxels [lo,hi) of a channel.

@@ -14,7 +14,7 @@ import (
 type kernels struct {
 	name string
 	// logistic is [logisticGo] for at most a strip. buf is scratch memory of
-	// kernel.LogisticBuffer numbers; stream asks for non-temporal stores of what is
+	// kernel.LogisticBuffer numbers that holds the weights; stream asks for non-temporal stores of what is
 	// written to g0 and g1.
 	logistic func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool)
 	// fence completes non-temporal stores.
@@ -45,8 +45,8 @@ type kernels struct {
 
 var plain = kernels{
 	name: "go",
-	logistic: func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, _ []float32, _ bool) {
-		logisticGo(v, x0, x1, g0, g1, y, acc, k)
+	logistic: func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, _ bool) {
+		logisticGo(v, x0, x1, g0, g1, y, acc, k, buf[kernel.LogisticWeights:])
 	},
 	fence:      func() {},
 	softmax:    softmaxGo,

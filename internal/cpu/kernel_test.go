@@ -81,6 +81,10 @@ func logisticCase(t *testing.T, impl kernels, v kernel.Variant, n, offset int, l
 	for i := range y {
 		x0[i], x1[i], y[i] = logit(), logit(), class()
 	}
+	weights := make([]float32, n)
+	for i := range weights {
+		weights[i] = float32(i*i%7) / 3 // 0 among them
+	}
 	type result struct {
 		g0, g1 []float32
 		acc    []float64
@@ -95,9 +99,11 @@ func logisticCase(t *testing.T, impl kernels, v kernel.Variant, n, offset int, l
 		if v.Cached && v.Grad {
 			first := v
 			first.Grad = false
-			logisticGo(first, x0, x1, nil, g1, y, make([]float64, len(acc)), &k)
+			logisticGo(first, x0, x1, nil, g1, y, make([]float64, len(acc)), &k, weights)
 		}
-		of.logistic(v, x0, x1, g0, g1, y, acc, &k, make([]float32, kernel.LogisticBuffer), stream)
+		buf := make([]float32, kernel.LogisticBuffer)
+		copy(buf[kernel.LogisticWeights:], weights)
+		of.logistic(v, x0, x1, g0, g1, y, acc, &k, buf, stream)
 		assert.True(t, intact0() && intact1(), "%+v wrote past its slices", v)
 		return result{g0, g1, acc}
 	}
@@ -317,7 +323,7 @@ func TestExhaustiveKernels(t *testing.T) {
 						x[i] = math.Float32frombits(uint32(strip<<10) + uint32(i))
 					}
 					wantAcc, gotAcc := make([]float64, kernel.Sums*lanes), make([]float64, kernel.Sums*lanes)
-					logisticGo(v, nil, x, nil, want, y, wantAcc, &k)
+					logisticGo(v, nil, x, nil, want, y, wantAcc, &k, nil)
 					impl.logistic(v, nil, x, nil, got, y, gotAcc, &k, buf, false)
 					if !sameBits(t, want, got, "gradient") || !sameBits(t, wantAcc, gotAcc, "sums") {
 						return

@@ -12404,6 +12404,13118 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
+// func logisticGamma0SumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma0SumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         buf+56(FP), BX
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R8, R8
+
+turn:
+	MOVQ         R8, DI
+	ADDQ         $0x00000100, R8
+	CMPQ         R8, n+64(FP)
+	CMOVQGT      n+64(FP), R8
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         DI, SI
+
+exponential:
+	PREFETCHT0       4096(AX)(SI*4)
+	PREFETCHT0       4224(AX)(SI*4)
+	VMOVUPS          (AX)(SI*4), Z8
+	VMOVUPS          64(AX)(SI*4), Z9
+	VMOVUPS          128(AX)(SI*4), Z10
+	VMOVUPS          192(AX)(SI*4), Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (BX)(SI*4)
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z10, 128(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	ADDQ             $0x40, SI
+	CMPQ             SI, R8
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             DI, SI
+
+logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
+	VMOVUPS          (BX)(SI*4), Z8
+	VMOVUPS          64(BX)(SI*4), Z9
+	VMOVUPS          128(BX)(SI*4), Z10
+	VMOVUPS          192(BX)(SI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(SI*4)
+	VMOVUPS          Z9, 4160(BX)(SI*4)
+	VMOVUPS          Z10, 4224(BX)(SI*4)
+	VMOVUPS          Z11, 4288(BX)(SI*4)
+	ADDQ             $0x40, SI
+	CMPQ             SI, R8
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             DI, SI
+
+rest:
+	VPCMPB        $0x04, (CX)(SI*1), X1, K1
+	VPCMPB        $0x04, 16(CX)(SI*1), X1, K2
+	VPCMPEQB      (CX)(SI*1), X0, K3
+	VPCMPEQB      16(CX)(SI*1), X0, K4
+	VMOVUPS       8192(BX)(SI*4), Z8
+	VMOVUPS       8256(BX)(SI*4), Z9
+	VCMPPS        $0x1e, Z4, Z8, K5
+	VCMPPS        $0x1e, Z4, Z9, K6
+	KANDW         K1, K5, K1
+	KANDW         K2, K6, K2
+	KANDW         K3, K5, K3
+	KANDW         K4, K6, K4
+	VMOVUPS       (AX)(SI*4), Z8
+	VMOVUPS       64(AX)(SI*4), Z9
+	VMOVUPS       (BX)(SI*4), Z10
+	VMOVUPS       64(BX)(SI*4), Z11
+	VSUBPS        Z10, Z3, Z12
+	VSUBPS        Z11, Z3, Z13
+	VXORPS        Z5, Z8, K3, Z8
+	VXORPS        Z5, Z9, K4, Z9
+	VPMOVD2M      Z8, K5
+	VPMOVD2M      Z9, K6
+	VBLENDMPS     Z10, Z12, K5, Z10
+	VBLENDMPS     Z11, Z13, K6, Z10
+	VMOVUPS       4096(BX)(SI*4), Z10
+	VMOVUPS       4160(BX)(SI*4), Z11
+	VMAXPS        Z8, Z4, Z8
+	VMAXPS        Z9, Z4, Z9
+	VADDPS        Z10, Z8, Z8
+	VADDPS        Z11, Z9, Z9
+	VBLENDMPS     Z6, Z7, K3, Z10
+	VBLENDMPS     Z6, Z7, K4, Z11
+	VMOVUPS       8192(BX)(SI*4), Z12
+	VMOVUPS       8256(BX)(SI*4), Z13
+	VMULPS        Z12, Z10, Z10
+	VMULPS        Z13, Z11, Z11
+	VFMADD231PS   Z10, Z8, K1, Z2
+	VFMADD231PS   Z11, Z9, K2, Z2
+	ADDQ          $0x20, SI
+	CMPQ          SI, R8
+	JL            rest
+	CMPQ          R8, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma2SumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma2SumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         buf+56(FP), BX
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R8, R8
+
+turn:
+	MOVQ         R8, DI
+	ADDQ         $0x00000100, R8
+	CMPQ         R8, n+64(FP)
+	CMOVQGT      n+64(FP), R8
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         DI, SI
+
+exponential:
+	PREFETCHT0       4096(AX)(SI*4)
+	PREFETCHT0       4224(AX)(SI*4)
+	VMOVUPS          (AX)(SI*4), Z8
+	VMOVUPS          64(AX)(SI*4), Z9
+	VMOVUPS          128(AX)(SI*4), Z10
+	VMOVUPS          192(AX)(SI*4), Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (BX)(SI*4)
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z10, 128(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	ADDQ             $0x40, SI
+	CMPQ             SI, R8
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             DI, SI
+
+logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
+	VMOVUPS          (BX)(SI*4), Z8
+	VMOVUPS          64(BX)(SI*4), Z9
+	VMOVUPS          128(BX)(SI*4), Z10
+	VMOVUPS          192(BX)(SI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(SI*4)
+	VMOVUPS          Z9, 4160(BX)(SI*4)
+	VMOVUPS          Z10, 4224(BX)(SI*4)
+	VMOVUPS          Z11, 4288(BX)(SI*4)
+	ADDQ             $0x40, SI
+	CMPQ             SI, R8
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             DI, SI
+
+rest:
+	VPCMPB        $0x04, (CX)(SI*1), X1, K1
+	VPCMPB        $0x04, 16(CX)(SI*1), X1, K2
+	VPCMPEQB      (CX)(SI*1), X0, K3
+	VPCMPEQB      16(CX)(SI*1), X0, K4
+	VMOVUPS       8192(BX)(SI*4), Z8
+	VMOVUPS       8256(BX)(SI*4), Z9
+	VCMPPS        $0x1e, Z4, Z8, K5
+	VCMPPS        $0x1e, Z4, Z9, K6
+	KANDW         K1, K5, K1
+	KANDW         K2, K6, K2
+	KANDW         K3, K5, K3
+	KANDW         K4, K6, K4
+	VMOVUPS       (AX)(SI*4), Z8
+	VMOVUPS       64(AX)(SI*4), Z9
+	VMOVUPS       (BX)(SI*4), Z10
+	VMOVUPS       64(BX)(SI*4), Z11
+	VSUBPS        Z10, Z3, Z12
+	VSUBPS        Z11, Z3, Z13
+	VXORPS        Z5, Z8, K3, Z8
+	VXORPS        Z5, Z9, K4, Z9
+	VPMOVD2M      Z8, K5
+	VPMOVD2M      Z9, K6
+	VBLENDMPS     Z10, Z12, K5, Z10
+	VBLENDMPS     Z11, Z13, K6, Z11
+	VMOVUPS       4096(BX)(SI*4), Z12
+	VMOVUPS       4160(BX)(SI*4), Z13
+	VMAXPS        Z8, Z4, Z8
+	VMAXPS        Z9, Z4, Z9
+	VADDPS        Z12, Z8, Z8
+	VADDPS        Z13, Z9, Z9
+	VMULPS        Z10, Z10, Z10
+	VMULPS        Z11, Z11, Z11
+	VBLENDMPS     Z6, Z7, K3, Z12
+	VBLENDMPS     Z6, Z7, K4, Z13
+	VMULPS        Z10, Z12, Z10
+	VMULPS        Z11, Z13, Z11
+	VMOVUPS       8192(BX)(SI*4), Z12
+	VMOVUPS       8256(BX)(SI*4), Z13
+	VMULPS        Z12, Z10, Z10
+	VMULPS        Z13, Z11, Z11
+	VFMADD231PS   Z10, Z8, K1, Z2
+	VFMADD231PS   Z11, Z9, K2, Z2
+	ADDQ          $0x20, SI
+	CMPQ          SI, R8
+	JL            rest
+	CMPQ          R8, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGammaSumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         buf+56(FP), BX
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R8, R8
+
+turn:
+	MOVQ         R8, DI
+	ADDQ         $0x00000100, R8
+	CMPQ         R8, n+64(FP)
+	CMOVQGT      n+64(FP), R8
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         DI, SI
+
+exponential:
+	PREFETCHT0       4096(AX)(SI*4)
+	PREFETCHT0       4224(AX)(SI*4)
+	VMOVUPS          (AX)(SI*4), Z8
+	VMOVUPS          64(AX)(SI*4), Z9
+	VMOVUPS          128(AX)(SI*4), Z10
+	VMOVUPS          192(AX)(SI*4), Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (BX)(SI*4)
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z10, 128(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	ADDQ             $0x40, SI
+	CMPQ             SI, R8
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             DI, SI
+
+logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
+	VMOVUPS          (BX)(SI*4), Z8
+	VMOVUPS          64(BX)(SI*4), Z9
+	VMOVUPS          128(BX)(SI*4), Z10
+	VMOVUPS          192(BX)(SI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(SI*4)
+	VMOVUPS          Z9, 4160(BX)(SI*4)
+	VMOVUPS          Z10, 4224(BX)(SI*4)
+	VMOVUPS          Z11, 4288(BX)(SI*4)
+	ADDQ             $0x40, SI
+	CMPQ             SI, R8
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             DI, SI
+
+rest:
+	VPCMPB            $0x04, (CX)(SI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X1, K2
+	VPCMPEQB          (CX)(SI*1), X0, K3
+	VPCMPEQB          16(CX)(SI*1), X0, K4
+	VMOVUPS           8192(BX)(SI*4), Z8
+	VMOVUPS           8256(BX)(SI*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
+	VMOVUPS           (BX)(SI*4), Z10
+	VMOVUPS           64(BX)(SI*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z10
+	VMOVUPS           4096(BX)(SI*4), Z10
+	VMOVUPS           4160(BX)(SI*4), Z11
+	VMAXPS            Z8, Z4, Z12
+	VMAXPS            Z9, Z4, Z13
+	VADDPS            Z10, Z12, Z12
+	VADDPS            Z11, Z13, Z13
+	VBROADCASTSS      24(DX), Z14
+	VBLENDMPS.BCST    20(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    20(DX), Z14, K4, Z14
+	VMINPS            Z8, Z4, Z8
+	VMINPS            Z9, Z4, Z9
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMULPS            Z15, Z8, Z8
+	VMULPS            Z14, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z10
+	VMAXPS            Z8, Z10, Z8
+	VMAXPS            Z9, Z10, Z9
+	VBROADCASTSS      constants<>+160(SB), Z10
+	VBROADCASTSS      constants<>+160(SB), Z11
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z10
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z11
+	VRNDSCALEPS       $0x00, Z10, Z10
+	VRNDSCALEPS       $0x00, Z11, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z10, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z11, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z10, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z11, Z9
+	VMULPS            Z8, Z8, Z14
+	VMULPS            Z9, Z9, Z15
+	VBROADCASTSS      constants<>+352(SB), Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z14, Z16
+	VFMADD231PS.BCST  constants<>+416(SB), Z15, Z17
+	VBROADCASTSS      constants<>+288(SB), Z18
+	VBROADCASTSS      constants<>+288(SB), Z19
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z18
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z19
+	VFMADD231PS       Z14, Z16, Z18
+	VFMADD231PS       Z15, Z17, Z19
+	VFMADD231PS       Z14, Z18, Z8
+	VFMADD231PS       Z15, Z19, Z9
+	VADDPS            Z3, Z8, Z8
+	VADDPS            Z3, Z9, Z9
+	VSCALEFPS         Z10, Z8, Z8
+	VSCALEFPS         Z11, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z10
+	VMULPS           Z9, Z9, Z11
+	VBROADCASTSS     constants<>+352(SB), Z14
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z14
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VBROADCASTSS     constants<>+288(SB), Z16
+	VBROADCASTSS     constants<>+288(SB), Z17
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z17
+	VFMADD231PS      Z10, Z14, Z16
+	VFMADD231PS      Z11, Z15, Z17
+	VFMADD231PS      Z10, Z16, Z8
+	VFMADD231PS      Z11, Z17, Z9
+	VADDPS           Z3, Z8, Z8
+	VADDPS           Z3, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBLENDMPS     Z6, Z7, K3, Z10
+	VBLENDMPS     Z6, Z7, K4, Z11
+	VMULPS        Z8, Z10, Z8
+	VMULPS        Z9, Z11, Z9
+	VMOVUPS       8192(BX)(SI*4), Z10
+	VMOVUPS       8256(BX)(SI*4), Z11
+	VMULPS        Z10, Z8, Z8
+	VMULPS        Z11, Z9, Z9
+	VFMADD231PS   Z8, Z12, K1, Z2
+	VFMADD231PS   Z9, Z13, K2, Z2
+	ADDQ          $0x20, SI
+	CMPQ          SI, R8
+	JL            rest
+	CMPQ          R8, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticOverlapSumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         buf+56(FP), BX
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	XORQ         R8, R8
+
+turn:
+	MOVQ         R8, DI
+	ADDQ         $0x00000100, R8
+	CMPQ         R8, n+64(FP)
+	CMOVQGT      n+64(FP), R8
+	VBROADCASTSS constants<>+96(SB), Z5
+	VBROADCASTSS constants<>+128(SB), Z6
+	VBROADCASTSS constants<>+160(SB), Z7
+	MOVQ         DI, SI
+
+exponential:
+	PREFETCHT0        4096(AX)(SI*4)
+	PREFETCHT0        4224(AX)(SI*4)
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
+	VMOVUPS           128(AX)(SI*4), Z10
+	VMOVUPS           192(AX)(SI*4), Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z5, Z8
+	VMAXPS            Z9, Z5, Z9
+	VMAXPS            Z10, Z5, Z10
+	VMAXPS            Z11, Z5, Z11
+	VMOVAPS           Z7, Z12
+	VMOVAPS           Z7, Z13
+	VMOVAPS           Z7, Z14
+	VMOVAPS           Z7, Z15
+	VFMADD231PS       Z6, Z8, Z12
+	VFMADD231PS       Z6, Z9, Z13
+	VFMADD231PS       Z6, Z10, Z14
+	VFMADD231PS       Z6, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
+	VMOVUPS           Z8, (BX)(SI*4)
+	VMOVUPS           Z9, 64(BX)(SI*4)
+	VMOVUPS           Z10, 128(BX)(SI*4)
+	VMOVUPS           Z11, 192(BX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, R8
+	JL                exponential
+	VBROADCASTSS      constants<>+256(SB), Z5
+	VBROADCASTSS      constants<>+64(SB), Z6
+	VBROADCASTSS      constants<>+0(SB), Z7
+	MOVQ              DI, SI
+
+rest:
+	PREFETCHT0    4160(AX)(SI*4)
+	VPCMPB        $0x04, (CX)(SI*1), X1, K1
+	VPCMPB        $0x04, 16(CX)(SI*1), X1, K2
+	VPCMPEQB      (CX)(SI*1), X0, K3
+	VPCMPEQB      16(CX)(SI*1), X0, K4
+	VMOVUPS       8192(BX)(SI*4), Z7
+	VMOVUPS       8256(BX)(SI*4), Z8
+	VCMPPS        $0x1e, Z6, Z7, K5
+	VCMPPS        $0x1e, Z6, Z8, K6
+	KANDW         K1, K5, K1
+	KANDW         K2, K6, K2
+	KANDW         K3, K5, K3
+	KANDW         K4, K6, K4
+	VMOVUPS       (AX)(SI*4), Z7
+	VMOVUPS       64(AX)(SI*4), Z8
+	VMOVUPS       (BX)(SI*4), Z9
+	VMOVUPS       64(BX)(SI*4), Z10
+	VADDPS        Z5, Z10, Z11
+	VDIVPS        Z11, Z10, Z10
+	VSUBPS        Z9, Z5, Z11
+	VSUBPS        Z10, Z5, Z12
+	VPMOVD2M      Z7, K5
+	VPMOVD2M      Z8, K6
+	VBLENDMPS     Z9, Z11, K5, Z7
+	VBLENDMPS     Z10, Z12, K6, Z8
+	VBLENDMPS     Z11, Z9, K5, Z9
+	VBLENDMPS     Z12, Z10, K6, Z9
+	VMAXPS.BCST   28(DX), Z7, Z9
+	VMAXPS.BCST   28(DX), Z8, Z10
+	VMOVUPS       8192(BX)(SI*4), Z11
+	VMOVUPS       8256(BX)(SI*4), Z12
+	VMULPS        Z11, Z7, Z7
+	VMULPS        Z12, Z8, Z8
+	VFMADD231PS   Z7, Z9, K1, Z3
+	VFMADD231PS   Z8, Z10, K2, Z3
+	VADDPS        Z7, Z2, K3, Z2
+	VADDPS        Z8, Z2, K4, Z2
+	VMOVUPS       8192(BX)(SI*4), Z7
+	VMOVUPS       8256(BX)(SI*4), Z8
+	VADDPS        Z7, Z4, K3, Z4
+	VADDPS        Z8, Z4, K4, Z4
+	ADDQ          $0x20, SI
+	CMPQ          SI, R8
+	JL            rest
+	CMPQ          R8, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        128(AX), Z1, Z1
+	VMOVUPD       Z1, 128(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(AX), Z0, Z0
+	VMOVUPD       Z0, 192(AX)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        256(AX), Z1, Z1
+	VMOVUPD       Z1, 256(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(AX), Z0, Z0
+	VMOVUPD       Z0, 320(AX)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
+	VADDPD        384(AX), Z1, Z1
+	VMOVUPD       Z1, 384(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(AX), Z0, Z0
+	VMOVUPD       Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma0OverlapSumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         buf+56(FP), BX
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	XORQ         R8, R8
+
+turn:
+	MOVQ         R8, DI
+	ADDQ         $0x00000100, R8
+	CMPQ         R8, n+64(FP)
+	CMOVQGT      n+64(FP), R8
+	VBROADCASTSS constants<>+96(SB), Z6
+	VBROADCASTSS constants<>+128(SB), Z7
+	MOVQ         DI, SI
+
+exponential:
+	PREFETCHT0        4096(AX)(SI*4)
+	PREFETCHT0        4224(AX)(SI*4)
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
+	VMOVUPS           128(AX)(SI*4), Z10
+	VMOVUPS           192(AX)(SI*4), Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z6, Z8
+	VMAXPS            Z9, Z6, Z9
+	VMAXPS            Z10, Z6, Z10
+	VMAXPS            Z11, Z6, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS       Z7, Z8, Z12
+	VFMADD231PS       Z7, Z9, Z13
+	VFMADD231PS       Z7, Z10, Z14
+	VFMADD231PS       Z7, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
+	VMOVUPS           Z8, (BX)(SI*4)
+	VMOVUPS           Z9, 64(BX)(SI*4)
+	VMOVUPS           Z10, 128(BX)(SI*4)
+	VMOVUPS           Z11, 192(BX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, R8
+	JL                exponential
+	VBROADCASTSS      constants<>+448(SB), Z6
+	VBROADCASTSS      constants<>+480(SB), Z7
+	MOVQ              DI, SI
+
+logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
+	VMOVUPS          (BX)(SI*4), Z8
+	VMOVUPS          64(BX)(SI*4), Z9
+	VMOVUPS          128(BX)(SI*4), Z10
+	VMOVUPS          192(BX)(SI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(SI*4)
+	VMOVUPS          Z9, 4160(BX)(SI*4)
+	VMOVUPS          Z10, 4224(BX)(SI*4)
+	VMOVUPS          Z11, 4288(BX)(SI*4)
+	ADDQ             $0x40, SI
+	CMPQ             SI, R8
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z6
+	VBROADCASTSS     constants<>+64(SB), Z7
+	MOVQ             DI, SI
+
+rest:
+	VPCMPB         $0x04, (CX)(SI*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(SI*1), X1, K2
+	VPCMPEQB       (CX)(SI*1), X0, K3
+	VPCMPEQB       16(CX)(SI*1), X0, K4
+	VMOVUPS        8192(BX)(SI*4), Z8
+	VMOVUPS        8256(BX)(SI*4), Z9
+	VCMPPS         $0x1e, Z7, Z8, K5
+	VCMPPS         $0x1e, Z7, Z9, K6
+	KANDW          K1, K5, K1
+	KANDW          K2, K6, K2
+	KANDW          K3, K5, K3
+	KANDW          K4, K6, K4
+	VMOVUPS        (AX)(SI*4), Z8
+	VMOVUPS        64(AX)(SI*4), Z9
+	VMOVUPS        (BX)(SI*4), Z10
+	VMOVUPS        64(BX)(SI*4), Z11
+	VSUBPS         Z10, Z6, Z12
+	VSUBPS         Z11, Z6, Z13
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z14
+	VBLENDMPS      Z11, Z13, K6, Z15
+	VBLENDMPS      Z12, Z10, K5, Z16
+	VBLENDMPS      Z13, Z11, K6, Z16
+	VMAXPS.BCST    28(DX), Z14, Z16
+	VMAXPS.BCST    28(DX), Z15, Z17
+	VMOVUPS        8192(BX)(SI*4), Z18
+	VMOVUPS        8256(BX)(SI*4), Z19
+	VMULPS         Z18, Z14, Z14
+	VMULPS         Z19, Z15, Z15
+	VFMADD231PS    Z14, Z16, K1, Z4
+	VFMADD231PS    Z15, Z17, K2, Z4
+	VADDPS         Z14, Z3, K3, Z3
+	VADDPS         Z15, Z3, K4, Z3
+	VMOVUPS        8192(BX)(SI*4), Z14
+	VMOVUPS        8256(BX)(SI*4), Z15
+	VADDPS         Z14, Z5, K3, Z5
+	VADDPS         Z15, Z5, K4, Z5
+	VXORPS.BCST    constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K4, Z9
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z10
+	VBLENDMPS      Z11, Z13, K6, Z10
+	VMOVUPS        4096(BX)(SI*4), Z10
+	VMOVUPS        4160(BX)(SI*4), Z11
+	VMAXPS         Z8, Z7, Z8
+	VMAXPS         Z9, Z7, Z9
+	VADDPS         Z10, Z8, Z8
+	VADDPS         Z11, Z9, Z9
+	VBROADCASTSS   8(DX), Z10
+	VBLENDMPS.BCST 4(DX), Z10, K3, Z11
+	VBLENDMPS.BCST 4(DX), Z10, K4, Z10
+	VMOVUPS        8192(BX)(SI*4), Z12
+	VMOVUPS        8256(BX)(SI*4), Z13
+	VMULPS         Z12, Z11, Z11
+	VMULPS         Z13, Z10, Z10
+	VFMADD231PS    Z11, Z8, K1, Z2
+	VFMADD231PS    Z10, Z9, K2, Z2
+	ADDQ           $0x20, SI
+	CMPQ           SI, R8
+	JL             rest
+	CMPQ           R8, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma2OverlapSumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         buf+56(FP), BX
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	XORQ         R8, R8
+
+turn:
+	MOVQ         R8, DI
+	ADDQ         $0x00000100, R8
+	CMPQ         R8, n+64(FP)
+	CMOVQGT      n+64(FP), R8
+	VBROADCASTSS constants<>+96(SB), Z6
+	VBROADCASTSS constants<>+128(SB), Z7
+	MOVQ         DI, SI
+
+exponential:
+	PREFETCHT0        4096(AX)(SI*4)
+	PREFETCHT0        4224(AX)(SI*4)
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
+	VMOVUPS           128(AX)(SI*4), Z10
+	VMOVUPS           192(AX)(SI*4), Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z6, Z8
+	VMAXPS            Z9, Z6, Z9
+	VMAXPS            Z10, Z6, Z10
+	VMAXPS            Z11, Z6, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS       Z7, Z8, Z12
+	VFMADD231PS       Z7, Z9, Z13
+	VFMADD231PS       Z7, Z10, Z14
+	VFMADD231PS       Z7, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
+	VMOVUPS           Z8, (BX)(SI*4)
+	VMOVUPS           Z9, 64(BX)(SI*4)
+	VMOVUPS           Z10, 128(BX)(SI*4)
+	VMOVUPS           Z11, 192(BX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, R8
+	JL                exponential
+	VBROADCASTSS      constants<>+448(SB), Z6
+	VBROADCASTSS      constants<>+480(SB), Z7
+	MOVQ              DI, SI
+
+logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
+	VMOVUPS          (BX)(SI*4), Z8
+	VMOVUPS          64(BX)(SI*4), Z9
+	VMOVUPS          128(BX)(SI*4), Z10
+	VMOVUPS          192(BX)(SI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(SI*4)
+	VMOVUPS          Z9, 4160(BX)(SI*4)
+	VMOVUPS          Z10, 4224(BX)(SI*4)
+	VMOVUPS          Z11, 4288(BX)(SI*4)
+	ADDQ             $0x40, SI
+	CMPQ             SI, R8
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z6
+	VBROADCASTSS     constants<>+64(SB), Z7
+	MOVQ             DI, SI
+
+rest:
+	VPCMPB         $0x04, (CX)(SI*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(SI*1), X1, K2
+	VPCMPEQB       (CX)(SI*1), X0, K3
+	VPCMPEQB       16(CX)(SI*1), X0, K4
+	VMOVUPS        8192(BX)(SI*4), Z8
+	VMOVUPS        8256(BX)(SI*4), Z9
+	VCMPPS         $0x1e, Z7, Z8, K5
+	VCMPPS         $0x1e, Z7, Z9, K6
+	KANDW          K1, K5, K1
+	KANDW          K2, K6, K2
+	KANDW          K3, K5, K3
+	KANDW          K4, K6, K4
+	VMOVUPS        (AX)(SI*4), Z8
+	VMOVUPS        64(AX)(SI*4), Z9
+	VMOVUPS        (BX)(SI*4), Z10
+	VMOVUPS        64(BX)(SI*4), Z11
+	VSUBPS         Z10, Z6, Z12
+	VSUBPS         Z11, Z6, Z13
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z14
+	VBLENDMPS      Z11, Z13, K6, Z15
+	VBLENDMPS      Z12, Z10, K5, Z16
+	VBLENDMPS      Z13, Z11, K6, Z16
+	VMAXPS.BCST    28(DX), Z14, Z16
+	VMAXPS.BCST    28(DX), Z15, Z17
+	VMOVUPS        8192(BX)(SI*4), Z18
+	VMOVUPS        8256(BX)(SI*4), Z19
+	VMULPS         Z18, Z14, Z14
+	VMULPS         Z19, Z15, Z15
+	VFMADD231PS    Z14, Z16, K1, Z4
+	VFMADD231PS    Z15, Z17, K2, Z4
+	VADDPS         Z14, Z3, K3, Z3
+	VADDPS         Z15, Z3, K4, Z3
+	VMOVUPS        8192(BX)(SI*4), Z14
+	VMOVUPS        8256(BX)(SI*4), Z15
+	VADDPS         Z14, Z5, K3, Z5
+	VADDPS         Z15, Z5, K4, Z5
+	VXORPS.BCST    constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K4, Z9
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z10
+	VBLENDMPS      Z11, Z13, K6, Z11
+	VMOVUPS        4096(BX)(SI*4), Z12
+	VMOVUPS        4160(BX)(SI*4), Z13
+	VMAXPS         Z8, Z7, Z8
+	VMAXPS         Z9, Z7, Z9
+	VADDPS         Z12, Z8, Z8
+	VADDPS         Z13, Z9, Z9
+	VMULPS         Z10, Z10, Z10
+	VMULPS         Z11, Z11, Z11
+	VBROADCASTSS   8(DX), Z12
+	VBLENDMPS.BCST 4(DX), Z12, K3, Z13
+	VBLENDMPS.BCST 4(DX), Z12, K4, Z12
+	VMULPS         Z10, Z13, Z10
+	VMULPS         Z11, Z12, Z11
+	VMOVUPS        8192(BX)(SI*4), Z12
+	VMOVUPS        8256(BX)(SI*4), Z13
+	VMULPS         Z12, Z10, Z10
+	VMULPS         Z13, Z11, Z11
+	VFMADD231PS    Z10, Z8, K1, Z2
+	VFMADD231PS    Z11, Z9, K2, Z2
+	ADDQ           $0x20, SI
+	CMPQ           SI, R8
+	JL             rest
+	CMPQ           R8, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGammaOverlapSumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         buf+56(FP), BX
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	XORQ         R8, R8
+
+turn:
+	MOVQ         R8, DI
+	ADDQ         $0x00000100, R8
+	CMPQ         R8, n+64(FP)
+	CMOVQGT      n+64(FP), R8
+	VBROADCASTSS constants<>+96(SB), Z6
+	VBROADCASTSS constants<>+128(SB), Z7
+	MOVQ         DI, SI
+
+exponential:
+	PREFETCHT0        4096(AX)(SI*4)
+	PREFETCHT0        4224(AX)(SI*4)
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
+	VMOVUPS           128(AX)(SI*4), Z10
+	VMOVUPS           192(AX)(SI*4), Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z6, Z8
+	VMAXPS            Z9, Z6, Z9
+	VMAXPS            Z10, Z6, Z10
+	VMAXPS            Z11, Z6, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS       Z7, Z8, Z12
+	VFMADD231PS       Z7, Z9, Z13
+	VFMADD231PS       Z7, Z10, Z14
+	VFMADD231PS       Z7, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
+	VMOVUPS           Z8, (BX)(SI*4)
+	VMOVUPS           Z9, 64(BX)(SI*4)
+	VMOVUPS           Z10, 128(BX)(SI*4)
+	VMOVUPS           Z11, 192(BX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, R8
+	JL                exponential
+	VBROADCASTSS      constants<>+448(SB), Z6
+	VBROADCASTSS      constants<>+480(SB), Z7
+	MOVQ              DI, SI
+
+logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
+	VMOVUPS          (BX)(SI*4), Z8
+	VMOVUPS          64(BX)(SI*4), Z9
+	VMOVUPS          128(BX)(SI*4), Z10
+	VMOVUPS          192(BX)(SI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	VMOVUPS          Z11, 192(BX)(SI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(SI*4)
+	VMOVUPS          Z9, 4160(BX)(SI*4)
+	VMOVUPS          Z10, 4224(BX)(SI*4)
+	VMOVUPS          Z11, 4288(BX)(SI*4)
+	ADDQ             $0x40, SI
+	CMPQ             SI, R8
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z6
+	VBROADCASTSS     constants<>+64(SB), Z7
+	MOVQ             DI, SI
+
+rest:
+	VPCMPB            $0x04, (CX)(SI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X1, K2
+	VPCMPEQB          (CX)(SI*1), X0, K3
+	VPCMPEQB          16(CX)(SI*1), X0, K4
+	VMOVUPS           8192(BX)(SI*4), Z8
+	VMOVUPS           8256(BX)(SI*4), Z9
+	VCMPPS            $0x1e, Z7, Z8, K5
+	VCMPPS            $0x1e, Z7, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(SI*4), Z8
+	VMOVUPS           64(AX)(SI*4), Z9
+	VMOVUPS           (BX)(SI*4), Z10
+	VMOVUPS           64(BX)(SI*4), Z11
+	VSUBPS            Z10, Z6, Z12
+	VSUBPS            Z11, Z6, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z16
+	VMAXPS.BCST       28(DX), Z14, Z16
+	VMAXPS.BCST       28(DX), Z15, Z17
+	VMOVUPS           8192(BX)(SI*4), Z18
+	VMOVUPS           8256(BX)(SI*4), Z19
+	VMULPS            Z18, Z14, Z14
+	VMULPS            Z19, Z15, Z15
+	VFMADD231PS       Z14, Z16, K1, Z4
+	VFMADD231PS       Z15, Z17, K2, Z4
+	VADDPS            Z14, Z3, K3, Z3
+	VADDPS            Z15, Z3, K4, Z3
+	VMOVUPS           8192(BX)(SI*4), Z14
+	VMOVUPS           8256(BX)(SI*4), Z15
+	VADDPS            Z14, Z5, K3, Z5
+	VADDPS            Z15, Z5, K4, Z5
+	VXORPS.BCST       constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST       constants<>+0(SB), Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z10
+	VMOVUPS           4096(BX)(SI*4), Z10
+	VMOVUPS           4160(BX)(SI*4), Z11
+	VMAXPS            Z8, Z7, Z12
+	VMAXPS            Z9, Z7, Z13
+	VADDPS            Z10, Z12, Z12
+	VADDPS            Z11, Z13, Z13
+	VBROADCASTSS      24(DX), Z14
+	VBLENDMPS.BCST    20(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    20(DX), Z14, K4, Z14
+	VMINPS            Z8, Z7, Z8
+	VMINPS            Z9, Z7, Z9
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMULPS            Z15, Z8, Z8
+	VMULPS            Z14, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z10
+	VMAXPS            Z8, Z10, Z8
+	VMAXPS            Z9, Z10, Z9
+	VBROADCASTSS      constants<>+160(SB), Z10
+	VBROADCASTSS      constants<>+160(SB), Z11
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z10
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z11
+	VRNDSCALEPS       $0x00, Z10, Z10
+	VRNDSCALEPS       $0x00, Z11, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z10, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z11, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z10, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z11, Z9
+	VMULPS            Z8, Z8, Z14
+	VMULPS            Z9, Z9, Z15
+	VBROADCASTSS      constants<>+352(SB), Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z14, Z16
+	VFMADD231PS.BCST  constants<>+416(SB), Z15, Z17
+	VBROADCASTSS      constants<>+288(SB), Z18
+	VBROADCASTSS      constants<>+288(SB), Z19
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z18
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z19
+	VFMADD231PS       Z14, Z16, Z18
+	VFMADD231PS       Z15, Z17, Z19
+	VFMADD231PS       Z14, Z18, Z8
+	VFMADD231PS       Z15, Z19, Z9
+	VADDPS            Z6, Z8, Z8
+	VADDPS            Z6, Z9, Z9
+	VSCALEFPS         Z10, Z8, Z8
+	VSCALEFPS         Z11, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z10
+	VMULPS           Z9, Z9, Z11
+	VBROADCASTSS     constants<>+352(SB), Z14
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z14
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VBROADCASTSS     constants<>+288(SB), Z16
+	VBROADCASTSS     constants<>+288(SB), Z17
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z17
+	VFMADD231PS      Z10, Z14, Z16
+	VFMADD231PS      Z11, Z15, Z17
+	VFMADD231PS      Z10, Z16, Z8
+	VFMADD231PS      Z11, Z17, Z9
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBROADCASTSS   8(DX), Z10
+	VBLENDMPS.BCST 4(DX), Z10, K3, Z11
+	VBLENDMPS.BCST 4(DX), Z10, K4, Z10
+	VMULPS         Z8, Z11, Z8
+	VMULPS         Z9, Z10, Z9
+	VMOVUPS        8192(BX)(SI*4), Z10
+	VMOVUPS        8256(BX)(SI*4), Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VFMADD231PS    Z8, Z12, K1, Z2
+	VFMADD231PS    Z9, Z13, K2, Z2
+	ADDQ           $0x20, SI
+	CMPQ           SI, R8
+	JL             rest
+	CMPQ           R8, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma0GradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma0GradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB         $0x04, (CX)(DI*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB       (CX)(DI*1), X0, K3
+	VPCMPEQB       16(CX)(DI*1), X0, K4
+	VMOVUPS        8192(SI)(DI*4), Z8
+	VMOVUPS        8256(SI)(DI*4), Z9
+	VCMPPS         $0x1e, Z4, Z8, K5
+	VCMPPS         $0x1e, Z4, Z9, K6
+	KANDW          K1, K5, K1
+	KANDW          K2, K6, K2
+	KANDW          K3, K5, K3
+	KANDW          K4, K6, K4
+	VMOVUPS        (AX)(DI*4), Z8
+	VMOVUPS        64(AX)(DI*4), Z9
+	VMOVUPS        (SI)(DI*4), Z10
+	VMOVUPS        64(SI)(DI*4), Z11
+	VSUBPS         Z10, Z3, Z12
+	VSUBPS         Z11, Z3, Z13
+	VXORPS         Z5, Z8, K3, Z8
+	VXORPS         Z5, Z9, K4, Z9
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z10
+	VBLENDMPS      Z11, Z13, K6, Z11
+	VMOVUPS        4096(SI)(DI*4), Z12
+	VMOVUPS        4160(SI)(DI*4), Z13
+	VMAXPS         Z8, Z4, Z8
+	VMAXPS         Z9, Z4, Z9
+	VADDPS         Z12, Z8, Z8
+	VADDPS         Z13, Z9, Z9
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMOVUPS        8192(SI)(DI*4), Z14
+	VMOVUPS        8256(SI)(DI*4), Z15
+	VMULPS         Z14, Z12, Z12
+	VMULPS         Z15, Z13, Z13
+	VFMADD231PS    Z12, Z8, K1, Z2
+	VFMADD231PS    Z13, Z9, K2, Z2
+	VBROADCASTSS   16(DX), Z8
+	VBLENDMPS.BCST 12(DX), Z8, K3, Z9
+	VBLENDMPS.BCST 12(DX), Z8, K4, Z8
+	VMULPS.Z       Z10, Z9, K1, Z9
+	VMULPS.Z       Z11, Z8, K2, Z8
+	VMOVUPS        8192(SI)(DI*4), Z10
+	VMOVUPS        8256(SI)(DI*4), Z11
+	VMULPS         Z10, Z9, Z9
+	VMULPS         Z11, Z8, Z8
+	CMPB           stream+72(FP), $0x00
+	JNE            ownPast
+	VMOVUPS        Z9, (BX)(DI*4)
+	VMOVUPS        Z8, 64(BX)(DI*4)
+	JMP            ownStored
+
+ownPast:
+	VMOVNTPS Z9, (BX)(DI*4)
+	VMOVNTPS Z8, 64(BX)(DI*4)
+
+ownStored:
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma2GradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma2GradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS           8192(SI)(DI*4), Z8
+	VMOVUPS           8256(SI)(DI*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           (SI)(DI*4), Z10
+	VMOVUPS           64(SI)(DI*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(SI)(DI*4), Z12
+	VMOVUPS           4160(SI)(DI*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z14
+	VBLENDMPS         Z6, Z7, K4, Z15
+	VMULPS            Z12, Z14, Z14
+	VMULPS            Z13, Z15, Z15
+	VMOVUPS           8192(SI)(DI*4), Z16
+	VMOVUPS           8256(SI)(DI*4), Z17
+	VMULPS            Z16, Z14, Z14
+	VMULPS            Z17, Z15, Z15
+	VFMADD231PS       Z14, Z8, K1, Z2
+	VFMADD231PS       Z15, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z14
+	VBLENDMPS.BCST    12(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    12(DX), Z14, K4, Z14
+	VBROADCASTSS      constants<>+448(SB), Z16
+	VBROADCASTSS      constants<>+448(SB), Z17
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z16
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z17
+	VMULPS            Z12, Z15, Z12
+	VMULPS            Z13, Z14, Z13
+	VFMADD231PS       Z8, Z16, Z10
+	VFMADD231PS       Z9, Z17, Z11
+	VMULPS.Z          Z10, Z12, K1, Z8
+	VMULPS.Z          Z11, Z13, K2, Z9
+	VMOVUPS           8192(SI)(DI*4), Z10
+	VMOVUPS           8256(SI)(DI*4), Z11
+	VMULPS            Z10, Z8, Z8
+	VMULPS            Z11, Z9, Z9
+	CMPB              stream+72(FP), $0x00
+	JNE               ownPast
+	VMOVUPS           Z8, (BX)(DI*4)
+	VMOVUPS           Z9, 64(BX)(DI*4)
+	JMP               ownStored
+
+ownPast:
+	VMOVNTPS Z8, (BX)(DI*4)
+	VMOVNTPS Z9, 64(BX)(DI*4)
+
+ownStored:
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGammaGradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS           8192(SI)(DI*4), Z8
+	VMOVUPS           8256(SI)(DI*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           (SI)(DI*4), Z10
+	VMOVUPS           64(SI)(DI*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(SI)(DI*4), Z12
+	VMOVUPS           4160(SI)(DI*4), Z13
+	VMAXPS            Z8, Z4, Z14
+	VMAXPS            Z9, Z4, Z15
+	VADDPS            Z12, Z14, Z14
+	VADDPS            Z13, Z15, Z15
+	VBROADCASTSS      24(DX), Z16
+	VBLENDMPS.BCST    20(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    20(DX), Z16, K4, Z16
+	VMINPS            Z8, Z4, Z8
+	VMINPS            Z9, Z4, Z9
+	VSUBPS            Z12, Z8, Z8
+	VSUBPS            Z13, Z9, Z9
+	VMULPS            Z17, Z8, Z8
+	VMULPS            Z16, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VFMADD231PS       Z16, Z18, Z20
+	VFMADD231PS       Z17, Z19, Z21
+	VFMADD231PS       Z16, Z20, Z8
+	VFMADD231PS       Z17, Z21, Z9
+	VADDPS            Z3, Z8, Z8
+	VADDPS            Z3, Z9, Z9
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VBROADCASTSS     constants<>+288(SB), Z18
+	VBROADCASTSS     constants<>+288(SB), Z19
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z19
+	VFMADD231PS      Z12, Z16, Z18
+	VFMADD231PS      Z13, Z17, Z19
+	VFMADD231PS      Z12, Z18, Z8
+	VFMADD231PS      Z13, Z19, Z9
+	VADDPS           Z3, Z8, Z8
+	VADDPS           Z3, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMULPS         Z8, Z12, Z12
+	VMULPS         Z9, Z13, Z13
+	VMOVUPS        8192(SI)(DI*4), Z16
+	VMOVUPS        8256(SI)(DI*4), Z17
+	VMULPS         Z16, Z12, Z12
+	VMULPS         Z17, Z13, Z13
+	VFMADD231PS    Z12, Z14, K1, Z2
+	VFMADD231PS    Z13, Z15, K2, Z2
+	VBROADCASTSS   16(DX), Z12
+	VBLENDMPS.BCST 12(DX), Z12, K3, Z13
+	VBLENDMPS.BCST 12(DX), Z12, K4, Z12
+	VSUBPS         Z10, Z3, Z16
+	VSUBPS         Z11, Z3, Z17
+	VBROADCASTSS   24(DX), Z18
+	VBLENDMPS.BCST 20(DX), Z18, K3, Z19
+	VBLENDMPS.BCST 20(DX), Z18, K4, Z18
+	VMULPS         Z19, Z16, Z16
+	VMULPS         Z18, Z17, Z17
+	VMULPS         Z8, Z13, Z8
+	VMULPS         Z9, Z12, Z9
+	VFMADD231PS    Z14, Z16, Z10
+	VFMADD231PS    Z15, Z17, Z11
+	VMULPS.Z       Z10, Z8, K1, Z8
+	VMULPS.Z       Z11, Z9, K2, Z9
+	VMOVUPS        8192(SI)(DI*4), Z10
+	VMOVUPS        8256(SI)(DI*4), Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	CMPB           stream+72(FP), $0x00
+	JNE            ownPast
+	VMOVUPS        Z8, (BX)(DI*4)
+	VMOVUPS        Z9, 64(BX)(DI*4)
+	JMP            ownStored
+
+ownPast:
+	VMOVNTPS Z8, (BX)(DI*4)
+	VMOVNTPS Z9, 64(BX)(DI*4)
+
+ownStored:
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticOverlapGradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z2
+	VBROADCASTSS constants<>+128(SB), Z3
+	VBROADCASTSS constants<>+160(SB), Z4
+	VBROADCASTSS constants<>+192(SB), Z5
+	VBROADCASTSS constants<>+224(SB), Z6
+	VBROADCASTSS constants<>+256(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z2, Z8
+	VMAXPS           Z9, Z2, Z9
+	VMAXPS           Z10, Z2, Z10
+	VMAXPS           Z11, Z2, Z11
+	VMOVAPS          Z4, Z12
+	VMOVAPS          Z4, Z13
+	VMOVAPS          Z4, Z14
+	VMOVAPS          Z4, Z15
+	VFMADD231PS      Z3, Z8, Z12
+	VFMADD231PS      Z3, Z9, Z13
+	VFMADD231PS      Z3, Z10, Z14
+	VFMADD231PS      Z3, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z5, Z12, Z8
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z7, Z8, Z8
+	VADDPS           Z7, Z9, Z9
+	VADDPS           Z7, Z10, Z10
+	VADDPS           Z7, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z7, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z7, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	MOVQ             R8, DI
+
+rest:
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB           $0x04, (CX)(DI*1), X1, K1
+	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB         (CX)(DI*1), X0, K3
+	VPCMPEQB         16(CX)(DI*1), X0, K4
+	VMOVUPS          8192(SI)(DI*4), Z4
+	VMOVUPS          8256(SI)(DI*4), Z5
+	VCMPPS           $0x1e, Z3, Z4, K5
+	VCMPPS           $0x1e, Z3, Z5, K6
+	KANDW            K1, K5, K1
+	KANDW            K2, K6, K2
+	KANDW            K3, K5, K3
+	KANDW            K4, K6, K4
+	VMOVUPS          (AX)(DI*4), Z4
+	VMOVUPS          64(AX)(DI*4), Z5
+	VMOVUPS          (SI)(DI*4), Z6
+	VMOVUPS          64(SI)(DI*4), Z7
+	VADDPS           Z2, Z7, Z8
+	VDIVPS           Z8, Z7, Z7
+	VSUBPS           Z6, Z2, Z8
+	VSUBPS           Z7, Z2, Z9
+	VPMOVD2M         Z4, K5
+	VPMOVD2M         Z5, K6
+	VBLENDMPS        Z6, Z8, K5, Z4
+	VBLENDMPS        Z7, Z9, K6, Z5
+	VBLENDMPS        Z8, Z6, K5, Z10
+	VBLENDMPS        Z9, Z7, K6, Z10
+	VBROADCASTSS     36(DX), Z10
+	VBLENDMPS.BCST   32(DX), Z10, K3, Z11
+	VBLENDMPS.BCST   32(DX), Z10, K4, Z10
+	VFMADD231PS.BCST 40(DX), Z4, Z11
+	VFMADD231PS.BCST 40(DX), Z5, Z10
+	VMULPS           Z8, Z6, Z4
+	VMULPS           Z9, Z7, Z5
+	VMULPS.Z         Z4, Z11, K1, Z4
+	VMULPS.Z         Z5, Z10, K2, Z5
+	VMOVUPS          8192(SI)(DI*4), Z6
+	VMOVUPS          8256(SI)(DI*4), Z7
+	VMULPS           Z6, Z4, Z4
+	VMULPS           Z7, Z5, Z5
+	CMPB             stream+72(FP), $0x00
+	JNE              ownPast
+	VMOVUPS          Z4, (BX)(DI*4)
+	VMOVUPS          Z5, 64(BX)(DI*4)
+	JMP              ownStored
+
+ownPast:
+	VMOVNTPS Z4, (BX)(DI*4)
+	VMOVNTPS Z5, 64(BX)(DI*4)
+
+ownStored:
+	ADDQ $0x20, DI
+	CMPQ DI, R9
+	JL   rest
+	CMPQ R9, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma0OverlapGradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z2
+	VBROADCASTSS constants<>+128(SB), Z3
+	VBROADCASTSS constants<>+160(SB), Z4
+	VBROADCASTSS constants<>+192(SB), Z5
+	VBROADCASTSS constants<>+224(SB), Z6
+	VBROADCASTSS constants<>+256(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z2, Z8
+	VMAXPS           Z9, Z2, Z9
+	VMAXPS           Z10, Z2, Z10
+	VMAXPS           Z11, Z2, Z11
+	VMOVAPS          Z4, Z12
+	VMOVAPS          Z4, Z13
+	VMOVAPS          Z4, Z14
+	VMOVAPS          Z4, Z15
+	VFMADD231PS      Z3, Z8, Z12
+	VFMADD231PS      Z3, Z9, Z13
+	VFMADD231PS      Z3, Z10, Z14
+	VFMADD231PS      Z3, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z5, Z12, Z8
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z7, Z8, Z8
+	VADDPS           Z7, Z9, Z9
+	VADDPS           Z7, Z10, Z10
+	VADDPS           Z7, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z7, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z7, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	VBROADCASTSS     12(DX), Z5
+	VBROADCASTSS     16(DX), Z6
+	MOVQ             R8, DI
+
+rest:
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB           $0x04, (CX)(DI*1), X1, K1
+	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB         (CX)(DI*1), X0, K3
+	VPCMPEQB         16(CX)(DI*1), X0, K4
+	VMOVUPS          8192(SI)(DI*4), Z7
+	VMOVUPS          8256(SI)(DI*4), Z8
+	VCMPPS           $0x1e, Z3, Z7, K5
+	VCMPPS           $0x1e, Z3, Z8, K6
+	KANDW            K1, K5, K1
+	KANDW            K2, K6, K2
+	KANDW            K3, K5, K3
+	KANDW            K4, K6, K4
+	VMOVUPS          (AX)(DI*4), Z7
+	VMOVUPS          64(AX)(DI*4), Z8
+	VMOVUPS          (SI)(DI*4), Z9
+	VMOVUPS          64(SI)(DI*4), Z10
+	VADDPS           Z2, Z10, Z11
+	VDIVPS           Z11, Z10, Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K5
+	VPMOVD2M         Z8, K6
+	VBLENDMPS        Z9, Z11, K5, Z13
+	VBLENDMPS        Z10, Z12, K6, Z14
+	VBLENDMPS        Z11, Z9, K5, Z15
+	VBLENDMPS        Z12, Z10, K6, Z15
+	VBROADCASTSS     36(DX), Z15
+	VBLENDMPS.BCST   32(DX), Z15, K3, Z16
+	VBLENDMPS.BCST   32(DX), Z15, K4, Z15
+	VFMADD231PS.BCST 40(DX), Z13, Z16
+	VFMADD231PS.BCST 40(DX), Z14, Z15
+	VMULPS           Z11, Z9, Z13
+	VMULPS           Z12, Z10, Z14
+	VMULPS           Z13, Z16, Z13
+	VMULPS           Z14, Z15, Z14
+	VXORPS           Z4, Z7, K3, Z7
+	VXORPS           Z4, Z8, K4, Z8
+	VPMOVD2M         Z7, K5
+	VPMOVD2M         Z8, K6
+	VBLENDMPS        Z9, Z11, K5, Z7
+	VBLENDMPS        Z10, Z12, K6, Z8
+	VBLENDMPS        Z5, Z6, K3, Z9
+	VBLENDMPS        Z5, Z6, K4, Z10
+	VMULPS           Z7, Z9, Z7
+	VMULPS           Z8, Z10, Z8
+	VADDPS.Z         Z7, Z13, K1, Z7
+	VADDPS.Z         Z8, Z14, K2, Z8
+	VMOVUPS          8192(SI)(DI*4), Z9
+	VMOVUPS          8256(SI)(DI*4), Z10
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+	CMPB             stream+72(FP), $0x00
+	JNE              ownPast
+	VMOVUPS          Z7, (BX)(DI*4)
+	VMOVUPS          Z8, 64(BX)(DI*4)
+	JMP              ownStored
+
+ownPast:
+	VMOVNTPS Z7, (BX)(DI*4)
+	VMOVNTPS Z8, 64(BX)(DI*4)
+
+ownStored:
+	ADDQ $0x20, DI
+	CMPQ DI, R9
+	JL   rest
+	CMPQ R9, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma2OverlapGradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS           8192(SI)(DI*4), Z8
+	VMOVUPS           8256(SI)(DI*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           (SI)(DI*4), Z10
+	VMOVUPS           64(SI)(DI*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z16
+	VBROADCASTSS      36(DX), Z16
+	VBLENDMPS.BCST    32(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    32(DX), Z16, K4, Z16
+	VFMADD231PS.BCST  40(DX), Z14, Z17
+	VFMADD231PS.BCST  40(DX), Z15, Z16
+	VMULPS            Z12, Z10, Z14
+	VMULPS            Z13, Z11, Z15
+	VMULPS            Z14, Z17, Z14
+	VMULPS            Z15, Z16, Z15
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(SI)(DI*4), Z12
+	VMOVUPS           4160(SI)(DI*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z16
+	VBLENDMPS         Z6, Z7, K4, Z17
+	VMULPS            Z12, Z16, Z16
+	VMULPS            Z13, Z17, Z17
+	VMOVUPS           8192(SI)(DI*4), Z18
+	VMOVUPS           8256(SI)(DI*4), Z19
+	VMULPS            Z18, Z16, Z16
+	VMULPS            Z19, Z17, Z17
+	VFMADD231PS       Z16, Z8, K1, Z2
+	VFMADD231PS       Z17, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z16
+	VBLENDMPS.BCST    12(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    12(DX), Z16, K4, Z16
+	VBROADCASTSS      constants<>+448(SB), Z18
+	VBROADCASTSS      constants<>+448(SB), Z19
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z18
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z19
+	VMULPS            Z12, Z17, Z12
+	VMULPS            Z13, Z16, Z13
+	VFMADD231PS       Z8, Z18, Z10
+	VFMADD231PS       Z9, Z19, Z11
+	VMULPS            Z10, Z12, Z8
+	VMULPS            Z11, Z13, Z9
+	VADDPS.Z          Z8, Z14, K1, Z8
+	VADDPS.Z          Z9, Z15, K2, Z9
+	VMOVUPS           8192(SI)(DI*4), Z10
+	VMOVUPS           8256(SI)(DI*4), Z11
+	VMULPS            Z10, Z8, Z8
+	VMULPS            Z11, Z9, Z9
+	CMPB              stream+72(FP), $0x00
+	JNE               ownPast
+	VMOVUPS           Z8, (BX)(DI*4)
+	VMOVUPS           Z9, 64(BX)(DI*4)
+	JMP               ownStored
+
+ownPast:
+	VMOVNTPS Z8, (BX)(DI*4)
+	VMOVNTPS Z9, 64(BX)(DI*4)
+
+ownStored:
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGammaOverlapGradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS           8192(SI)(DI*4), Z8
+	VMOVUPS           8256(SI)(DI*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           (SI)(DI*4), Z10
+	VMOVUPS           64(SI)(DI*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z16
+	VBROADCASTSS      36(DX), Z16
+	VBLENDMPS.BCST    32(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    32(DX), Z16, K4, Z16
+	VFMADD231PS.BCST  40(DX), Z14, Z17
+	VFMADD231PS.BCST  40(DX), Z15, Z16
+	VMULPS            Z12, Z10, Z14
+	VMULPS            Z13, Z11, Z15
+	VMULPS            Z14, Z17, Z14
+	VMULPS            Z15, Z16, Z15
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(SI)(DI*4), Z12
+	VMOVUPS           4160(SI)(DI*4), Z13
+	VMAXPS            Z8, Z4, Z16
+	VMAXPS            Z9, Z4, Z17
+	VADDPS            Z12, Z16, Z16
+	VADDPS            Z13, Z17, Z17
+	VBROADCASTSS      24(DX), Z18
+	VBLENDMPS.BCST    20(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    20(DX), Z18, K4, Z18
+	VMINPS            Z8, Z4, Z8
+	VMINPS            Z9, Z4, Z9
+	VSUBPS            Z12, Z8, Z8
+	VSUBPS            Z13, Z9, Z9
+	VMULPS            Z19, Z8, Z8
+	VMULPS            Z18, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VMULPS            Z8, Z8, Z18
+	VMULPS            Z9, Z9, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z23
+	VFMADD231PS       Z18, Z20, Z22
+	VFMADD231PS       Z19, Z21, Z23
+	VFMADD231PS       Z18, Z22, Z8
+	VFMADD231PS       Z19, Z23, Z9
+	VADDPS            Z3, Z8, Z8
+	VADDPS            Z3, Z9, Z9
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS      Z12, Z18, Z20
+	VFMADD231PS      Z13, Z19, Z21
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VADDPS           Z3, Z8, Z8
+	VADDPS           Z3, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMULPS         Z8, Z12, Z12
+	VMULPS         Z9, Z13, Z13
+	VMOVUPS        8192(SI)(DI*4), Z18
+	VMOVUPS        8256(SI)(DI*4), Z19
+	VMULPS         Z18, Z12, Z12
+	VMULPS         Z19, Z13, Z13
+	VFMADD231PS    Z12, Z16, K1, Z2
+	VFMADD231PS    Z13, Z17, K2, Z2
+	VBROADCASTSS   16(DX), Z12
+	VBLENDMPS.BCST 12(DX), Z12, K3, Z13
+	VBLENDMPS.BCST 12(DX), Z12, K4, Z12
+	VSUBPS         Z10, Z3, Z18
+	VSUBPS         Z11, Z3, Z19
+	VBROADCASTSS   24(DX), Z20
+	VBLENDMPS.BCST 20(DX), Z20, K3, Z21
+	VBLENDMPS.BCST 20(DX), Z20, K4, Z20
+	VMULPS         Z21, Z18, Z18
+	VMULPS         Z20, Z19, Z19
+	VMULPS         Z8, Z13, Z8
+	VMULPS         Z9, Z12, Z9
+	VFMADD231PS    Z16, Z18, Z10
+	VFMADD231PS    Z17, Z19, Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VADDPS.Z       Z8, Z14, K1, Z8
+	VADDPS.Z       Z9, Z15, K2, Z9
+	VMOVUPS        8192(SI)(DI*4), Z10
+	VMOVUPS        8256(SI)(DI*4), Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	CMPB           stream+72(FP), $0x00
+	JNE            ownPast
+	VMOVUPS        Z8, (BX)(DI*4)
+	VMOVUPS        Z9, 64(BX)(DI*4)
+	JMP            ownStored
+
+ownPast:
+	VMOVNTPS Z8, (BX)(DI*4)
+	VMOVNTPS Z9, 64(BX)(DI*4)
+
+ownStored:
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0SumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0SumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4096(BX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	PREFETCHT0       4224(BX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VMOVUPS          (BX)(DI*4), Z12
+	VMOVUPS          64(BX)(DI*4), Z13
+	VMOVUPS          128(BX)(DI*4), Z14
+	VMOVUPS          192(BX)(DI*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	VPCMPB        $0x04, (CX)(DI*1), X1, K1
+	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB      (CX)(DI*1), X0, K3
+	VPCMPEQB      16(CX)(DI*1), X0, K4
+	VMOVUPS       8192(SI)(DI*4), Z8
+	VMOVUPS       8256(SI)(DI*4), Z9
+	VCMPPS        $0x1e, Z4, Z8, K5
+	VCMPPS        $0x1e, Z4, Z9, K6
+	KANDW         K1, K5, K1
+	KANDW         K2, K6, K2
+	KANDW         K3, K5, K3
+	KANDW         K4, K6, K4
+	VMOVUPS       (AX)(DI*4), Z8
+	VMOVUPS       64(AX)(DI*4), Z9
+	VMOVUPS       (BX)(DI*4), Z10
+	VMOVUPS       64(BX)(DI*4), Z11
+	VSUBPS        Z10, Z8, Z8
+	VSUBPS        Z11, Z9, Z9
+	VMOVUPS       (SI)(DI*4), Z10
+	VMOVUPS       64(SI)(DI*4), Z11
+	VSUBPS        Z10, Z3, Z12
+	VSUBPS        Z11, Z3, Z13
+	VXORPS        Z5, Z8, K3, Z8
+	VXORPS        Z5, Z9, K4, Z9
+	VPMOVD2M      Z8, K5
+	VPMOVD2M      Z9, K6
+	VBLENDMPS     Z10, Z12, K5, Z10
+	VBLENDMPS     Z11, Z13, K6, Z10
+	VMOVUPS       4096(SI)(DI*4), Z10
+	VMOVUPS       4160(SI)(DI*4), Z11
+	VMAXPS        Z8, Z4, Z8
+	VMAXPS        Z9, Z4, Z9
+	VADDPS        Z10, Z8, Z8
+	VADDPS        Z11, Z9, Z9
+	VBLENDMPS     Z6, Z7, K3, Z10
+	VBLENDMPS     Z6, Z7, K4, Z11
+	VMOVUPS       8192(SI)(DI*4), Z12
+	VMOVUPS       8256(SI)(DI*4), Z13
+	VMULPS        Z12, Z10, Z10
+	VMULPS        Z13, Z11, Z11
+	VFMADD231PS   Z10, Z8, K1, Z2
+	VFMADD231PS   Z11, Z9, K2, Z2
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma2SumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma2SumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4096(BX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	PREFETCHT0       4224(BX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VMOVUPS          (BX)(DI*4), Z12
+	VMOVUPS          64(BX)(DI*4), Z13
+	VMOVUPS          128(BX)(DI*4), Z14
+	VMOVUPS          192(BX)(DI*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	VPCMPB        $0x04, (CX)(DI*1), X1, K1
+	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB      (CX)(DI*1), X0, K3
+	VPCMPEQB      16(CX)(DI*1), X0, K4
+	VMOVUPS       8192(SI)(DI*4), Z8
+	VMOVUPS       8256(SI)(DI*4), Z9
+	VCMPPS        $0x1e, Z4, Z8, K5
+	VCMPPS        $0x1e, Z4, Z9, K6
+	KANDW         K1, K5, K1
+	KANDW         K2, K6, K2
+	KANDW         K3, K5, K3
+	KANDW         K4, K6, K4
+	VMOVUPS       (AX)(DI*4), Z8
+	VMOVUPS       64(AX)(DI*4), Z9
+	VMOVUPS       (BX)(DI*4), Z10
+	VMOVUPS       64(BX)(DI*4), Z11
+	VSUBPS        Z10, Z8, Z8
+	VSUBPS        Z11, Z9, Z9
+	VMOVUPS       (SI)(DI*4), Z10
+	VMOVUPS       64(SI)(DI*4), Z11
+	VSUBPS        Z10, Z3, Z12
+	VSUBPS        Z11, Z3, Z13
+	VXORPS        Z5, Z8, K3, Z8
+	VXORPS        Z5, Z9, K4, Z9
+	VPMOVD2M      Z8, K5
+	VPMOVD2M      Z9, K6
+	VBLENDMPS     Z10, Z12, K5, Z10
+	VBLENDMPS     Z11, Z13, K6, Z11
+	VMOVUPS       4096(SI)(DI*4), Z12
+	VMOVUPS       4160(SI)(DI*4), Z13
+	VMAXPS        Z8, Z4, Z8
+	VMAXPS        Z9, Z4, Z9
+	VADDPS        Z12, Z8, Z8
+	VADDPS        Z13, Z9, Z9
+	VMULPS        Z10, Z10, Z10
+	VMULPS        Z11, Z11, Z11
+	VBLENDMPS     Z6, Z7, K3, Z12
+	VBLENDMPS     Z6, Z7, K4, Z13
+	VMULPS        Z10, Z12, Z10
+	VMULPS        Z11, Z13, Z11
+	VMOVUPS       8192(SI)(DI*4), Z12
+	VMOVUPS       8256(SI)(DI*4), Z13
+	VMULPS        Z12, Z10, Z10
+	VMULPS        Z13, Z11, Z11
+	VFMADD231PS   Z10, Z8, K1, Z2
+	VFMADD231PS   Z11, Z9, K2, Z2
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGammaSumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4096(BX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	PREFETCHT0       4224(BX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VMOVUPS          (BX)(DI*4), Z12
+	VMOVUPS          64(BX)(DI*4), Z13
+	VMOVUPS          128(BX)(DI*4), Z14
+	VMOVUPS          192(BX)(DI*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS           8192(SI)(DI*4), Z8
+	VMOVUPS           8256(SI)(DI*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           (BX)(DI*4), Z10
+	VMOVUPS           64(BX)(DI*4), Z11
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMOVUPS           (SI)(DI*4), Z10
+	VMOVUPS           64(SI)(DI*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z10
+	VMOVUPS           4096(SI)(DI*4), Z10
+	VMOVUPS           4160(SI)(DI*4), Z11
+	VMAXPS            Z8, Z4, Z12
+	VMAXPS            Z9, Z4, Z13
+	VADDPS            Z10, Z12, Z12
+	VADDPS            Z11, Z13, Z13
+	VBROADCASTSS      24(DX), Z14
+	VBLENDMPS.BCST    20(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    20(DX), Z14, K4, Z14
+	VMINPS            Z8, Z4, Z8
+	VMINPS            Z9, Z4, Z9
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMULPS            Z15, Z8, Z8
+	VMULPS            Z14, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z10
+	VMAXPS            Z8, Z10, Z8
+	VMAXPS            Z9, Z10, Z9
+	VBROADCASTSS      constants<>+160(SB), Z10
+	VBROADCASTSS      constants<>+160(SB), Z11
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z10
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z11
+	VRNDSCALEPS       $0x00, Z10, Z10
+	VRNDSCALEPS       $0x00, Z11, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z10, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z11, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z10, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z11, Z9
+	VMULPS            Z8, Z8, Z14
+	VMULPS            Z9, Z9, Z15
+	VBROADCASTSS      constants<>+352(SB), Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z14, Z16
+	VFMADD231PS.BCST  constants<>+416(SB), Z15, Z17
+	VBROADCASTSS      constants<>+288(SB), Z18
+	VBROADCASTSS      constants<>+288(SB), Z19
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z18
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z19
+	VFMADD231PS       Z14, Z16, Z18
+	VFMADD231PS       Z15, Z17, Z19
+	VFMADD231PS       Z14, Z18, Z8
+	VFMADD231PS       Z15, Z19, Z9
+	VADDPS            Z3, Z8, Z8
+	VADDPS            Z3, Z9, Z9
+	VSCALEFPS         Z10, Z8, Z8
+	VSCALEFPS         Z11, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z10
+	VMULPS           Z9, Z9, Z11
+	VBROADCASTSS     constants<>+352(SB), Z14
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z14
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VBROADCASTSS     constants<>+288(SB), Z16
+	VBROADCASTSS     constants<>+288(SB), Z17
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z17
+	VFMADD231PS      Z10, Z14, Z16
+	VFMADD231PS      Z11, Z15, Z17
+	VFMADD231PS      Z10, Z16, Z8
+	VFMADD231PS      Z11, Z17, Z9
+	VADDPS           Z3, Z8, Z8
+	VADDPS           Z3, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBLENDMPS     Z6, Z7, K3, Z10
+	VBLENDMPS     Z6, Z7, K4, Z11
+	VMULPS        Z8, Z10, Z8
+	VMULPS        Z9, Z11, Z9
+	VMOVUPS       8192(SI)(DI*4), Z10
+	VMOVUPS       8256(SI)(DI*4), Z11
+	VMULPS        Z10, Z8, Z8
+	VMULPS        Z11, Z9, Z9
+	VFMADD231PS   Z8, Z12, K1, Z2
+	VFMADD231PS   Z9, Z13, K2, Z2
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairOverlapSumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	XORQ         R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	PREFETCHT0        4224(BX)(DI*4)
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           128(AX)(DI*4), Z10
+	VMOVUPS           192(AX)(DI*4), Z11
+	VMOVUPS           (BX)(DI*4), Z12
+	VMOVUPS           64(BX)(DI*4), Z13
+	VMOVUPS           128(BX)(DI*4), Z14
+	VMOVUPS           192(BX)(DI*4), Z15
+	VSUBPS            Z12, Z8, Z8
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VMAXPS            Z10, Z12, Z10
+	VMAXPS            Z11, Z12, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
+	VMOVUPS           Z8, (SI)(DI*4)
+	VMOVUPS           Z9, 64(SI)(DI*4)
+	VMOVUPS           Z10, 128(SI)(DI*4)
+	VMOVUPS           Z11, 192(SI)(DI*4)
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	MOVQ              R8, DI
+
+rest:
+	PREFETCHT0    4160(AX)(DI*4)
+	PREFETCHT0    4160(BX)(DI*4)
+	VPCMPB        $0x04, (CX)(DI*1), X1, K1
+	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB      (CX)(DI*1), X0, K3
+	VPCMPEQB      16(CX)(DI*1), X0, K4
+	VMOVUPS       8192(SI)(DI*4), Z8
+	VMOVUPS       8256(SI)(DI*4), Z9
+	VCMPPS.BCST   $0x1e, constants<>+64(SB), Z8, K5
+	VCMPPS.BCST   $0x1e, constants<>+64(SB), Z9, K6
+	KANDW         K1, K5, K1
+	KANDW         K2, K6, K2
+	KANDW         K3, K5, K3
+	KANDW         K4, K6, K4
+	VMOVUPS       (AX)(DI*4), Z8
+	VMOVUPS       64(AX)(DI*4), Z9
+	VMOVUPS       (BX)(DI*4), Z10
+	VMOVUPS       64(BX)(DI*4), Z11
+	VSUBPS        Z10, Z8, Z8
+	VSUBPS        Z11, Z9, Z9
+	VMOVUPS       (SI)(DI*4), Z10
+	VMOVUPS       64(SI)(DI*4), Z11
+	VADDPS.BCST   constants<>+256(SB), Z11, Z12
+	VDIVPS        Z12, Z11, Z11
+	VBROADCASTSS  constants<>+256(SB), Z12
+	VSUBPS        Z10, Z12, Z13
+	VSUBPS        Z11, Z12, Z12
+	VPMOVD2M      Z8, K5
+	VPMOVD2M      Z9, K6
+	VBLENDMPS     Z10, Z13, K5, Z8
+	VBLENDMPS     Z11, Z12, K6, Z9
+	VBLENDMPS     Z13, Z10, K5, Z10
+	VBLENDMPS     Z12, Z11, K6, Z11
+	VMAXPS.BCST   28(DX), Z8, Z12
+	VMAXPS.BCST   28(DX), Z9, Z13
+	VMOVUPS       8192(SI)(DI*4), Z14
+	VMOVUPS       8256(SI)(DI*4), Z15
+	VMULPS        Z14, Z8, Z8
+	VMULPS        Z15, Z9, Z9
+	VFMADD231PS   Z8, Z12, K1, Z3
+	VFMADD231PS   Z9, Z13, K2, Z3
+	VADDPS        Z8, Z2, K3, Z2
+	VADDPS        Z9, Z2, K4, Z2
+	VMOVUPS       8192(SI)(DI*4), Z8
+	VMOVUPS       8256(SI)(DI*4), Z9
+	VADDPS        Z8, Z4, K3, Z4
+	VADDPS        Z9, Z4, K4, Z4
+	VMAXPS.BCST   28(DX), Z10, Z8
+	VMAXPS.BCST   28(DX), Z11, Z9
+	VMOVUPS       8192(SI)(DI*4), Z12
+	VMOVUPS       8256(SI)(DI*4), Z13
+	VMULPS        Z12, Z10, Z10
+	VMULPS        Z13, Z11, Z11
+	VFMADD231PS   Z10, Z8, K1, Z6
+	VFMADD231PS   Z11, Z9, K2, Z6
+	KXORW         K1, K3, K1
+	KXORW         K2, K4, K2
+	VADDPS        Z10, Z5, K1, Z5
+	VADDPS        Z11, Z5, K2, Z5
+	VMOVUPS       8192(SI)(DI*4), Z8
+	VMOVUPS       8256(SI)(DI*4), Z9
+	VADDPS        Z8, Z7, K1, Z7
+	VADDPS        Z9, Z7, K2, Z7
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        128(AX), Z1, Z1
+	VMOVUPD       Z1, 128(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(AX), Z0, Z0
+	VMOVUPD       Z0, 192(AX)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        256(AX), Z1, Z1
+	VMOVUPD       Z1, 256(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(AX), Z0, Z0
+	VMOVUPD       Z0, 320(AX)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
+	VADDPD        384(AX), Z1, Z1
+	VMOVUPD       Z1, 384(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(AX), Z0, Z0
+	VMOVUPD       Z0, 448(AX)
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VCVTPS2PD     Y5, Z1
+	VADDPD        512(AX), Z1, Z1
+	VMOVUPD       Z1, 512(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        576(AX), Z0, Z0
+	VMOVUPD       Z0, 576(AX)
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VCVTPS2PD     Y6, Z1
+	VADDPD        640(AX), Z1, Z1
+	VMOVUPD       Z1, 640(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VCVTPS2PD     Y7, Z1
+	VADDPD        768(AX), Z1, Z1
+	VMOVUPD       Z1, 768(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        832(AX), Z0, Z0
+	VMOVUPD       Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0OverlapSumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	XORQ         R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	PREFETCHT0        4224(BX)(DI*4)
+	VMOVUPS           (AX)(DI*4), Z9
+	VMOVUPS           64(AX)(DI*4), Z10
+	VMOVUPS           128(AX)(DI*4), Z11
+	VMOVUPS           192(AX)(DI*4), Z12
+	VMOVUPS           (BX)(DI*4), Z13
+	VMOVUPS           64(BX)(DI*4), Z14
+	VMOVUPS           128(BX)(DI*4), Z15
+	VMOVUPS           192(BX)(DI*4), Z16
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VSUBPS            Z16, Z12, Z12
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z12, Z12
+	VBROADCASTSS      constants<>+96(SB), Z13
+	VMAXPS            Z9, Z13, Z9
+	VMAXPS            Z10, Z13, Z10
+	VMAXPS            Z11, Z13, Z11
+	VMAXPS            Z12, Z13, Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VBROADCASTSS      constants<>+160(SB), Z16
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z12, Z16
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VRNDSCALEPS       $0x00, Z16, Z16
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z16, Z12
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z16, Z12
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VMULPS            Z12, Z12, Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VBROADCASTSS      constants<>+352(SB), Z24
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z20, Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VBROADCASTSS      constants<>+288(SB), Z28
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z12, Z28
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z20, Z24, Z28
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VFMADD231PS       Z20, Z28, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z12, Z12
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
+	VMOVUPS           Z9, (SI)(DI*4)
+	VMOVUPS           Z10, 64(SI)(DI*4)
+	VMOVUPS           Z11, 128(SI)(DI*4)
+	VMOVUPS           Z12, 192(SI)(DI*4)
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	MOVQ              R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z9
+	VMOVUPS          64(SI)(DI*4), Z10
+	VMOVUPS          128(SI)(DI*4), Z11
+	VMOVUPS          192(SI)(DI*4), Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(SI)(DI*4)
+	VMOVUPS          Z12, 192(SI)(DI*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VFMADD231PS      Z16, Z24, Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z24, Z20
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VFMADD231PS      Z16, Z20, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
+	VMOVUPS          Z9, 4096(SI)(DI*4)
+	VMOVUPS          Z10, 4160(SI)(DI*4)
+	VMOVUPS          Z11, 4224(SI)(DI*4)
+	VMOVUPS          Z12, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	MOVQ             R8, DI
+
+rest:
+	VPCMPB         $0x04, (CX)(DI*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB       (CX)(DI*1), X0, K3
+	VPCMPEQB       16(CX)(DI*1), X0, K4
+	VMOVUPS        8192(SI)(DI*4), Z9
+	VMOVUPS        8256(SI)(DI*4), Z10
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z9, K5
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z10, K6
+	KANDW          K1, K5, K1
+	KANDW          K2, K6, K2
+	KANDW          K3, K5, K3
+	KANDW          K4, K6, K4
+	VMOVUPS        (AX)(DI*4), Z9
+	VMOVUPS        64(AX)(DI*4), Z10
+	VMOVUPS        (BX)(DI*4), Z11
+	VMOVUPS        64(BX)(DI*4), Z12
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
+	VMOVUPS        (SI)(DI*4), Z11
+	VMOVUPS        64(SI)(DI*4), Z12
+	VBROADCASTSS   constants<>+256(SB), Z13
+	VSUBPS         Z11, Z13, Z14
+	VSUBPS         Z12, Z13, Z13
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z14, K5, Z15
+	VBLENDMPS      Z12, Z13, K6, Z16
+	VBLENDMPS      Z14, Z11, K5, Z17
+	VBLENDMPS      Z13, Z12, K6, Z18
+	VMAXPS.BCST    28(DX), Z15, Z19
+	VMAXPS.BCST    28(DX), Z16, Z20
+	VMOVUPS        8192(SI)(DI*4), Z21
+	VMOVUPS        8256(SI)(DI*4), Z22
+	VMULPS         Z21, Z15, Z15
+	VMULPS         Z22, Z16, Z16
+	VFMADD231PS    Z15, Z19, K1, Z4
+	VFMADD231PS    Z16, Z20, K2, Z4
+	VADDPS         Z15, Z3, K3, Z3
+	VADDPS         Z16, Z3, K4, Z3
+	VMOVUPS        8192(SI)(DI*4), Z15
+	VMOVUPS        8256(SI)(DI*4), Z16
+	VADDPS         Z15, Z5, K3, Z5
+	VADDPS         Z16, Z5, K4, Z5
+	VMAXPS.BCST    28(DX), Z17, Z15
+	VMAXPS.BCST    28(DX), Z18, Z16
+	VMOVUPS        8192(SI)(DI*4), Z19
+	VMOVUPS        8256(SI)(DI*4), Z20
+	VMULPS         Z19, Z17, Z17
+	VMULPS         Z20, Z18, Z18
+	VFMADD231PS    Z17, Z15, K1, Z7
+	VFMADD231PS    Z18, Z16, K2, Z7
+	KXORW          K1, K3, K5
+	KXORW          K2, K4, K6
+	VADDPS         Z17, Z6, K5, Z6
+	VADDPS         Z18, Z6, K6, Z6
+	VMOVUPS        8192(SI)(DI*4), Z15
+	VMOVUPS        8256(SI)(DI*4), Z16
+	VADDPS         Z15, Z8, K5, Z8
+	VADDPS         Z16, Z8, K6, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST    constants<>+0(SB), Z10, K4, Z10
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z14, K5, Z11
+	VBLENDMPS      Z12, Z13, K6, Z11
+	VMOVUPS        4096(SI)(DI*4), Z11
+	VMOVUPS        4160(SI)(DI*4), Z12
+	VBROADCASTSS   constants<>+64(SB), Z13
+	VMAXPS         Z9, Z13, Z9
+	VMAXPS         Z10, Z13, Z10
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VBROADCASTSS   8(DX), Z11
+	VBLENDMPS.BCST 4(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 4(DX), Z11, K4, Z11
+	VMOVUPS        8192(SI)(DI*4), Z13
+	VMOVUPS        8256(SI)(DI*4), Z14
+	VMULPS         Z13, Z12, Z12
+	VMULPS         Z14, Z11, Z11
+	VFMADD231PS    Z12, Z9, K1, Z2
+	VFMADD231PS    Z11, Z10, K2, Z2
+	ADDQ           $0x20, DI
+	CMPQ           DI, R9
+	JL             rest
+	CMPQ           R9, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VEXTRACTF64X4  $0x01, Z6, Y0
+	VCVTPS2PD      Y6, Z1
+	VADDPD         512(AX), Z1, Z1
+	VMOVUPD        Z1, 512(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         576(AX), Z0, Z0
+	VMOVUPD        Z0, 576(AX)
+	VEXTRACTF64X4  $0x01, Z7, Y0
+	VCVTPS2PD      Y7, Z1
+	VADDPD         640(AX), Z1, Z1
+	VMOVUPD        Z1, 640(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         704(AX), Z0, Z0
+	VMOVUPD        Z0, 704(AX)
+	VEXTRACTF64X4  $0x01, Z8, Y0
+	VCVTPS2PD      Y8, Z1
+	VADDPD         768(AX), Z1, Z1
+	VMOVUPD        Z1, 768(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         832(AX), Z0, Z0
+	VMOVUPD        Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma2OverlapSumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	XORQ         R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	PREFETCHT0        4224(BX)(DI*4)
+	VMOVUPS           (AX)(DI*4), Z9
+	VMOVUPS           64(AX)(DI*4), Z10
+	VMOVUPS           128(AX)(DI*4), Z11
+	VMOVUPS           192(AX)(DI*4), Z12
+	VMOVUPS           (BX)(DI*4), Z13
+	VMOVUPS           64(BX)(DI*4), Z14
+	VMOVUPS           128(BX)(DI*4), Z15
+	VMOVUPS           192(BX)(DI*4), Z16
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VSUBPS            Z16, Z12, Z12
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z12, Z12
+	VBROADCASTSS      constants<>+96(SB), Z13
+	VMAXPS            Z9, Z13, Z9
+	VMAXPS            Z10, Z13, Z10
+	VMAXPS            Z11, Z13, Z11
+	VMAXPS            Z12, Z13, Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VBROADCASTSS      constants<>+160(SB), Z16
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z12, Z16
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VRNDSCALEPS       $0x00, Z16, Z16
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z16, Z12
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z16, Z12
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VMULPS            Z12, Z12, Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VBROADCASTSS      constants<>+352(SB), Z24
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z20, Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VBROADCASTSS      constants<>+288(SB), Z28
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z12, Z28
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z20, Z24, Z28
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VFMADD231PS       Z20, Z28, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z12, Z12
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
+	VMOVUPS           Z9, (SI)(DI*4)
+	VMOVUPS           Z10, 64(SI)(DI*4)
+	VMOVUPS           Z11, 128(SI)(DI*4)
+	VMOVUPS           Z12, 192(SI)(DI*4)
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	MOVQ              R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z9
+	VMOVUPS          64(SI)(DI*4), Z10
+	VMOVUPS          128(SI)(DI*4), Z11
+	VMOVUPS          192(SI)(DI*4), Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(SI)(DI*4)
+	VMOVUPS          Z12, 192(SI)(DI*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VFMADD231PS      Z16, Z24, Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z24, Z20
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VFMADD231PS      Z16, Z20, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
+	VMOVUPS          Z9, 4096(SI)(DI*4)
+	VMOVUPS          Z10, 4160(SI)(DI*4)
+	VMOVUPS          Z11, 4224(SI)(DI*4)
+	VMOVUPS          Z12, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	MOVQ             R8, DI
+
+rest:
+	VPCMPB         $0x04, (CX)(DI*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB       (CX)(DI*1), X0, K3
+	VPCMPEQB       16(CX)(DI*1), X0, K4
+	VMOVUPS        8192(SI)(DI*4), Z9
+	VMOVUPS        8256(SI)(DI*4), Z10
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z9, K5
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z10, K6
+	KANDW          K1, K5, K1
+	KANDW          K2, K6, K2
+	KANDW          K3, K5, K3
+	KANDW          K4, K6, K4
+	VMOVUPS        (AX)(DI*4), Z9
+	VMOVUPS        64(AX)(DI*4), Z10
+	VMOVUPS        (BX)(DI*4), Z11
+	VMOVUPS        64(BX)(DI*4), Z12
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
+	VMOVUPS        (SI)(DI*4), Z11
+	VMOVUPS        64(SI)(DI*4), Z12
+	VBROADCASTSS   constants<>+256(SB), Z13
+	VSUBPS         Z11, Z13, Z14
+	VSUBPS         Z12, Z13, Z13
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z14, K5, Z15
+	VBLENDMPS      Z12, Z13, K6, Z16
+	VBLENDMPS      Z14, Z11, K5, Z17
+	VBLENDMPS      Z13, Z12, K6, Z18
+	VMAXPS.BCST    28(DX), Z15, Z19
+	VMAXPS.BCST    28(DX), Z16, Z20
+	VMOVUPS        8192(SI)(DI*4), Z21
+	VMOVUPS        8256(SI)(DI*4), Z22
+	VMULPS         Z21, Z15, Z15
+	VMULPS         Z22, Z16, Z16
+	VFMADD231PS    Z15, Z19, K1, Z4
+	VFMADD231PS    Z16, Z20, K2, Z4
+	VADDPS         Z15, Z3, K3, Z3
+	VADDPS         Z16, Z3, K4, Z3
+	VMOVUPS        8192(SI)(DI*4), Z15
+	VMOVUPS        8256(SI)(DI*4), Z16
+	VADDPS         Z15, Z5, K3, Z5
+	VADDPS         Z16, Z5, K4, Z5
+	VMAXPS.BCST    28(DX), Z17, Z15
+	VMAXPS.BCST    28(DX), Z18, Z16
+	VMOVUPS        8192(SI)(DI*4), Z19
+	VMOVUPS        8256(SI)(DI*4), Z20
+	VMULPS         Z19, Z17, Z17
+	VMULPS         Z20, Z18, Z18
+	VFMADD231PS    Z17, Z15, K1, Z7
+	VFMADD231PS    Z18, Z16, K2, Z7
+	KXORW          K1, K3, K5
+	KXORW          K2, K4, K6
+	VADDPS         Z17, Z6, K5, Z6
+	VADDPS         Z18, Z6, K6, Z6
+	VMOVUPS        8192(SI)(DI*4), Z15
+	VMOVUPS        8256(SI)(DI*4), Z16
+	VADDPS         Z15, Z8, K5, Z8
+	VADDPS         Z16, Z8, K6, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST    constants<>+0(SB), Z10, K4, Z10
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z14, K5, Z11
+	VBLENDMPS      Z12, Z13, K6, Z12
+	VMOVUPS        4096(SI)(DI*4), Z13
+	VMOVUPS        4160(SI)(DI*4), Z14
+	VBROADCASTSS   constants<>+64(SB), Z15
+	VMAXPS         Z9, Z15, Z9
+	VMAXPS         Z10, Z15, Z10
+	VADDPS         Z13, Z9, Z9
+	VADDPS         Z14, Z10, Z10
+	VMULPS         Z11, Z11, Z11
+	VMULPS         Z12, Z12, Z12
+	VBROADCASTSS   8(DX), Z13
+	VBLENDMPS.BCST 4(DX), Z13, K3, Z14
+	VBLENDMPS.BCST 4(DX), Z13, K4, Z13
+	VMULPS         Z11, Z14, Z11
+	VMULPS         Z12, Z13, Z12
+	VMOVUPS        8192(SI)(DI*4), Z13
+	VMOVUPS        8256(SI)(DI*4), Z14
+	VMULPS         Z13, Z11, Z11
+	VMULPS         Z14, Z12, Z12
+	VFMADD231PS    Z11, Z9, K1, Z2
+	VFMADD231PS    Z12, Z10, K2, Z2
+	ADDQ           $0x20, DI
+	CMPQ           DI, R9
+	JL             rest
+	CMPQ           R9, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VEXTRACTF64X4  $0x01, Z6, Y0
+	VCVTPS2PD      Y6, Z1
+	VADDPD         512(AX), Z1, Z1
+	VMOVUPD        Z1, 512(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         576(AX), Z0, Z0
+	VMOVUPD        Z0, 576(AX)
+	VEXTRACTF64X4  $0x01, Z7, Y0
+	VCVTPS2PD      Y7, Z1
+	VADDPD         640(AX), Z1, Z1
+	VMOVUPD        Z1, 640(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         704(AX), Z0, Z0
+	VMOVUPD        Z0, 704(AX)
+	VEXTRACTF64X4  $0x01, Z8, Y0
+	VCVTPS2PD      Y8, Z1
+	VADDPD         768(AX), Z1, Z1
+	VMOVUPD        Z1, 768(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         832(AX), Z0, Z0
+	VMOVUPD        Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGammaOverlapSumsWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	XORQ         R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	PREFETCHT0        4224(BX)(DI*4)
+	VMOVUPS           (AX)(DI*4), Z9
+	VMOVUPS           64(AX)(DI*4), Z10
+	VMOVUPS           128(AX)(DI*4), Z11
+	VMOVUPS           192(AX)(DI*4), Z12
+	VMOVUPS           (BX)(DI*4), Z13
+	VMOVUPS           64(BX)(DI*4), Z14
+	VMOVUPS           128(BX)(DI*4), Z15
+	VMOVUPS           192(BX)(DI*4), Z16
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VSUBPS            Z16, Z12, Z12
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z12, Z12
+	VBROADCASTSS      constants<>+96(SB), Z13
+	VMAXPS            Z9, Z13, Z9
+	VMAXPS            Z10, Z13, Z10
+	VMAXPS            Z11, Z13, Z11
+	VMAXPS            Z12, Z13, Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VBROADCASTSS      constants<>+160(SB), Z16
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z12, Z16
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VRNDSCALEPS       $0x00, Z16, Z16
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z16, Z12
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z16, Z12
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VMULPS            Z12, Z12, Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VBROADCASTSS      constants<>+352(SB), Z24
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z20, Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VBROADCASTSS      constants<>+288(SB), Z28
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z12, Z28
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z20, Z24, Z28
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VFMADD231PS       Z20, Z28, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z12, Z12
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
+	VMOVUPS           Z9, (SI)(DI*4)
+	VMOVUPS           Z10, 64(SI)(DI*4)
+	VMOVUPS           Z11, 128(SI)(DI*4)
+	VMOVUPS           Z12, 192(SI)(DI*4)
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	MOVQ              R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z9
+	VMOVUPS          64(SI)(DI*4), Z10
+	VMOVUPS          128(SI)(DI*4), Z11
+	VMOVUPS          192(SI)(DI*4), Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(SI)(DI*4)
+	VMOVUPS          Z12, 192(SI)(DI*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VFMADD231PS      Z16, Z24, Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z24, Z20
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VFMADD231PS      Z16, Z20, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
+	VMOVUPS          Z9, 4096(SI)(DI*4)
+	VMOVUPS          Z10, 4160(SI)(DI*4)
+	VMOVUPS          Z11, 4224(SI)(DI*4)
+	VMOVUPS          Z12, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	MOVQ             R8, DI
+
+rest:
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS           8192(SI)(DI*4), Z9
+	VMOVUPS           8256(SI)(DI*4), Z10
+	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z9, K5
+	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z10, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(DI*4), Z9
+	VMOVUPS           64(AX)(DI*4), Z10
+	VMOVUPS           (BX)(DI*4), Z11
+	VMOVUPS           64(BX)(DI*4), Z12
+	VSUBPS            Z11, Z9, Z9
+	VSUBPS            Z12, Z10, Z10
+	VMOVUPS           (SI)(DI*4), Z11
+	VMOVUPS           64(SI)(DI*4), Z12
+	VBROADCASTSS      constants<>+256(SB), Z13
+	VSUBPS            Z11, Z13, Z14
+	VSUBPS            Z12, Z13, Z13
+	VPMOVD2M          Z9, K5
+	VPMOVD2M          Z10, K6
+	VBLENDMPS         Z11, Z14, K5, Z15
+	VBLENDMPS         Z12, Z13, K6, Z16
+	VBLENDMPS         Z14, Z11, K5, Z17
+	VBLENDMPS         Z13, Z12, K6, Z18
+	VMAXPS.BCST       28(DX), Z15, Z19
+	VMAXPS.BCST       28(DX), Z16, Z20
+	VMOVUPS           8192(SI)(DI*4), Z21
+	VMOVUPS           8256(SI)(DI*4), Z22
+	VMULPS            Z21, Z15, Z15
+	VMULPS            Z22, Z16, Z16
+	VFMADD231PS       Z15, Z19, K1, Z4
+	VFMADD231PS       Z16, Z20, K2, Z4
+	VADDPS            Z15, Z3, K3, Z3
+	VADDPS            Z16, Z3, K4, Z3
+	VMOVUPS           8192(SI)(DI*4), Z15
+	VMOVUPS           8256(SI)(DI*4), Z16
+	VADDPS            Z15, Z5, K3, Z5
+	VADDPS            Z16, Z5, K4, Z5
+	VMAXPS.BCST       28(DX), Z17, Z15
+	VMAXPS.BCST       28(DX), Z18, Z16
+	VMOVUPS           8192(SI)(DI*4), Z19
+	VMOVUPS           8256(SI)(DI*4), Z20
+	VMULPS            Z19, Z17, Z17
+	VMULPS            Z20, Z18, Z18
+	VFMADD231PS       Z17, Z15, K1, Z7
+	VFMADD231PS       Z18, Z16, K2, Z7
+	KXORW             K1, K3, K5
+	KXORW             K2, K4, K6
+	VADDPS            Z17, Z6, K5, Z6
+	VADDPS            Z18, Z6, K6, Z6
+	VMOVUPS           8192(SI)(DI*4), Z15
+	VMOVUPS           8256(SI)(DI*4), Z16
+	VADDPS            Z15, Z8, K5, Z8
+	VADDPS            Z16, Z8, K6, Z8
+	VXORPS.BCST       constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST       constants<>+0(SB), Z10, K4, Z10
+	VPMOVD2M          Z9, K5
+	VPMOVD2M          Z10, K6
+	VBLENDMPS         Z11, Z14, K5, Z11
+	VBLENDMPS         Z12, Z13, K6, Z11
+	VMOVUPS           4096(SI)(DI*4), Z11
+	VMOVUPS           4160(SI)(DI*4), Z12
+	VBROADCASTSS      constants<>+64(SB), Z13
+	VMAXPS            Z9, Z13, Z14
+	VMAXPS            Z10, Z13, Z13
+	VADDPS            Z11, Z14, Z14
+	VADDPS            Z12, Z13, Z13
+	VBROADCASTSS      24(DX), Z15
+	VBLENDMPS.BCST    20(DX), Z15, K3, Z16
+	VBLENDMPS.BCST    20(DX), Z15, K4, Z15
+	VBROADCASTSS      constants<>+64(SB), Z17
+	VMINPS            Z9, Z17, Z9
+	VMINPS            Z10, Z17, Z10
+	VSUBPS            Z11, Z9, Z9
+	VSUBPS            Z12, Z10, Z10
+	VMULPS            Z16, Z9, Z9
+	VMULPS            Z15, Z10, Z10
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z11
+	VMAXPS            Z9, Z11, Z9
+	VMAXPS            Z10, Z11, Z10
+	VBROADCASTSS      constants<>+160(SB), Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z11
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z12
+	VRNDSCALEPS       $0x00, Z11, Z11
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VFNMADD231PS.BCST constants<>+192(SB), Z11, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z11, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z10
+	VMULPS            Z9, Z9, Z15
+	VMULPS            Z10, Z10, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z15, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z18
+	VBROADCASTSS      constants<>+288(SB), Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z19
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z20
+	VFMADD231PS       Z15, Z17, Z19
+	VFMADD231PS       Z16, Z18, Z20
+	VFMADD231PS       Z15, Z19, Z9
+	VFMADD231PS       Z16, Z20, Z10
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VSCALEFPS         Z11, Z9, Z9
+	VSCALEFPS         Z12, Z10, Z10
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	JMP               power
+
+small:
+	VMULPS           Z9, Z9, Z11
+	VMULPS           Z10, Z10, Z12
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VBROADCASTSS     constants<>+288(SB), Z17
+	VBROADCASTSS     constants<>+288(SB), Z18
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z18
+	VFMADD231PS      Z11, Z15, Z17
+	VFMADD231PS      Z12, Z16, Z18
+	VFMADD231PS      Z11, Z17, Z9
+	VFMADD231PS      Z12, Z18, Z10
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+
+power:
+	VBROADCASTSS   8(DX), Z11
+	VBLENDMPS.BCST 4(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 4(DX), Z11, K4, Z11
+	VMULPS         Z9, Z12, Z9
+	VMULPS         Z10, Z11, Z10
+	VMOVUPS        8192(SI)(DI*4), Z11
+	VMOVUPS        8256(SI)(DI*4), Z12
+	VMULPS         Z11, Z9, Z9
+	VMULPS         Z12, Z10, Z10
+	VFMADD231PS    Z9, Z14, K1, Z2
+	VFMADD231PS    Z10, Z13, K2, Z2
+	ADDQ           $0x20, DI
+	CMPQ           DI, R9
+	JL             rest
+	CMPQ           R9, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VEXTRACTF64X4  $0x01, Z6, Y0
+	VCVTPS2PD      Y6, Z1
+	VADDPD         512(AX), Z1, Z1
+	VMOVUPD        Z1, 512(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         576(AX), Z0, Z0
+	VMOVUPD        Z0, 576(AX)
+	VEXTRACTF64X4  $0x01, Z7, Y0
+	VCVTPS2PD      Y7, Z1
+	VADDPD         640(AX), Z1, Z1
+	VMOVUPD        Z1, 640(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         704(AX), Z0, Z0
+	VMOVUPD        Z0, 704(AX)
+	VEXTRACTF64X4  $0x01, Z8, Y0
+	VCVTPS2PD      Y8, Z1
+	VADDPD         768(AX), Z1, Z1
+	VMOVUPD        Z1, 768(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         832(AX), Z0, Z0
+	VMOVUPD        Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0GradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0GradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R10, R9
+
+exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (R8)(R9*4)
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z10, 128(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R10, R9
+
+logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
+	VMOVUPS          (R8)(R9*4), Z8
+	VMOVUPS          64(R8)(R9*4), Z9
+	VMOVUPS          128(R8)(R9*4), Z10
+	VMOVUPS          192(R8)(R9*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(R8)(R9*4)
+	VMOVUPS          Z9, 4160(R8)(R9*4)
+	VMOVUPS          Z10, 4224(R8)(R9*4)
+	VMOVUPS          Z11, 4288(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R10, R9
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
+	VPCMPB         $0x04, (CX)(R9*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB       (CX)(R9*1), X0, K3
+	VPCMPEQB       16(CX)(R9*1), X0, K4
+	VMOVUPS        8192(R8)(R9*4), Z8
+	VMOVUPS        8256(R8)(R9*4), Z9
+	VCMPPS         $0x1e, Z4, Z8, K5
+	VCMPPS         $0x1e, Z4, Z9, K6
+	KANDW          K1, K5, K1
+	KANDW          K2, K6, K2
+	KANDW          K3, K5, K3
+	KANDW          K4, K6, K4
+	VMOVUPS        (AX)(R9*4), Z8
+	VMOVUPS        64(AX)(R9*4), Z9
+	VMOVUPS        (BX)(R9*4), Z10
+	VMOVUPS        64(BX)(R9*4), Z11
+	VSUBPS         Z10, Z8, Z8
+	VSUBPS         Z11, Z9, Z9
+	VMOVUPS        (R8)(R9*4), Z10
+	VMOVUPS        64(R8)(R9*4), Z11
+	VSUBPS         Z10, Z3, Z12
+	VSUBPS         Z11, Z3, Z13
+	VXORPS         Z5, Z8, K3, Z8
+	VXORPS         Z5, Z9, K4, Z9
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z10
+	VBLENDMPS      Z11, Z13, K6, Z11
+	VMOVUPS        4096(R8)(R9*4), Z12
+	VMOVUPS        4160(R8)(R9*4), Z13
+	VMAXPS         Z8, Z4, Z8
+	VMAXPS         Z9, Z4, Z9
+	VADDPS         Z12, Z8, Z8
+	VADDPS         Z13, Z9, Z9
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMOVUPS        8192(R8)(R9*4), Z14
+	VMOVUPS        8256(R8)(R9*4), Z15
+	VMULPS         Z14, Z12, Z12
+	VMULPS         Z15, Z13, Z13
+	VFMADD231PS    Z12, Z8, K1, Z2
+	VFMADD231PS    Z13, Z9, K2, Z2
+	VBROADCASTSS   16(DX), Z8
+	VBLENDMPS.BCST 12(DX), Z8, K3, Z9
+	VBLENDMPS.BCST 12(DX), Z8, K4, Z8
+	VMULPS.Z       Z10, Z9, K1, Z9
+	VMULPS.Z       Z11, Z8, K2, Z8
+	VMOVUPS        8192(R8)(R9*4), Z10
+	VMOVUPS        8256(R8)(R9*4), Z11
+	VMULPS         Z10, Z9, Z9
+	VMULPS         Z11, Z8, Z8
+	VXORPS.Z       Z5, Z9, K1, Z10
+	VXORPS.Z       Z5, Z8, K2, Z11
+	CMPB           stream+72(FP), $0x00
+	JNE            ownPast
+	VMOVUPS        Z9, (SI)(R9*4)
+	VMOVUPS        Z8, 64(SI)(R9*4)
+	JMP            ownStored
+
+ownPast:
+	VMOVNTPS Z9, (SI)(R9*4)
+	VMOVNTPS Z8, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Z10, (DI)(R9*4)
+	VMOVNTPS Z11, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ          $0x20, R9
+	CMPQ          R9, R11
+	JL            rest
+	CMPQ          R11, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma2GradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma2GradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R10, R9
+
+exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (R8)(R9*4)
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z10, 128(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R10, R9
+
+logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
+	VMOVUPS          (R8)(R9*4), Z8
+	VMOVUPS          64(R8)(R9*4), Z9
+	VMOVUPS          128(R8)(R9*4), Z10
+	VMOVUPS          192(R8)(R9*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(R8)(R9*4)
+	VMOVUPS          Z9, 4160(R8)(R9*4)
+	VMOVUPS          Z10, 4224(R8)(R9*4)
+	VMOVUPS          Z11, 4288(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R10, R9
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
+	VPCMPB            $0x04, (CX)(R9*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB          (CX)(R9*1), X0, K3
+	VPCMPEQB          16(CX)(R9*1), X0, K4
+	VMOVUPS           8192(R8)(R9*4), Z8
+	VMOVUPS           8256(R8)(R9*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMOVUPS           (R8)(R9*4), Z10
+	VMOVUPS           64(R8)(R9*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(R8)(R9*4), Z12
+	VMOVUPS           4160(R8)(R9*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z14
+	VBLENDMPS         Z6, Z7, K4, Z15
+	VMULPS            Z12, Z14, Z14
+	VMULPS            Z13, Z15, Z15
+	VMOVUPS           8192(R8)(R9*4), Z16
+	VMOVUPS           8256(R8)(R9*4), Z17
+	VMULPS            Z16, Z14, Z14
+	VMULPS            Z17, Z15, Z15
+	VFMADD231PS       Z14, Z8, K1, Z2
+	VFMADD231PS       Z15, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z14
+	VBLENDMPS.BCST    12(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    12(DX), Z14, K4, Z14
+	VBROADCASTSS      constants<>+448(SB), Z16
+	VBROADCASTSS      constants<>+448(SB), Z17
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z16
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z17
+	VMULPS            Z12, Z15, Z12
+	VMULPS            Z13, Z14, Z13
+	VFMADD231PS       Z8, Z16, Z10
+	VFMADD231PS       Z9, Z17, Z11
+	VMULPS.Z          Z10, Z12, K1, Z8
+	VMULPS.Z          Z11, Z13, K2, Z9
+	VMOVUPS           8192(R8)(R9*4), Z10
+	VMOVUPS           8256(R8)(R9*4), Z11
+	VMULPS            Z10, Z8, Z8
+	VMULPS            Z11, Z9, Z9
+	VXORPS.Z          Z5, Z8, K1, Z10
+	VXORPS.Z          Z5, Z9, K2, Z11
+	CMPB              stream+72(FP), $0x00
+	JNE               ownPast
+	VMOVUPS           Z8, (SI)(R9*4)
+	VMOVUPS           Z9, 64(SI)(R9*4)
+	JMP               ownStored
+
+ownPast:
+	VMOVNTPS Z8, (SI)(R9*4)
+	VMOVNTPS Z9, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Z10, (DI)(R9*4)
+	VMOVNTPS Z11, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ          $0x20, R9
+	CMPQ          R9, R11
+	JL            rest
+	CMPQ          R11, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGammaGradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R10, R9
+
+exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VRANGEPS         $0x0e, Z3, Z8, Z8
+	VRANGEPS         $0x0e, Z3, Z9, Z9
+	VRANGEPS         $0x0e, Z3, Z10, Z10
+	VRANGEPS         $0x0e, Z3, Z11, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (R8)(R9*4)
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z10, 128(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R10, R9
+
+logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
+	VMOVUPS          (R8)(R9*4), Z8
+	VMOVUPS          64(R8)(R9*4), Z9
+	VMOVUPS          128(R8)(R9*4), Z10
+	VMOVUPS          192(R8)(R9*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(R8)(R9*4)
+	VMOVUPS          Z9, 4160(R8)(R9*4)
+	VMOVUPS          Z10, 4224(R8)(R9*4)
+	VMOVUPS          Z11, 4288(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R10, R9
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
+	VPCMPB            $0x04, (CX)(R9*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB          (CX)(R9*1), X0, K3
+	VPCMPEQB          16(CX)(R9*1), X0, K4
+	VMOVUPS           8192(R8)(R9*4), Z8
+	VMOVUPS           8256(R8)(R9*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMOVUPS           (R8)(R9*4), Z10
+	VMOVUPS           64(R8)(R9*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(R8)(R9*4), Z12
+	VMOVUPS           4160(R8)(R9*4), Z13
+	VMAXPS            Z8, Z4, Z14
+	VMAXPS            Z9, Z4, Z15
+	VADDPS            Z12, Z14, Z14
+	VADDPS            Z13, Z15, Z15
+	VBROADCASTSS      24(DX), Z16
+	VBLENDMPS.BCST    20(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    20(DX), Z16, K4, Z16
+	VMINPS            Z8, Z4, Z8
+	VMINPS            Z9, Z4, Z9
+	VSUBPS            Z12, Z8, Z8
+	VSUBPS            Z13, Z9, Z9
+	VMULPS            Z17, Z8, Z8
+	VMULPS            Z16, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VFMADD231PS       Z16, Z18, Z20
+	VFMADD231PS       Z17, Z19, Z21
+	VFMADD231PS       Z16, Z20, Z8
+	VFMADD231PS       Z17, Z21, Z9
+	VADDPS            Z3, Z8, Z8
+	VADDPS            Z3, Z9, Z9
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VBROADCASTSS     constants<>+288(SB), Z18
+	VBROADCASTSS     constants<>+288(SB), Z19
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z19
+	VFMADD231PS      Z12, Z16, Z18
+	VFMADD231PS      Z13, Z17, Z19
+	VFMADD231PS      Z12, Z18, Z8
+	VFMADD231PS      Z13, Z19, Z9
+	VADDPS           Z3, Z8, Z8
+	VADDPS           Z3, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMULPS         Z8, Z12, Z12
+	VMULPS         Z9, Z13, Z13
+	VMOVUPS        8192(R8)(R9*4), Z16
+	VMOVUPS        8256(R8)(R9*4), Z17
+	VMULPS         Z16, Z12, Z12
+	VMULPS         Z17, Z13, Z13
+	VFMADD231PS    Z12, Z14, K1, Z2
+	VFMADD231PS    Z13, Z15, K2, Z2
+	VBROADCASTSS   16(DX), Z12
+	VBLENDMPS.BCST 12(DX), Z12, K3, Z13
+	VBLENDMPS.BCST 12(DX), Z12, K4, Z12
+	VSUBPS         Z10, Z3, Z16
+	VSUBPS         Z11, Z3, Z17
+	VBROADCASTSS   24(DX), Z18
+	VBLENDMPS.BCST 20(DX), Z18, K3, Z19
+	VBLENDMPS.BCST 20(DX), Z18, K4, Z18
+	VMULPS         Z19, Z16, Z16
+	VMULPS         Z18, Z17, Z17
+	VMULPS         Z8, Z13, Z8
+	VMULPS         Z9, Z12, Z9
+	VFMADD231PS    Z14, Z16, Z10
+	VFMADD231PS    Z15, Z17, Z11
+	VMULPS.Z       Z10, Z8, K1, Z8
+	VMULPS.Z       Z11, Z9, K2, Z9
+	VMOVUPS        8192(R8)(R9*4), Z10
+	VMOVUPS        8256(R8)(R9*4), Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VXORPS.Z       Z5, Z8, K1, Z10
+	VXORPS.Z       Z5, Z9, K2, Z11
+	CMPB           stream+72(FP), $0x00
+	JNE            ownPast
+	VMOVUPS        Z8, (SI)(R9*4)
+	VMOVUPS        Z9, 64(SI)(R9*4)
+	JMP            ownStored
+
+ownPast:
+	VMOVNTPS Z8, (SI)(R9*4)
+	VMOVNTPS Z9, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Z10, (DI)(R9*4)
+	VMOVNTPS Z11, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ          $0x20, R9
+	CMPQ          R9, R11
+	JL            rest
+	CMPQ          R11, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairOverlapGradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+96(SB), Z2
+	VBROADCASTSS constants<>+128(SB), Z3
+	VBROADCASTSS constants<>+160(SB), Z4
+	VBROADCASTSS constants<>+192(SB), Z5
+	VBROADCASTSS constants<>+224(SB), Z6
+	VBROADCASTSS constants<>+256(SB), Z7
+	MOVQ         R10, R9
+
+exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z2, Z8
+	VMAXPS           Z9, Z2, Z9
+	VMAXPS           Z10, Z2, Z10
+	VMAXPS           Z11, Z2, Z11
+	VMOVAPS          Z4, Z12
+	VMOVAPS          Z4, Z13
+	VMOVAPS          Z4, Z14
+	VMOVAPS          Z4, Z15
+	VFMADD231PS      Z3, Z8, Z12
+	VFMADD231PS      Z3, Z9, Z13
+	VFMADD231PS      Z3, Z10, Z14
+	VFMADD231PS      Z3, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z5, Z12, Z8
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z7, Z8, Z8
+	VADDPS           Z7, Z9, Z9
+	VADDPS           Z7, Z10, Z10
+	VADDPS           Z7, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z7, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z7, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (R8)(R9*4)
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z10, 128(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	MOVQ             R10, R9
+
+rest:
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
+	VPCMPB           $0x04, (CX)(R9*1), X1, K1
+	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB         (CX)(R9*1), X0, K3
+	VPCMPEQB         16(CX)(R9*1), X0, K4
+	VMOVUPS          8192(R8)(R9*4), Z5
+	VMOVUPS          8256(R8)(R9*4), Z6
+	VCMPPS           $0x1e, Z3, Z5, K5
+	VCMPPS           $0x1e, Z3, Z6, K6
+	KANDW            K1, K5, K1
+	KANDW            K2, K6, K2
+	KANDW            K3, K5, K3
+	KANDW            K4, K6, K4
+	VMOVUPS          (AX)(R9*4), Z5
+	VMOVUPS          64(AX)(R9*4), Z6
+	VMOVUPS          (BX)(R9*4), Z7
+	VMOVUPS          64(BX)(R9*4), Z8
+	VSUBPS           Z7, Z5, Z5
+	VSUBPS           Z8, Z6, Z6
+	VMOVUPS          (R8)(R9*4), Z7
+	VMOVUPS          64(R8)(R9*4), Z8
+	VADDPS           Z2, Z8, Z9
+	VDIVPS           Z9, Z8, Z8
+	VSUBPS           Z7, Z2, Z9
+	VSUBPS           Z8, Z2, Z10
+	VPMOVD2M         Z5, K5
+	VPMOVD2M         Z6, K6
+	VBLENDMPS        Z7, Z9, K5, Z5
+	VBLENDMPS        Z8, Z10, K6, Z6
+	VBLENDMPS        Z9, Z7, K5, Z11
+	VBLENDMPS        Z10, Z8, K6, Z12
+	VBROADCASTSS     36(DX), Z13
+	VBLENDMPS.BCST   32(DX), Z13, K3, Z14
+	VBLENDMPS.BCST   32(DX), Z13, K4, Z13
+	VFMADD231PS.BCST 40(DX), Z5, Z14
+	VFMADD231PS.BCST 40(DX), Z6, Z13
+	VBROADCASTSS     44(DX), Z5
+	VBLENDMPS.BCST   48(DX), Z5, K3, Z6
+	VBLENDMPS.BCST   48(DX), Z5, K4, Z5
+	VFMADD231PS.BCST 52(DX), Z11, Z6
+	VFMADD231PS.BCST 52(DX), Z12, Z5
+	VSUBPS           Z6, Z14, Z6
+	VSUBPS           Z5, Z13, Z5
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+	VMULPS.Z         Z7, Z6, K1, Z6
+	VMULPS.Z         Z8, Z5, K2, Z5
+	VMOVUPS          8192(R8)(R9*4), Z7
+	VMOVUPS          8256(R8)(R9*4), Z8
+	VMULPS           Z7, Z6, Z6
+	VMULPS           Z8, Z5, Z5
+	VXORPS.Z         Z4, Z6, K1, Z7
+	VXORPS.Z         Z4, Z5, K2, Z8
+	CMPB             stream+72(FP), $0x00
+	JNE              ownPast
+	VMOVUPS          Z6, (SI)(R9*4)
+	VMOVUPS          Z5, 64(SI)(R9*4)
+	JMP              ownStored
+
+ownPast:
+	VMOVNTPS Z6, (SI)(R9*4)
+	VMOVNTPS Z5, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z7, (DI)(R9*4)
+	VMOVUPS Z8, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Z7, (DI)(R9*4)
+	VMOVNTPS Z8, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ $0x20, R9
+	CMPQ R9, R11
+	JL   rest
+	CMPQ R11, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0OverlapGradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+96(SB), Z2
+	VBROADCASTSS constants<>+128(SB), Z3
+	VBROADCASTSS constants<>+160(SB), Z4
+	VBROADCASTSS constants<>+192(SB), Z5
+	VBROADCASTSS constants<>+224(SB), Z6
+	VBROADCASTSS constants<>+256(SB), Z7
+	MOVQ         R10, R9
+
+exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z2, Z8
+	VMAXPS           Z9, Z2, Z9
+	VMAXPS           Z10, Z2, Z10
+	VMAXPS           Z11, Z2, Z11
+	VMOVAPS          Z4, Z12
+	VMOVAPS          Z4, Z13
+	VMOVAPS          Z4, Z14
+	VMOVAPS          Z4, Z15
+	VFMADD231PS      Z3, Z8, Z12
+	VFMADD231PS      Z3, Z9, Z13
+	VFMADD231PS      Z3, Z10, Z14
+	VFMADD231PS      Z3, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z5, Z12, Z8
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z7, Z8, Z8
+	VADDPS           Z7, Z9, Z9
+	VADDPS           Z7, Z10, Z10
+	VADDPS           Z7, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z7, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z7, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (R8)(R9*4)
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z10, 128(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	VBROADCASTSS     12(DX), Z5
+	VBROADCASTSS     16(DX), Z6
+	MOVQ             R10, R9
+
+rest:
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
+	VPCMPB           $0x04, (CX)(R9*1), X1, K1
+	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB         (CX)(R9*1), X0, K3
+	VPCMPEQB         16(CX)(R9*1), X0, K4
+	VMOVUPS          8192(R8)(R9*4), Z7
+	VMOVUPS          8256(R8)(R9*4), Z8
+	VCMPPS           $0x1e, Z3, Z7, K5
+	VCMPPS           $0x1e, Z3, Z8, K6
+	KANDW            K1, K5, K1
+	KANDW            K2, K6, K2
+	KANDW            K3, K5, K3
+	KANDW            K4, K6, K4
+	VMOVUPS          (AX)(R9*4), Z7
+	VMOVUPS          64(AX)(R9*4), Z8
+	VMOVUPS          (BX)(R9*4), Z9
+	VMOVUPS          64(BX)(R9*4), Z10
+	VSUBPS           Z9, Z7, Z7
+	VSUBPS           Z10, Z8, Z8
+	VMOVUPS          (R8)(R9*4), Z9
+	VMOVUPS          64(R8)(R9*4), Z10
+	VADDPS           Z2, Z10, Z11
+	VDIVPS           Z11, Z10, Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K5
+	VPMOVD2M         Z8, K6
+	VBLENDMPS        Z9, Z11, K5, Z13
+	VBLENDMPS        Z10, Z12, K6, Z14
+	VBLENDMPS        Z11, Z9, K5, Z15
+	VBLENDMPS        Z12, Z10, K6, Z16
+	VBROADCASTSS     36(DX), Z17
+	VBLENDMPS.BCST   32(DX), Z17, K3, Z18
+	VBLENDMPS.BCST   32(DX), Z17, K4, Z17
+	VFMADD231PS.BCST 40(DX), Z13, Z18
+	VFMADD231PS.BCST 40(DX), Z14, Z17
+	VBROADCASTSS     44(DX), Z13
+	VBLENDMPS.BCST   48(DX), Z13, K3, Z14
+	VBLENDMPS.BCST   48(DX), Z13, K4, Z13
+	VFMADD231PS.BCST 52(DX), Z15, Z14
+	VFMADD231PS.BCST 52(DX), Z16, Z13
+	VSUBPS           Z14, Z18, Z14
+	VSUBPS           Z13, Z17, Z13
+	VMULPS           Z11, Z9, Z15
+	VMULPS           Z12, Z10, Z16
+	VMULPS           Z15, Z14, Z14
+	VMULPS           Z16, Z13, Z13
+	VXORPS           Z4, Z7, K3, Z7
+	VXORPS           Z4, Z8, K4, Z8
+	VPMOVD2M         Z7, K5
+	VPMOVD2M         Z8, K6
+	VBLENDMPS        Z9, Z11, K5, Z7
+	VBLENDMPS        Z10, Z12, K6, Z8
+	VBLENDMPS        Z5, Z6, K3, Z9
+	VBLENDMPS        Z5, Z6, K4, Z10
+	VMULPS           Z7, Z9, Z7
+	VMULPS           Z8, Z10, Z8
+	VADDPS.Z         Z7, Z14, K1, Z7
+	VADDPS.Z         Z8, Z13, K2, Z8
+	VMOVUPS          8192(R8)(R9*4), Z9
+	VMOVUPS          8256(R8)(R9*4), Z10
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+	VXORPS.Z         Z4, Z7, K1, Z9
+	VXORPS.Z         Z4, Z8, K2, Z10
+	CMPB             stream+72(FP), $0x00
+	JNE              ownPast
+	VMOVUPS          Z7, (SI)(R9*4)
+	VMOVUPS          Z8, 64(SI)(R9*4)
+	JMP              ownStored
+
+ownPast:
+	VMOVNTPS Z7, (SI)(R9*4)
+	VMOVNTPS Z8, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z9, (DI)(R9*4)
+	VMOVUPS Z10, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Z9, (DI)(R9*4)
+	VMOVNTPS Z10, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ $0x20, R9
+	CMPQ R9, R11
+	JL   rest
+	CMPQ R11, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma2OverlapGradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R10, R9
+
+exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (R8)(R9*4)
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z10, 128(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R10, R9
+
+logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
+	VMOVUPS          (R8)(R9*4), Z8
+	VMOVUPS          64(R8)(R9*4), Z9
+	VMOVUPS          128(R8)(R9*4), Z10
+	VMOVUPS          192(R8)(R9*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(R8)(R9*4)
+	VMOVUPS          Z9, 4160(R8)(R9*4)
+	VMOVUPS          Z10, 4224(R8)(R9*4)
+	VMOVUPS          Z11, 4288(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R10, R9
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
+	VPCMPB            $0x04, (CX)(R9*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB          (CX)(R9*1), X0, K3
+	VPCMPEQB          16(CX)(R9*1), X0, K4
+	VMOVUPS           8192(R8)(R9*4), Z8
+	VMOVUPS           8256(R8)(R9*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMOVUPS           (R8)(R9*4), Z10
+	VMOVUPS           64(R8)(R9*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z17
+	VBROADCASTSS      36(DX), Z18
+	VBLENDMPS.BCST    32(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    32(DX), Z18, K4, Z18
+	VFMADD231PS.BCST  40(DX), Z14, Z19
+	VFMADD231PS.BCST  40(DX), Z15, Z18
+	VBROADCASTSS      44(DX), Z14
+	VBLENDMPS.BCST    48(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    48(DX), Z14, K4, Z14
+	VFMADD231PS.BCST  52(DX), Z16, Z15
+	VFMADD231PS.BCST  52(DX), Z17, Z14
+	VSUBPS            Z15, Z19, Z15
+	VSUBPS            Z14, Z18, Z14
+	VMULPS            Z12, Z10, Z16
+	VMULPS            Z13, Z11, Z17
+	VMULPS            Z16, Z15, Z15
+	VMULPS            Z17, Z14, Z14
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(R8)(R9*4), Z12
+	VMOVUPS           4160(R8)(R9*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z16
+	VBLENDMPS         Z6, Z7, K4, Z17
+	VMULPS            Z12, Z16, Z16
+	VMULPS            Z13, Z17, Z17
+	VMOVUPS           8192(R8)(R9*4), Z18
+	VMOVUPS           8256(R8)(R9*4), Z19
+	VMULPS            Z18, Z16, Z16
+	VMULPS            Z19, Z17, Z17
+	VFMADD231PS       Z16, Z8, K1, Z2
+	VFMADD231PS       Z17, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z16
+	VBLENDMPS.BCST    12(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    12(DX), Z16, K4, Z16
+	VBROADCASTSS      constants<>+448(SB), Z18
+	VBROADCASTSS      constants<>+448(SB), Z19
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z18
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z19
+	VMULPS            Z12, Z17, Z12
+	VMULPS            Z13, Z16, Z13
+	VFMADD231PS       Z8, Z18, Z10
+	VFMADD231PS       Z9, Z19, Z11
+	VMULPS            Z10, Z12, Z8
+	VMULPS            Z11, Z13, Z9
+	VADDPS.Z          Z8, Z15, K1, Z8
+	VADDPS.Z          Z9, Z14, K2, Z9
+	VMOVUPS           8192(R8)(R9*4), Z10
+	VMOVUPS           8256(R8)(R9*4), Z11
+	VMULPS            Z10, Z8, Z8
+	VMULPS            Z11, Z9, Z9
+	VXORPS.Z          Z5, Z8, K1, Z10
+	VXORPS.Z          Z5, Z9, K2, Z11
+	CMPB              stream+72(FP), $0x00
+	JNE               ownPast
+	VMOVUPS           Z8, (SI)(R9*4)
+	VMOVUPS           Z9, 64(SI)(R9*4)
+	JMP               ownStored
+
+ownPast:
+	VMOVNTPS Z8, (SI)(R9*4)
+	VMOVNTPS Z9, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Z10, (DI)(R9*4)
+	VMOVNTPS Z11, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ          $0x20, R9
+	CMPQ          R9, R11
+	JL            rest
+	CMPQ          R11, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGammaOverlapGradWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R10, R9
+
+exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (R8)(R9*4)
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z10, 128(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R10, R9
+
+logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
+	VMOVUPS          (R8)(R9*4), Z8
+	VMOVUPS          64(R8)(R9*4), Z9
+	VMOVUPS          128(R8)(R9*4), Z10
+	VMOVUPS          192(R8)(R9*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(R8)(R9*4)
+	VMOVUPS          Z9, 4160(R8)(R9*4)
+	VMOVUPS          Z10, 4224(R8)(R9*4)
+	VMOVUPS          Z11, 4288(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R10, R9
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
+	VPCMPB            $0x04, (CX)(R9*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB          (CX)(R9*1), X0, K3
+	VPCMPEQB          16(CX)(R9*1), X0, K4
+	VMOVUPS           8192(R8)(R9*4), Z8
+	VMOVUPS           8256(R8)(R9*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMOVUPS           (R8)(R9*4), Z10
+	VMOVUPS           64(R8)(R9*4), Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z17
+	VBROADCASTSS      36(DX), Z18
+	VBLENDMPS.BCST    32(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    32(DX), Z18, K4, Z18
+	VFMADD231PS.BCST  40(DX), Z14, Z19
+	VFMADD231PS.BCST  40(DX), Z15, Z18
+	VBROADCASTSS      44(DX), Z14
+	VBLENDMPS.BCST    48(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    48(DX), Z14, K4, Z14
+	VFMADD231PS.BCST  52(DX), Z16, Z15
+	VFMADD231PS.BCST  52(DX), Z17, Z14
+	VSUBPS            Z15, Z19, Z15
+	VSUBPS            Z14, Z18, Z14
+	VMULPS            Z12, Z10, Z16
+	VMULPS            Z13, Z11, Z17
+	VMULPS            Z16, Z15, Z15
+	VMULPS            Z17, Z14, Z14
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(R8)(R9*4), Z12
+	VMOVUPS           4160(R8)(R9*4), Z13
+	VMAXPS            Z8, Z4, Z16
+	VMAXPS            Z9, Z4, Z17
+	VADDPS            Z12, Z16, Z16
+	VADDPS            Z13, Z17, Z17
+	VBROADCASTSS      24(DX), Z18
+	VBLENDMPS.BCST    20(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    20(DX), Z18, K4, Z18
+	VMINPS            Z8, Z4, Z8
+	VMINPS            Z9, Z4, Z9
+	VSUBPS            Z12, Z8, Z8
+	VSUBPS            Z13, Z9, Z9
+	VMULPS            Z19, Z8, Z8
+	VMULPS            Z18, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VMULPS            Z8, Z8, Z18
+	VMULPS            Z9, Z9, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z23
+	VFMADD231PS       Z18, Z20, Z22
+	VFMADD231PS       Z19, Z21, Z23
+	VFMADD231PS       Z18, Z22, Z8
+	VFMADD231PS       Z19, Z23, Z9
+	VADDPS            Z3, Z8, Z8
+	VADDPS            Z3, Z9, Z9
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS      Z12, Z18, Z20
+	VFMADD231PS      Z13, Z19, Z21
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VADDPS           Z3, Z8, Z8
+	VADDPS           Z3, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMULPS         Z8, Z12, Z12
+	VMULPS         Z9, Z13, Z13
+	VMOVUPS        8192(R8)(R9*4), Z18
+	VMOVUPS        8256(R8)(R9*4), Z19
+	VMULPS         Z18, Z12, Z12
+	VMULPS         Z19, Z13, Z13
+	VFMADD231PS    Z12, Z16, K1, Z2
+	VFMADD231PS    Z13, Z17, K2, Z2
+	VBROADCASTSS   16(DX), Z12
+	VBLENDMPS.BCST 12(DX), Z12, K3, Z13
+	VBLENDMPS.BCST 12(DX), Z12, K4, Z12
+	VSUBPS         Z10, Z3, Z18
+	VSUBPS         Z11, Z3, Z19
+	VBROADCASTSS   24(DX), Z20
+	VBLENDMPS.BCST 20(DX), Z20, K3, Z21
+	VBLENDMPS.BCST 20(DX), Z20, K4, Z20
+	VMULPS         Z21, Z18, Z18
+	VMULPS         Z20, Z19, Z19
+	VMULPS         Z8, Z13, Z8
+	VMULPS         Z9, Z12, Z9
+	VFMADD231PS    Z16, Z18, Z10
+	VFMADD231PS    Z17, Z19, Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VADDPS.Z       Z8, Z15, K1, Z8
+	VADDPS.Z       Z9, Z14, K2, Z9
+	VMOVUPS        8192(R8)(R9*4), Z10
+	VMOVUPS        8256(R8)(R9*4), Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VXORPS.Z       Z5, Z8, K1, Z10
+	VXORPS.Z       Z5, Z9, K2, Z11
+	CMPB           stream+72(FP), $0x00
+	JNE            ownPast
+	VMOVUPS        Z8, (SI)(R9*4)
+	VMOVUPS        Z9, 64(SI)(R9*4)
+	JMP            ownStored
+
+ownPast:
+	VMOVNTPS Z8, (SI)(R9*4)
+	VMOVNTPS Z9, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Z10, (DI)(R9*4)
+	VMOVNTPS Z11, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ          $0x20, R9
+	CMPQ          R9, R11
+	JL            rest
+	CMPQ          R11, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticOverlapSumsCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z5
+	VBROADCASTSS constants<>+128(SB), Z6
+	VBROADCASTSS constants<>+160(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           128(AX)(DI*4), Z10
+	VMOVUPS           192(AX)(DI*4), Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z5, Z8
+	VMAXPS            Z9, Z5, Z9
+	VMAXPS            Z10, Z5, Z10
+	VMAXPS            Z11, Z5, Z11
+	VMOVAPS           Z7, Z12
+	VMOVAPS           Z7, Z13
+	VMOVAPS           Z7, Z14
+	VMOVAPS           Z7, Z15
+	VFMADD231PS       Z6, Z8, Z12
+	VFMADD231PS       Z6, Z9, Z13
+	VFMADD231PS       Z6, Z10, Z14
+	VFMADD231PS       Z6, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
+	VMOVUPS           Z8, (SI)(DI*4)
+	VMOVUPS           Z9, 64(SI)(DI*4)
+	VMOVUPS           Z10, 128(SI)(DI*4)
+	VMOVUPS           Z11, 192(SI)(DI*4)
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	VBROADCASTSS      constants<>+256(SB), Z5
+	VBROADCASTSS      constants<>+64(SB), Z6
+	VBROADCASTSS      constants<>+0(SB), Z7
+	MOVQ              R8, DI
+
+rest:
+	PREFETCHT0 4160(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB     $0x04, (CX)(DI*1), X1, K1
+	VPCMPB     $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB   (CX)(DI*1), X0, K3
+	VPCMPEQB   16(CX)(DI*1), X0, K4
+	VMOVUPS    8192(SI)(DI*4), Z8
+	VMOVUPS    8256(SI)(DI*4), Z9
+	VCMPPS     $0x1e, Z6, Z8, K5
+	VCMPPS     $0x1e, Z6, Z9, K6
+	KANDW      K1, K5, K1
+	KANDW      K2, K6, K2
+	KANDW      K3, K5, K3
+	KANDW      K4, K6, K4
+	VMOVUPS    (AX)(DI*4), Z8
+	VMOVUPS    64(AX)(DI*4), Z9
+	VMOVUPS    (SI)(DI*4), Z10
+	VMOVUPS    64(SI)(DI*4), Z11
+	VADDPS     Z5, Z11, Z12
+	VDIVPS     Z12, Z11, Z11
+	VMOVAPS    Z10, Z12
+	VMOVAPS    Z11, Z13
+	VPTERNLOGD $0xf8, Z7, Z8, Z12
+	VPTERNLOGD $0xf8, Z7, Z9, Z13
+	CMPB       stream+72(FP), $0x00
+	JNE        cachedPast
+	VMOVUPS    Z12, (BX)(DI*4)
+	VMOVUPS    Z13, 64(BX)(DI*4)
+	JMP        cachedStored
+
+cachedPast:
+	VMOVNTPS Z12, (BX)(DI*4)
+	VMOVNTPS Z13, 64(BX)(DI*4)
+
+cachedStored:
+	VSUBPS        Z10, Z5, Z12
+	VSUBPS        Z11, Z5, Z13
+	VPMOVD2M      Z8, K5
+	VPMOVD2M      Z9, K6
+	VBLENDMPS     Z10, Z12, K5, Z8
+	VBLENDMPS     Z11, Z13, K6, Z9
+	VBLENDMPS     Z12, Z10, K5, Z10
+	VBLENDMPS     Z13, Z11, K6, Z10
+	VMAXPS.BCST   28(DX), Z8, Z10
+	VMAXPS.BCST   28(DX), Z9, Z11
+	VMOVUPS       8192(SI)(DI*4), Z12
+	VMOVUPS       8256(SI)(DI*4), Z13
+	VMULPS        Z12, Z8, Z8
+	VMULPS        Z13, Z9, Z9
+	VFMADD231PS   Z8, Z10, K1, Z3
+	VFMADD231PS   Z9, Z11, K2, Z3
+	VADDPS        Z8, Z2, K3, Z2
+	VADDPS        Z9, Z2, K4, Z2
+	VMOVUPS       8192(SI)(DI*4), Z8
+	VMOVUPS       8256(SI)(DI*4), Z9
+	VADDPS        Z8, Z4, K3, Z4
+	VADDPS        Z9, Z4, K4, Z4
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        128(AX), Z1, Z1
+	VMOVUPD       Z1, 128(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(AX), Z0, Z0
+	VMOVUPD       Z0, 192(AX)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        256(AX), Z1, Z1
+	VMOVUPD       Z1, 256(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(AX), Z0, Z0
+	VMOVUPD       Z0, 320(AX)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
+	VADDPD        384(AX), Z1, Z1
+	VMOVUPD       Z1, 384(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(AX), Z0, Z0
+	VMOVUPD       Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma0OverlapSumsCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z6
+	VBROADCASTSS constants<>+128(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           128(AX)(DI*4), Z10
+	VMOVUPS           192(AX)(DI*4), Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z6, Z8
+	VMAXPS            Z9, Z6, Z9
+	VMAXPS            Z10, Z6, Z10
+	VMAXPS            Z11, Z6, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS       Z7, Z8, Z12
+	VFMADD231PS       Z7, Z9, Z13
+	VFMADD231PS       Z7, Z10, Z14
+	VFMADD231PS       Z7, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
+	VMOVUPS           Z8, (SI)(DI*4)
+	VMOVUPS           Z9, 64(SI)(DI*4)
+	VMOVUPS           Z10, 128(SI)(DI*4)
+	VMOVUPS           Z11, 192(SI)(DI*4)
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	VBROADCASTSS      constants<>+448(SB), Z6
+	VBROADCASTSS      constants<>+480(SB), Z7
+	MOVQ              R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z6
+	VBROADCASTSS     constants<>+64(SB), Z7
+	MOVQ             R8, DI
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB          $0x04, (CX)(DI*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB        (CX)(DI*1), X0, K3
+	VPCMPEQB        16(CX)(DI*1), X0, K4
+	VMOVUPS         8192(SI)(DI*4), Z8
+	VMOVUPS         8256(SI)(DI*4), Z9
+	VCMPPS          $0x1e, Z7, Z8, K5
+	VCMPPS          $0x1e, Z7, Z9, K6
+	KANDW           K1, K5, K1
+	KANDW           K2, K6, K2
+	KANDW           K3, K5, K3
+	KANDW           K4, K6, K4
+	VMOVUPS         (AX)(DI*4), Z8
+	VMOVUPS         64(AX)(DI*4), Z9
+	VMOVUPS         (SI)(DI*4), Z10
+	VMOVUPS         64(SI)(DI*4), Z11
+	VMOVAPS         Z10, Z12
+	VMOVAPS         Z11, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z8, Z12
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z12, (BX)(DI*4)
+	VMOVUPS         Z13, 64(BX)(DI*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z12, (BX)(DI*4)
+	VMOVNTPS Z13, 64(BX)(DI*4)
+
+cachedStored:
+	VSUBPS         Z10, Z6, Z12
+	VSUBPS         Z11, Z6, Z13
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z14
+	VBLENDMPS      Z11, Z13, K6, Z15
+	VBLENDMPS      Z12, Z10, K5, Z16
+	VBLENDMPS      Z13, Z11, K6, Z16
+	VMAXPS.BCST    28(DX), Z14, Z16
+	VMAXPS.BCST    28(DX), Z15, Z17
+	VMOVUPS        8192(SI)(DI*4), Z18
+	VMOVUPS        8256(SI)(DI*4), Z19
+	VMULPS         Z18, Z14, Z14
+	VMULPS         Z19, Z15, Z15
+	VFMADD231PS    Z14, Z16, K1, Z4
+	VFMADD231PS    Z15, Z17, K2, Z4
+	VADDPS         Z14, Z3, K3, Z3
+	VADDPS         Z15, Z3, K4, Z3
+	VMOVUPS        8192(SI)(DI*4), Z14
+	VMOVUPS        8256(SI)(DI*4), Z15
+	VADDPS         Z14, Z5, K3, Z5
+	VADDPS         Z15, Z5, K4, Z5
+	VXORPS.BCST    constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K4, Z9
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z10
+	VBLENDMPS      Z11, Z13, K6, Z10
+	VMOVUPS        4096(SI)(DI*4), Z10
+	VMOVUPS        4160(SI)(DI*4), Z11
+	VMAXPS         Z8, Z7, Z8
+	VMAXPS         Z9, Z7, Z9
+	VADDPS         Z10, Z8, Z8
+	VADDPS         Z11, Z9, Z9
+	VBROADCASTSS   8(DX), Z10
+	VBLENDMPS.BCST 4(DX), Z10, K3, Z11
+	VBLENDMPS.BCST 4(DX), Z10, K4, Z10
+	VMOVUPS        8192(SI)(DI*4), Z12
+	VMOVUPS        8256(SI)(DI*4), Z13
+	VMULPS         Z12, Z11, Z11
+	VMULPS         Z13, Z10, Z10
+	VFMADD231PS    Z11, Z8, K1, Z2
+	VFMADD231PS    Z10, Z9, K2, Z2
+	ADDQ           $0x20, DI
+	CMPQ           DI, R9
+	JL             rest
+	CMPQ           R9, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma2OverlapSumsCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z6
+	VBROADCASTSS constants<>+128(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           128(AX)(DI*4), Z10
+	VMOVUPS           192(AX)(DI*4), Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z6, Z8
+	VMAXPS            Z9, Z6, Z9
+	VMAXPS            Z10, Z6, Z10
+	VMAXPS            Z11, Z6, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS       Z7, Z8, Z12
+	VFMADD231PS       Z7, Z9, Z13
+	VFMADD231PS       Z7, Z10, Z14
+	VFMADD231PS       Z7, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
+	VMOVUPS           Z8, (SI)(DI*4)
+	VMOVUPS           Z9, 64(SI)(DI*4)
+	VMOVUPS           Z10, 128(SI)(DI*4)
+	VMOVUPS           Z11, 192(SI)(DI*4)
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	VBROADCASTSS      constants<>+448(SB), Z6
+	VBROADCASTSS      constants<>+480(SB), Z7
+	MOVQ              R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z6
+	VBROADCASTSS     constants<>+64(SB), Z7
+	MOVQ             R8, DI
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB          $0x04, (CX)(DI*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB        (CX)(DI*1), X0, K3
+	VPCMPEQB        16(CX)(DI*1), X0, K4
+	VMOVUPS         8192(SI)(DI*4), Z8
+	VMOVUPS         8256(SI)(DI*4), Z9
+	VCMPPS          $0x1e, Z7, Z8, K5
+	VCMPPS          $0x1e, Z7, Z9, K6
+	KANDW           K1, K5, K1
+	KANDW           K2, K6, K2
+	KANDW           K3, K5, K3
+	KANDW           K4, K6, K4
+	VMOVUPS         (AX)(DI*4), Z8
+	VMOVUPS         64(AX)(DI*4), Z9
+	VMOVUPS         (SI)(DI*4), Z10
+	VMOVUPS         64(SI)(DI*4), Z11
+	VMOVAPS         Z10, Z12
+	VMOVAPS         Z11, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z8, Z12
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z12, (BX)(DI*4)
+	VMOVUPS         Z13, 64(BX)(DI*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z12, (BX)(DI*4)
+	VMOVNTPS Z13, 64(BX)(DI*4)
+
+cachedStored:
+	VSUBPS         Z10, Z6, Z12
+	VSUBPS         Z11, Z6, Z13
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z14
+	VBLENDMPS      Z11, Z13, K6, Z15
+	VBLENDMPS      Z12, Z10, K5, Z16
+	VBLENDMPS      Z13, Z11, K6, Z16
+	VMAXPS.BCST    28(DX), Z14, Z16
+	VMAXPS.BCST    28(DX), Z15, Z17
+	VMOVUPS        8192(SI)(DI*4), Z18
+	VMOVUPS        8256(SI)(DI*4), Z19
+	VMULPS         Z18, Z14, Z14
+	VMULPS         Z19, Z15, Z15
+	VFMADD231PS    Z14, Z16, K1, Z4
+	VFMADD231PS    Z15, Z17, K2, Z4
+	VADDPS         Z14, Z3, K3, Z3
+	VADDPS         Z15, Z3, K4, Z3
+	VMOVUPS        8192(SI)(DI*4), Z14
+	VMOVUPS        8256(SI)(DI*4), Z15
+	VADDPS         Z14, Z5, K3, Z5
+	VADDPS         Z15, Z5, K4, Z5
+	VXORPS.BCST    constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K4, Z9
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z10
+	VBLENDMPS      Z11, Z13, K6, Z11
+	VMOVUPS        4096(SI)(DI*4), Z12
+	VMOVUPS        4160(SI)(DI*4), Z13
+	VMAXPS         Z8, Z7, Z8
+	VMAXPS         Z9, Z7, Z9
+	VADDPS         Z12, Z8, Z8
+	VADDPS         Z13, Z9, Z9
+	VMULPS         Z10, Z10, Z10
+	VMULPS         Z11, Z11, Z11
+	VBROADCASTSS   8(DX), Z12
+	VBLENDMPS.BCST 4(DX), Z12, K3, Z13
+	VBLENDMPS.BCST 4(DX), Z12, K4, Z12
+	VMULPS         Z10, Z13, Z10
+	VMULPS         Z11, Z12, Z11
+	VMOVUPS        8192(SI)(DI*4), Z12
+	VMOVUPS        8256(SI)(DI*4), Z13
+	VMULPS         Z12, Z10, Z10
+	VMULPS         Z13, Z11, Z11
+	VFMADD231PS    Z10, Z8, K1, Z2
+	VFMADD231PS    Z11, Z9, K2, Z2
+	ADDQ           $0x20, DI
+	CMPQ           DI, R9
+	JL             rest
+	CMPQ           R9, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGammaOverlapSumsCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z6
+	VBROADCASTSS constants<>+128(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           128(AX)(DI*4), Z10
+	VMOVUPS           192(AX)(DI*4), Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z6, Z8
+	VMAXPS            Z9, Z6, Z9
+	VMAXPS            Z10, Z6, Z10
+	VMAXPS            Z11, Z6, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS       Z7, Z8, Z12
+	VFMADD231PS       Z7, Z9, Z13
+	VFMADD231PS       Z7, Z10, Z14
+	VFMADD231PS       Z7, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
+	VMOVUPS           Z8, (SI)(DI*4)
+	VMOVUPS           Z9, 64(SI)(DI*4)
+	VMOVUPS           Z10, 128(SI)(DI*4)
+	VMOVUPS           Z11, 192(SI)(DI*4)
+	ADDQ              $0x40, DI
+	CMPQ              DI, R9
+	JL                exponential
+	VBROADCASTSS      constants<>+448(SB), Z6
+	VBROADCASTSS      constants<>+480(SB), Z7
+	MOVQ              R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z7, Z8, K1
+	VCMPPS           $0x1e, Z7, Z9, K2
+	VCMPPS           $0x1e, Z7, Z10, K3
+	VCMPPS           $0x1e, Z7, Z11, K4
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K1, Z8
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K2, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K3, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z6, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+544(SB), Z16
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS.BCST      constants<>+576(SB), Z8, K1, Z8
+	VADDPS.BCST      constants<>+576(SB), Z9, K2, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K3, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z6
+	VBROADCASTSS     constants<>+64(SB), Z7
+	MOVQ             R8, DI
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB          $0x04, (CX)(DI*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB        (CX)(DI*1), X0, K3
+	VPCMPEQB        16(CX)(DI*1), X0, K4
+	VMOVUPS         8192(SI)(DI*4), Z8
+	VMOVUPS         8256(SI)(DI*4), Z9
+	VCMPPS          $0x1e, Z7, Z8, K5
+	VCMPPS          $0x1e, Z7, Z9, K6
+	KANDW           K1, K5, K1
+	KANDW           K2, K6, K2
+	KANDW           K3, K5, K3
+	KANDW           K4, K6, K4
+	VMOVUPS         (AX)(DI*4), Z8
+	VMOVUPS         64(AX)(DI*4), Z9
+	VMOVUPS         (SI)(DI*4), Z10
+	VMOVUPS         64(SI)(DI*4), Z11
+	VMOVAPS         Z10, Z12
+	VMOVAPS         Z11, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z8, Z12
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z12, (BX)(DI*4)
+	VMOVUPS         Z13, 64(BX)(DI*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z12, (BX)(DI*4)
+	VMOVNTPS Z13, 64(BX)(DI*4)
+
+cachedStored:
+	VSUBPS            Z10, Z6, Z12
+	VSUBPS            Z11, Z6, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z16
+	VMAXPS.BCST       28(DX), Z14, Z16
+	VMAXPS.BCST       28(DX), Z15, Z17
+	VMOVUPS           8192(SI)(DI*4), Z18
+	VMOVUPS           8256(SI)(DI*4), Z19
+	VMULPS            Z18, Z14, Z14
+	VMULPS            Z19, Z15, Z15
+	VFMADD231PS       Z14, Z16, K1, Z4
+	VFMADD231PS       Z15, Z17, K2, Z4
+	VADDPS            Z14, Z3, K3, Z3
+	VADDPS            Z15, Z3, K4, Z3
+	VMOVUPS           8192(SI)(DI*4), Z14
+	VMOVUPS           8256(SI)(DI*4), Z15
+	VADDPS            Z14, Z5, K3, Z5
+	VADDPS            Z15, Z5, K4, Z5
+	VXORPS.BCST       constants<>+0(SB), Z8, K3, Z8
+	VXORPS.BCST       constants<>+0(SB), Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z10
+	VMOVUPS           4096(SI)(DI*4), Z10
+	VMOVUPS           4160(SI)(DI*4), Z11
+	VMAXPS            Z8, Z7, Z12
+	VMAXPS            Z9, Z7, Z13
+	VADDPS            Z10, Z12, Z12
+	VADDPS            Z11, Z13, Z13
+	VBROADCASTSS      24(DX), Z14
+	VBLENDMPS.BCST    20(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    20(DX), Z14, K4, Z14
+	VMINPS            Z8, Z7, Z8
+	VMINPS            Z9, Z7, Z9
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMULPS            Z15, Z8, Z8
+	VMULPS            Z14, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z10
+	VMAXPS            Z8, Z10, Z8
+	VMAXPS            Z9, Z10, Z9
+	VBROADCASTSS      constants<>+160(SB), Z10
+	VBROADCASTSS      constants<>+160(SB), Z11
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z10
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z11
+	VRNDSCALEPS       $0x00, Z10, Z10
+	VRNDSCALEPS       $0x00, Z11, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z10, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z11, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z10, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z11, Z9
+	VMULPS            Z8, Z8, Z14
+	VMULPS            Z9, Z9, Z15
+	VBROADCASTSS      constants<>+352(SB), Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z14, Z16
+	VFMADD231PS.BCST  constants<>+416(SB), Z15, Z17
+	VBROADCASTSS      constants<>+288(SB), Z18
+	VBROADCASTSS      constants<>+288(SB), Z19
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z18
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z19
+	VFMADD231PS       Z14, Z16, Z18
+	VFMADD231PS       Z15, Z17, Z19
+	VFMADD231PS       Z14, Z18, Z8
+	VFMADD231PS       Z15, Z19, Z9
+	VADDPS            Z6, Z8, Z8
+	VADDPS            Z6, Z9, Z9
+	VSCALEFPS         Z10, Z8, Z8
+	VSCALEFPS         Z11, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z10
+	VMULPS           Z9, Z9, Z11
+	VBROADCASTSS     constants<>+352(SB), Z14
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z14
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VBROADCASTSS     constants<>+288(SB), Z16
+	VBROADCASTSS     constants<>+288(SB), Z17
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z17
+	VFMADD231PS      Z10, Z14, Z16
+	VFMADD231PS      Z11, Z15, Z17
+	VFMADD231PS      Z10, Z16, Z8
+	VFMADD231PS      Z11, Z17, Z9
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBROADCASTSS   8(DX), Z10
+	VBLENDMPS.BCST 4(DX), Z10, K3, Z11
+	VBLENDMPS.BCST 4(DX), Z10, K4, Z10
+	VMULPS         Z8, Z11, Z8
+	VMULPS         Z9, Z10, Z9
+	VMOVUPS        8192(SI)(DI*4), Z10
+	VMOVUPS        8256(SI)(DI*4), Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VFMADD231PS    Z8, Z12, K1, Z2
+	VFMADD231PS    Z9, Z13, K2, Z2
+	ADDQ           $0x20, DI
+	CMPQ           DI, R9
+	JL             rest
+	CMPQ           R9, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticOverlapGradCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), AX
+	MOVQ         k+48(FP), CX
+	MOVQ         g1+24(FP), DX
+	MOVQ         buf+56(FP), BX
+	VPBROADCASTB (CX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         DI, DI
+
+turn:
+	MOVQ         DI, SI
+	ADDQ         $0x00000100, DI
+	CMPQ         DI, n+64(FP)
+	CMOVQGT      n+64(FP), DI
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z4
+
+rest:
+	PREFETCHT0       4096(DX)(SI*4)
+	PREFETCHT0       4160(DX)(SI*4)
+	VPCMPB           $0x04, (AX)(SI*1), X1, K1
+	VPCMPB           $0x04, 16(AX)(SI*1), X1, K2
+	VPCMPEQB         (AX)(SI*1), X0, K3
+	VPCMPEQB         16(AX)(SI*1), X0, K4
+	VMOVUPS          8192(BX)(SI*4), Z4
+	VMOVUPS          8256(BX)(SI*4), Z5
+	VCMPPS           $0x1e, Z3, Z4, K5
+	VCMPPS           $0x1e, Z3, Z5, K6
+	KANDW            K1, K5, K1
+	KANDW            K2, K6, K2
+	KANDW            K3, K5, K3
+	KANDW            K4, K6, K4
+	VMOVUPS          (DX)(SI*4), Z4
+	VMOVUPS          64(DX)(SI*4), Z5
+	VMOVUPS          (DX)(SI*4), Z6
+	VMOVUPS          64(DX)(SI*4), Z7
+	VANDPS.BCST      constants<>+896(SB), Z6, Z6
+	VANDPS.BCST      constants<>+896(SB), Z7, Z7
+	VSUBPS           Z6, Z2, Z8
+	VSUBPS           Z7, Z2, Z9
+	VPMOVD2M         Z4, K5
+	VPMOVD2M         Z5, K6
+	VBLENDMPS        Z6, Z8, K5, Z4
+	VBLENDMPS        Z7, Z9, K6, Z5
+	VBLENDMPS        Z8, Z6, K5, Z10
+	VBLENDMPS        Z9, Z7, K6, Z10
+	VBROADCASTSS     36(CX), Z10
+	VBLENDMPS.BCST   32(CX), Z10, K3, Z11
+	VBLENDMPS.BCST   32(CX), Z10, K4, Z10
+	VFMADD231PS.BCST 40(CX), Z4, Z11
+	VFMADD231PS.BCST 40(CX), Z5, Z10
+	VMULPS           Z8, Z6, Z4
+	VMULPS           Z9, Z7, Z5
+	VMULPS.Z         Z4, Z11, K1, Z4
+	VMULPS.Z         Z5, Z10, K2, Z5
+	VMOVUPS          8192(BX)(SI*4), Z6
+	VMOVUPS          8256(BX)(SI*4), Z7
+	VMULPS           Z6, Z4, Z4
+	VMULPS           Z7, Z5, Z5
+	VMOVUPS          Z4, (DX)(SI*4)
+	VMOVUPS          Z5, 64(DX)(SI*4)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               rest
+	CMPQ             DI, n+64(FP)
+	JL               turn
+	MOVQ             acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma0OverlapGradCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), AX
+	MOVQ         k+48(FP), CX
+	MOVQ         g1+24(FP), DX
+	MOVQ         buf+56(FP), BX
+	VPBROADCASTB (CX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         DI, DI
+
+turn:
+	MOVQ         DI, SI
+	ADDQ         $0x00000100, DI
+	CMPQ         DI, n+64(FP)
+	CMOVQGT      n+64(FP), DI
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z4
+	VBROADCASTSS 12(CX), Z5
+	VBROADCASTSS 16(CX), Z6
+
+rest:
+	PREFETCHT0       4096(DX)(SI*4)
+	PREFETCHT0       4160(DX)(SI*4)
+	VPCMPB           $0x04, (AX)(SI*1), X1, K1
+	VPCMPB           $0x04, 16(AX)(SI*1), X1, K2
+	VPCMPEQB         (AX)(SI*1), X0, K3
+	VPCMPEQB         16(AX)(SI*1), X0, K4
+	VMOVUPS          8192(BX)(SI*4), Z7
+	VMOVUPS          8256(BX)(SI*4), Z8
+	VCMPPS           $0x1e, Z3, Z7, K5
+	VCMPPS           $0x1e, Z3, Z8, K6
+	KANDW            K1, K5, K1
+	KANDW            K2, K6, K2
+	KANDW            K3, K5, K3
+	KANDW            K4, K6, K4
+	VMOVUPS          (DX)(SI*4), Z7
+	VMOVUPS          64(DX)(SI*4), Z8
+	VMOVUPS          (DX)(SI*4), Z9
+	VMOVUPS          64(DX)(SI*4), Z10
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z10, Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K5
+	VPMOVD2M         Z8, K6
+	VBLENDMPS        Z9, Z11, K5, Z13
+	VBLENDMPS        Z10, Z12, K6, Z14
+	VBLENDMPS        Z11, Z9, K5, Z15
+	VBLENDMPS        Z12, Z10, K6, Z15
+	VBROADCASTSS     36(CX), Z15
+	VBLENDMPS.BCST   32(CX), Z15, K3, Z16
+	VBLENDMPS.BCST   32(CX), Z15, K4, Z15
+	VFMADD231PS.BCST 40(CX), Z13, Z16
+	VFMADD231PS.BCST 40(CX), Z14, Z15
+	VMULPS           Z11, Z9, Z13
+	VMULPS           Z12, Z10, Z14
+	VMULPS           Z13, Z16, Z13
+	VMULPS           Z14, Z15, Z14
+	VXORPS           Z4, Z7, K3, Z7
+	VXORPS           Z4, Z8, K4, Z8
+	VPMOVD2M         Z7, K5
+	VPMOVD2M         Z8, K6
+	VBLENDMPS        Z9, Z11, K5, Z7
+	VBLENDMPS        Z10, Z12, K6, Z8
+	VBLENDMPS        Z5, Z6, K3, Z9
+	VBLENDMPS        Z5, Z6, K4, Z10
+	VMULPS           Z7, Z9, Z7
+	VMULPS           Z8, Z10, Z8
+	VADDPS.Z         Z7, Z13, K1, Z7
+	VADDPS.Z         Z8, Z14, K2, Z8
+	VMOVUPS          8192(BX)(SI*4), Z9
+	VMOVUPS          8256(BX)(SI*4), Z10
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+	VMOVUPS          Z7, (DX)(SI*4)
+	VMOVUPS          Z8, 64(DX)(SI*4)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               rest
+	CMPQ             DI, n+64(FP)
+	JL               turn
+	MOVQ             acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma2OverlapGradCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+448(SB), Z3
+	VBROADCASTSS constants<>+480(SB), Z4
+	VBROADCASTSS constants<>+512(SB), Z5
+	VBROADCASTSS constants<>+544(SB), Z6
+	VBROADCASTSS constants<>+576(SB), Z7
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS          (BX)(DI*4), Z8
+	VMOVUPS          64(BX)(DI*4), Z9
+	VMOVUPS          128(BX)(DI*4), Z10
+	VMOVUPS          192(BX)(DI*4), Z11
+	VANDPS.BCST      constants<>+896(SB), Z8, Z8
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z10, Z10
+	VANDPS.BCST      constants<>+896(SB), Z11, Z11
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4160(BX)(DI*4)
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS           8192(SI)(DI*4), Z8
+	VMOVUPS           8256(SI)(DI*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           (BX)(DI*4), Z10
+	VMOVUPS           64(BX)(DI*4), Z11
+	VANDPS.BCST       constants<>+896(SB), Z10, Z10
+	VANDPS.BCST       constants<>+896(SB), Z11, Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z16
+	VBROADCASTSS      36(DX), Z16
+	VBLENDMPS.BCST    32(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    32(DX), Z16, K4, Z16
+	VFMADD231PS.BCST  40(DX), Z14, Z17
+	VFMADD231PS.BCST  40(DX), Z15, Z16
+	VMULPS            Z12, Z10, Z14
+	VMULPS            Z13, Z11, Z15
+	VMULPS            Z14, Z17, Z14
+	VMULPS            Z15, Z16, Z15
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(SI)(DI*4), Z12
+	VMOVUPS           4160(SI)(DI*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z16
+	VBLENDMPS         Z6, Z7, K4, Z17
+	VMULPS            Z12, Z16, Z16
+	VMULPS            Z13, Z17, Z17
+	VMOVUPS           8192(SI)(DI*4), Z18
+	VMOVUPS           8256(SI)(DI*4), Z19
+	VMULPS            Z18, Z16, Z16
+	VMULPS            Z19, Z17, Z17
+	VFMADD231PS       Z16, Z8, K1, Z2
+	VFMADD231PS       Z17, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z16
+	VBLENDMPS.BCST    12(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    12(DX), Z16, K4, Z16
+	VBROADCASTSS      constants<>+448(SB), Z18
+	VBROADCASTSS      constants<>+448(SB), Z19
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z18
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z19
+	VMULPS            Z12, Z17, Z12
+	VMULPS            Z13, Z16, Z13
+	VFMADD231PS       Z8, Z18, Z10
+	VFMADD231PS       Z9, Z19, Z11
+	VMULPS            Z10, Z12, Z8
+	VMULPS            Z11, Z13, Z9
+	VADDPS.Z          Z8, Z14, K1, Z8
+	VADDPS.Z          Z9, Z15, K2, Z9
+	VMOVUPS           8192(SI)(DI*4), Z10
+	VMOVUPS           8256(SI)(DI*4), Z11
+	VMULPS            Z10, Z8, Z8
+	VMULPS            Z11, Z9, Z9
+	VMOVUPS           Z8, (BX)(DI*4)
+	VMOVUPS           Z9, 64(BX)(DI*4)
+	ADDQ              $0x20, DI
+	CMPQ              DI, R9
+	JL                rest
+	CMPQ              R9, n+64(FP)
+	JL                turn
+	MOVQ              acc+40(FP), AX
+	VEXTRACTF64X4     $0x01, Z2, Y0
+	VCVTPS2PD         Y2, Z1
+	VADDPD            (AX), Z1, Z1
+	VMOVUPD           Z1, (AX)
+	VCVTPS2PD         Y0, Z0
+	VADDPD            64(AX), Z0, Z0
+	VMOVUPD           Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGammaOverlapGradCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+448(SB), Z3
+	VBROADCASTSS constants<>+480(SB), Z4
+	VBROADCASTSS constants<>+512(SB), Z5
+	VBROADCASTSS constants<>+544(SB), Z6
+	VBROADCASTSS constants<>+576(SB), Z7
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS          (BX)(DI*4), Z8
+	VMOVUPS          64(BX)(DI*4), Z9
+	VMOVUPS          128(BX)(DI*4), Z10
+	VMOVUPS          192(BX)(DI*4), Z11
+	VANDPS.BCST      constants<>+896(SB), Z8, Z8
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z10, Z10
+	VANDPS.BCST      constants<>+896(SB), Z11, Z11
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4160(BX)(DI*4)
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS           8192(SI)(DI*4), Z8
+	VMOVUPS           8256(SI)(DI*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(DI*4), Z8
+	VMOVUPS           64(AX)(DI*4), Z9
+	VMOVUPS           (BX)(DI*4), Z10
+	VMOVUPS           64(BX)(DI*4), Z11
+	VANDPS.BCST       constants<>+896(SB), Z10, Z10
+	VANDPS.BCST       constants<>+896(SB), Z11, Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z16
+	VBROADCASTSS      36(DX), Z16
+	VBLENDMPS.BCST    32(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    32(DX), Z16, K4, Z16
+	VFMADD231PS.BCST  40(DX), Z14, Z17
+	VFMADD231PS.BCST  40(DX), Z15, Z16
+	VMULPS            Z12, Z10, Z14
+	VMULPS            Z13, Z11, Z15
+	VMULPS            Z14, Z17, Z14
+	VMULPS            Z15, Z16, Z15
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(SI)(DI*4), Z12
+	VMOVUPS           4160(SI)(DI*4), Z13
+	VMAXPS            Z8, Z4, Z16
+	VMAXPS            Z9, Z4, Z17
+	VADDPS            Z12, Z16, Z16
+	VADDPS            Z13, Z17, Z17
+	VBROADCASTSS      24(DX), Z18
+	VBLENDMPS.BCST    20(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    20(DX), Z18, K4, Z18
+	VMINPS            Z8, Z4, Z8
+	VMINPS            Z9, Z4, Z9
+	VSUBPS            Z12, Z8, Z8
+	VSUBPS            Z13, Z9, Z9
+	VMULPS            Z19, Z8, Z8
+	VMULPS            Z18, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VMULPS            Z8, Z8, Z18
+	VMULPS            Z9, Z9, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z23
+	VFMADD231PS       Z18, Z20, Z22
+	VFMADD231PS       Z19, Z21, Z23
+	VFMADD231PS       Z18, Z22, Z8
+	VFMADD231PS       Z19, Z23, Z9
+	VADDPS            Z3, Z8, Z8
+	VADDPS            Z3, Z9, Z9
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS      Z12, Z18, Z20
+	VFMADD231PS      Z13, Z19, Z21
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VADDPS           Z3, Z8, Z8
+	VADDPS           Z3, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMULPS         Z8, Z12, Z12
+	VMULPS         Z9, Z13, Z13
+	VMOVUPS        8192(SI)(DI*4), Z18
+	VMOVUPS        8256(SI)(DI*4), Z19
+	VMULPS         Z18, Z12, Z12
+	VMULPS         Z19, Z13, Z13
+	VFMADD231PS    Z12, Z16, K1, Z2
+	VFMADD231PS    Z13, Z17, K2, Z2
+	VBROADCASTSS   16(DX), Z12
+	VBLENDMPS.BCST 12(DX), Z12, K3, Z13
+	VBLENDMPS.BCST 12(DX), Z12, K4, Z12
+	VSUBPS         Z10, Z3, Z18
+	VSUBPS         Z11, Z3, Z19
+	VBROADCASTSS   24(DX), Z20
+	VBLENDMPS.BCST 20(DX), Z20, K3, Z21
+	VBLENDMPS.BCST 20(DX), Z20, K4, Z20
+	VMULPS         Z21, Z18, Z18
+	VMULPS         Z20, Z19, Z19
+	VMULPS         Z8, Z13, Z8
+	VMULPS         Z9, Z12, Z9
+	VFMADD231PS    Z16, Z18, Z10
+	VFMADD231PS    Z17, Z19, Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VADDPS.Z       Z8, Z14, K1, Z8
+	VADDPS.Z       Z9, Z15, K2, Z9
+	VMOVUPS        8192(SI)(DI*4), Z10
+	VMOVUPS        8256(SI)(DI*4), Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VMOVUPS        Z8, (BX)(DI*4)
+	VMOVUPS        Z9, 64(BX)(DI*4)
+	ADDQ           $0x20, DI
+	CMPQ           DI, R9
+	JL             rest
+	CMPQ           R9, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairOverlapSumsCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         buf+56(FP), DI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	XORQ         R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	PREFETCHT0        4096(AX)(R8*4)
+	PREFETCHT0        4096(BX)(R8*4)
+	PREFETCHT0        4224(AX)(R8*4)
+	PREFETCHT0        4224(BX)(R8*4)
+	VMOVUPS           (AX)(R8*4), Z8
+	VMOVUPS           64(AX)(R8*4), Z9
+	VMOVUPS           128(AX)(R8*4), Z10
+	VMOVUPS           192(AX)(R8*4), Z11
+	VMOVUPS           (BX)(R8*4), Z12
+	VMOVUPS           64(BX)(R8*4), Z13
+	VMOVUPS           128(BX)(R8*4), Z14
+	VMOVUPS           192(BX)(R8*4), Z15
+	VSUBPS            Z12, Z8, Z8
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VMAXPS            Z10, Z12, Z10
+	VMAXPS            Z11, Z12, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z12
+	VDIVPS            Z12, Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z10, Z12
+	VDIVPS            Z12, Z10, Z10
+	VMOVUPS           Z8, (DI)(R8*4)
+	VMOVUPS           Z9, 64(DI)(R8*4)
+	VMOVUPS           Z10, 128(DI)(R8*4)
+	VMOVUPS           Z11, 192(DI)(R8*4)
+	ADDQ              $0x40, R8
+	CMPQ              R8, R10
+	JL                exponential
+	MOVQ              R9, R8
+
+rest:
+	PREFETCHT0 4160(AX)(R8*4)
+	PREFETCHT0 4160(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
+	VPCMPB          $0x04, (CX)(R8*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB        (CX)(R8*1), X0, K3
+	VPCMPEQB        16(CX)(R8*1), X0, K4
+	VMOVUPS         8192(DI)(R8*4), Z8
+	VMOVUPS         8256(DI)(R8*4), Z9
+	VCMPPS.BCST     $0x1e, constants<>+64(SB), Z8, K5
+	VCMPPS.BCST     $0x1e, constants<>+64(SB), Z9, K6
+	KANDW           K1, K5, K1
+	KANDW           K2, K6, K2
+	KANDW           K3, K5, K3
+	KANDW           K4, K6, K4
+	VMOVUPS         (AX)(R8*4), Z8
+	VMOVUPS         64(AX)(R8*4), Z9
+	VMOVUPS         (BX)(R8*4), Z10
+	VMOVUPS         64(BX)(R8*4), Z11
+	VSUBPS          Z10, Z8, Z8
+	VSUBPS          Z11, Z9, Z9
+	VMOVUPS         (DI)(R8*4), Z10
+	VMOVUPS         64(DI)(R8*4), Z11
+	VADDPS.BCST     constants<>+256(SB), Z11, Z12
+	VDIVPS          Z12, Z11, Z11
+	VMOVAPS         Z10, Z12
+	VMOVAPS         Z11, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z8, Z12
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z12, (SI)(R8*4)
+	VMOVUPS         Z13, 64(SI)(R8*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z12, (SI)(R8*4)
+	VMOVNTPS Z13, 64(SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS  constants<>+256(SB), Z12
+	VSUBPS        Z10, Z12, Z13
+	VSUBPS        Z11, Z12, Z12
+	VPMOVD2M      Z8, K5
+	VPMOVD2M      Z9, K6
+	VBLENDMPS     Z10, Z13, K5, Z8
+	VBLENDMPS     Z11, Z12, K6, Z9
+	VBLENDMPS     Z13, Z10, K5, Z10
+	VBLENDMPS     Z12, Z11, K6, Z11
+	VMAXPS.BCST   28(DX), Z8, Z12
+	VMAXPS.BCST   28(DX), Z9, Z13
+	VMOVUPS       8192(DI)(R8*4), Z14
+	VMOVUPS       8256(DI)(R8*4), Z15
+	VMULPS        Z14, Z8, Z8
+	VMULPS        Z15, Z9, Z9
+	VFMADD231PS   Z8, Z12, K1, Z3
+	VFMADD231PS   Z9, Z13, K2, Z3
+	VADDPS        Z8, Z2, K3, Z2
+	VADDPS        Z9, Z2, K4, Z2
+	VMOVUPS       8192(DI)(R8*4), Z8
+	VMOVUPS       8256(DI)(R8*4), Z9
+	VADDPS        Z8, Z4, K3, Z4
+	VADDPS        Z9, Z4, K4, Z4
+	VMAXPS.BCST   28(DX), Z10, Z8
+	VMAXPS.BCST   28(DX), Z11, Z9
+	VMOVUPS       8192(DI)(R8*4), Z12
+	VMOVUPS       8256(DI)(R8*4), Z13
+	VMULPS        Z12, Z10, Z10
+	VMULPS        Z13, Z11, Z11
+	VFMADD231PS   Z10, Z8, K1, Z6
+	VFMADD231PS   Z11, Z9, K2, Z6
+	KXORW         K1, K3, K1
+	KXORW         K2, K4, K2
+	VADDPS        Z10, Z5, K1, Z5
+	VADDPS        Z11, Z5, K2, Z5
+	VMOVUPS       8192(DI)(R8*4), Z8
+	VMOVUPS       8256(DI)(R8*4), Z9
+	VADDPS        Z8, Z7, K1, Z7
+	VADDPS        Z9, Z7, K2, Z7
+	ADDQ          $0x20, R8
+	CMPQ          R8, R10
+	JL            rest
+	CMPQ          R10, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        128(AX), Z1, Z1
+	VMOVUPD       Z1, 128(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(AX), Z0, Z0
+	VMOVUPD       Z0, 192(AX)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        256(AX), Z1, Z1
+	VMOVUPD       Z1, 256(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(AX), Z0, Z0
+	VMOVUPD       Z0, 320(AX)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
+	VADDPD        384(AX), Z1, Z1
+	VMOVUPD       Z1, 384(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(AX), Z0, Z0
+	VMOVUPD       Z0, 448(AX)
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VCVTPS2PD     Y5, Z1
+	VADDPD        512(AX), Z1, Z1
+	VMOVUPD       Z1, 512(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        576(AX), Z0, Z0
+	VMOVUPD       Z0, 576(AX)
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VCVTPS2PD     Y6, Z1
+	VADDPD        640(AX), Z1, Z1
+	VMOVUPD       Z1, 640(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VCVTPS2PD     Y7, Z1
+	VADDPD        768(AX), Z1, Z1
+	VMOVUPD       Z1, 768(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        832(AX), Z0, Z0
+	VMOVUPD       Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0OverlapSumsCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         buf+56(FP), DI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	XORQ         R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	PREFETCHT0        4096(AX)(R8*4)
+	PREFETCHT0        4096(BX)(R8*4)
+	PREFETCHT0        4224(AX)(R8*4)
+	PREFETCHT0        4224(BX)(R8*4)
+	VMOVUPS           (AX)(R8*4), Z9
+	VMOVUPS           64(AX)(R8*4), Z10
+	VMOVUPS           128(AX)(R8*4), Z11
+	VMOVUPS           192(AX)(R8*4), Z12
+	VMOVUPS           (BX)(R8*4), Z13
+	VMOVUPS           64(BX)(R8*4), Z14
+	VMOVUPS           128(BX)(R8*4), Z15
+	VMOVUPS           192(BX)(R8*4), Z16
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VSUBPS            Z16, Z12, Z12
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z12, Z12
+	VBROADCASTSS      constants<>+96(SB), Z13
+	VMAXPS            Z9, Z13, Z9
+	VMAXPS            Z10, Z13, Z10
+	VMAXPS            Z11, Z13, Z11
+	VMAXPS            Z12, Z13, Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VBROADCASTSS      constants<>+160(SB), Z16
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z12, Z16
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VRNDSCALEPS       $0x00, Z16, Z16
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z16, Z12
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z16, Z12
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VMULPS            Z12, Z12, Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VBROADCASTSS      constants<>+352(SB), Z24
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z20, Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VBROADCASTSS      constants<>+288(SB), Z28
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z12, Z28
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z20, Z24, Z28
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VFMADD231PS       Z20, Z28, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z12, Z12
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
+	VMOVUPS           Z9, (DI)(R8*4)
+	VMOVUPS           Z10, 64(DI)(R8*4)
+	VMOVUPS           Z11, 128(DI)(R8*4)
+	VMOVUPS           Z12, 192(DI)(R8*4)
+	ADDQ              $0x40, R8
+	CMPQ              R8, R10
+	JL                exponential
+	MOVQ              R9, R8
+
+logarithm:
+	PREFETCHT0       4160(AX)(R8*4)
+	PREFETCHT0       4160(BX)(R8*4)
+	PREFETCHT0       4288(AX)(R8*4)
+	PREFETCHT0       4288(BX)(R8*4)
+	VMOVUPS          (DI)(R8*4), Z9
+	VMOVUPS          64(DI)(R8*4), Z10
+	VMOVUPS          128(DI)(R8*4), Z11
+	VMOVUPS          192(DI)(R8*4), Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(DI)(R8*4)
+	VMOVUPS          Z12, 192(DI)(R8*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VFMADD231PS      Z16, Z24, Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z24, Z20
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VFMADD231PS      Z16, Z20, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
+	VMOVUPS          Z9, 4096(DI)(R8*4)
+	VMOVUPS          Z10, 4160(DI)(R8*4)
+	VMOVUPS          Z11, 4224(DI)(R8*4)
+	VMOVUPS          Z12, 4288(DI)(R8*4)
+	ADDQ             $0x40, R8
+	CMPQ             R8, R10
+	JL               logarithm
+	MOVQ             R9, R8
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
+	VPCMPB          $0x04, (CX)(R8*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB        (CX)(R8*1), X0, K3
+	VPCMPEQB        16(CX)(R8*1), X0, K4
+	VMOVUPS         8192(DI)(R8*4), Z9
+	VMOVUPS         8256(DI)(R8*4), Z10
+	VCMPPS.BCST     $0x1e, constants<>+64(SB), Z9, K5
+	VCMPPS.BCST     $0x1e, constants<>+64(SB), Z10, K6
+	KANDW           K1, K5, K1
+	KANDW           K2, K6, K2
+	KANDW           K3, K5, K3
+	KANDW           K4, K6, K4
+	VMOVUPS         (AX)(R8*4), Z9
+	VMOVUPS         64(AX)(R8*4), Z10
+	VMOVUPS         (BX)(R8*4), Z11
+	VMOVUPS         64(BX)(R8*4), Z12
+	VSUBPS          Z11, Z9, Z9
+	VSUBPS          Z12, Z10, Z10
+	VMOVUPS         (DI)(R8*4), Z11
+	VMOVUPS         64(DI)(R8*4), Z12
+	VMOVAPS         Z11, Z13
+	VMOVAPS         Z12, Z14
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z10, Z14
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z13, (SI)(R8*4)
+	VMOVUPS         Z14, 64(SI)(R8*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z13, (SI)(R8*4)
+	VMOVNTPS Z14, 64(SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS   constants<>+256(SB), Z13
+	VSUBPS         Z11, Z13, Z14
+	VSUBPS         Z12, Z13, Z13
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z14, K5, Z15
+	VBLENDMPS      Z12, Z13, K6, Z16
+	VBLENDMPS      Z14, Z11, K5, Z17
+	VBLENDMPS      Z13, Z12, K6, Z18
+	VMAXPS.BCST    28(DX), Z15, Z19
+	VMAXPS.BCST    28(DX), Z16, Z20
+	VMOVUPS        8192(DI)(R8*4), Z21
+	VMOVUPS        8256(DI)(R8*4), Z22
+	VMULPS         Z21, Z15, Z15
+	VMULPS         Z22, Z16, Z16
+	VFMADD231PS    Z15, Z19, K1, Z4
+	VFMADD231PS    Z16, Z20, K2, Z4
+	VADDPS         Z15, Z3, K3, Z3
+	VADDPS         Z16, Z3, K4, Z3
+	VMOVUPS        8192(DI)(R8*4), Z15
+	VMOVUPS        8256(DI)(R8*4), Z16
+	VADDPS         Z15, Z5, K3, Z5
+	VADDPS         Z16, Z5, K4, Z5
+	VMAXPS.BCST    28(DX), Z17, Z15
+	VMAXPS.BCST    28(DX), Z18, Z16
+	VMOVUPS        8192(DI)(R8*4), Z19
+	VMOVUPS        8256(DI)(R8*4), Z20
+	VMULPS         Z19, Z17, Z17
+	VMULPS         Z20, Z18, Z18
+	VFMADD231PS    Z17, Z15, K1, Z7
+	VFMADD231PS    Z18, Z16, K2, Z7
+	KXORW          K1, K3, K5
+	KXORW          K2, K4, K6
+	VADDPS         Z17, Z6, K5, Z6
+	VADDPS         Z18, Z6, K6, Z6
+	VMOVUPS        8192(DI)(R8*4), Z15
+	VMOVUPS        8256(DI)(R8*4), Z16
+	VADDPS         Z15, Z8, K5, Z8
+	VADDPS         Z16, Z8, K6, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST    constants<>+0(SB), Z10, K4, Z10
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z14, K5, Z11
+	VBLENDMPS      Z12, Z13, K6, Z11
+	VMOVUPS        4096(DI)(R8*4), Z11
+	VMOVUPS        4160(DI)(R8*4), Z12
+	VBROADCASTSS   constants<>+64(SB), Z13
+	VMAXPS         Z9, Z13, Z9
+	VMAXPS         Z10, Z13, Z10
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VBROADCASTSS   8(DX), Z11
+	VBLENDMPS.BCST 4(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 4(DX), Z11, K4, Z11
+	VMOVUPS        8192(DI)(R8*4), Z13
+	VMOVUPS        8256(DI)(R8*4), Z14
+	VMULPS         Z13, Z12, Z12
+	VMULPS         Z14, Z11, Z11
+	VFMADD231PS    Z12, Z9, K1, Z2
+	VFMADD231PS    Z11, Z10, K2, Z2
+	ADDQ           $0x20, R8
+	CMPQ           R8, R10
+	JL             rest
+	CMPQ           R10, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VEXTRACTF64X4  $0x01, Z6, Y0
+	VCVTPS2PD      Y6, Z1
+	VADDPD         512(AX), Z1, Z1
+	VMOVUPD        Z1, 512(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         576(AX), Z0, Z0
+	VMOVUPD        Z0, 576(AX)
+	VEXTRACTF64X4  $0x01, Z7, Y0
+	VCVTPS2PD      Y7, Z1
+	VADDPD         640(AX), Z1, Z1
+	VMOVUPD        Z1, 640(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         704(AX), Z0, Z0
+	VMOVUPD        Z0, 704(AX)
+	VEXTRACTF64X4  $0x01, Z8, Y0
+	VCVTPS2PD      Y8, Z1
+	VADDPD         768(AX), Z1, Z1
+	VMOVUPD        Z1, 768(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         832(AX), Z0, Z0
+	VMOVUPD        Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma2OverlapSumsCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         buf+56(FP), DI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	XORQ         R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	PREFETCHT0        4096(AX)(R8*4)
+	PREFETCHT0        4096(BX)(R8*4)
+	PREFETCHT0        4224(AX)(R8*4)
+	PREFETCHT0        4224(BX)(R8*4)
+	VMOVUPS           (AX)(R8*4), Z9
+	VMOVUPS           64(AX)(R8*4), Z10
+	VMOVUPS           128(AX)(R8*4), Z11
+	VMOVUPS           192(AX)(R8*4), Z12
+	VMOVUPS           (BX)(R8*4), Z13
+	VMOVUPS           64(BX)(R8*4), Z14
+	VMOVUPS           128(BX)(R8*4), Z15
+	VMOVUPS           192(BX)(R8*4), Z16
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VSUBPS            Z16, Z12, Z12
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z12, Z12
+	VBROADCASTSS      constants<>+96(SB), Z13
+	VMAXPS            Z9, Z13, Z9
+	VMAXPS            Z10, Z13, Z10
+	VMAXPS            Z11, Z13, Z11
+	VMAXPS            Z12, Z13, Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VBROADCASTSS      constants<>+160(SB), Z16
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z12, Z16
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VRNDSCALEPS       $0x00, Z16, Z16
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z16, Z12
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z16, Z12
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VMULPS            Z12, Z12, Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VBROADCASTSS      constants<>+352(SB), Z24
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z20, Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VBROADCASTSS      constants<>+288(SB), Z28
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z12, Z28
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z20, Z24, Z28
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VFMADD231PS       Z20, Z28, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z12, Z12
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
+	VMOVUPS           Z9, (DI)(R8*4)
+	VMOVUPS           Z10, 64(DI)(R8*4)
+	VMOVUPS           Z11, 128(DI)(R8*4)
+	VMOVUPS           Z12, 192(DI)(R8*4)
+	ADDQ              $0x40, R8
+	CMPQ              R8, R10
+	JL                exponential
+	MOVQ              R9, R8
+
+logarithm:
+	PREFETCHT0       4160(AX)(R8*4)
+	PREFETCHT0       4160(BX)(R8*4)
+	PREFETCHT0       4288(AX)(R8*4)
+	PREFETCHT0       4288(BX)(R8*4)
+	VMOVUPS          (DI)(R8*4), Z9
+	VMOVUPS          64(DI)(R8*4), Z10
+	VMOVUPS          128(DI)(R8*4), Z11
+	VMOVUPS          192(DI)(R8*4), Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(DI)(R8*4)
+	VMOVUPS          Z12, 192(DI)(R8*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VFMADD231PS      Z16, Z24, Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z24, Z20
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VFMADD231PS      Z16, Z20, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
+	VMOVUPS          Z9, 4096(DI)(R8*4)
+	VMOVUPS          Z10, 4160(DI)(R8*4)
+	VMOVUPS          Z11, 4224(DI)(R8*4)
+	VMOVUPS          Z12, 4288(DI)(R8*4)
+	ADDQ             $0x40, R8
+	CMPQ             R8, R10
+	JL               logarithm
+	MOVQ             R9, R8
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
+	VPCMPB          $0x04, (CX)(R8*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB        (CX)(R8*1), X0, K3
+	VPCMPEQB        16(CX)(R8*1), X0, K4
+	VMOVUPS         8192(DI)(R8*4), Z9
+	VMOVUPS         8256(DI)(R8*4), Z10
+	VCMPPS.BCST     $0x1e, constants<>+64(SB), Z9, K5
+	VCMPPS.BCST     $0x1e, constants<>+64(SB), Z10, K6
+	KANDW           K1, K5, K1
+	KANDW           K2, K6, K2
+	KANDW           K3, K5, K3
+	KANDW           K4, K6, K4
+	VMOVUPS         (AX)(R8*4), Z9
+	VMOVUPS         64(AX)(R8*4), Z10
+	VMOVUPS         (BX)(R8*4), Z11
+	VMOVUPS         64(BX)(R8*4), Z12
+	VSUBPS          Z11, Z9, Z9
+	VSUBPS          Z12, Z10, Z10
+	VMOVUPS         (DI)(R8*4), Z11
+	VMOVUPS         64(DI)(R8*4), Z12
+	VMOVAPS         Z11, Z13
+	VMOVAPS         Z12, Z14
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z10, Z14
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z13, (SI)(R8*4)
+	VMOVUPS         Z14, 64(SI)(R8*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z13, (SI)(R8*4)
+	VMOVNTPS Z14, 64(SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS   constants<>+256(SB), Z13
+	VSUBPS         Z11, Z13, Z14
+	VSUBPS         Z12, Z13, Z13
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z14, K5, Z15
+	VBLENDMPS      Z12, Z13, K6, Z16
+	VBLENDMPS      Z14, Z11, K5, Z17
+	VBLENDMPS      Z13, Z12, K6, Z18
+	VMAXPS.BCST    28(DX), Z15, Z19
+	VMAXPS.BCST    28(DX), Z16, Z20
+	VMOVUPS        8192(DI)(R8*4), Z21
+	VMOVUPS        8256(DI)(R8*4), Z22
+	VMULPS         Z21, Z15, Z15
+	VMULPS         Z22, Z16, Z16
+	VFMADD231PS    Z15, Z19, K1, Z4
+	VFMADD231PS    Z16, Z20, K2, Z4
+	VADDPS         Z15, Z3, K3, Z3
+	VADDPS         Z16, Z3, K4, Z3
+	VMOVUPS        8192(DI)(R8*4), Z15
+	VMOVUPS        8256(DI)(R8*4), Z16
+	VADDPS         Z15, Z5, K3, Z5
+	VADDPS         Z16, Z5, K4, Z5
+	VMAXPS.BCST    28(DX), Z17, Z15
+	VMAXPS.BCST    28(DX), Z18, Z16
+	VMOVUPS        8192(DI)(R8*4), Z19
+	VMOVUPS        8256(DI)(R8*4), Z20
+	VMULPS         Z19, Z17, Z17
+	VMULPS         Z20, Z18, Z18
+	VFMADD231PS    Z17, Z15, K1, Z7
+	VFMADD231PS    Z18, Z16, K2, Z7
+	KXORW          K1, K3, K5
+	KXORW          K2, K4, K6
+	VADDPS         Z17, Z6, K5, Z6
+	VADDPS         Z18, Z6, K6, Z6
+	VMOVUPS        8192(DI)(R8*4), Z15
+	VMOVUPS        8256(DI)(R8*4), Z16
+	VADDPS         Z15, Z8, K5, Z8
+	VADDPS         Z16, Z8, K6, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST    constants<>+0(SB), Z10, K4, Z10
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z14, K5, Z11
+	VBLENDMPS      Z12, Z13, K6, Z12
+	VMOVUPS        4096(DI)(R8*4), Z13
+	VMOVUPS        4160(DI)(R8*4), Z14
+	VBROADCASTSS   constants<>+64(SB), Z15
+	VMAXPS         Z9, Z15, Z9
+	VMAXPS         Z10, Z15, Z10
+	VADDPS         Z13, Z9, Z9
+	VADDPS         Z14, Z10, Z10
+	VMULPS         Z11, Z11, Z11
+	VMULPS         Z12, Z12, Z12
+	VBROADCASTSS   8(DX), Z13
+	VBLENDMPS.BCST 4(DX), Z13, K3, Z14
+	VBLENDMPS.BCST 4(DX), Z13, K4, Z13
+	VMULPS         Z11, Z14, Z11
+	VMULPS         Z12, Z13, Z12
+	VMOVUPS        8192(DI)(R8*4), Z13
+	VMOVUPS        8256(DI)(R8*4), Z14
+	VMULPS         Z13, Z11, Z11
+	VMULPS         Z14, Z12, Z12
+	VFMADD231PS    Z11, Z9, K1, Z2
+	VFMADD231PS    Z12, Z10, K2, Z2
+	ADDQ           $0x20, R8
+	CMPQ           R8, R10
+	JL             rest
+	CMPQ           R10, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VEXTRACTF64X4  $0x01, Z6, Y0
+	VCVTPS2PD      Y6, Z1
+	VADDPD         512(AX), Z1, Z1
+	VMOVUPD        Z1, 512(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         576(AX), Z0, Z0
+	VMOVUPD        Z0, 576(AX)
+	VEXTRACTF64X4  $0x01, Z7, Y0
+	VCVTPS2PD      Y7, Z1
+	VADDPD         640(AX), Z1, Z1
+	VMOVUPD        Z1, 640(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         704(AX), Z0, Z0
+	VMOVUPD        Z0, 704(AX)
+	VEXTRACTF64X4  $0x01, Z8, Y0
+	VCVTPS2PD      Y8, Z1
+	VADDPD         768(AX), Z1, Z1
+	VMOVUPD        Z1, 768(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         832(AX), Z0, Z0
+	VMOVUPD        Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGammaOverlapSumsCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         buf+56(FP), DI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	XORQ         R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	PREFETCHT0        4096(AX)(R8*4)
+	PREFETCHT0        4096(BX)(R8*4)
+	PREFETCHT0        4224(AX)(R8*4)
+	PREFETCHT0        4224(BX)(R8*4)
+	VMOVUPS           (AX)(R8*4), Z9
+	VMOVUPS           64(AX)(R8*4), Z10
+	VMOVUPS           128(AX)(R8*4), Z11
+	VMOVUPS           192(AX)(R8*4), Z12
+	VMOVUPS           (BX)(R8*4), Z13
+	VMOVUPS           64(BX)(R8*4), Z14
+	VMOVUPS           128(BX)(R8*4), Z15
+	VMOVUPS           192(BX)(R8*4), Z16
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VSUBPS            Z16, Z12, Z12
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z12, Z12
+	VBROADCASTSS      constants<>+96(SB), Z13
+	VMAXPS            Z9, Z13, Z9
+	VMAXPS            Z10, Z13, Z10
+	VMAXPS            Z11, Z13, Z11
+	VMAXPS            Z12, Z13, Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VBROADCASTSS      constants<>+160(SB), Z16
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z12, Z16
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VRNDSCALEPS       $0x00, Z16, Z16
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z16, Z12
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z16, Z12
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VMULPS            Z12, Z12, Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VBROADCASTSS      constants<>+352(SB), Z24
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z20, Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VBROADCASTSS      constants<>+288(SB), Z28
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z12, Z28
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z20, Z24, Z28
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VFMADD231PS       Z20, Z28, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z12, Z12
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VSCALEFPS         Z16, Z12, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z13
+	VDIVPS            Z13, Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VDIVPS            Z13, Z11, Z11
+	VMOVUPS           Z9, (DI)(R8*4)
+	VMOVUPS           Z10, 64(DI)(R8*4)
+	VMOVUPS           Z11, 128(DI)(R8*4)
+	VMOVUPS           Z12, 192(DI)(R8*4)
+	ADDQ              $0x40, R8
+	CMPQ              R8, R10
+	JL                exponential
+	MOVQ              R9, R8
+
+logarithm:
+	PREFETCHT0       4160(AX)(R8*4)
+	PREFETCHT0       4160(BX)(R8*4)
+	PREFETCHT0       4288(AX)(R8*4)
+	PREFETCHT0       4288(BX)(R8*4)
+	VMOVUPS          (DI)(R8*4), Z9
+	VMOVUPS          64(DI)(R8*4), Z10
+	VMOVUPS          128(DI)(R8*4), Z11
+	VMOVUPS          192(DI)(R8*4), Z12
+	VADDPS.BCST      constants<>+256(SB), Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z10, 64(DI)(R8*4)
+	VMOVUPS          Z12, 192(DI)(R8*4)
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+480(SB), Z12, K4
+	VBROADCASTSS     constants<>+448(SB), Z13
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K1, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K2, Z10
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K3, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z13, K4, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z12, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VBROADCASTSS     constants<>+736(SB), Z24
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VFMADD231PS      Z16, Z24, Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VBROADCASTSS     constants<>+608(SB), Z24
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+544(SB), Z17
+	VBROADCASTSS     constants<>+544(SB), Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z24, Z20
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VFMADD231PS      Z16, Z20, Z12
+	VADDPS.BCST      constants<>+576(SB), Z9, K1, Z9
+	VADDPS.BCST      constants<>+576(SB), Z10, K2, Z10
+	VADDPS.BCST      constants<>+576(SB), Z11, K3, Z11
+	VADDPS.BCST      constants<>+576(SB), Z12, K4, Z12
+	VMOVUPS          Z9, 4096(DI)(R8*4)
+	VMOVUPS          Z10, 4160(DI)(R8*4)
+	VMOVUPS          Z11, 4224(DI)(R8*4)
+	VMOVUPS          Z12, 4288(DI)(R8*4)
+	ADDQ             $0x40, R8
+	CMPQ             R8, R10
+	JL               logarithm
+	MOVQ             R9, R8
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+	PREFETCHT0 1088(SI)(R8*4)
+
+fetched:
+	VPCMPB          $0x04, (CX)(R8*1), X1, K1
+	VPCMPB          $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB        (CX)(R8*1), X0, K3
+	VPCMPEQB        16(CX)(R8*1), X0, K4
+	VMOVUPS         8192(DI)(R8*4), Z9
+	VMOVUPS         8256(DI)(R8*4), Z10
+	VCMPPS.BCST     $0x1e, constants<>+64(SB), Z9, K5
+	VCMPPS.BCST     $0x1e, constants<>+64(SB), Z10, K6
+	KANDW           K1, K5, K1
+	KANDW           K2, K6, K2
+	KANDW           K3, K5, K3
+	KANDW           K4, K6, K4
+	VMOVUPS         (AX)(R8*4), Z9
+	VMOVUPS         64(AX)(R8*4), Z10
+	VMOVUPS         (BX)(R8*4), Z11
+	VMOVUPS         64(BX)(R8*4), Z12
+	VSUBPS          Z11, Z9, Z9
+	VSUBPS          Z12, Z10, Z10
+	VMOVUPS         (DI)(R8*4), Z11
+	VMOVUPS         64(DI)(R8*4), Z12
+	VMOVAPS         Z11, Z13
+	VMOVAPS         Z12, Z14
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z9, Z13
+	VPTERNLOGD.BCST $0xf8, constants<>+0(SB), Z10, Z14
+	CMPB            stream+72(FP), $0x00
+	JNE             cachedPast
+	VMOVUPS         Z13, (SI)(R8*4)
+	VMOVUPS         Z14, 64(SI)(R8*4)
+	JMP             cachedStored
+
+cachedPast:
+	VMOVNTPS Z13, (SI)(R8*4)
+	VMOVNTPS Z14, 64(SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS      constants<>+256(SB), Z13
+	VSUBPS            Z11, Z13, Z14
+	VSUBPS            Z12, Z13, Z13
+	VPMOVD2M          Z9, K5
+	VPMOVD2M          Z10, K6
+	VBLENDMPS         Z11, Z14, K5, Z15
+	VBLENDMPS         Z12, Z13, K6, Z16
+	VBLENDMPS         Z14, Z11, K5, Z17
+	VBLENDMPS         Z13, Z12, K6, Z18
+	VMAXPS.BCST       28(DX), Z15, Z19
+	VMAXPS.BCST       28(DX), Z16, Z20
+	VMOVUPS           8192(DI)(R8*4), Z21
+	VMOVUPS           8256(DI)(R8*4), Z22
+	VMULPS            Z21, Z15, Z15
+	VMULPS            Z22, Z16, Z16
+	VFMADD231PS       Z15, Z19, K1, Z4
+	VFMADD231PS       Z16, Z20, K2, Z4
+	VADDPS            Z15, Z3, K3, Z3
+	VADDPS            Z16, Z3, K4, Z3
+	VMOVUPS           8192(DI)(R8*4), Z15
+	VMOVUPS           8256(DI)(R8*4), Z16
+	VADDPS            Z15, Z5, K3, Z5
+	VADDPS            Z16, Z5, K4, Z5
+	VMAXPS.BCST       28(DX), Z17, Z15
+	VMAXPS.BCST       28(DX), Z18, Z16
+	VMOVUPS           8192(DI)(R8*4), Z19
+	VMOVUPS           8256(DI)(R8*4), Z20
+	VMULPS            Z19, Z17, Z17
+	VMULPS            Z20, Z18, Z18
+	VFMADD231PS       Z17, Z15, K1, Z7
+	VFMADD231PS       Z18, Z16, K2, Z7
+	KXORW             K1, K3, K5
+	KXORW             K2, K4, K6
+	VADDPS            Z17, Z6, K5, Z6
+	VADDPS            Z18, Z6, K6, Z6
+	VMOVUPS           8192(DI)(R8*4), Z15
+	VMOVUPS           8256(DI)(R8*4), Z16
+	VADDPS            Z15, Z8, K5, Z8
+	VADDPS            Z16, Z8, K6, Z8
+	VXORPS.BCST       constants<>+0(SB), Z9, K3, Z9
+	VXORPS.BCST       constants<>+0(SB), Z10, K4, Z10
+	VPMOVD2M          Z9, K5
+	VPMOVD2M          Z10, K6
+	VBLENDMPS         Z11, Z14, K5, Z11
+	VBLENDMPS         Z12, Z13, K6, Z11
+	VMOVUPS           4096(DI)(R8*4), Z11
+	VMOVUPS           4160(DI)(R8*4), Z12
+	VBROADCASTSS      constants<>+64(SB), Z13
+	VMAXPS            Z9, Z13, Z14
+	VMAXPS            Z10, Z13, Z13
+	VADDPS            Z11, Z14, Z14
+	VADDPS            Z12, Z13, Z13
+	VBROADCASTSS      24(DX), Z15
+	VBLENDMPS.BCST    20(DX), Z15, K3, Z16
+	VBLENDMPS.BCST    20(DX), Z15, K4, Z15
+	VBROADCASTSS      constants<>+64(SB), Z17
+	VMINPS            Z9, Z17, Z9
+	VMINPS            Z10, Z17, Z10
+	VSUBPS            Z11, Z9, Z9
+	VSUBPS            Z12, Z10, Z10
+	VMULPS            Z16, Z9, Z9
+	VMULPS            Z15, Z10, Z10
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z11
+	VMAXPS            Z9, Z11, Z9
+	VMAXPS            Z10, Z11, Z10
+	VBROADCASTSS      constants<>+160(SB), Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z11
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z12
+	VRNDSCALEPS       $0x00, Z11, Z11
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VFNMADD231PS.BCST constants<>+192(SB), Z11, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z11, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z10
+	VMULPS            Z9, Z9, Z15
+	VMULPS            Z10, Z10, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z15, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z18
+	VBROADCASTSS      constants<>+288(SB), Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z19
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z20
+	VFMADD231PS       Z15, Z17, Z19
+	VFMADD231PS       Z16, Z18, Z20
+	VFMADD231PS       Z15, Z19, Z9
+	VFMADD231PS       Z16, Z20, Z10
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VSCALEFPS         Z11, Z9, Z9
+	VSCALEFPS         Z12, Z10, Z10
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	JMP               power
+
+small:
+	VMULPS           Z9, Z9, Z11
+	VMULPS           Z10, Z10, Z12
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VBROADCASTSS     constants<>+288(SB), Z17
+	VBROADCASTSS     constants<>+288(SB), Z18
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z18
+	VFMADD231PS      Z11, Z15, Z17
+	VFMADD231PS      Z12, Z16, Z18
+	VFMADD231PS      Z11, Z17, Z9
+	VFMADD231PS      Z12, Z18, Z10
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+
+power:
+	VBROADCASTSS   8(DX), Z11
+	VBLENDMPS.BCST 4(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 4(DX), Z11, K4, Z11
+	VMULPS         Z9, Z12, Z9
+	VMULPS         Z10, Z11, Z10
+	VMOVUPS        8192(DI)(R8*4), Z11
+	VMOVUPS        8256(DI)(R8*4), Z12
+	VMULPS         Z11, Z9, Z9
+	VMULPS         Z12, Z10, Z10
+	VFMADD231PS    Z9, Z14, K1, Z2
+	VFMADD231PS    Z10, Z13, K2, Z2
+	ADDQ           $0x20, R8
+	CMPQ           R8, R10
+	JL             rest
+	CMPQ           R10, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VEXTRACTF64X4  $0x01, Z6, Y0
+	VCVTPS2PD      Y6, Z1
+	VADDPD         512(AX), Z1, Z1
+	VMOVUPD        Z1, 512(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         576(AX), Z0, Z0
+	VMOVUPD        Z0, 576(AX)
+	VEXTRACTF64X4  $0x01, Z7, Y0
+	VCVTPS2PD      Y7, Z1
+	VADDPD         640(AX), Z1, Z1
+	VMOVUPD        Z1, 640(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         704(AX), Z0, Z0
+	VMOVUPD        Z0, 704(AX)
+	VEXTRACTF64X4  $0x01, Z8, Y0
+	VCVTPS2PD      Y8, Z1
+	VADDPD         768(AX), Z1, Z1
+	VMOVUPD        Z1, 768(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         832(AX), Z0, Z0
+	VMOVUPD        Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairOverlapGradCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), AX
+	MOVQ         k+48(FP), CX
+	MOVQ         x0+0(FP), DX
+	MOVQ         g1+24(FP), DX
+	MOVQ         g0+16(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (CX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         R8, R8
+
+turn:
+	MOVQ         R8, DI
+	ADDQ         $0x00000100, R8
+	CMPQ         R8, n+64(FP)
+	CMOVQGT      n+64(FP), R8
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z4
+
+rest:
+	PREFETCHT0 4096(DX)(DI*4)
+	PREFETCHT0 4160(DX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB           $0x04, (AX)(DI*1), X1, K1
+	VPCMPB           $0x04, 16(AX)(DI*1), X1, K2
+	VPCMPEQB         (AX)(DI*1), X0, K3
+	VPCMPEQB         16(AX)(DI*1), X0, K4
+	VMOVUPS          8192(SI)(DI*4), Z5
+	VMOVUPS          8256(SI)(DI*4), Z6
+	VCMPPS           $0x1e, Z3, Z5, K5
+	VCMPPS           $0x1e, Z3, Z6, K6
+	KANDW            K1, K5, K1
+	KANDW            K2, K6, K2
+	KANDW            K3, K5, K3
+	KANDW            K4, K6, K4
+	VMOVUPS          (DX)(DI*4), Z5
+	VMOVUPS          64(DX)(DI*4), Z6
+	VMOVUPS          (DX)(DI*4), Z7
+	VMOVUPS          64(DX)(DI*4), Z8
+	VANDPS.BCST      constants<>+896(SB), Z7, Z7
+	VANDPS.BCST      constants<>+896(SB), Z8, Z8
+	VSUBPS           Z7, Z2, Z9
+	VSUBPS           Z8, Z2, Z10
+	VPMOVD2M         Z5, K5
+	VPMOVD2M         Z6, K6
+	VBLENDMPS        Z7, Z9, K5, Z5
+	VBLENDMPS        Z8, Z10, K6, Z6
+	VBLENDMPS        Z9, Z7, K5, Z11
+	VBLENDMPS        Z10, Z8, K6, Z12
+	VBROADCASTSS     36(CX), Z13
+	VBLENDMPS.BCST   32(CX), Z13, K3, Z14
+	VBLENDMPS.BCST   32(CX), Z13, K4, Z13
+	VFMADD231PS.BCST 40(CX), Z5, Z14
+	VFMADD231PS.BCST 40(CX), Z6, Z13
+	VBROADCASTSS     44(CX), Z5
+	VBLENDMPS.BCST   48(CX), Z5, K3, Z6
+	VBLENDMPS.BCST   48(CX), Z5, K4, Z5
+	VFMADD231PS.BCST 52(CX), Z11, Z6
+	VFMADD231PS.BCST 52(CX), Z12, Z5
+	VSUBPS           Z6, Z14, Z6
+	VSUBPS           Z5, Z13, Z5
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+	VMULPS.Z         Z7, Z6, K1, Z6
+	VMULPS.Z         Z8, Z5, K2, Z5
+	VMOVUPS          8192(SI)(DI*4), Z7
+	VMOVUPS          8256(SI)(DI*4), Z8
+	VMULPS           Z7, Z6, Z6
+	VMULPS           Z8, Z5, Z5
+	VXORPS.Z         Z4, Z6, K1, Z7
+	VXORPS.Z         Z4, Z5, K2, Z8
+	VMOVUPS          Z6, (DX)(DI*4)
+	VMOVUPS          Z5, 64(DX)(DI*4)
+	CMPB             stream+72(FP), $0x00
+	JNE              oppositePast
+	VMOVUPS          Z7, (BX)(DI*4)
+	VMOVUPS          Z8, 64(BX)(DI*4)
+	JMP              oppositeStored
+
+oppositePast:
+	VMOVNTPS Z7, (BX)(DI*4)
+	VMOVNTPS Z8, 64(BX)(DI*4)
+
+oppositeStored:
+	ADDQ $0x20, DI
+	CMPQ DI, R8
+	JL   rest
+	CMPQ R8, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0OverlapGradCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), AX
+	MOVQ         k+48(FP), CX
+	MOVQ         x0+0(FP), DX
+	MOVQ         g1+24(FP), DX
+	MOVQ         g0+16(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (CX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         R8, R8
+
+turn:
+	MOVQ         R8, DI
+	ADDQ         $0x00000100, R8
+	CMPQ         R8, n+64(FP)
+	CMOVQGT      n+64(FP), R8
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z4
+	VBROADCASTSS 12(CX), Z5
+	VBROADCASTSS 16(CX), Z6
+
+rest:
+	PREFETCHT0 4096(DX)(DI*4)
+	PREFETCHT0 4160(DX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+	PREFETCHT0 1088(BX)(DI*4)
+
+fetched:
+	VPCMPB           $0x04, (AX)(DI*1), X1, K1
+	VPCMPB           $0x04, 16(AX)(DI*1), X1, K2
+	VPCMPEQB         (AX)(DI*1), X0, K3
+	VPCMPEQB         16(AX)(DI*1), X0, K4
+	VMOVUPS          8192(SI)(DI*4), Z7
+	VMOVUPS          8256(SI)(DI*4), Z8
+	VCMPPS           $0x1e, Z3, Z7, K5
+	VCMPPS           $0x1e, Z3, Z8, K6
+	KANDW            K1, K5, K1
+	KANDW            K2, K6, K2
+	KANDW            K3, K5, K3
+	KANDW            K4, K6, K4
+	VMOVUPS          (DX)(DI*4), Z7
+	VMOVUPS          64(DX)(DI*4), Z8
+	VMOVUPS          (DX)(DI*4), Z9
+	VMOVUPS          64(DX)(DI*4), Z10
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z10, Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K5
+	VPMOVD2M         Z8, K6
+	VBLENDMPS        Z9, Z11, K5, Z13
+	VBLENDMPS        Z10, Z12, K6, Z14
+	VBLENDMPS        Z11, Z9, K5, Z15
+	VBLENDMPS        Z12, Z10, K6, Z16
+	VBROADCASTSS     36(CX), Z17
+	VBLENDMPS.BCST   32(CX), Z17, K3, Z18
+	VBLENDMPS.BCST   32(CX), Z17, K4, Z17
+	VFMADD231PS.BCST 40(CX), Z13, Z18
+	VFMADD231PS.BCST 40(CX), Z14, Z17
+	VBROADCASTSS     44(CX), Z13
+	VBLENDMPS.BCST   48(CX), Z13, K3, Z14
+	VBLENDMPS.BCST   48(CX), Z13, K4, Z13
+	VFMADD231PS.BCST 52(CX), Z15, Z14
+	VFMADD231PS.BCST 52(CX), Z16, Z13
+	VSUBPS           Z14, Z18, Z14
+	VSUBPS           Z13, Z17, Z13
+	VMULPS           Z11, Z9, Z15
+	VMULPS           Z12, Z10, Z16
+	VMULPS           Z15, Z14, Z14
+	VMULPS           Z16, Z13, Z13
+	VXORPS           Z4, Z7, K3, Z7
+	VXORPS           Z4, Z8, K4, Z8
+	VPMOVD2M         Z7, K5
+	VPMOVD2M         Z8, K6
+	VBLENDMPS        Z9, Z11, K5, Z7
+	VBLENDMPS        Z10, Z12, K6, Z8
+	VBLENDMPS        Z5, Z6, K3, Z9
+	VBLENDMPS        Z5, Z6, K4, Z10
+	VMULPS           Z7, Z9, Z7
+	VMULPS           Z8, Z10, Z8
+	VADDPS.Z         Z7, Z14, K1, Z7
+	VADDPS.Z         Z8, Z13, K2, Z8
+	VMOVUPS          8192(SI)(DI*4), Z9
+	VMOVUPS          8256(SI)(DI*4), Z10
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+	VXORPS.Z         Z4, Z7, K1, Z9
+	VXORPS.Z         Z4, Z8, K2, Z10
+	VMOVUPS          Z7, (DX)(DI*4)
+	VMOVUPS          Z8, 64(DX)(DI*4)
+	CMPB             stream+72(FP), $0x00
+	JNE              oppositePast
+	VMOVUPS          Z9, (BX)(DI*4)
+	VMOVUPS          Z10, 64(BX)(DI*4)
+	JMP              oppositeStored
+
+oppositePast:
+	VMOVNTPS Z9, (BX)(DI*4)
+	VMOVNTPS Z10, 64(BX)(DI*4)
+
+oppositeStored:
+	ADDQ $0x20, DI
+	CMPQ DI, R8
+	JL   rest
+	CMPQ R8, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma2OverlapGradCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+448(SB), Z3
+	VBROADCASTSS constants<>+480(SB), Z4
+	VBROADCASTSS constants<>+512(SB), Z5
+	VBROADCASTSS constants<>+544(SB), Z6
+	VBROADCASTSS constants<>+576(SB), Z7
+	MOVQ         R10, R9
+
+logarithm:
+	VMOVUPS          (SI)(R9*4), Z8
+	VMOVUPS          64(SI)(R9*4), Z9
+	VMOVUPS          128(SI)(R9*4), Z10
+	VMOVUPS          192(SI)(R9*4), Z11
+	VANDPS.BCST      constants<>+896(SB), Z8, Z8
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z10, Z10
+	VANDPS.BCST      constants<>+896(SB), Z11, Z11
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(R8)(R9*4)
+	VMOVUPS          Z9, 4160(R8)(R9*4)
+	VMOVUPS          Z10, 4224(R8)(R9*4)
+	VMOVUPS          Z11, 4288(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4160(SI)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
+	VPCMPB            $0x04, (CX)(R9*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB          (CX)(R9*1), X0, K3
+	VPCMPEQB          16(CX)(R9*1), X0, K4
+	VMOVUPS           8192(R8)(R9*4), Z8
+	VMOVUPS           8256(R8)(R9*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMOVUPS           (SI)(R9*4), Z10
+	VMOVUPS           64(SI)(R9*4), Z11
+	VANDPS.BCST       constants<>+896(SB), Z10, Z10
+	VANDPS.BCST       constants<>+896(SB), Z11, Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z17
+	VBROADCASTSS      36(DX), Z18
+	VBLENDMPS.BCST    32(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    32(DX), Z18, K4, Z18
+	VFMADD231PS.BCST  40(DX), Z14, Z19
+	VFMADD231PS.BCST  40(DX), Z15, Z18
+	VBROADCASTSS      44(DX), Z14
+	VBLENDMPS.BCST    48(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    48(DX), Z14, K4, Z14
+	VFMADD231PS.BCST  52(DX), Z16, Z15
+	VFMADD231PS.BCST  52(DX), Z17, Z14
+	VSUBPS            Z15, Z19, Z15
+	VSUBPS            Z14, Z18, Z14
+	VMULPS            Z12, Z10, Z16
+	VMULPS            Z13, Z11, Z17
+	VMULPS            Z16, Z15, Z15
+	VMULPS            Z17, Z14, Z14
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(R8)(R9*4), Z12
+	VMOVUPS           4160(R8)(R9*4), Z13
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z9, Z4, Z9
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VMULPS            Z10, Z10, Z12
+	VMULPS            Z11, Z11, Z13
+	VBLENDMPS         Z6, Z7, K3, Z16
+	VBLENDMPS         Z6, Z7, K4, Z17
+	VMULPS            Z12, Z16, Z16
+	VMULPS            Z13, Z17, Z17
+	VMOVUPS           8192(R8)(R9*4), Z18
+	VMOVUPS           8256(R8)(R9*4), Z19
+	VMULPS            Z18, Z16, Z16
+	VMULPS            Z19, Z17, Z17
+	VFMADD231PS       Z16, Z8, K1, Z2
+	VFMADD231PS       Z17, Z9, K2, Z2
+	VBROADCASTSS      16(DX), Z16
+	VBLENDMPS.BCST    12(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    12(DX), Z16, K4, Z16
+	VBROADCASTSS      constants<>+448(SB), Z18
+	VBROADCASTSS      constants<>+448(SB), Z19
+	VFNMADD231PS.BCST constants<>+448(SB), Z10, Z18
+	VFNMADD231PS.BCST constants<>+448(SB), Z11, Z19
+	VMULPS            Z12, Z17, Z12
+	VMULPS            Z13, Z16, Z13
+	VFMADD231PS       Z8, Z18, Z10
+	VFMADD231PS       Z9, Z19, Z11
+	VMULPS            Z10, Z12, Z8
+	VMULPS            Z11, Z13, Z9
+	VADDPS.Z          Z8, Z15, K1, Z8
+	VADDPS.Z          Z9, Z14, K2, Z9
+	VMOVUPS           8192(R8)(R9*4), Z10
+	VMOVUPS           8256(R8)(R9*4), Z11
+	VMULPS            Z10, Z8, Z8
+	VMULPS            Z11, Z9, Z9
+	VXORPS.Z          Z5, Z8, K1, Z10
+	VXORPS.Z          Z5, Z9, K2, Z11
+	VMOVUPS           Z8, (SI)(R9*4)
+	VMOVUPS           Z9, 64(SI)(R9*4)
+	CMPB              stream+72(FP), $0x00
+	JNE               oppositePast
+	VMOVUPS           Z10, (DI)(R9*4)
+	VMOVUPS           Z11, 64(DI)(R9*4)
+	JMP               oppositeStored
+
+oppositePast:
+	VMOVNTPS Z10, (DI)(R9*4)
+	VMOVNTPS Z11, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ          $0x20, R9
+	CMPQ          R9, R11
+	JL            rest
+	CMPQ          R11, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGammaOverlapGradCachedWeightedAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+448(SB), Z3
+	VBROADCASTSS constants<>+480(SB), Z4
+	VBROADCASTSS constants<>+512(SB), Z5
+	VBROADCASTSS constants<>+544(SB), Z6
+	VBROADCASTSS constants<>+576(SB), Z7
+	MOVQ         R10, R9
+
+logarithm:
+	VMOVUPS          (SI)(R9*4), Z8
+	VMOVUPS          64(SI)(R9*4), Z9
+	VMOVUPS          128(SI)(R9*4), Z10
+	VMOVUPS          192(SI)(R9*4), Z11
+	VANDPS.BCST      constants<>+896(SB), Z8, Z8
+	VANDPS.BCST      constants<>+896(SB), Z9, Z9
+	VANDPS.BCST      constants<>+896(SB), Z10, Z10
+	VANDPS.BCST      constants<>+896(SB), Z11, Z11
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(R8)(R9*4)
+	VMOVUPS          Z9, 4160(R8)(R9*4)
+	VMOVUPS          Z10, 4224(R8)(R9*4)
+	VMOVUPS          Z11, 4288(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4160(AX)(R9*4)
+	PREFETCHT0 4160(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4160(SI)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
+	VPCMPB            $0x04, (CX)(R9*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB          (CX)(R9*1), X0, K3
+	VPCMPEQB          16(CX)(R9*1), X0, K4
+	VMOVUPS           8192(R8)(R9*4), Z8
+	VMOVUPS           8256(R8)(R9*4), Z9
+	VCMPPS            $0x1e, Z4, Z8, K5
+	VCMPPS            $0x1e, Z4, Z9, K6
+	KANDW             K1, K5, K1
+	KANDW             K2, K6, K2
+	KANDW             K3, K5, K3
+	KANDW             K4, K6, K4
+	VMOVUPS           (AX)(R9*4), Z8
+	VMOVUPS           64(AX)(R9*4), Z9
+	VMOVUPS           (BX)(R9*4), Z10
+	VMOVUPS           64(BX)(R9*4), Z11
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMOVUPS           (SI)(R9*4), Z10
+	VMOVUPS           64(SI)(R9*4), Z11
+	VANDPS.BCST       constants<>+896(SB), Z10, Z10
+	VANDPS.BCST       constants<>+896(SB), Z11, Z11
+	VSUBPS            Z10, Z3, Z12
+	VSUBPS            Z11, Z3, Z13
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z17
+	VBROADCASTSS      36(DX), Z18
+	VBLENDMPS.BCST    32(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    32(DX), Z18, K4, Z18
+	VFMADD231PS.BCST  40(DX), Z14, Z19
+	VFMADD231PS.BCST  40(DX), Z15, Z18
+	VBROADCASTSS      44(DX), Z14
+	VBLENDMPS.BCST    48(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    48(DX), Z14, K4, Z14
+	VFMADD231PS.BCST  52(DX), Z16, Z15
+	VFMADD231PS.BCST  52(DX), Z17, Z14
+	VSUBPS            Z15, Z19, Z15
+	VSUBPS            Z14, Z18, Z14
+	VMULPS            Z12, Z10, Z16
+	VMULPS            Z13, Z11, Z17
+	VMULPS            Z16, Z15, Z15
+	VMULPS            Z17, Z14, Z14
+	VXORPS            Z5, Z8, K3, Z8
+	VXORPS            Z5, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(R8)(R9*4), Z12
+	VMOVUPS           4160(R8)(R9*4), Z13
+	VMAXPS            Z8, Z4, Z16
+	VMAXPS            Z9, Z4, Z17
+	VADDPS            Z12, Z16, Z16
+	VADDPS            Z13, Z17, Z17
+	VBROADCASTSS      24(DX), Z18
+	VBLENDMPS.BCST    20(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    20(DX), Z18, K4, Z18
+	VMINPS            Z8, Z4, Z8
+	VMINPS            Z9, Z4, Z9
+	VSUBPS            Z12, Z8, Z8
+	VSUBPS            Z13, Z9, Z9
+	VMULPS            Z19, Z8, Z8
+	VMULPS            Z18, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VMULPS            Z8, Z8, Z18
+	VMULPS            Z9, Z9, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z23
+	VFMADD231PS       Z18, Z20, Z22
+	VFMADD231PS       Z19, Z21, Z23
+	VFMADD231PS       Z18, Z22, Z8
+	VFMADD231PS       Z19, Z23, Z9
+	VADDPS            Z3, Z8, Z8
+	VADDPS            Z3, Z9, Z9
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS      Z12, Z18, Z20
+	VFMADD231PS      Z13, Z19, Z21
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VADDPS           Z3, Z8, Z8
+	VADDPS           Z3, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMULPS         Z8, Z12, Z12
+	VMULPS         Z9, Z13, Z13
+	VMOVUPS        8192(R8)(R9*4), Z18
+	VMOVUPS        8256(R8)(R9*4), Z19
+	VMULPS         Z18, Z12, Z12
+	VMULPS         Z19, Z13, Z13
+	VFMADD231PS    Z12, Z16, K1, Z2
+	VFMADD231PS    Z13, Z17, K2, Z2
+	VBROADCASTSS   16(DX), Z12
+	VBLENDMPS.BCST 12(DX), Z12, K3, Z13
+	VBLENDMPS.BCST 12(DX), Z12, K4, Z12
+	VSUBPS         Z10, Z3, Z18
+	VSUBPS         Z11, Z3, Z19
+	VBROADCASTSS   24(DX), Z20
+	VBLENDMPS.BCST 20(DX), Z20, K3, Z21
+	VBLENDMPS.BCST 20(DX), Z20, K4, Z20
+	VMULPS         Z21, Z18, Z18
+	VMULPS         Z20, Z19, Z19
+	VMULPS         Z8, Z13, Z8
+	VMULPS         Z9, Z12, Z9
+	VFMADD231PS    Z16, Z18, Z10
+	VFMADD231PS    Z17, Z19, Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VADDPS.Z       Z8, Z15, K1, Z8
+	VADDPS.Z       Z9, Z14, K2, Z9
+	VMOVUPS        8192(R8)(R9*4), Z10
+	VMOVUPS        8256(R8)(R9*4), Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VXORPS.Z       Z5, Z8, K1, Z10
+	VXORPS.Z       Z5, Z9, K2, Z11
+	VMOVUPS        Z8, (SI)(R9*4)
+	VMOVUPS        Z9, 64(SI)(R9*4)
+	CMPB           stream+72(FP), $0x00
+	JNE            oppositePast
+	VMOVUPS        Z10, (DI)(R9*4)
+	VMOVUPS        Z11, 64(DI)(R9*4)
+	JMP            oppositeStored
+
+oppositePast:
+	VMOVNTPS Z10, (DI)(R9*4)
+	VMOVNTPS Z11, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ          $0x20, R9
+	CMPQ          R9, R11
+	JL            rest
+	CMPQ          R11, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
 // func softmaxGamma0SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
 TEXT ·softmaxGamma0SumsAVX512(SB), NOSPLIT, $0-73
@@ -28680,6 +41792,10103 @@ power:
 	VMULPS       Y3, Y2, Y0
 	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(R9*4)
+	CMPB         stream+72(FP), $0x00
+	JNE          oppositePast
+	VMOVUPS      Y1, (DI)(R9*4)
+	JMP          oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ      $0x20, R12
+	ADDQ      $0x08, R9
+	CMPQ      R9, R11
+	JL        rest
+	CMPQ      R11, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma0SumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma0SumsWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    buf+56(FP), BX
+	XORQ    R9, R9
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R8, R8
+
+turn:
+	MOVQ    R8, DI
+	ADDQ    $0x00000100, R8
+	CMPQ    R8, n+64(FP)
+	CMOVQGT n+64(FP), R8
+	MOVQ    DI, SI
+
+exponential:
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (BX)(SI*4)
+	VMOVUPS      Y1, 32(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           exponential
+	MOVQ         DI, SI
+
+logarithm:
+	VMOVUPS      (BX)(SI*4), Y0
+	VMOVUPS      32(BX)(SI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(SI*4)
+	VMOVUPS      Y1, 4128(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           logarithm
+	MOVQ         DI, SI
+
+rest:
+	PREFETCHT0   4096(AX)(SI*4)
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      (BX)(SI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(BX)(SI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMOVUPS      8192(BX)(SI*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, SI
+	CMPQ         SI, R8
+	JL           rest
+	CMPQ         R8, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma2SumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma2SumsWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    buf+56(FP), BX
+	XORQ    R9, R9
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R8, R8
+
+turn:
+	MOVQ    R8, DI
+	ADDQ    $0x00000100, R8
+	CMPQ    R8, n+64(FP)
+	CMOVQGT n+64(FP), R8
+	MOVQ    DI, SI
+
+exponential:
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (BX)(SI*4)
+	VMOVUPS      Y1, 32(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           exponential
+	MOVQ         DI, SI
+
+logarithm:
+	VMOVUPS      (BX)(SI*4), Y0
+	VMOVUPS      32(BX)(SI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(SI*4)
+	VMOVUPS      Y1, 4128(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           logarithm
+	MOVQ         DI, SI
+
+rest:
+	PREFETCHT0   4096(AX)(SI*4)
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      (BX)(SI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(BX)(SI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, SI
+	CMPQ         SI, R8
+	JL           rest
+	CMPQ         R8, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGammaSumsWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    buf+56(FP), BX
+	XORQ    R9, R9
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R8, R8
+
+turn:
+	MOVQ    R8, DI
+	ADDQ    $0x00000100, R8
+	CMPQ    R8, n+64(FP)
+	CMOVQGT n+64(FP), R8
+	MOVQ    DI, SI
+
+exponential:
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (BX)(SI*4)
+	VMOVUPS      Y1, 32(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           exponential
+	MOVQ         DI, SI
+
+logarithm:
+	VMOVUPS      (BX)(SI*4), Y0
+	VMOVUPS      32(BX)(SI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(SI*4)
+	VMOVUPS      Y1, 4128(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           logarithm
+	MOVQ         DI, SI
+
+rest:
+	PREFETCHT0   4096(AX)(SI*4)
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      (BX)(SI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(BX)(SI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VADDPS       Y3, Y4, Y4
+	VBROADCASTSS 24(DX), Y5
+	VBROADCASTSS 20(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMINPS       Y2, Y6, Y2
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
+	VMOVMSKPS    Y3, DI
+	CMPL         DI, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y3, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y2
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y2, Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VFMADD231PS  Y5, Y7, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y2, Y5
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y2, Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VFMADD231PS  Y3, Y6, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, SI
+	CMPQ         SI, R8
+	JL           rest
+	CMPQ         R8, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticOverlapSumsWeightedAVX2(SB), NOSPLIT, $192-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    buf+56(FP), BX
+	XORQ    R9, R9
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	XORQ    R8, R8
+
+turn:
+	MOVQ    R8, DI
+	ADDQ    $0x00000100, R8
+	CMPQ    R8, n+64(FP)
+	CMOVQGT n+64(FP), R8
+	MOVQ    DI, SI
+
+exponential:
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (BX)(SI*4)
+	VMOVUPS      Y1, 32(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           exponential
+	MOVQ         DI, SI
+
+rest:
+	PREFETCHT0   4096(AX)(SI*4)
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      (BX)(SI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(DX), Y2
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      8192(BX)(SI*4), Y3
+	VMULPS       Y3, Y5, Y3
+	VANDPS       Y3, Y1, Y4
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      64(SP)(R9*1), Y2
+	VFMADD231PS  Y4, Y1, Y2
+	VMOVUPS      Y2, 64(SP)(R9*1)
+	VANDPS       Y3, Y0, Y1
+	VADDPS       (SP)(R9*1), Y1, Y1
+	VMOVUPS      Y1, (SP)(R9*1)
+	VMOVUPS      8192(BX)(SI*4), Y1
+	VANDPS       Y1, Y0, Y0
+	VADDPS       128(SP)(R9*1), Y0, Y0
+	VMOVUPS      Y0, 128(SP)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, SI
+	CMPQ         SI, R8
+	JL           rest
+	CMPQ         R8, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma0OverlapSumsWeightedAVX2(SB), NOSPLIT, $256-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    buf+56(FP), BX
+	XORQ    R9, R9
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	XORQ    R8, R8
+
+turn:
+	MOVQ    R8, DI
+	ADDQ    $0x00000100, R8
+	CMPQ    R8, n+64(FP)
+	CMOVQGT n+64(FP), R8
+	MOVQ    DI, SI
+
+exponential:
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (BX)(SI*4)
+	VMOVUPS      Y1, 32(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           exponential
+	MOVQ         DI, SI
+
+logarithm:
+	VMOVUPS      (BX)(SI*4), Y0
+	VMOVUPS      32(BX)(SI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(SI*4)
+	VMOVUPS      Y1, 4128(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           logarithm
+	MOVQ         DI, SI
+
+rest:
+	PREFETCHT0   4096(AX)(SI*4)
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      (BX)(SI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y6
+	VMAXPS       Y6, Y5, Y6
+	VMOVUPS      8192(BX)(SI*4), Y7
+	VMULPS       Y7, Y5, Y5
+	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
+	VMOVUPS      128(SP)(R9*1), Y8
+	VFMADD231PS  Y7, Y6, Y8
+	VMOVUPS      Y8, 128(SP)(R9*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R9*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R9*1)
+	VMOVUPS      8192(BX)(SI*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R9*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R9*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(BX)(SI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMOVUPS      8192(BX)(SI*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, SI
+	CMPQ         SI, R8
+	JL           rest
+	CMPQ         R8, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma2OverlapSumsWeightedAVX2(SB), NOSPLIT, $256-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    buf+56(FP), BX
+	XORQ    R9, R9
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	XORQ    R8, R8
+
+turn:
+	MOVQ    R8, DI
+	ADDQ    $0x00000100, R8
+	CMPQ    R8, n+64(FP)
+	CMOVQGT n+64(FP), R8
+	MOVQ    DI, SI
+
+exponential:
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (BX)(SI*4)
+	VMOVUPS      Y1, 32(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           exponential
+	MOVQ         DI, SI
+
+logarithm:
+	VMOVUPS      (BX)(SI*4), Y0
+	VMOVUPS      32(BX)(SI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(SI*4)
+	VMOVUPS      Y1, 4128(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           logarithm
+	MOVQ         DI, SI
+
+rest:
+	PREFETCHT0   4096(AX)(SI*4)
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      (BX)(SI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y6
+	VMAXPS       Y6, Y5, Y6
+	VMOVUPS      8192(BX)(SI*4), Y7
+	VMULPS       Y7, Y5, Y5
+	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
+	VMOVUPS      128(SP)(R9*1), Y8
+	VFMADD231PS  Y7, Y6, Y8
+	VMOVUPS      Y8, 128(SP)(R9*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R9*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R9*1)
+	VMOVUPS      8192(BX)(SI*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R9*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R9*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(BX)(SI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, SI
+	CMPQ         SI, R8
+	JL           rest
+	CMPQ         R8, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGammaOverlapSumsWeightedAVX2(SB), NOSPLIT, $256-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    buf+56(FP), BX
+	XORQ    R9, R9
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	XORQ    R8, R8
+
+turn:
+	MOVQ    R8, DI
+	ADDQ    $0x00000100, R8
+	CMPQ    R8, n+64(FP)
+	CMOVQGT n+64(FP), R8
+	MOVQ    DI, SI
+
+exponential:
+	VMOVUPS      (AX)(SI*4), Y0
+	VMOVUPS      32(AX)(SI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (BX)(SI*4)
+	VMOVUPS      Y1, 32(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           exponential
+	MOVQ         DI, SI
+
+logarithm:
+	VMOVUPS      (BX)(SI*4), Y0
+	VMOVUPS      32(BX)(SI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(SI*4)
+	VMOVUPS      Y1, 4128(BX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, R8
+	JL           logarithm
+	MOVQ         DI, SI
+
+rest:
+	PREFETCHT0   4096(AX)(SI*4)
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      (BX)(SI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y6
+	VMAXPS       Y6, Y5, Y6
+	VMOVUPS      8192(BX)(SI*4), Y7
+	VMULPS       Y7, Y5, Y5
+	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
+	VMOVUPS      128(SP)(R9*1), Y8
+	VFMADD231PS  Y7, Y6, Y8
+	VMOVUPS      Y8, 128(SP)(R9*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R9*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R9*1)
+	VMOVUPS      8192(BX)(SI*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R9*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R9*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(BX)(SI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VADDPS       Y3, Y4, Y4
+	VBROADCASTSS 24(DX), Y5
+	VBROADCASTSS 20(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMINPS       Y2, Y6, Y2
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
+	VMOVMSKPS    Y3, DI
+	CMPL         DI, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y3, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y2
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y2, Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VFMADD231PS  Y5, Y7, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y2, Y5
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y2, Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VFMADD231PS  Y3, Y6, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, SI
+	CMPQ         SI, R8
+	JL           rest
+	CMPQ         R8, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma0GradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma0GradWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y4
+	VMOVUPS      8192(SI)(DI*4), Y5
+	VMULPS       Y5, Y4, Y4
+	VANDPS       Y4, Y1, Y4
+	VANDPS       Y2, Y1, Y2
+	VMOVUPS      (SP)(R10*1), Y5
+	VFMADD231PS  Y4, Y2, Y5
+	VMOVUPS      Y5, (SP)(R10*1)
+	VBROADCASTSS 16(DX), Y2
+	VBROADCASTSS 12(DX), Y4
+	VBLENDVPS    Y0, Y4, Y2, Y0
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(SI)(DI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (BX)(DI*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (BX)(DI*4)
+
+ownStored:
+	XORQ      $0x20, R10
+	ADDQ      $0x08, DI
+	CMPQ      DI, R9
+	JL        rest
+	CMPQ      R9, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma2GradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma2GradWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      8192(SI)(DI*4), Y6
+	VMULPS       Y6, Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VANDPS       Y2, Y1, Y6
+	VMOVUPS      (SP)(R10*1), Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VMOVUPS      Y7, (SP)(R10*1)
+	VBROADCASTSS 16(DX), Y5
+	VBROADCASTSS 12(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y0
+	VBROADCASTSS constants<>+448(SB), Y5
+	VFNMADD231PS constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VFMADD231PS  Y2, Y5, Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(SI)(DI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (BX)(DI*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (BX)(DI*4)
+
+ownStored:
+	XORQ      $0x20, R10
+	ADDQ      $0x08, DI
+	CMPQ      DI, R9
+	JL        rest
+	CMPQ      R9, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGammaGradWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y5
+	VADDPS       Y4, Y5, Y5
+	VBROADCASTSS 24(DX), Y6
+	VBROADCASTSS 20(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMINPS       Y2, Y7, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
+	VMOVMSKPS    Y4, R8
+	CMPL         R8, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VFMADD231PS  constants<>+320(SB), Y2, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y6
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y2, Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      8192(SI)(DI*4), Y6
+	VMULPS       Y6, Y4, Y4
+	VANDPS       Y4, Y1, Y4
+	VANDPS       Y5, Y1, Y6
+	VMOVUPS      (SP)(R10*1), Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VMOVUPS      Y7, (SP)(R10*1)
+	VBROADCASTSS 16(DX), Y4
+	VBROADCASTSS 12(DX), Y6
+	VBLENDVPS    Y0, Y6, Y4, Y4
+	VBROADCASTSS constants<>+256(SB), Y6
+	VSUBPS       Y3, Y6, Y6
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y0
+	VMULPS       Y0, Y6, Y0
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y5, Y0, Y3
+	VMULPS       Y3, Y2, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(SI)(DI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (BX)(DI*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (BX)(DI*4)
+
+ownStored:
+	XORQ      $0x20, R10
+	ADDQ      $0x08, DI
+	CMPQ      DI, R9
+	JL        rest
+	CMPQ      R9, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticOverlapGradWeightedAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ R10, R10
+	XORQ R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 36(DX), Y2
+	VBROADCASTSS 32(DX), Y6
+	VBLENDVPS    Y0, Y6, Y2, Y0
+	VBROADCASTSS 40(DX), Y2
+	VFMADD231PS  Y2, Y5, Y0
+	VMULPS       Y4, Y3, Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(SI)(DI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (BX)(DI*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (BX)(DI*4)
+
+ownStored:
+	XORQ $0x20, R10
+	ADDQ $0x08, DI
+	CMPQ DI, R9
+	JL   rest
+	CMPQ R9, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma0OverlapGradWeightedAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ R10, R10
+	XORQ R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y6
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMULPS       Y4, Y3, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	VBROADCASTSS 16(DX), Y3
+	VBROADCASTSS 12(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(SI)(DI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (BX)(DI*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (BX)(DI*4)
+
+ownStored:
+	XORQ $0x20, R10
+	ADDQ $0x08, DI
+	CMPQ DI, R9
+	JL   rest
+	CMPQ R9, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma2OverlapGradWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y6
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMULPS       Y4, Y3, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS 8(DX), Y6
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      8192(SI)(DI*4), Y7
+	VMULPS       Y7, Y6, Y6
+	VANDPS       Y6, Y1, Y6
+	VANDPS       Y2, Y1, Y7
+	VMOVUPS      (SP)(R10*1), Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMOVUPS      Y8, (SP)(R10*1)
+	VBROADCASTSS 16(DX), Y6
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y0
+	VBROADCASTSS constants<>+448(SB), Y6
+	VFNMADD231PS constants<>+448(SB), Y3, Y6
+	VMULPS       Y4, Y0, Y0
+	VFMADD231PS  Y2, Y6, Y3
+	VMULPS       Y3, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(SI)(DI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (BX)(DI*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (BX)(DI*4)
+
+ownStored:
+	XORQ      $0x20, R10
+	ADDQ      $0x08, DI
+	CMPQ      DI, R9
+	JL        rest
+	CMPQ      R9, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGammaOverlapGradWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y6
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMULPS       Y4, Y3, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y6
+	VADDPS       Y4, Y6, Y6
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMINPS       Y2, Y8, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMULPS       Y7, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
+	VMOVMSKPS    Y4, R8
+	CMPL         R8, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VFMADD231PS  Y7, Y9, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y7
+	VPSUBD       Y7, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VFMADD231PS  constants<>+320(SB), Y2, Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VFMADD231PS  Y4, Y8, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      8192(SI)(DI*4), Y7
+	VMULPS       Y7, Y4, Y4
+	VANDPS       Y4, Y1, Y4
+	VANDPS       Y6, Y1, Y7
+	VMOVUPS      (SP)(R10*1), Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VMOVUPS      Y8, (SP)(R10*1)
+	VBROADCASTSS 16(DX), Y4
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VBROADCASTSS constants<>+256(SB), Y7
+	VSUBPS       Y3, Y7, Y7
+	VBROADCASTSS 24(DX), Y8
+	VBROADCASTSS 20(DX), Y9
+	VBLENDVPS    Y0, Y9, Y8, Y0
+	VMULPS       Y0, Y7, Y0
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y6, Y0, Y3
+	VMULPS       Y3, Y2, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(SI)(DI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (BX)(DI*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (BX)(DI*4)
+
+ownStored:
+	XORQ      $0x20, R10
+	ADDQ      $0x08, DI
+	CMPQ      DI, R9
+	JL        rest
+	CMPQ      R9, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0SumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0SumsWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMOVUPS      8192(SI)(DI*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma2SumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma2SumsWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGammaSumsWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VADDPS       Y3, Y4, Y4
+	VBROADCASTSS 24(DX), Y5
+	VBROADCASTSS 20(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMINPS       Y2, Y6, Y2
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
+	VMOVMSKPS    Y3, R8
+	CMPL         R8, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y3, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y2
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y2, Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VFMADD231PS  Y5, Y7, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y2, Y5
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y2, Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VFMADD231PS  Y3, Y6, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairOverlapSumsWeightedAVX2(SB), NOSPLIT, $384-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(DX), Y3
+	VMAXPS       Y3, Y5, Y3
+	VMOVUPS      8192(SI)(DI*4), Y4
+	VMULPS       Y4, Y5, Y4
+	VANDPS       Y4, Y1, Y5
+	VANDPS       Y3, Y1, Y3
+	VMOVUPS      64(SP)(R10*1), Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VMOVUPS      Y6, 64(SP)(R10*1)
+	VANDPS       Y4, Y0, Y3
+	VADDPS       (SP)(R10*1), Y3, Y3
+	VMOVUPS      Y3, (SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y3
+	VANDPS       Y3, Y0, Y3
+	VADDPS       128(SP)(R10*1), Y3, Y3
+	VMOVUPS      Y3, 128(SP)(R10*1)
+	VBROADCASTSS 28(DX), Y3
+	VMAXPS       Y3, Y2, Y3
+	VMOVUPS      8192(SI)(DI*4), Y4
+	VMULPS       Y4, Y2, Y2
+	VANDPS       Y2, Y1, Y4
+	VANDPS       Y3, Y1, Y3
+	VMOVUPS      256(SP)(R10*1), Y5
+	VFMADD231PS  Y4, Y3, Y5
+	VMOVUPS      Y5, 256(SP)(R10*1)
+	VXORPS       Y1, Y0, Y0
+	VANDPS       Y2, Y0, Y1
+	VADDPS       192(SP)(R10*1), Y1, Y1
+	VMOVUPS      Y1, 192(SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y1
+	VANDPS       Y1, Y0, Y0
+	VADDPS       320(SP)(R10*1), Y0, Y0
+	VMOVUPS      Y0, 320(SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0OverlapSumsWeightedAVX2(SB), NOSPLIT, $448-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	VMOVUPS Y0, 384(SP)
+	VMOVUPS Y0, 416(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y7
+	VMAXPS       Y7, Y5, Y7
+	VMOVUPS      8192(SI)(DI*4), Y8
+	VMULPS       Y8, Y5, Y5
+	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
+	VMOVUPS      128(SP)(R10*1), Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVUPS      Y9, 128(SP)(R10*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R10*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      8192(SI)(DI*4), Y7
+	VMULPS       Y7, Y6, Y6
+	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
+	VMOVUPS      320(SP)(R10*1), Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VMOVUPS      Y8, 320(SP)(R10*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y6, Y5, Y6
+	VADDPS       256(SP)(R10*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y6
+	VANDPS       Y6, Y5, Y5
+	VADDPS       384(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(R10*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMOVUPS      8192(SI)(DI*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma2OverlapSumsWeightedAVX2(SB), NOSPLIT, $448-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	VMOVUPS Y0, 384(SP)
+	VMOVUPS Y0, 416(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y7
+	VMAXPS       Y7, Y5, Y7
+	VMOVUPS      8192(SI)(DI*4), Y8
+	VMULPS       Y8, Y5, Y5
+	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
+	VMOVUPS      128(SP)(R10*1), Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVUPS      Y9, 128(SP)(R10*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R10*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      8192(SI)(DI*4), Y7
+	VMULPS       Y7, Y6, Y6
+	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
+	VMOVUPS      320(SP)(R10*1), Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VMOVUPS      Y8, 320(SP)(R10*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y6, Y5, Y6
+	VADDPS       256(SP)(R10*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y6
+	VANDPS       Y6, Y5, Y5
+	VADDPS       384(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(R10*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGammaOverlapSumsWeightedAVX2(SB), NOSPLIT, $448-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	VMOVUPS Y0, 384(SP)
+	VMOVUPS Y0, 416(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y7
+	VMAXPS       Y7, Y5, Y7
+	VMOVUPS      8192(SI)(DI*4), Y8
+	VMULPS       Y8, Y5, Y5
+	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
+	VMOVUPS      128(SP)(R10*1), Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVUPS      Y9, 128(SP)(R10*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R10*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      8192(SI)(DI*4), Y7
+	VMULPS       Y7, Y6, Y6
+	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
+	VMOVUPS      320(SP)(R10*1), Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VMOVUPS      Y8, 320(SP)(R10*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y6, Y5, Y6
+	VADDPS       256(SP)(R10*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y6
+	VANDPS       Y6, Y5, Y5
+	VADDPS       384(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(R10*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VADDPS       Y3, Y4, Y4
+	VBROADCASTSS 24(DX), Y5
+	VBROADCASTSS 20(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMINPS       Y2, Y6, Y2
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
+	VMOVMSKPS    Y3, R8
+	CMPL         R8, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y3, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y2
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y2, Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VFMADD231PS  Y5, Y7, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y2, Y5
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y2, Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VFMADD231PS  Y3, Y6, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0GradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0GradWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    g0+16(FP), DI
+	MOVQ    buf+56(FP), R8
+	XORQ    R12, R12
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+exponential:
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (R8)(R9*4)
+	VMOVUPS      Y1, 32(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           exponential
+	MOVQ         R10, R9
+
+logarithm:
+	VMOVUPS      (R8)(R9*4), Y0
+	VMOVUPS      32(R8)(R9*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(R8)(R9*4)
+	VMOVUPS      Y1, 4128(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           logarithm
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (R8)(R9*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(R8)(R9*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y4
+	VMOVUPS      8192(R8)(R9*4), Y5
+	VMULPS       Y5, Y4, Y4
+	VANDPS       Y4, Y1, Y4
+	VANDPS       Y2, Y1, Y2
+	VMOVUPS      (SP)(R12*1), Y5
+	VFMADD231PS  Y4, Y2, Y5
+	VMOVUPS      Y5, (SP)(R12*1)
+	VBROADCASTSS 16(DX), Y2
+	VBROADCASTSS 12(DX), Y4
+	VBLENDVPS    Y0, Y4, Y2, Y0
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (SI)(R9*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ      $0x20, R12
+	ADDQ      $0x08, R9
+	CMPQ      R9, R11
+	JL        rest
+	CMPQ      R11, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma2GradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma2GradWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    g0+16(FP), DI
+	MOVQ    buf+56(FP), R8
+	XORQ    R12, R12
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+exponential:
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (R8)(R9*4)
+	VMOVUPS      Y1, 32(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           exponential
+	MOVQ         R10, R9
+
+logarithm:
+	VMOVUPS      (R8)(R9*4), Y0
+	VMOVUPS      32(R8)(R9*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(R8)(R9*4)
+	VMOVUPS      Y1, 4128(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           logarithm
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (R8)(R9*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(R8)(R9*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      8192(R8)(R9*4), Y6
+	VMULPS       Y6, Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VANDPS       Y2, Y1, Y6
+	VMOVUPS      (SP)(R12*1), Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VMOVUPS      Y7, (SP)(R12*1)
+	VBROADCASTSS 16(DX), Y5
+	VBROADCASTSS 12(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y0
+	VBROADCASTSS constants<>+448(SB), Y5
+	VFNMADD231PS constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VFMADD231PS  Y2, Y5, Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (SI)(R9*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ      $0x20, R12
+	ADDQ      $0x08, R9
+	CMPQ      R9, R11
+	JL        rest
+	CMPQ      R11, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGammaGradWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    g0+16(FP), DI
+	MOVQ    buf+56(FP), R8
+	XORQ    R12, R12
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+exponential:
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (R8)(R9*4)
+	VMOVUPS      Y1, 32(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           exponential
+	MOVQ         R10, R9
+
+logarithm:
+	VMOVUPS      (R8)(R9*4), Y0
+	VMOVUPS      32(R8)(R9*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(R8)(R9*4)
+	VMOVUPS      Y1, 4128(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           logarithm
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (R8)(R9*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(R8)(R9*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y5
+	VADDPS       Y4, Y5, Y5
+	VBROADCASTSS 24(DX), Y6
+	VBROADCASTSS 20(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMINPS       Y2, Y7, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
+	VMOVMSKPS    Y4, R10
+	CMPL         R10, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VFMADD231PS  constants<>+320(SB), Y2, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y6
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y2, Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      8192(R8)(R9*4), Y6
+	VMULPS       Y6, Y4, Y4
+	VANDPS       Y4, Y1, Y4
+	VANDPS       Y5, Y1, Y6
+	VMOVUPS      (SP)(R12*1), Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VMOVUPS      Y7, (SP)(R12*1)
+	VBROADCASTSS 16(DX), Y4
+	VBROADCASTSS 12(DX), Y6
+	VBLENDVPS    Y0, Y6, Y4, Y4
+	VBROADCASTSS constants<>+256(SB), Y6
+	VSUBPS       Y3, Y6, Y6
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y0
+	VMULPS       Y0, Y6, Y0
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y5, Y0, Y3
+	VMULPS       Y3, Y2, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (SI)(R9*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ      $0x20, R12
+	ADDQ      $0x08, R9
+	CMPQ      R9, R11
+	JL        rest
+	CMPQ      R11, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairOverlapGradWeightedAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ buf+56(FP), R8
+	XORQ R12, R12
+	XORQ R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+exponential:
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (R8)(R9*4)
+	VMOVUPS      Y1, 32(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           exponential
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (R8)(R9*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 36(DX), Y6
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VBROADCASTSS 44(DX), Y5
+	VBROADCASTSS 48(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y0
+	VBROADCASTSS 52(DX), Y5
+	VFMADD231PS  Y5, Y2, Y0
+	VSUBPS       Y0, Y6, Y0
+	VMULPS       Y4, Y3, Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (SI)(R9*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ $0x20, R12
+	ADDQ $0x08, R9
+	CMPQ R9, R11
+	JL   rest
+	CMPQ R11, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0OverlapGradWeightedAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ buf+56(FP), R8
+	XORQ R12, R12
+	XORQ R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+exponential:
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (R8)(R9*4)
+	VMOVUPS      Y1, 32(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           exponential
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (R8)(R9*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y7
+	VBROADCASTSS 32(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 40(DX), Y8
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 44(DX), Y5
+	VBROADCASTSS 48(DX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 52(DX), Y8
+	VFMADD231PS  Y8, Y6, Y5
+	VSUBPS       Y5, Y7, Y5
+	VMULPS       Y4, Y3, Y6
+	VMULPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	VBROADCASTSS 16(DX), Y3
+	VBROADCASTSS 12(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (SI)(R9*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ $0x20, R12
+	ADDQ $0x08, R9
+	CMPQ R9, R11
+	JL   rest
+	CMPQ R11, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma2OverlapGradWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    g0+16(FP), DI
+	MOVQ    buf+56(FP), R8
+	XORQ    R12, R12
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+exponential:
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (R8)(R9*4)
+	VMOVUPS      Y1, 32(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           exponential
+	MOVQ         R10, R9
+
+logarithm:
+	VMOVUPS      (R8)(R9*4), Y0
+	VMOVUPS      32(R8)(R9*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(R8)(R9*4)
+	VMOVUPS      Y1, 4128(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           logarithm
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (R8)(R9*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y7
+	VBROADCASTSS 32(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 40(DX), Y8
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 44(DX), Y5
+	VBROADCASTSS 48(DX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 52(DX), Y8
+	VFMADD231PS  Y8, Y6, Y5
+	VSUBPS       Y5, Y7, Y5
+	VMULPS       Y4, Y3, Y6
+	VMULPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(R8)(R9*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS 8(DX), Y6
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      8192(R8)(R9*4), Y7
+	VMULPS       Y7, Y6, Y6
+	VANDPS       Y6, Y1, Y6
+	VANDPS       Y2, Y1, Y7
+	VMOVUPS      (SP)(R12*1), Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMOVUPS      Y8, (SP)(R12*1)
+	VBROADCASTSS 16(DX), Y6
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y0
+	VBROADCASTSS constants<>+448(SB), Y6
+	VFNMADD231PS constants<>+448(SB), Y3, Y6
+	VMULPS       Y4, Y0, Y0
+	VFMADD231PS  Y2, Y6, Y3
+	VMULPS       Y3, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (SI)(R9*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ      $0x20, R12
+	ADDQ      $0x08, R9
+	CMPQ      R9, R11
+	JL        rest
+	CMPQ      R11, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGammaOverlapGradWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    g0+16(FP), DI
+	MOVQ    buf+56(FP), R8
+	XORQ    R12, R12
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+exponential:
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (R8)(R9*4)
+	VMOVUPS      Y1, 32(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           exponential
+	MOVQ         R10, R9
+
+logarithm:
+	VMOVUPS      (R8)(R9*4), Y0
+	VMOVUPS      32(R8)(R9*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(R8)(R9*4)
+	VMOVUPS      Y1, 4128(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           logarithm
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (R8)(R9*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y7
+	VBROADCASTSS 32(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 40(DX), Y8
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 44(DX), Y5
+	VBROADCASTSS 48(DX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 52(DX), Y8
+	VFMADD231PS  Y8, Y6, Y5
+	VSUBPS       Y5, Y7, Y5
+	VMULPS       Y4, Y3, Y6
+	VMULPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(R8)(R9*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y6
+	VADDPS       Y4, Y6, Y6
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMINPS       Y2, Y8, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMULPS       Y7, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
+	VMOVMSKPS    Y4, R10
+	CMPL         R10, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VFMADD231PS  Y7, Y9, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y7
+	VPSUBD       Y7, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VFMADD231PS  constants<>+320(SB), Y2, Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VFMADD231PS  Y4, Y8, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      8192(R8)(R9*4), Y7
+	VMULPS       Y7, Y4, Y4
+	VANDPS       Y4, Y1, Y4
+	VANDPS       Y6, Y1, Y7
+	VMOVUPS      (SP)(R12*1), Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VMOVUPS      Y8, (SP)(R12*1)
+	VBROADCASTSS 16(DX), Y4
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VBROADCASTSS constants<>+256(SB), Y7
+	VSUBPS       Y3, Y7, Y7
+	VBROADCASTSS 24(DX), Y8
+	VBROADCASTSS 20(DX), Y9
+	VBLENDVPS    Y0, Y9, Y8, Y0
+	VMULPS       Y0, Y7, Y0
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y6, Y0, Y3
+	VMULPS       Y3, Y2, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (SI)(R9*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ      $0x20, R12
+	ADDQ      $0x08, R9
+	CMPQ      R9, R11
+	JL        rest
+	CMPQ      R11, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticOverlapSumsCachedWeightedAVX2(SB), NOSPLIT, $192-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (BX)(DI*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (BX)(DI*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(DX), Y2
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      8192(SI)(DI*4), Y3
+	VMULPS       Y3, Y5, Y3
+	VANDPS       Y3, Y1, Y4
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      64(SP)(R10*1), Y2
+	VFMADD231PS  Y4, Y1, Y2
+	VMOVUPS      Y2, 64(SP)(R10*1)
+	VANDPS       Y3, Y0, Y1
+	VADDPS       (SP)(R10*1), Y1, Y1
+	VMOVUPS      Y1, (SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y1
+	VANDPS       Y1, Y0, Y0
+	VADDPS       128(SP)(R10*1), Y0, Y0
+	VMOVUPS      Y0, 128(SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma0OverlapSumsCachedWeightedAVX2(SB), NOSPLIT, $256-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (BX)(DI*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (BX)(DI*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y6
+	VMAXPS       Y6, Y5, Y6
+	VMOVUPS      8192(SI)(DI*4), Y7
+	VMULPS       Y7, Y5, Y5
+	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
+	VMOVUPS      128(SP)(R10*1), Y8
+	VFMADD231PS  Y7, Y6, Y8
+	VMOVUPS      Y8, 128(SP)(R10*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R10*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMOVUPS      8192(SI)(DI*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma2OverlapSumsCachedWeightedAVX2(SB), NOSPLIT, $256-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (BX)(DI*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (BX)(DI*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y6
+	VMAXPS       Y6, Y5, Y6
+	VMOVUPS      8192(SI)(DI*4), Y7
+	VMULPS       Y7, Y5, Y5
+	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
+	VMOVUPS      128(SP)(R10*1), Y8
+	VFMADD231PS  Y7, Y6, Y8
+	VMOVUPS      Y8, 128(SP)(R10*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R10*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGammaOverlapSumsCachedWeightedAVX2(SB), NOSPLIT, $256-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0 4096(AX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (BX)(DI*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (BX)(DI*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y6
+	VMAXPS       Y6, Y5, Y6
+	VMOVUPS      8192(SI)(DI*4), Y7
+	VMULPS       Y7, Y5, Y5
+	VANDPS       Y5, Y1, Y7
+	VANDPS       Y6, Y1, Y6
+	VMOVUPS      128(SP)(R10*1), Y8
+	VFMADD231PS  Y7, Y6, Y8
+	VMOVUPS      Y8, 128(SP)(R10*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R10*1)
+	VMOVUPS      8192(SI)(DI*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R10*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VADDPS       Y3, Y4, Y4
+	VBROADCASTSS 24(DX), Y5
+	VBROADCASTSS 20(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMINPS       Y2, Y6, Y2
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
+	VMOVMSKPS    Y3, R8
+	CMPL         R8, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y3, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y2
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y2, Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VFMADD231PS  Y5, Y7, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y2, Y5
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y2, Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VFMADD231PS  Y3, Y6, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticOverlapGradCachedWeightedAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), AX
+	MOVQ k+48(FP), CX
+	MOVQ g1+24(FP), DX
+	MOVQ buf+56(FP), BX
+	XORQ R8, R8
+	XORQ DI, DI
+
+turn:
+	MOVQ    DI, SI
+	ADDQ    $0x00000100, DI
+	CMPQ    DI, n+64(FP)
+	CMOVQGT n+64(FP), DI
+
+rest:
+	PREFETCHT0   4096(DX)(SI*4)
+	VPMOVZXBD    (AX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (CX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      (DX)(SI*4), Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 36(CX), Y2
+	VBROADCASTSS 32(CX), Y6
+	VBLENDVPS    Y0, Y6, Y2, Y0
+	VBROADCASTSS 40(CX), Y2
+	VFMADD231PS  Y2, Y5, Y0
+	VMULPS       Y4, Y3, Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(BX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (DX)(SI*4)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           rest
+	CMPQ         DI, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma0OverlapGradCachedWeightedAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), AX
+	MOVQ k+48(FP), CX
+	MOVQ g1+24(FP), DX
+	MOVQ buf+56(FP), BX
+	XORQ R8, R8
+	XORQ DI, DI
+
+turn:
+	MOVQ    DI, SI
+	ADDQ    $0x00000100, DI
+	CMPQ    DI, n+64(FP)
+	CMOVQGT n+64(FP), DI
+
+rest:
+	PREFETCHT0   4096(DX)(SI*4)
+	VPMOVZXBD    (AX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (CX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(BX)(SI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      (DX)(SI*4), Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(CX), Y6
+	VBROADCASTSS 32(CX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(CX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMULPS       Y4, Y3, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	VBROADCASTSS 16(CX), Y3
+	VBROADCASTSS 12(CX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(BX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (DX)(SI*4)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           rest
+	CMPQ         DI, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma2OverlapGradCachedWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+logarithm:
+	VMOVUPS      (BX)(DI*4), Y0
+	VMOVUPS      32(BX)(DI*4), Y1
+	VANDPS       constants<>+896(SB), Y0, Y0
+	VANDPS       constants<>+896(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y6
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMULPS       Y4, Y3, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS 8(DX), Y6
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      8192(SI)(DI*4), Y7
+	VMULPS       Y7, Y6, Y6
+	VANDPS       Y6, Y1, Y6
+	VANDPS       Y2, Y1, Y7
+	VMOVUPS      (SP)(R10*1), Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMOVUPS      Y8, (SP)(R10*1)
+	VBROADCASTSS 16(DX), Y6
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y0
+	VBROADCASTSS constants<>+448(SB), Y6
+	VFNMADD231PS constants<>+448(SB), Y3, Y6
+	VMULPS       Y4, Y0, Y0
+	VFMADD231PS  Y2, Y6, Y3
+	VMULPS       Y3, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(SI)(DI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (BX)(DI*4)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGammaOverlapGradCachedWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+logarithm:
+	VMOVUPS      (BX)(DI*4), Y0
+	VMOVUPS      32(BX)(DI*4), Y1
+	VANDPS       constants<>+896(SB), Y0, Y0
+	VANDPS       constants<>+896(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y6
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMULPS       Y4, Y3, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y6
+	VADDPS       Y4, Y6, Y6
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMINPS       Y2, Y8, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMULPS       Y7, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
+	VMOVMSKPS    Y4, R8
+	CMPL         R8, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VFMADD231PS  Y7, Y9, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y7
+	VPSUBD       Y7, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VFMADD231PS  constants<>+320(SB), Y2, Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VFMADD231PS  Y4, Y8, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      8192(SI)(DI*4), Y7
+	VMULPS       Y7, Y4, Y4
+	VANDPS       Y4, Y1, Y4
+	VANDPS       Y6, Y1, Y7
+	VMOVUPS      (SP)(R10*1), Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VMOVUPS      Y8, (SP)(R10*1)
+	VBROADCASTSS 16(DX), Y4
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VBROADCASTSS constants<>+256(SB), Y7
+	VSUBPS       Y3, Y7, Y7
+	VBROADCASTSS 24(DX), Y8
+	VBROADCASTSS 20(DX), Y9
+	VBLENDVPS    Y0, Y9, Y8, Y0
+	VMULPS       Y0, Y7, Y0
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y6, Y0, Y3
+	VMULPS       Y3, Y2, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(SI)(DI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (BX)(DI*4)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairOverlapSumsCachedWeightedAVX2(SB), NOSPLIT, $384-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    buf+56(FP), DI
+	XORQ    R11, R11
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	XORQ    R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VMOVUPS      (AX)(R8*4), Y0
+	VMOVUPS      32(AX)(R8*4), Y1
+	VMOVUPS      (BX)(R8*4), Y2
+	VMOVUPS      32(BX)(R8*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           exponential
+	MOVQ         R9, R8
+
+rest:
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(DI)(R8*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R8*4), Y2
+	VMOVUPS      (BX)(R8*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (DI)(R8*4), Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (SI)(R8*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(DX), Y3
+	VMAXPS       Y3, Y5, Y3
+	VMOVUPS      8192(DI)(R8*4), Y4
+	VMULPS       Y4, Y5, Y4
+	VANDPS       Y4, Y1, Y5
+	VANDPS       Y3, Y1, Y3
+	VMOVUPS      64(SP)(R11*1), Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VMOVUPS      Y6, 64(SP)(R11*1)
+	VANDPS       Y4, Y0, Y3
+	VADDPS       (SP)(R11*1), Y3, Y3
+	VMOVUPS      Y3, (SP)(R11*1)
+	VMOVUPS      8192(DI)(R8*4), Y3
+	VANDPS       Y3, Y0, Y3
+	VADDPS       128(SP)(R11*1), Y3, Y3
+	VMOVUPS      Y3, 128(SP)(R11*1)
+	VBROADCASTSS 28(DX), Y3
+	VMAXPS       Y3, Y2, Y3
+	VMOVUPS      8192(DI)(R8*4), Y4
+	VMULPS       Y4, Y2, Y2
+	VANDPS       Y2, Y1, Y4
+	VANDPS       Y3, Y1, Y3
+	VMOVUPS      256(SP)(R11*1), Y5
+	VFMADD231PS  Y4, Y3, Y5
+	VMOVUPS      Y5, 256(SP)(R11*1)
+	VXORPS       Y1, Y0, Y0
+	VANDPS       Y2, Y0, Y1
+	VADDPS       192(SP)(R11*1), Y1, Y1
+	VMOVUPS      Y1, 192(SP)(R11*1)
+	VMOVUPS      8192(DI)(R8*4), Y1
+	VANDPS       Y1, Y0, Y0
+	VADDPS       320(SP)(R11*1), Y0, Y0
+	VMOVUPS      Y0, 320(SP)(R11*1)
+	XORQ         $0x20, R11
+	ADDQ         $0x08, R8
+	CMPQ         R8, R10
+	JL           rest
+	CMPQ         R10, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0OverlapSumsCachedWeightedAVX2(SB), NOSPLIT, $448-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    buf+56(FP), DI
+	XORQ    R11, R11
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	VMOVUPS Y0, 384(SP)
+	VMOVUPS Y0, 416(SP)
+	XORQ    R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VMOVUPS      (AX)(R8*4), Y0
+	VMOVUPS      32(AX)(R8*4), Y1
+	VMOVUPS      (BX)(R8*4), Y2
+	VMOVUPS      32(BX)(R8*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           exponential
+	MOVQ         R9, R8
+
+logarithm:
+	VMOVUPS      (DI)(R8*4), Y0
+	VMOVUPS      32(DI)(R8*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(DI)(R8*4)
+	VMOVUPS      Y1, 4128(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           logarithm
+	MOVQ         R9, R8
+
+rest:
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(DI)(R8*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R8*4), Y2
+	VMOVUPS      (BX)(R8*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (DI)(R8*4), Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (SI)(R8*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y7
+	VMAXPS       Y7, Y5, Y7
+	VMOVUPS      8192(DI)(R8*4), Y8
+	VMULPS       Y8, Y5, Y5
+	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
+	VMOVUPS      128(SP)(R11*1), Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVUPS      Y9, 128(SP)(R11*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R11*1)
+	VMOVUPS      8192(DI)(R8*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R11*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      8192(DI)(R8*4), Y7
+	VMULPS       Y7, Y6, Y6
+	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
+	VMOVUPS      320(SP)(R11*1), Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VMOVUPS      Y8, 320(SP)(R11*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y6, Y5, Y6
+	VADDPS       256(SP)(R11*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R11*1)
+	VMOVUPS      8192(DI)(R8*4), Y6
+	VANDPS       Y6, Y5, Y5
+	VADDPS       384(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(R11*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(DI)(R8*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMOVUPS      8192(DI)(R8*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R11*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R11*1)
+	XORQ         $0x20, R11
+	ADDQ         $0x08, R8
+	CMPQ         R8, R10
+	JL           rest
+	CMPQ         R10, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma2OverlapSumsCachedWeightedAVX2(SB), NOSPLIT, $448-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    buf+56(FP), DI
+	XORQ    R11, R11
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	VMOVUPS Y0, 384(SP)
+	VMOVUPS Y0, 416(SP)
+	XORQ    R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VMOVUPS      (AX)(R8*4), Y0
+	VMOVUPS      32(AX)(R8*4), Y1
+	VMOVUPS      (BX)(R8*4), Y2
+	VMOVUPS      32(BX)(R8*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           exponential
+	MOVQ         R9, R8
+
+logarithm:
+	VMOVUPS      (DI)(R8*4), Y0
+	VMOVUPS      32(DI)(R8*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(DI)(R8*4)
+	VMOVUPS      Y1, 4128(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           logarithm
+	MOVQ         R9, R8
+
+rest:
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(DI)(R8*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R8*4), Y2
+	VMOVUPS      (BX)(R8*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (DI)(R8*4), Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (SI)(R8*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y7
+	VMAXPS       Y7, Y5, Y7
+	VMOVUPS      8192(DI)(R8*4), Y8
+	VMULPS       Y8, Y5, Y5
+	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
+	VMOVUPS      128(SP)(R11*1), Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVUPS      Y9, 128(SP)(R11*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R11*1)
+	VMOVUPS      8192(DI)(R8*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R11*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      8192(DI)(R8*4), Y7
+	VMULPS       Y7, Y6, Y6
+	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
+	VMOVUPS      320(SP)(R11*1), Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VMOVUPS      Y8, 320(SP)(R11*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y6, Y5, Y6
+	VADDPS       256(SP)(R11*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R11*1)
+	VMOVUPS      8192(DI)(R8*4), Y6
+	VANDPS       Y6, Y5, Y5
+	VADDPS       384(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(R11*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(DI)(R8*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y0, Y0
+	VMOVUPS      8192(DI)(R8*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      (SP)(R11*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R11*1)
+	XORQ         $0x20, R11
+	ADDQ         $0x08, R8
+	CMPQ         R8, R10
+	JL           rest
+	CMPQ         R10, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGammaOverlapSumsCachedWeightedAVX2(SB), NOSPLIT, $448-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    buf+56(FP), DI
+	XORQ    R11, R11
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	VMOVUPS Y0, 384(SP)
+	VMOVUPS Y0, 416(SP)
+	XORQ    R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VMOVUPS      (AX)(R8*4), Y0
+	VMOVUPS      32(AX)(R8*4), Y1
+	VMOVUPS      (BX)(R8*4), Y2
+	VMOVUPS      32(BX)(R8*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           exponential
+	MOVQ         R9, R8
+
+logarithm:
+	VMOVUPS      (DI)(R8*4), Y0
+	VMOVUPS      32(DI)(R8*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(DI)(R8*4)
+	VMOVUPS      Y1, 4128(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           logarithm
+	MOVQ         R9, R8
+
+rest:
+	PREFETCHT0 4096(AX)(R8*4)
+	PREFETCHT0 4096(BX)(R8*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R8*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(DI)(R8*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R8*4), Y2
+	VMOVUPS      (BX)(R8*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (DI)(R8*4), Y3
+	VMOVAPS      Y3, Y4
+	VANDPS       constants<>+0(SB), Y2, Y5
+	VORPS        Y5, Y4, Y4
+	CMPB         stream+72(FP), $0x00
+	JNE          cachedPast
+	VMOVUPS      Y4, (SI)(R8*4)
+	JMP          cachedStored
+
+cachedPast:
+	VMOVNTPS Y4, (SI)(R8*4)
+
+cachedStored:
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y7
+	VMAXPS       Y7, Y5, Y7
+	VMOVUPS      8192(DI)(R8*4), Y8
+	VMULPS       Y8, Y5, Y5
+	VANDPS       Y5, Y1, Y8
+	VANDPS       Y7, Y1, Y7
+	VMOVUPS      128(SP)(R11*1), Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVUPS      Y9, 128(SP)(R11*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R11*1)
+	VMOVUPS      8192(DI)(R8*4), Y5
+	VANDPS       Y5, Y0, Y5
+	VADDPS       192(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R11*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      8192(DI)(R8*4), Y7
+	VMULPS       Y7, Y6, Y6
+	VANDPS       Y6, Y1, Y7
+	VANDPS       Y5, Y1, Y5
+	VMOVUPS      320(SP)(R11*1), Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VMOVUPS      Y8, 320(SP)(R11*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y6, Y5, Y6
+	VADDPS       256(SP)(R11*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R11*1)
+	VMOVUPS      8192(DI)(R8*4), Y6
+	VANDPS       Y6, Y5, Y5
+	VADDPS       384(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(R11*1)
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(DI)(R8*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VADDPS       Y3, Y4, Y4
+	VBROADCASTSS 24(DX), Y5
+	VBROADCASTSS 20(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMINPS       Y2, Y6, Y2
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y3
+	VMOVMSKPS    Y3, R9
+	CMPL         R9, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y3, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y2
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y2, Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VFMADD231PS  Y5, Y7, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y2, Y5
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y2, Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VFMADD231PS  Y3, Y6, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      8192(DI)(R8*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VANDPS       Y4, Y1, Y1
+	VMOVUPS      (SP)(R11*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R11*1)
+	XORQ         $0x20, R11
+	ADDQ         $0x08, R8
+	CMPQ         R8, R10
+	JL           rest
+	CMPQ         R10, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairOverlapGradCachedWeightedAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), AX
+	MOVQ k+48(FP), CX
+	MOVQ x0+0(FP), DX
+	MOVQ g1+24(FP), DX
+	MOVQ g0+16(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ R9, R9
+	XORQ R8, R8
+
+turn:
+	MOVQ    R8, DI
+	ADDQ    $0x00000100, R8
+	CMPQ    R8, n+64(FP)
+	CMOVQGT n+64(FP), R8
+
+rest:
+	PREFETCHT0 4096(DX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (AX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (CX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (DX)(DI*4), Y2
+	VMOVUPS      (DX)(DI*4), Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 36(CX), Y6
+	VBROADCASTSS 32(CX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(CX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VBROADCASTSS 44(CX), Y5
+	VBROADCASTSS 48(CX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y0
+	VBROADCASTSS 52(CX), Y5
+	VFMADD231PS  Y5, Y2, Y0
+	VSUBPS       Y0, Y6, Y0
+	VMULPS       Y4, Y3, Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (DX)(DI*4)
+	CMPB         stream+72(FP), $0x00
+	JNE          oppositePast
+	VMOVUPS      Y1, (BX)(DI*4)
+	JMP          oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (BX)(DI*4)
+
+oppositeStored:
+	XORQ $0x20, R9
+	ADDQ $0x08, DI
+	CMPQ DI, R8
+	JL   rest
+	CMPQ R8, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0OverlapGradCachedWeightedAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), AX
+	MOVQ k+48(FP), CX
+	MOVQ x0+0(FP), DX
+	MOVQ g1+24(FP), DX
+	MOVQ g0+16(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ R9, R9
+	XORQ R8, R8
+
+turn:
+	MOVQ    R8, DI
+	ADDQ    $0x00000100, R8
+	CMPQ    R8, n+64(FP)
+	CMOVQGT n+64(FP), R8
+
+rest:
+	PREFETCHT0 4096(DX)(DI*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(BX)(DI*4)
+
+fetched:
+	VPMOVZXBD    (AX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (CX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (DX)(DI*4), Y2
+	VMOVUPS      (DX)(DI*4), Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(CX), Y7
+	VBROADCASTSS 32(CX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 40(CX), Y8
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 44(CX), Y5
+	VBROADCASTSS 48(CX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 52(CX), Y8
+	VFMADD231PS  Y8, Y6, Y5
+	VSUBPS       Y5, Y7, Y5
+	VMULPS       Y4, Y3, Y6
+	VMULPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	VBROADCASTSS 16(CX), Y3
+	VBROADCASTSS 12(CX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (DX)(DI*4)
+	CMPB         stream+72(FP), $0x00
+	JNE          oppositePast
+	VMOVUPS      Y1, (BX)(DI*4)
+	JMP          oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (BX)(DI*4)
+
+oppositeStored:
+	XORQ $0x20, R9
+	ADDQ $0x08, DI
+	CMPQ DI, R8
+	JL   rest
+	CMPQ R8, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma2OverlapGradCachedWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    g0+16(FP), DI
+	MOVQ    buf+56(FP), R8
+	XORQ    R12, R12
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+logarithm:
+	VMOVUPS      (SI)(R9*4), Y0
+	VMOVUPS      32(SI)(R9*4), Y1
+	VANDPS       constants<>+896(SB), Y0, Y0
+	VANDPS       constants<>+896(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(R8)(R9*4)
+	VMOVUPS      Y1, 4128(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           logarithm
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(R9*4), Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y7
+	VBROADCASTSS 32(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 40(DX), Y8
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 44(DX), Y5
+	VBROADCASTSS 48(DX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 52(DX), Y8
+	VFMADD231PS  Y8, Y6, Y5
+	VSUBPS       Y5, Y7, Y5
+	VMULPS       Y4, Y3, Y6
+	VMULPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(R8)(R9*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS 8(DX), Y6
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      8192(R8)(R9*4), Y7
+	VMULPS       Y7, Y6, Y6
+	VANDPS       Y6, Y1, Y6
+	VANDPS       Y2, Y1, Y7
+	VMOVUPS      (SP)(R12*1), Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMOVUPS      Y8, (SP)(R12*1)
+	VBROADCASTSS 16(DX), Y6
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y0
+	VBROADCASTSS constants<>+448(SB), Y6
+	VFNMADD231PS constants<>+448(SB), Y3, Y6
+	VMULPS       Y4, Y0, Y0
+	VFMADD231PS  Y2, Y6, Y3
+	VMULPS       Y3, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(R9*4)
+	CMPB         stream+72(FP), $0x00
+	JNE          oppositePast
+	VMOVUPS      Y1, (DI)(R9*4)
+	JMP          oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ      $0x20, R12
+	ADDQ      $0x08, R9
+	CMPQ      R9, R11
+	JL        rest
+	CMPQ      R11, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGammaOverlapGradCachedWeightedAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    g0+16(FP), DI
+	MOVQ    buf+56(FP), R8
+	XORQ    R12, R12
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+logarithm:
+	VMOVUPS      (SI)(R9*4), Y0
+	VMOVUPS      32(SI)(R9*4), Y1
+	VANDPS       constants<>+896(SB), Y0, Y0
+	VANDPS       constants<>+896(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(R8)(R9*4)
+	VMOVUPS      Y1, 4128(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           logarithm
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(R9*4), Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y7
+	VBROADCASTSS 32(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 40(DX), Y8
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 44(DX), Y5
+	VBROADCASTSS 48(DX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 52(DX), Y8
+	VFMADD231PS  Y8, Y6, Y5
+	VSUBPS       Y5, Y7, Y5
+	VMULPS       Y4, Y3, Y6
+	VMULPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y0, Y6
+	VXORPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(R8)(R9*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y6
+	VADDPS       Y4, Y6, Y6
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMINPS       Y2, Y8, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMULPS       Y7, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
+	VMOVMSKPS    Y4, R10
+	CMPL         R10, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VFMADD231PS  Y7, Y9, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y7
+	VPSUBD       Y7, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VFMADD231PS  constants<>+320(SB), Y2, Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VFMADD231PS  Y4, Y8, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      8192(R8)(R9*4), Y7
+	VMULPS       Y7, Y4, Y4
+	VANDPS       Y4, Y1, Y4
+	VANDPS       Y6, Y1, Y7
+	VMOVUPS      (SP)(R12*1), Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VMOVUPS      Y8, (SP)(R12*1)
+	VBROADCASTSS 16(DX), Y4
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VBROADCASTSS constants<>+256(SB), Y7
+	VSUBPS       Y3, Y7, Y7
+	VBROADCASTSS 24(DX), Y8
+	VBROADCASTSS 20(DX), Y9
+	VBLENDVPS    Y0, Y9, Y8, Y0
+	VMULPS       Y0, Y7, Y0
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y6, Y0, Y3
+	VMULPS       Y3, Y2, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VMULPS       Y2, Y0, Y0
 	VXORPS       constants<>+0(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (SI)(R9*4)

@@ -21857,6 +21857,22673 @@ power:
 	WORD $0x3d801c02 // str q2, [x0, #112]
 	RET
 
+// func logisticGamma0SumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma0SumsWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD x1+8(FP), R8
+	MOVD y+32(FP), R7
+	MOVD k+48(FP), R6
+	MOVD buf+56(FP), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	MOVD $0, R3
+
+turn:
+	MOVD R3, R1
+	ADD $256, R3, R3
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R3, R3
+	MOVD R1, R2
+
+exponential:
+	ADD R2<<2, R8, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R2, R2
+	CMP R3, R2
+	BLT exponential
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD R1, R2
+
+logarithm:
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R2, R2
+	CMP R3, R2
+	BLT logarithm
+	WORD $0x3dc02d4c // ldr q12, [x10, #176]
+	WORD $0x3dc0154b // ldr q11, [x10, #80]
+	WORD $0x3dc00d4a // ldr q10, [x10, #48]
+	ADD $4, R6, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R6, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	MOVD R1, R2
+
+rest:
+	ADD R2<<2, R8, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R2<<0, R7, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6eabe421 // fcmgt v1.4s, v1.4s, v11.4s
+	WORD $0x6eabe400 // fcmgt v0.4s, v0.4s, v11.4s
+	WORD $0x4e251c2e // and v14.16b, v1.16b, v5.16b
+	WORD $0x4e241c0d // and v13.16b, v0.16b, v4.16b
+	WORD $0x4e231c30 // and v16.16b, v1.16b, v3.16b
+	WORD $0x4e221c0f // and v15.16b, v0.16b, v2.16b
+	WORD $0x3dc00027 // ldr q7, [x1]
+	WORD $0x3dc00424 // ldr q4, [x1, #16]
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x4ea6d583 // fsub v3.4s, v12.4s, v6.4s
+	WORD $0x4ea5d582 // fsub v2.4s, v12.4s, v5.4s
+	WORD $0x4e2a1e01 // and v1.16b, v16.16b, v10.16b
+	WORD $0x4e2a1de0 // and v0.16b, v15.16b, v10.16b
+	WORD $0x6e211ce1 // eor v1.16b, v7.16b, v1.16b
+	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e631cc0 // bsl v0.16b, v6.16b, v3.16b
+	WORD $0x4f210480 // sshr v0.4s, v4.4s, #31
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x3dc40003 // ldr q3, [x0, #4096]
+	WORD $0x3dc40402 // ldr q2, [x0, #4112]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea4e560 // fcmgt v0.4s, v11.4s, v4.4s
+	WORD $0x6e641d60 // bsl v0.16b, v11.16b, v4.16b
+	WORD $0x4e23d427 // fadd v7.4s, v1.4s, v3.4s
+	WORD $0x4e22d406 // fadd v6.4s, v0.4s, v2.4s
+	WORD $0x4f210603 // sshr v3.4s, v16.4s, #31
+	WORD $0x6e681d23 // bsl v3.16b, v9.16b, v8.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211dc5 // and v5.16b, v14.16b, v1.16b
+	WORD $0x4e201da4 // and v4.16b, v13.16b, v0.16b
+	WORD $0x4e271dc3 // and v3.16b, v14.16b, v7.16b
+	WORD $0x4e261da2 // and v2.16b, v13.16b, v6.16b
+	ADD R4<<0, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R4, R4
+	ADD $8, R2, R2
+	CMP R3, R2
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func logisticGamma2SumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma2SumsWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD x1+8(FP), R8
+	MOVD y+32(FP), R7
+	MOVD k+48(FP), R6
+	MOVD buf+56(FP), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	MOVD $0, R3
+
+turn:
+	MOVD R3, R1
+	ADD $256, R3, R3
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R3, R3
+	MOVD R1, R2
+
+exponential:
+	ADD R2<<2, R8, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R2, R2
+	CMP R3, R2
+	BLT exponential
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD R1, R2
+
+logarithm:
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R2, R2
+	CMP R3, R2
+	BLT logarithm
+	WORD $0x3dc02d4c // ldr q12, [x10, #176]
+	WORD $0x3dc0154b // ldr q11, [x10, #80]
+	WORD $0x3dc00d4a // ldr q10, [x10, #48]
+	ADD $4, R6, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R6, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	MOVD R1, R2
+
+rest:
+	ADD R2<<2, R8, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R2<<0, R7, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6eabe421 // fcmgt v1.4s, v1.4s, v11.4s
+	WORD $0x6eabe400 // fcmgt v0.4s, v0.4s, v11.4s
+	WORD $0x4e251c2e // and v14.16b, v1.16b, v5.16b
+	WORD $0x4e241c0d // and v13.16b, v0.16b, v4.16b
+	WORD $0x4e231c30 // and v16.16b, v1.16b, v3.16b
+	WORD $0x4e221c0f // and v15.16b, v0.16b, v2.16b
+	WORD $0x3dc00026 // ldr q6, [x1]
+	WORD $0x3dc00425 // ldr q5, [x1, #16]
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x4ea7d583 // fsub v3.4s, v12.4s, v7.4s
+	WORD $0x4ea4d582 // fsub v2.4s, v12.4s, v4.4s
+	WORD $0x4e2a1e01 // and v1.16b, v16.16b, v10.16b
+	WORD $0x4e2a1de0 // and v0.16b, v15.16b, v10.16b
+	WORD $0x6e211cc1 // eor v1.16b, v6.16b, v1.16b
+	WORD $0x6e201ca6 // eor v6.16b, v5.16b, v0.16b
+	WORD $0x4f210425 // sshr v5.4s, v1.4s, #31
+	WORD $0x6e631ce5 // bsl v5.16b, v7.16b, v3.16b
+	WORD $0x4f2104c0 // sshr v0.4s, v6.4s, #31
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc40003 // ldr q3, [x0, #4096]
+	WORD $0x3dc40402 // ldr q2, [x0, #4112]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea6e560 // fcmgt v0.4s, v11.4s, v6.4s
+	WORD $0x6e661d60 // bsl v0.16b, v11.16b, v6.16b
+	WORD $0x4e23d427 // fadd v7.4s, v1.4s, v3.4s
+	WORD $0x4e22d406 // fadd v6.4s, v0.4s, v2.4s
+	WORD $0x6e25dca3 // fmul v3.4s, v5.4s, v5.4s
+	WORD $0x6e24dc82 // fmul v2.4s, v4.4s, v4.4s
+	WORD $0x4f210601 // sshr v1.4s, v16.4s, #31
+	WORD $0x6e681d21 // bsl v1.16b, v9.16b, v8.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e23dc23 // fmul v3.4s, v1.4s, v3.4s
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211dc5 // and v5.16b, v14.16b, v1.16b
+	WORD $0x4e201da4 // and v4.16b, v13.16b, v0.16b
+	WORD $0x4e271dc3 // and v3.16b, v14.16b, v7.16b
+	WORD $0x4e261da2 // and v2.16b, v13.16b, v6.16b
+	ADD R4<<0, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R4, R4
+	ADD $8, R2, R2
+	CMP R3, R2
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func logisticGammaSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGammaSumsWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD x1+8(FP), R8
+	MOVD y+32(FP), R7
+	MOVD k+48(FP), R6
+	MOVD buf+56(FP), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	MOVD $0, R3
+
+turn:
+	MOVD R3, R1
+	ADD $256, R3, R3
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R3, R3
+	MOVD R1, R2
+
+exponential:
+	ADD R2<<2, R8, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R2, R2
+	CMP R3, R2
+	BLT exponential
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD R1, R2
+
+logarithm:
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R2, R2
+	CMP R3, R2
+	BLT logarithm
+	ADD $4, R6, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R6, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $20, R6, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $24, R6, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R2
+
+rest:
+	ADD R2<<2, R8, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R2<<0, R7, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80402 // ldr q2, [x0, #8208]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e2a1c2b // and v11.16b, v1.16b, v10.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c24 // and v4.16b, v1.16b, v4.16b
+	WORD $0x4e231c03 // and v3.16b, v0.16b, v3.16b
+	WORD $0x3dc0002f // ldr q15, [x1]
+	WORD $0x3dc0042e // ldr q14, [x1, #16]
+	WORD $0x3dc0000d // ldr q13, [x0]
+	WORD $0x3dc0040c // ldr q12, [x0, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd405 // fsub v5.4s, v0.4s, v13.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd402 // fsub v2.4s, v0.4s, v12.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4e201c81 // and v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x6e211df2 // eor v18.16b, v15.16b, v1.16b
+	WORD $0x6e201dd1 // eor v17.16b, v14.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e651da0 // bsl v0.16b, v13.16b, v5.16b
+	WORD $0x4f210620 // sshr v0.4s, v17.4s, #31
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x3dc40010 // ldr q16, [x0, #4096]
+	WORD $0x3dc4040f // ldr q15, [x0, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb2e401 // fcmgt v1.4s, v0.4s, v18.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb1e401 // fcmgt v1.4s, v0.4s, v17.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4e30d44d // fadd v13.4s, v2.4s, v16.4s
+	WORD $0x4e2fd42c // fadd v12.4s, v1.4s, v15.4s
+	WORD $0x4f21048e // sshr v14.4s, v4.4s, #31
+	WORD $0x6e661cee // bsl v14.16b, v7.16b, v6.16b
+	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e641 // fcmgt v1.4s, v18.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e621 // fcmgt v1.4s, v17.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4ea11c20 // mov v0.16b, v1.16b
+	WORD $0x4eb0d441 // fsub v1.4s, v2.4s, v16.4s
+	WORD $0x4eafd400 // fsub v0.4s, v0.4s, v15.4s
+	WORD $0x6e2edc32 // fmul v18.4s, v1.4s, v14.4s
+	WORD $0x6e25dc11 // fmul v17.4s, v0.4s, v5.4s
+	WORD $0x3dc07941 // ldr q1, [x10, #480]
+	WORD $0x6e21e640 // fcmge v0.4s, v18.4s, v1.4s
+	WORD $0x6e21e625 // fcmge v5.4s, v17.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e32f412 // fmax v18.4s, v0.4s, v18.4s
+	WORD $0x4e31f411 // fmax v17.4s, v0.4s, v17.4s
+	WORD $0x3dc02142 // ldr q2, [x10, #128]
+	WORD $0x3dc02141 // ldr q1, [x10, #128]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e218854 // frintn v20.4s, v2.4s
+	WORD $0x4e218833 // frintn v19.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc0394e // ldr q14, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc2 // fmla v2.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc52 // fmla v18.4s, v2.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD $0x4e21aa85 // fcvtns v5.4s, v20.4s
+	WORD $0x4e21aa62 // fcvtns v2.4s, v19.4s
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea184b0 // sub v16.4s, v5.4s, v1.4s
+	WORD $0x6ea0844f // sub v15.4s, v2.4s, v0.4s
+	WORD $0x3dc09d4e // ldr q14, [x10, #624]
+	WORD $0x4eae8421 // add v1.4s, v1.4s, v14.4s
+	WORD $0x4eae8400 // add v0.4s, v0.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21de45 // fmul v5.4s, v18.4s, v1.4s
+	WORD $0x6e20de22 // fmul v2.4s, v17.4s, v0.4s
+	WORD $0x4eae8601 // add v1.4s, v16.4s, v14.4s
+	WORD $0x4eae85e0 // add v0.4s, v15.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc0394e // ldr q14, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc2 // fmla v2.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc52 // fmla v18.4s, v2.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d641 // fadd v1.4s, v18.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d620 // fadd v0.4s, v17.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+power:
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x6e681d21 // bsl v1.16b, v9.16b, v8.16b
+	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e2d1d63 // and v3.16b, v11.16b, v13.16b
+	WORD $0x4e2c1d42 // and v2.16b, v10.16b, v12.16b
+	ADD R4<<0, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R4, R4
+	ADD $8, R2, R2
+	CMP R3, R2
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func logisticOverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticOverlapSumsWeightedNEON(SB), NOSPLIT, $200-73
+	ADD $16, RSP, R10
+	MOVD $constants<>(SB), R11
+	MOVD x1+8(FP), R9
+	MOVD y+32(FP), R8
+	MOVD k+48(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800141 // str q1, [x10]
+	WORD $0x3d800540 // str q0, [x10, #16]
+	WORD $0x3d800941 // str q1, [x10, #32]
+	WORD $0x3d800d40 // str q0, [x10, #48]
+	WORD $0x3d801141 // str q1, [x10, #64]
+	WORD $0x3d801540 // str q0, [x10, #80]
+	WORD $0x3d801941 // str q1, [x10, #96]
+	WORD $0x3d801d40 // str q0, [x10, #112]
+	WORD $0x3d802141 // str q1, [x10, #128]
+	WORD $0x3d802540 // str q0, [x10, #144]
+	WORD $0x3d802941 // str q1, [x10, #160]
+	WORD $0x3d802d40 // str q0, [x10, #176]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc01973 // ldr q19, [x11, #96]
+	WORD $0x3dc01d72 // ldr q18, [x11, #112]
+	WORD $0x3dc02171 // ldr q17, [x11, #128]
+	WORD $0x3dc02570 // ldr q16, [x11, #144]
+	WORD $0x3dc0296f // ldr q15, [x11, #160]
+	WORD $0x3dc02d6e // ldr q14, [x11, #176]
+	WORD $0x3dc0316d // ldr q13, [x11, #192]
+	WORD $0x3dc0356c // ldr q12, [x11, #208]
+	WORD $0x3dc0396b // ldr q11, [x11, #224]
+	WORD $0x3dc03d6a // ldr q10, [x11, #240]
+	WORD $0x3dc04169 // ldr q9, [x11, #256]
+	WORD $0x3dc00d68 // ldr q8, [x11, #48]
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R9, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
+	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
+	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
+	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
+	WORD $0x4e23f67f // fmax v31.4s, v19.4s, v3.4s
+	WORD $0x4e22f67b // fmax v27.4s, v19.4s, v2.4s
+	WORD $0x4e21f67a // fmax v26.4s, v19.4s, v1.4s
+	WORD $0x4e20f679 // fmax v25.4s, v19.4s, v0.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
+	WORD $0x4e32cf62 // fmla v2.4s, v27.4s, v18.4s
+	WORD $0x4e32cf41 // fmla v1.4s, v26.4s, v18.4s
+	WORD $0x4e32cf20 // fmla v0.4s, v25.4s, v18.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb0cfdf // fmls v31.4s, v30.4s, v16.4s
+	WORD $0x4eb0cfbb // fmls v27.4s, v29.4s, v16.4s
+	WORD $0x4eb0cf9a // fmls v26.4s, v28.4s, v16.4s
+	WORD $0x4eb0cf19 // fmls v25.4s, v24.4s, v16.4s
+	WORD $0x4eafcfdf // fmls v31.4s, v30.4s, v15.4s
+	WORD $0x4eafcfbb // fmls v27.4s, v29.4s, v15.4s
+	WORD $0x4eafcf9a // fmls v26.4s, v28.4s, v15.4s
+	WORD $0x4eafcf19 // fmls v25.4s, v24.4s, v15.4s
+	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acfe7 // fmla v7.4s, v31.4s, v10.4s
+	WORD $0x4e2acf66 // fmla v6.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
+	WORD $0x4e29cee7 // fmla v7.4s, v23.4s, v9.4s
+	WORD $0x4e29cec6 // fmla v6.4s, v22.4s, v9.4s
+	WORD $0x4e29cea5 // fmla v5.4s, v21.4s, v9.4s
+	WORD $0x4e29ce84 // fmla v4.4s, v20.4s, v9.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccfe3 // fmla v3.4s, v31.4s, v12.4s
+	WORD $0x4e2ccf62 // fmla v2.4s, v27.4s, v12.4s
+	WORD $0x4e2ccf41 // fmla v1.4s, v26.4s, v12.4s
+	WORD $0x4e2ccf20 // fmla v0.4s, v25.4s, v12.4s
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
+	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
+	WORD $0x4e2ed75a // fadd v26.4s, v26.4s, v14.4s
+	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea284d7 // sub v23.4s, v6.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc09d74 // ldr q20, [x11, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e2ed461 // fadd v1.4s, v3.4s, v14.4s
+	WORD $0x4e2ed440 // fadd v0.4s, v2.4s, v14.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ed4a1 // fadd v1.4s, v5.4s, v14.4s
+	WORD $0x4e2ed480 // fadd v0.4s, v4.4s, v14.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc02d69 // ldr q9, [x11, #176]
+	WORD $0x3dc01568 // ldr q8, [x11, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R9, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R8, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6ea8e421 // fcmgt v1.4s, v1.4s, v8.4s
+	WORD $0x6ea8e400 // fcmgt v0.4s, v0.4s, v8.4s
+	WORD $0x4e251c2e // and v14.16b, v1.16b, v5.16b
+	WORD $0x4e241c0d // and v13.16b, v0.16b, v4.16b
+	WORD $0x4e231c2b // and v11.16b, v1.16b, v3.16b
+	WORD $0x4e221c0a // and v10.16b, v0.16b, v2.16b
+	WORD $0x3dc0004c // ldr q12, [x2]
+	WORD $0x3dc00447 // ldr q7, [x2, #16]
+	WORD $0x3dc00026 // ldr q6, [x1]
+	WORD $0x3dc00423 // ldr q3, [x1, #16]
+	WORD $0x4ea6d522 // fsub v2.4s, v9.4s, v6.4s
+	WORD $0x4ea3d521 // fsub v1.4s, v9.4s, v3.4s
+	WORD $0x4f210585 // sshr v5.4s, v12.4s, #31
+	WORD $0x6e621cc5 // bsl v5.16b, v6.16b, v2.16b
+	WORD $0x4f2104e0 // sshr v0.4s, v7.4s, #31
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e661c40 // bsl v0.16b, v2.16b, v6.16b
+	WORD $0x4f2104e0 // sshr v0.4s, v7.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	ADD $28, R7, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e4a0 // fcmgt v0.4s, v5.4s, v1.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e480 // fcmgt v0.4s, v4.4s, v1.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dca7 // fmul v7.4s, v5.4s, v1.4s
+	WORD $0x6e20dc86 // fmul v6.4s, v4.4s, v0.4s
+	WORD $0x4e271dc5 // and v5.16b, v14.16b, v7.16b
+	WORD $0x4e261da4 // and v4.16b, v13.16b, v6.16b
+	WORD $0x4e231dc3 // and v3.16b, v14.16b, v3.16b
+	WORD $0x4e221da2 // and v2.16b, v13.16b, v2.16b
+	ADD R5<<0, R10, R0
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d801001 // str q1, [x0, #64]
+	WORD $0x3d801400 // str q0, [x0, #80]
+	WORD $0x4e271d63 // and v3.16b, v11.16b, v7.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e211d63 // and v3.16b, v11.16b, v1.16b
+	WORD $0x4e201d42 // and v2.16b, v10.16b, v0.16b
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00140 // ldr q0, [x10]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func logisticGamma0OverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma0OverlapSumsWeightedNEON(SB), NOSPLIT, $264-73
+	ADD $16, RSP, R10
+	MOVD $constants<>(SB), R11
+	MOVD x1+8(FP), R9
+	MOVD y+32(FP), R8
+	MOVD k+48(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800141 // str q1, [x10]
+	WORD $0x3d800540 // str q0, [x10, #16]
+	WORD $0x3d800941 // str q1, [x10, #32]
+	WORD $0x3d800d40 // str q0, [x10, #48]
+	WORD $0x3d801141 // str q1, [x10, #64]
+	WORD $0x3d801540 // str q0, [x10, #80]
+	WORD $0x3d801941 // str q1, [x10, #96]
+	WORD $0x3d801d40 // str q0, [x10, #112]
+	WORD $0x3d802141 // str q1, [x10, #128]
+	WORD $0x3d802540 // str q0, [x10, #144]
+	WORD $0x3d802941 // str q1, [x10, #160]
+	WORD $0x3d802d40 // str q0, [x10, #176]
+	WORD $0x3d803141 // str q1, [x10, #192]
+	WORD $0x3d803540 // str q0, [x10, #208]
+	WORD $0x3d803941 // str q1, [x10, #224]
+	WORD $0x3d803d40 // str q0, [x10, #240]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R9, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d68 // ldr q8, [x11, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc04973 // ldr q19, [x11, #288]
+	WORD $0x3dc04d72 // ldr q18, [x11, #304]
+	WORD $0x3dc05171 // ldr q17, [x11, #320]
+	WORD $0x3dc05570 // ldr q16, [x11, #336]
+	WORD $0x3dc0596f // ldr q15, [x11, #352]
+	WORD $0x3dc05d6e // ldr q14, [x11, #368]
+	WORD $0x3dc0616d // ldr q13, [x11, #384]
+	WORD $0x3dc0656c // ldr q12, [x11, #400]
+	WORD $0x3dc0696b // ldr q11, [x11, #416]
+	WORD $0x3dc06d6a // ldr q10, [x11, #432]
+	WORD $0x3dc07169 // ldr q9, [x11, #448]
+	WORD $0x3dc07568 // ldr q8, [x11, #464]
+	MOVD R1, R3
+
+logarithm:
+	ADD R3<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT logarithm
+	ADD $4, R7, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R7, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R9, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R8, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x4ea23406 // cmgt v6.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e261c2b // and v11.16b, v1.16b, v6.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c2d // and v13.16b, v1.16b, v4.16b
+	WORD $0x4e231c0c // and v12.16b, v0.16b, v3.16b
+	WORD $0x3dc0004f // ldr q15, [x2]
+	WORD $0x3dc00445 // ldr q5, [x2, #16]
+	WORD $0x3dc00027 // ldr q7, [x1]
+	WORD $0x3dc00424 // ldr q4, [x1, #16]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4ea7d40e // fsub v14.4s, v0.4s, v7.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4ea4d406 // fsub v6.4s, v0.4s, v4.4s
+	WORD $0x4f2105f1 // sshr v17.4s, v15.4s, #31
+	WORD $0x6e6e1cf1 // bsl v17.16b, v7.16b, v14.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e671dc0 // bsl v0.16b, v14.16b, v7.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	ADD $28, R7, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e620 // fcmgt v0.4s, v17.4s, v1.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e600 // fcmgt v0.4s, v16.4s, v1.4s
+	WORD $0x6e611e00 // bsl v0.16b, v16.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21de33 // fmul v19.4s, v17.4s, v1.4s
+	WORD $0x6e20de12 // fmul v18.4s, v16.4s, v0.4s
+	WORD $0x4e331d71 // and v17.16b, v11.16b, v19.16b
+	WORD $0x4e321d50 // and v16.16b, v10.16b, v18.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	ADD R5<<0, R10, R0
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
+	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
+	WORD $0x3d802001 // str q1, [x0, #128]
+	WORD $0x3d802400 // str q0, [x0, #144]
+	WORD $0x4e331da3 // and v3.16b, v13.16b, v19.16b
+	WORD $0x4e321d82 // and v2.16b, v12.16b, v18.16b
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e211da3 // and v3.16b, v13.16b, v1.16b
+	WORD $0x4e201d82 // and v2.16b, v12.16b, v0.16b
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201da1 // and v1.16b, v13.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201d80 // and v0.16b, v12.16b, v0.16b
+	WORD $0x6e211de2 // eor v2.16b, v15.16b, v1.16b
+	WORD $0x6e201ca5 // eor v5.16b, v5.16b, v0.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e6e1ce0 // bsl v0.16b, v7.16b, v14.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3dc40024 // ldr q4, [x1, #4096]
+	WORD $0x3dc40423 // ldr q3, [x1, #4112]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4e24d447 // fadd v7.4s, v2.4s, v4.4s
+	WORD $0x4e23d426 // fadd v6.4s, v1.4s, v3.4s
+	WORD $0x4f2105a3 // sshr v3.4s, v13.4s, #31
+	WORD $0x6e681d23 // bsl v3.16b, v9.16b, v8.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e271d63 // and v3.16b, v11.16b, v7.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00140 // ldr q0, [x10]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func logisticGamma2OverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma2OverlapSumsWeightedNEON(SB), NOSPLIT, $264-73
+	ADD $16, RSP, R10
+	MOVD $constants<>(SB), R11
+	MOVD x1+8(FP), R9
+	MOVD y+32(FP), R8
+	MOVD k+48(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800141 // str q1, [x10]
+	WORD $0x3d800540 // str q0, [x10, #16]
+	WORD $0x3d800941 // str q1, [x10, #32]
+	WORD $0x3d800d40 // str q0, [x10, #48]
+	WORD $0x3d801141 // str q1, [x10, #64]
+	WORD $0x3d801540 // str q0, [x10, #80]
+	WORD $0x3d801941 // str q1, [x10, #96]
+	WORD $0x3d801d40 // str q0, [x10, #112]
+	WORD $0x3d802141 // str q1, [x10, #128]
+	WORD $0x3d802540 // str q0, [x10, #144]
+	WORD $0x3d802941 // str q1, [x10, #160]
+	WORD $0x3d802d40 // str q0, [x10, #176]
+	WORD $0x3d803141 // str q1, [x10, #192]
+	WORD $0x3d803540 // str q0, [x10, #208]
+	WORD $0x3d803941 // str q1, [x10, #224]
+	WORD $0x3d803d40 // str q0, [x10, #240]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R9, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d68 // ldr q8, [x11, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc04973 // ldr q19, [x11, #288]
+	WORD $0x3dc04d72 // ldr q18, [x11, #304]
+	WORD $0x3dc05171 // ldr q17, [x11, #320]
+	WORD $0x3dc05570 // ldr q16, [x11, #336]
+	WORD $0x3dc0596f // ldr q15, [x11, #352]
+	WORD $0x3dc05d6e // ldr q14, [x11, #368]
+	WORD $0x3dc0616d // ldr q13, [x11, #384]
+	WORD $0x3dc0656c // ldr q12, [x11, #400]
+	WORD $0x3dc0696b // ldr q11, [x11, #416]
+	WORD $0x3dc06d6a // ldr q10, [x11, #432]
+	WORD $0x3dc07169 // ldr q9, [x11, #448]
+	WORD $0x3dc07568 // ldr q8, [x11, #464]
+	MOVD R1, R3
+
+logarithm:
+	ADD R3<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT logarithm
+	ADD $4, R7, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R7, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R9, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R8, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x4ea23406 // cmgt v6.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e261c2b // and v11.16b, v1.16b, v6.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c2e // and v14.16b, v1.16b, v4.16b
+	WORD $0x4e231c0d // and v13.16b, v0.16b, v3.16b
+	WORD $0x3dc0004c // ldr q12, [x2]
+	WORD $0x3dc00446 // ldr q6, [x2, #16]
+	WORD $0x3dc00027 // ldr q7, [x1]
+	WORD $0x3dc00424 // ldr q4, [x1, #16]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4ea7d40f // fsub v15.4s, v0.4s, v7.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4ea4d405 // fsub v5.4s, v0.4s, v4.4s
+	WORD $0x4f210591 // sshr v17.4s, v12.4s, #31
+	WORD $0x6e6f1cf1 // bsl v17.16b, v7.16b, v15.16b
+	WORD $0x4f2104c0 // sshr v0.4s, v6.4s, #31
+	WORD $0x6e651c80 // bsl v0.16b, v4.16b, v5.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e671de0 // bsl v0.16b, v15.16b, v7.16b
+	WORD $0x4f2104c0 // sshr v0.4s, v6.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	ADD $28, R7, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e620 // fcmgt v0.4s, v17.4s, v1.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e600 // fcmgt v0.4s, v16.4s, v1.4s
+	WORD $0x6e611e00 // bsl v0.16b, v16.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21de33 // fmul v19.4s, v17.4s, v1.4s
+	WORD $0x6e20de12 // fmul v18.4s, v16.4s, v0.4s
+	WORD $0x4e331d71 // and v17.16b, v11.16b, v19.16b
+	WORD $0x4e321d50 // and v16.16b, v10.16b, v18.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	ADD R5<<0, R10, R0
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
+	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
+	WORD $0x3d802001 // str q1, [x0, #128]
+	WORD $0x3d802400 // str q0, [x0, #144]
+	WORD $0x4e331dc3 // and v3.16b, v14.16b, v19.16b
+	WORD $0x4e321da2 // and v2.16b, v13.16b, v18.16b
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e211dc3 // and v3.16b, v14.16b, v1.16b
+	WORD $0x4e201da2 // and v2.16b, v13.16b, v0.16b
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201dc1 // and v1.16b, v14.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201da0 // and v0.16b, v13.16b, v0.16b
+	WORD $0x6e211d82 // eor v2.16b, v12.16b, v1.16b
+	WORD $0x6e201cc6 // eor v6.16b, v6.16b, v0.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e6f1cec // bsl v12.16b, v7.16b, v15.16b
+	WORD $0x4f2104c0 // sshr v0.4s, v6.4s, #31
+	WORD $0x6e651c80 // bsl v0.16b, v4.16b, v5.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc40024 // ldr q4, [x1, #4096]
+	WORD $0x3dc40423 // ldr q3, [x1, #4112]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea6e401 // fcmgt v1.4s, v0.4s, v6.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e661c01 // bsl v1.16b, v0.16b, v6.16b
+	WORD $0x4e24d447 // fadd v7.4s, v2.4s, v4.4s
+	WORD $0x4e23d426 // fadd v6.4s, v1.4s, v3.4s
+	WORD $0x6e2cdd83 // fmul v3.4s, v12.4s, v12.4s
+	WORD $0x6e25dca2 // fmul v2.4s, v5.4s, v5.4s
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
+	WORD $0x6e681d21 // bsl v1.16b, v9.16b, v8.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e23dc23 // fmul v3.4s, v1.4s, v3.4s
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e271d63 // and v3.16b, v11.16b, v7.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00140 // ldr q0, [x10]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func logisticGammaOverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGammaOverlapSumsWeightedNEON(SB), NOSPLIT, $264-73
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD x1+8(FP), R8
+	MOVD y+32(FP), R7
+	MOVD k+48(FP), R6
+	MOVD buf+56(FP), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	WORD $0x3d801121 // str q1, [x9, #64]
+	WORD $0x3d801520 // str q0, [x9, #80]
+	WORD $0x3d801921 // str q1, [x9, #96]
+	WORD $0x3d801d20 // str q0, [x9, #112]
+	WORD $0x3d802121 // str q1, [x9, #128]
+	WORD $0x3d802520 // str q0, [x9, #144]
+	WORD $0x3d802921 // str q1, [x9, #160]
+	WORD $0x3d802d20 // str q0, [x9, #176]
+	WORD $0x3d803121 // str q1, [x9, #192]
+	WORD $0x3d803520 // str q0, [x9, #208]
+	WORD $0x3d803921 // str q1, [x9, #224]
+	WORD $0x3d803d20 // str q0, [x9, #240]
+	MOVD $0, R3
+
+turn:
+	MOVD R3, R1
+	ADD $256, R3, R3
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R3, R3
+	MOVD R1, R11
+
+exponential:
+	ADD R11<<2, R8, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R11<<2, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R11, R11
+	CMP R3, R11
+	BLT exponential
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD R1, R11
+
+logarithm:
+	ADD R11<<2, R5, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R11, R11
+	CMP R3, R11
+	BLT logarithm
+	ADD $4, R6, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R6, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $20, R6, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $24, R6, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R11
+
+rest:
+	ADD R11<<2, R8, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R11<<0, R7, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R11<<2, R5, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e2a1c2b // and v11.16b, v1.16b, v10.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c24 // and v4.16b, v1.16b, v4.16b
+	WORD $0x4e231c03 // and v3.16b, v0.16b, v3.16b
+	WORD $0x3dc00051 // ldr q17, [x2]
+	WORD $0x3dc00450 // ldr q16, [x2, #16]
+	WORD $0x3dc0002e // ldr q14, [x1]
+	WORD $0x3dc0042c // ldr q12, [x1, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eaed40f // fsub v15.4s, v0.4s, v14.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd40d // fsub v13.4s, v0.4s, v12.4s
+	WORD $0x4f210633 // sshr v19.4s, v17.4s, #31
+	WORD $0x6e6f1dd3 // bsl v19.16b, v14.16b, v15.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e6d1d80 // bsl v0.16b, v12.16b, v13.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x4f210620 // sshr v0.4s, v17.4s, #31
+	WORD $0x6e6e1de0 // bsl v0.16b, v15.16b, v14.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e6c1da0 // bsl v0.16b, v13.16b, v12.16b
+	ADD $28, R6, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e660 // fcmgt v0.4s, v19.4s, v1.4s
+	WORD $0x6e611e60 // bsl v0.16b, v19.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea1e640 // fcmgt v0.4s, v18.4s, v1.4s
+	WORD $0x6e611e40 // bsl v0.16b, v18.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21de75 // fmul v21.4s, v19.4s, v1.4s
+	WORD $0x6e20de54 // fmul v20.4s, v18.4s, v0.4s
+	WORD $0x4e351d73 // and v19.16b, v11.16b, v21.16b
+	WORD $0x4e341d52 // and v18.16b, v10.16b, v20.16b
+	WORD $0x4e251d65 // and v5.16b, v11.16b, v5.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	ADD R4<<0, R9, R0
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e33cca1 // fmla v1.4s, v5.4s, v19.4s
+	WORD $0x4e32cc40 // fmla v0.4s, v2.4s, v18.4s
+	WORD $0x3d802001 // str q1, [x0, #128]
+	WORD $0x3d802400 // str q0, [x0, #144]
+	WORD $0x4e351c85 // and v5.16b, v4.16b, v21.16b
+	WORD $0x4e341c62 // and v2.16b, v3.16b, v20.16b
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d801005 // str q5, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e211c85 // and v5.16b, v4.16b, v1.16b
+	WORD $0x4e201c62 // and v2.16b, v3.16b, v0.16b
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803005 // str q5, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4e201c81 // and v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x6e211e32 // eor v18.16b, v17.16b, v1.16b
+	WORD $0x6e201e11 // eor v17.16b, v16.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e6f1dc0 // bsl v0.16b, v14.16b, v15.16b
+	WORD $0x4f210620 // sshr v0.4s, v17.4s, #31
+	WORD $0x6e6d1d80 // bsl v0.16b, v12.16b, v13.16b
+	WORD $0x3dc40030 // ldr q16, [x1, #4096]
+	WORD $0x3dc4042f // ldr q15, [x1, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb2e401 // fcmgt v1.4s, v0.4s, v18.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb1e401 // fcmgt v1.4s, v0.4s, v17.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4e30d44d // fadd v13.4s, v2.4s, v16.4s
+	WORD $0x4e2fd42c // fadd v12.4s, v1.4s, v15.4s
+	WORD $0x4f21048e // sshr v14.4s, v4.4s, #31
+	WORD $0x6e661cee // bsl v14.16b, v7.16b, v6.16b
+	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e641 // fcmgt v1.4s, v18.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e621 // fcmgt v1.4s, v17.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4ea11c20 // mov v0.16b, v1.16b
+	WORD $0x4eb0d441 // fsub v1.4s, v2.4s, v16.4s
+	WORD $0x4eafd400 // fsub v0.4s, v0.4s, v15.4s
+	WORD $0x6e2edc32 // fmul v18.4s, v1.4s, v14.4s
+	WORD $0x6e25dc11 // fmul v17.4s, v0.4s, v5.4s
+	WORD $0x3dc07941 // ldr q1, [x10, #480]
+	WORD $0x6e21e640 // fcmge v0.4s, v18.4s, v1.4s
+	WORD $0x6e21e625 // fcmge v5.4s, v17.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e32f412 // fmax v18.4s, v0.4s, v18.4s
+	WORD $0x4e31f411 // fmax v17.4s, v0.4s, v17.4s
+	WORD $0x3dc02142 // ldr q2, [x10, #128]
+	WORD $0x3dc02141 // ldr q1, [x10, #128]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e218854 // frintn v20.4s, v2.4s
+	WORD $0x4e218833 // frintn v19.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc0394e // ldr q14, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc2 // fmla v2.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc52 // fmla v18.4s, v2.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD $0x4e21aa85 // fcvtns v5.4s, v20.4s
+	WORD $0x4e21aa62 // fcvtns v2.4s, v19.4s
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea184b0 // sub v16.4s, v5.4s, v1.4s
+	WORD $0x6ea0844f // sub v15.4s, v2.4s, v0.4s
+	WORD $0x3dc09d4e // ldr q14, [x10, #624]
+	WORD $0x4eae8421 // add v1.4s, v1.4s, v14.4s
+	WORD $0x4eae8400 // add v0.4s, v0.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21de45 // fmul v5.4s, v18.4s, v1.4s
+	WORD $0x6e20de22 // fmul v2.4s, v17.4s, v0.4s
+	WORD $0x4eae8601 // add v1.4s, v16.4s, v14.4s
+	WORD $0x4eae85e0 // add v0.4s, v15.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc0394e // ldr q14, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc2 // fmla v2.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc52 // fmla v18.4s, v2.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d641 // fadd v1.4s, v18.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d620 // fadd v0.4s, v17.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+power:
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x6e681d21 // bsl v1.16b, v9.16b, v8.16b
+	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	ADD R11<<2, R5, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e2d1d63 // and v3.16b, v11.16b, v13.16b
+	WORD $0x4e2c1d42 // and v2.16b, v10.16b, v12.16b
+	ADD R4<<0, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R4, R4
+	ADD $8, R11, R11
+	CMP R3, R11
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01120 // ldr q0, [x9, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func logisticGamma0GradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma0GradWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R3
+
+logarithm:
+	ADD R3<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT logarithm
+	WORD $0x3dc02d8c // ldr q12, [x12, #176]
+	WORD $0x3dc0158b // ldr q11, [x12, #80]
+	WORD $0x3dc00d8a // ldr q10, [x12, #48]
+	ADD $4, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $12, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $16, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R10, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6eabe421 // fcmgt v1.4s, v1.4s, v11.4s
+	WORD $0x6eabe400 // fcmgt v0.4s, v0.4s, v11.4s
+	WORD $0x4e251c30 // and v16.16b, v1.16b, v5.16b
+	WORD $0x4e241c0f // and v15.16b, v0.16b, v4.16b
+	WORD $0x4e231c34 // and v20.16b, v1.16b, v3.16b
+	WORD $0x4e221c13 // and v19.16b, v0.16b, v2.16b
+	WORD $0x3dc0004e // ldr q14, [x2]
+	WORD $0x3dc00444 // ldr q4, [x2, #16]
+	WORD $0x3dc0002d // ldr q13, [x1]
+	WORD $0x3dc00425 // ldr q5, [x1, #16]
+	WORD $0x4eadd583 // fsub v3.4s, v12.4s, v13.4s
+	WORD $0x4ea5d582 // fsub v2.4s, v12.4s, v5.4s
+	WORD $0x4e2a1e81 // and v1.16b, v20.16b, v10.16b
+	WORD $0x4e2a1e60 // and v0.16b, v19.16b, v10.16b
+	WORD $0x6e211dc1 // eor v1.16b, v14.16b, v1.16b
+	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
+	WORD $0x4f210432 // sshr v18.4s, v1.4s, #31
+	WORD $0x6e631db2 // bsl v18.16b, v13.16b, v3.16b
+	WORD $0x4f210491 // sshr v17.4s, v4.4s, #31
+	WORD $0x6e621cb1 // bsl v17.16b, v5.16b, v2.16b
+	WORD $0x3dc40023 // ldr q3, [x1, #4096]
+	WORD $0x3dc40422 // ldr q2, [x1, #4112]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea4e560 // fcmgt v0.4s, v11.4s, v4.4s
+	WORD $0x6e641d60 // bsl v0.16b, v11.16b, v4.16b
+	WORD $0x4e23d42e // fadd v14.4s, v1.4s, v3.4s
+	WORD $0x4e22d40d // fadd v13.4s, v0.4s, v2.4s
+	WORD $0x4f210683 // sshr v3.4s, v20.4s, #31
+	WORD $0x6e681d23 // bsl v3.16b, v9.16b, v8.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211e05 // and v5.16b, v16.16b, v1.16b
+	WORD $0x4e201de4 // and v4.16b, v15.16b, v0.16b
+	WORD $0x4e2e1e03 // and v3.16b, v16.16b, v14.16b
+	WORD $0x4e2d1de2 // and v2.16b, v15.16b, v13.16b
+	ADD R5<<0, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210681 // sshr v1.4s, v20.4s, #31
+	WORD $0x6e661ce1 // bsl v1.16b, v7.16b, v6.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e32dc21 // fmul v1.4s, v1.4s, v18.4s
+	WORD $0x6e31dc00 // fmul v0.4s, v0.4s, v17.4s
+	WORD $0x4e211e03 // and v3.16b, v16.16b, v1.16b
+	WORD $0x4e201de2 // and v2.16b, v15.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	ADD R3<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func logisticGamma2GradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma2GradWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R3
+
+logarithm:
+	ADD R3<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT logarithm
+	WORD $0x3dc02d8c // ldr q12, [x12, #176]
+	WORD $0x3dc0158b // ldr q11, [x12, #80]
+	WORD $0x3dc00d8a // ldr q10, [x12, #48]
+	ADD $4, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $12, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $16, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R10, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6eabe421 // fcmgt v1.4s, v1.4s, v11.4s
+	WORD $0x6eabe400 // fcmgt v0.4s, v0.4s, v11.4s
+	WORD $0x4e251c30 // and v16.16b, v1.16b, v5.16b
+	WORD $0x4e241c0f // and v15.16b, v0.16b, v4.16b
+	WORD $0x4e231c36 // and v22.16b, v1.16b, v3.16b
+	WORD $0x4e221c15 // and v21.16b, v0.16b, v2.16b
+	WORD $0x3dc0004e // ldr q14, [x2]
+	WORD $0x3dc00444 // ldr q4, [x2, #16]
+	WORD $0x3dc0002d // ldr q13, [x1]
+	WORD $0x3dc00425 // ldr q5, [x1, #16]
+	WORD $0x4eadd583 // fsub v3.4s, v12.4s, v13.4s
+	WORD $0x4ea5d582 // fsub v2.4s, v12.4s, v5.4s
+	WORD $0x4e2a1ec1 // and v1.16b, v22.16b, v10.16b
+	WORD $0x4e2a1ea0 // and v0.16b, v21.16b, v10.16b
+	WORD $0x6e211dc1 // eor v1.16b, v14.16b, v1.16b
+	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
+	WORD $0x4f210432 // sshr v18.4s, v1.4s, #31
+	WORD $0x6e631db2 // bsl v18.16b, v13.16b, v3.16b
+	WORD $0x4f210491 // sshr v17.4s, v4.4s, #31
+	WORD $0x6e621cb1 // bsl v17.16b, v5.16b, v2.16b
+	WORD $0x3dc40023 // ldr q3, [x1, #4096]
+	WORD $0x3dc40422 // ldr q2, [x1, #4112]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea4e560 // fcmgt v0.4s, v11.4s, v4.4s
+	WORD $0x6e641d60 // bsl v0.16b, v11.16b, v4.16b
+	WORD $0x4e23d42e // fadd v14.4s, v1.4s, v3.4s
+	WORD $0x4e22d40d // fadd v13.4s, v0.4s, v2.4s
+	WORD $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD $0x4f2106c1 // sshr v1.4s, v22.4s, #31
+	WORD $0x6e681d21 // bsl v1.16b, v9.16b, v8.16b
+	WORD $0x4f2106a0 // sshr v0.4s, v21.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e34dc23 // fmul v3.4s, v1.4s, v20.4s
+	WORD $0x6e33dc02 // fmul v2.4s, v0.4s, v19.4s
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211e05 // and v5.16b, v16.16b, v1.16b
+	WORD $0x4e201de4 // and v4.16b, v15.16b, v0.16b
+	WORD $0x4e2e1e03 // and v3.16b, v16.16b, v14.16b
+	WORD $0x4e2d1de2 // and v2.16b, v15.16b, v13.16b
+	ADD R5<<0, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f2106c1 // sshr v1.4s, v22.4s, #31
+	WORD $0x6e661ce1 // bsl v1.16b, v7.16b, v6.16b
+	WORD $0x4f2106a0 // sshr v0.4s, v21.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc04583 // ldr q3, [x12, #272]
+	WORD $0x3dc04582 // ldr q2, [x12, #272]
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4ea0ce43 // fmls v3.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce22 // fmls v2.4s, v17.4s, v0.4s
+	WORD $0x6e34dc21 // fmul v1.4s, v1.4s, v20.4s
+	WORD $0x6e33dc80 // fmul v0.4s, v4.4s, v19.4s
+	WORD $0x4e2ecc72 // fmla v18.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc51 // fmla v17.4s, v2.4s, v13.4s
+	WORD $0x6e32dc21 // fmul v1.4s, v1.4s, v18.4s
+	WORD $0x6e31dc00 // fmul v0.4s, v0.4s, v17.4s
+	WORD $0x4e211e03 // and v3.16b, v16.16b, v1.16b
+	WORD $0x4e201de2 // and v2.16b, v15.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	ADD R3<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func logisticGammaGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGammaGradWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD x1+8(FP), R8
+	MOVD y+32(FP), R7
+	MOVD k+48(FP), R6
+	MOVD g1+24(FP), R5
+	MOVD buf+56(FP), R4
+	MOVD $0, R3
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	MOVD $0, R2
+
+turn:
+	MOVD R2, R1
+	ADD $256, R2, R2
+	MOVD n+64(FP), R0
+	CMP R0, R2
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R2, R2
+	MOVD R1, R11
+
+exponential:
+	ADD R11<<2, R8, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R11<<2, R4, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R11, R11
+	CMP R2, R11
+	BLT exponential
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD R1, R11
+
+logarithm:
+	ADD R11<<2, R4, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R11, R11
+	CMP R2, R11
+	BLT logarithm
+	ADD $4, R6, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R6, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $12, R6, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $16, R6, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $20, R6, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $24, R6, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	MOVD R1, R11
+
+rest:
+	ADD R11<<2, R8, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R11<<0, R7, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x4ea2340b // cmgt v11.4s, v0.4s, v2.4s
+	WORD $0x4ea1340a // cmgt v10.4s, v0.4s, v1.4s
+	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
+	WORD $0x6ea08c4c // cmeq v12.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R11<<2, R4, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80402 // ldr q2, [x0, #8208]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e2b1c2b // and v11.16b, v1.16b, v11.16b
+	WORD $0x4e2a1c0a // and v10.16b, v0.16b, v10.16b
+	WORD $0x4e2c1c21 // and v1.16b, v1.16b, v12.16b
+	WORD $0x4e231c02 // and v2.16b, v0.16b, v3.16b
+	WORD $0x3dc00030 // ldr q16, [x1]
+	WORD $0x3dc0042d // ldr q13, [x1, #16]
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc0040f // ldr q15, [x0, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb1d40c // fsub v12.4s, v0.4s, v17.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eafd40e // fsub v14.4s, v0.4s, v15.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4e201c23 // and v3.16b, v1.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e231e10 // eor v16.16b, v16.16b, v3.16b
+	WORD $0x6e201db5 // eor v21.16b, v13.16b, v0.16b
+	WORD $0x4f21060d // sshr v13.4s, v16.4s, #31
+	WORD $0x6e6c1e2d // bsl v13.16b, v17.16b, v12.16b
+	WORD $0x4f2106ac // sshr v12.4s, v21.4s, #31
+	WORD $0x6e6e1dec // bsl v12.16b, v15.16b, v14.16b
+	WORD $0x3dc40014 // ldr q20, [x0, #4096]
+	WORD $0x3dc40413 // ldr q19, [x0, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e403 // fcmgt v3.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c03 // bsl v3.16b, v0.16b, v16.16b
+	WORD $0x4ea31c6e // mov v14.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb5e403 // fcmgt v3.4s, v0.4s, v21.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e751c03 // bsl v3.16b, v0.16b, v21.16b
+	WORD $0x4e34d5cf // fadd v15.4s, v14.4s, v20.4s
+	WORD $0x4e33d46e // fadd v14.4s, v3.4s, v19.4s
+	WORD $0x4f210432 // sshr v18.4s, v1.4s, #31
+	WORD $0x6e641cb2 // bsl v18.16b, v5.16b, v4.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e603 // fcmgt v3.4s, v16.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c03 // bsl v3.16b, v0.16b, v16.16b
+	WORD $0x4ea31c70 // mov v16.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e6a3 // fcmgt v3.4s, v21.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e751c03 // bsl v3.16b, v0.16b, v21.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x4eb4d603 // fsub v3.4s, v16.4s, v20.4s
+	WORD $0x4eb3d400 // fsub v0.4s, v0.4s, v19.4s
+	WORD $0x6e32dc76 // fmul v22.4s, v3.4s, v18.4s
+	WORD $0x6e31dc15 // fmul v21.4s, v0.4s, v17.4s
+	WORD $0x3dc07943 // ldr q3, [x10, #480]
+	WORD $0x6e23e6c0 // fcmge v0.4s, v22.4s, v3.4s
+	WORD $0x6e23e6b1 // fcmge v17.4s, v21.4s, v3.4s
+	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c70 // and v16.16b, v3.16b, v0.16b
+	WORD $0x4f210623 // sshr v3.4s, v17.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08600 // add v0.4s, v16.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e36f416 // fmax v22.4s, v0.4s, v22.4s
+	WORD $0x4e35f415 // fmax v21.4s, v0.4s, v21.4s
+	WORD $0x3dc02150 // ldr q16, [x10, #128]
+	WORD $0x3dc02143 // ldr q3, [x10, #128]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ced0 // fmla v16.4s, v22.4s, v0.4s
+	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e218a18 // frintn v24.4s, v16.4s
+	WORD $0x4e218877 // frintn v23.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cf16 // fmls v22.4s, v24.4s, v0.4s
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cf16 // fmls v22.4s, v24.4s, v0.4s
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
+	WORD $0x6e36ded4 // fmul v20.4s, v22.4s, v22.4s
+	WORD $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD $0x3dc03952 // ldr q18, [x10, #224]
+	WORD $0x3dc03951 // ldr q17, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ced2 // fmla v18.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb1 // fmla v17.4s, v21.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ce92 // fmla v18.4s, v20.4s, v0.4s
+	WORD $0x4e20ce71 // fmla v17.4s, v19.4s, v0.4s
+	WORD $0x3dc03150 // ldr q16, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ced0 // fmla v16.4s, v22.4s, v0.4s
+	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e34ce50 // fmla v16.4s, v18.4s, v20.4s
+	WORD $0x4e33ce23 // fmla v3.4s, v17.4s, v19.4s
+	WORD $0x4e34ce16 // fmla v22.4s, v16.4s, v20.4s
+	WORD $0x4e33cc75 // fmla v21.4s, v3.4s, v19.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d6d6 // fadd v22.4s, v22.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d6b5 // fadd v21.4s, v21.4s, v0.4s
+	WORD $0x4e21ab11 // fcvtns v17.4s, v24.4s
+	WORD $0x4e21aaf0 // fcvtns v16.4s, v23.4s
+	WORD $0x4f3f0623 // sshr v3.4s, v17.4s, #1
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea38634 // sub v20.4s, v17.4s, v3.4s
+	WORD $0x6ea08613 // sub v19.4s, v16.4s, v0.4s
+	WORD $0x3dc09d52 // ldr q18, [x10, #624]
+	WORD $0x4eb28463 // add v3.4s, v3.4s, v18.4s
+	WORD $0x4eb28400 // add v0.4s, v0.4s, v18.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23ded1 // fmul v17.4s, v22.4s, v3.4s
+	WORD $0x6e20deb0 // fmul v16.4s, v21.4s, v0.4s
+	WORD $0x4eb28683 // add v3.4s, v20.4s, v18.4s
+	WORD $0x4eb28660 // add v0.4s, v19.4s, v18.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de34 // fmul v20.4s, v17.4s, v3.4s
+	WORD $0x6e20de13 // fmul v19.4s, v16.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e36ded4 // fmul v20.4s, v22.4s, v22.4s
+	WORD $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD $0x3dc03952 // ldr q18, [x10, #224]
+	WORD $0x3dc03951 // ldr q17, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ced2 // fmla v18.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb1 // fmla v17.4s, v21.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ce92 // fmla v18.4s, v20.4s, v0.4s
+	WORD $0x4e20ce71 // fmla v17.4s, v19.4s, v0.4s
+	WORD $0x3dc03150 // ldr q16, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ced0 // fmla v16.4s, v22.4s, v0.4s
+	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e34ce50 // fmla v16.4s, v18.4s, v20.4s
+	WORD $0x4e33ce23 // fmla v3.4s, v17.4s, v19.4s
+	WORD $0x4e34ce16 // fmla v22.4s, v16.4s, v20.4s
+	WORD $0x4e33cc75 // fmla v21.4s, v3.4s, v19.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d6d4 // fadd v20.4s, v22.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d6b3 // fadd v19.4s, v21.4s, v0.4s
+
+power:
+	WORD $0x4f210423 // sshr v3.4s, v1.4s, #31
+	WORD $0x6e681d23 // bsl v3.16b, v9.16b, v8.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e34dc71 // fmul v17.4s, v3.4s, v20.4s
+	WORD $0x6e33dc10 // fmul v16.4s, v0.4s, v19.4s
+	ADD R11<<2, R4, R1
+	WORD $0x3dc80023 // ldr q3, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e23de23 // fmul v3.4s, v17.4s, v3.4s
+	WORD $0x6e20de00 // fmul v0.4s, v16.4s, v0.4s
+	WORD $0x4e231d75 // and v21.16b, v11.16b, v3.16b
+	WORD $0x4e201d52 // and v18.16b, v10.16b, v0.16b
+	WORD $0x4e2f1d71 // and v17.16b, v11.16b, v15.16b
+	WORD $0x4e2e1d50 // and v16.16b, v10.16b, v14.16b
+	ADD R3<<0, R9, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e35ce23 // fmla v3.4s, v17.4s, v21.4s
+	WORD $0x4e32ce00 // fmla v0.4s, v16.4s, v18.4s
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210432 // sshr v18.4s, v1.4s, #31
+	WORD $0x6e661cf2 // bsl v18.16b, v7.16b, v6.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd403 // fsub v3.4s, v0.4s, v13.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd410 // fsub v16.4s, v0.4s, v12.4s
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x6e641ca1 // bsl v1.16b, v5.16b, v4.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20de02 // fmul v2.4s, v16.4s, v0.4s
+	WORD $0x6e34de41 // fmul v1.4s, v18.4s, v20.4s
+	WORD $0x6e33de20 // fmul v0.4s, v17.4s, v19.4s
+	WORD $0x4e2fcc6d // fmla v13.4s, v3.4s, v15.4s
+	WORD $0x4e2ecc4c // fmla v12.4s, v2.4s, v14.4s
+	WORD $0x6e2ddc21 // fmul v1.4s, v1.4s, v13.4s
+	WORD $0x6e2cdc00 // fmul v0.4s, v0.4s, v12.4s
+	WORD $0x4e211d63 // and v3.16b, v11.16b, v1.16b
+	WORD $0x4e201d42 // and v2.16b, v10.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	ADD R11<<2, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R3, R3
+	ADD $8, R11, R11
+	CMP R2, R11
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R2
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func logisticOverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticOverlapGradWeightedNEON(SB), NOSPLIT, $0-73
+	MOVD $constants<>(SB), R11
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc01973 // ldr q19, [x11, #96]
+	WORD $0x3dc01d72 // ldr q18, [x11, #112]
+	WORD $0x3dc02171 // ldr q17, [x11, #128]
+	WORD $0x3dc02570 // ldr q16, [x11, #144]
+	WORD $0x3dc0296f // ldr q15, [x11, #160]
+	WORD $0x3dc02d6e // ldr q14, [x11, #176]
+	WORD $0x3dc0316d // ldr q13, [x11, #192]
+	WORD $0x3dc0356c // ldr q12, [x11, #208]
+	WORD $0x3dc0396b // ldr q11, [x11, #224]
+	WORD $0x3dc03d6a // ldr q10, [x11, #240]
+	WORD $0x3dc04169 // ldr q9, [x11, #256]
+	WORD $0x3dc00d68 // ldr q8, [x11, #48]
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R10, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
+	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
+	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
+	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
+	WORD $0x4e23f67f // fmax v31.4s, v19.4s, v3.4s
+	WORD $0x4e22f67b // fmax v27.4s, v19.4s, v2.4s
+	WORD $0x4e21f67a // fmax v26.4s, v19.4s, v1.4s
+	WORD $0x4e20f679 // fmax v25.4s, v19.4s, v0.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
+	WORD $0x4e32cf62 // fmla v2.4s, v27.4s, v18.4s
+	WORD $0x4e32cf41 // fmla v1.4s, v26.4s, v18.4s
+	WORD $0x4e32cf20 // fmla v0.4s, v25.4s, v18.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb0cfdf // fmls v31.4s, v30.4s, v16.4s
+	WORD $0x4eb0cfbb // fmls v27.4s, v29.4s, v16.4s
+	WORD $0x4eb0cf9a // fmls v26.4s, v28.4s, v16.4s
+	WORD $0x4eb0cf19 // fmls v25.4s, v24.4s, v16.4s
+	WORD $0x4eafcfdf // fmls v31.4s, v30.4s, v15.4s
+	WORD $0x4eafcfbb // fmls v27.4s, v29.4s, v15.4s
+	WORD $0x4eafcf9a // fmls v26.4s, v28.4s, v15.4s
+	WORD $0x4eafcf19 // fmls v25.4s, v24.4s, v15.4s
+	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acfe7 // fmla v7.4s, v31.4s, v10.4s
+	WORD $0x4e2acf66 // fmla v6.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
+	WORD $0x4e29cee7 // fmla v7.4s, v23.4s, v9.4s
+	WORD $0x4e29cec6 // fmla v6.4s, v22.4s, v9.4s
+	WORD $0x4e29cea5 // fmla v5.4s, v21.4s, v9.4s
+	WORD $0x4e29ce84 // fmla v4.4s, v20.4s, v9.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccfe3 // fmla v3.4s, v31.4s, v12.4s
+	WORD $0x4e2ccf62 // fmla v2.4s, v27.4s, v12.4s
+	WORD $0x4e2ccf41 // fmla v1.4s, v26.4s, v12.4s
+	WORD $0x4e2ccf20 // fmla v0.4s, v25.4s, v12.4s
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
+	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
+	WORD $0x4e2ed75a // fadd v26.4s, v26.4s, v14.4s
+	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea284d7 // sub v23.4s, v6.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc09d74 // ldr q20, [x11, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e2ed461 // fadd v1.4s, v3.4s, v14.4s
+	WORD $0x4e2ed440 // fadd v0.4s, v2.4s, v14.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ed4a1 // fadd v1.4s, v5.4s, v14.4s
+	WORD $0x4e2ed480 // fadd v0.4s, v4.4s, v14.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc02d6b // ldr q11, [x11, #176]
+	WORD $0x3dc0156a // ldr q10, [x11, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R10, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6eaae421 // fcmgt v1.4s, v1.4s, v10.4s
+	WORD $0x6eaae400 // fcmgt v0.4s, v0.4s, v10.4s
+	WORD $0x4e251c2e // and v14.16b, v1.16b, v5.16b
+	WORD $0x4e241c0d // and v13.16b, v0.16b, v4.16b
+	WORD $0x4e231c23 // and v3.16b, v1.16b, v3.16b
+	WORD $0x4e221c0c // and v12.16b, v0.16b, v2.16b
+	WORD $0x3dc00042 // ldr q2, [x2]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x3dc00029 // ldr q9, [x1]
+	WORD $0x3dc00428 // ldr q8, [x1, #16]
+	WORD $0x4ea9d567 // fsub v7.4s, v11.4s, v9.4s
+	WORD $0x4ea8d566 // fsub v6.4s, v11.4s, v8.4s
+	WORD $0x4f210445 // sshr v5.4s, v2.4s, #31
+	WORD $0x6e671d25 // bsl v5.16b, v9.16b, v7.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e661d00 // bsl v0.16b, v8.16b, v6.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e691ce0 // bsl v0.16b, v7.16b, v9.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e681cc0 // bsl v0.16b, v6.16b, v8.16b
+	ADD $36, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f210463 // sshr v3.4s, v3.4s, #31
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD $40, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
+	WORD $0x6e27dd21 // fmul v1.4s, v9.4s, v7.4s
+	WORD $0x6e26dd00 // fmul v0.4s, v8.4s, v6.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211dc3 // and v3.16b, v14.16b, v1.16b
+	WORD $0x4e201da2 // and v2.16b, v13.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	ADD R3<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	RET
+
+// func logisticGamma0OverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma0OverlapGradWeightedNEON(SB), NOSPLIT, $0-73
+	MOVD $constants<>(SB), R11
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc01973 // ldr q19, [x11, #96]
+	WORD $0x3dc01d72 // ldr q18, [x11, #112]
+	WORD $0x3dc02171 // ldr q17, [x11, #128]
+	WORD $0x3dc02570 // ldr q16, [x11, #144]
+	WORD $0x3dc0296f // ldr q15, [x11, #160]
+	WORD $0x3dc02d6e // ldr q14, [x11, #176]
+	WORD $0x3dc0316d // ldr q13, [x11, #192]
+	WORD $0x3dc0356c // ldr q12, [x11, #208]
+	WORD $0x3dc0396b // ldr q11, [x11, #224]
+	WORD $0x3dc03d6a // ldr q10, [x11, #240]
+	WORD $0x3dc04169 // ldr q9, [x11, #256]
+	WORD $0x3dc00d68 // ldr q8, [x11, #48]
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R10, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
+	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
+	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
+	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
+	WORD $0x4e23f67f // fmax v31.4s, v19.4s, v3.4s
+	WORD $0x4e22f67b // fmax v27.4s, v19.4s, v2.4s
+	WORD $0x4e21f67a // fmax v26.4s, v19.4s, v1.4s
+	WORD $0x4e20f679 // fmax v25.4s, v19.4s, v0.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
+	WORD $0x4e32cf62 // fmla v2.4s, v27.4s, v18.4s
+	WORD $0x4e32cf41 // fmla v1.4s, v26.4s, v18.4s
+	WORD $0x4e32cf20 // fmla v0.4s, v25.4s, v18.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb0cfdf // fmls v31.4s, v30.4s, v16.4s
+	WORD $0x4eb0cfbb // fmls v27.4s, v29.4s, v16.4s
+	WORD $0x4eb0cf9a // fmls v26.4s, v28.4s, v16.4s
+	WORD $0x4eb0cf19 // fmls v25.4s, v24.4s, v16.4s
+	WORD $0x4eafcfdf // fmls v31.4s, v30.4s, v15.4s
+	WORD $0x4eafcfbb // fmls v27.4s, v29.4s, v15.4s
+	WORD $0x4eafcf9a // fmls v26.4s, v28.4s, v15.4s
+	WORD $0x4eafcf19 // fmls v25.4s, v24.4s, v15.4s
+	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acfe7 // fmla v7.4s, v31.4s, v10.4s
+	WORD $0x4e2acf66 // fmla v6.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
+	WORD $0x4e29cee7 // fmla v7.4s, v23.4s, v9.4s
+	WORD $0x4e29cec6 // fmla v6.4s, v22.4s, v9.4s
+	WORD $0x4e29cea5 // fmla v5.4s, v21.4s, v9.4s
+	WORD $0x4e29ce84 // fmla v4.4s, v20.4s, v9.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccfe3 // fmla v3.4s, v31.4s, v12.4s
+	WORD $0x4e2ccf62 // fmla v2.4s, v27.4s, v12.4s
+	WORD $0x4e2ccf41 // fmla v1.4s, v26.4s, v12.4s
+	WORD $0x4e2ccf20 // fmla v0.4s, v25.4s, v12.4s
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
+	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
+	WORD $0x4e2ed75a // fadd v26.4s, v26.4s, v14.4s
+	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea284d7 // sub v23.4s, v6.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc09d74 // ldr q20, [x11, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e2ed461 // fadd v1.4s, v3.4s, v14.4s
+	WORD $0x4e2ed440 // fadd v0.4s, v2.4s, v14.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ed4a1 // fadd v1.4s, v5.4s, v14.4s
+	WORD $0x4e2ed480 // fadd v0.4s, v4.4s, v14.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc02d6a // ldr q10, [x11, #176]
+	WORD $0x3dc01569 // ldr q9, [x11, #80]
+	WORD $0x3dc00d68 // ldr q8, [x11, #48]
+	ADD $12, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $16, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R10, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6ea9e421 // fcmgt v1.4s, v1.4s, v9.4s
+	WORD $0x6ea9e400 // fcmgt v0.4s, v0.4s, v9.4s
+	WORD $0x4e251c2c // and v12.16b, v1.16b, v5.16b
+	WORD $0x4e241c0b // and v11.16b, v0.16b, v4.16b
+	WORD $0x4e231c2f // and v15.16b, v1.16b, v3.16b
+	WORD $0x4e221c0d // and v13.16b, v0.16b, v2.16b
+	WORD $0x3dc00054 // ldr q20, [x2]
+	WORD $0x3dc00453 // ldr q19, [x2, #16]
+	WORD $0x3dc00032 // ldr q18, [x1]
+	WORD $0x3dc00430 // ldr q16, [x1, #16]
+	WORD $0x4eb2d551 // fsub v17.4s, v10.4s, v18.4s
+	WORD $0x4eb0d54e // fsub v14.4s, v10.4s, v16.4s
+	WORD $0x4f210685 // sshr v5.4s, v20.4s, #31
+	WORD $0x6e711e45 // bsl v5.16b, v18.16b, v17.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e6e1e00 // bsl v0.16b, v16.16b, v14.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f210680 // sshr v0.4s, v20.4s, #31
+	WORD $0x6e721e20 // bsl v0.16b, v17.16b, v18.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e701dc0 // bsl v0.16b, v14.16b, v16.16b
+	ADD $36, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f2105e3 // sshr v3.4s, v15.4s, #31
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD $40, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
+	WORD $0x6e31de41 // fmul v1.4s, v18.4s, v17.4s
+	WORD $0x6e2ede00 // fmul v0.4s, v16.4s, v14.4s
+	WORD $0x6e21dc65 // fmul v5.4s, v3.4s, v1.4s
+	WORD $0x6e20dc44 // fmul v4.4s, v2.4s, v0.4s
+	WORD $0x4e281de1 // and v1.16b, v15.16b, v8.16b
+	WORD $0x4e281da0 // and v0.16b, v13.16b, v8.16b
+	WORD $0x6e211e81 // eor v1.16b, v20.16b, v1.16b
+	WORD $0x6e201e60 // eor v0.16b, v19.16b, v0.16b
+	WORD $0x4f210423 // sshr v3.4s, v1.4s, #31
+	WORD $0x6e711e43 // bsl v3.16b, v18.16b, v17.16b
+	WORD $0x4f210400 // sshr v0.4s, v0.4s, #31
+	WORD $0x6e6e1e00 // bsl v0.16b, v16.16b, v14.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f2105e1 // sshr v1.4s, v15.4s, #31
+	WORD $0x6e661ce1 // bsl v1.16b, v7.16b, v6.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4e211d83 // and v3.16b, v12.16b, v1.16b
+	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	ADD R3<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	RET
+
+// func logisticGamma2OverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma2OverlapGradWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R10
+	MOVD $constants<>(SB), R11
+	MOVD x1+8(FP), R9
+	MOVD y+32(FP), R8
+	MOVD k+48(FP), R7
+	MOVD g1+24(FP), R6
+	MOVD buf+56(FP), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800141 // str q1, [x10]
+	WORD $0x3d800540 // str q0, [x10, #16]
+	WORD $0x3d800941 // str q1, [x10, #32]
+	WORD $0x3d800d40 // str q0, [x10, #48]
+	MOVD $0, R3
+
+turn:
+	MOVD R3, R1
+	ADD $256, R3, R3
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R3, R3
+	MOVD R1, R12
+
+exponential:
+	ADD R12<<2, R9, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d68 // ldr q8, [x11, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R12<<2, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R12, R12
+	CMP R3, R12
+	BLT exponential
+	WORD $0x3dc04973 // ldr q19, [x11, #288]
+	WORD $0x3dc04d72 // ldr q18, [x11, #304]
+	WORD $0x3dc05171 // ldr q17, [x11, #320]
+	WORD $0x3dc05570 // ldr q16, [x11, #336]
+	WORD $0x3dc0596f // ldr q15, [x11, #352]
+	WORD $0x3dc05d6e // ldr q14, [x11, #368]
+	WORD $0x3dc0616d // ldr q13, [x11, #384]
+	WORD $0x3dc0656c // ldr q12, [x11, #400]
+	WORD $0x3dc0696b // ldr q11, [x11, #416]
+	WORD $0x3dc06d6a // ldr q10, [x11, #432]
+	WORD $0x3dc07169 // ldr q9, [x11, #448]
+	WORD $0x3dc07568 // ldr q8, [x11, #464]
+	MOVD R1, R12
+
+logarithm:
+	ADD R12<<2, R5, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R12, R12
+	CMP R3, R12
+	BLT logarithm
+	ADD $4, R7, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $8, R7, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $12, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $16, R7, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	MOVD R1, R12
+
+rest:
+	ADD R12<<2, R9, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R12<<0, R8, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
+	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R12<<2, R5, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e2a1c2a // and v10.16b, v1.16b, v10.16b
+	WORD $0x4e291c09 // and v9.16b, v0.16b, v9.16b
+	WORD $0x4e241c34 // and v20.16b, v1.16b, v4.16b
+	WORD $0x4e231c12 // and v18.16b, v0.16b, v3.16b
+	WORD $0x3dc0004f // ldr q15, [x2]
+	WORD $0x3dc0044b // ldr q11, [x2, #16]
+	WORD $0x3dc0002e // ldr q14, [x1]
+	WORD $0x3dc00424 // ldr q4, [x1, #16]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4eaed411 // fsub v17.4s, v0.4s, v14.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4ea4d410 // fsub v16.4s, v0.4s, v4.4s
+	WORD $0x4f2105ed // sshr v13.4s, v15.4s, #31
+	WORD $0x6e711dcd // bsl v13.16b, v14.16b, v17.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e701c80 // bsl v0.16b, v4.16b, v16.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e6e1e20 // bsl v0.16b, v17.16b, v14.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e641e00 // bsl v0.16b, v16.16b, v4.16b
+	ADD $36, R7, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R7, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f210683 // sshr v3.4s, v20.4s, #31
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD $40, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x6e31ddc1 // fmul v1.4s, v14.4s, v17.4s
+	WORD $0x6e30dc80 // fmul v0.4s, v4.4s, v16.4s
+	WORD $0x6e21dc6d // fmul v13.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4c // fmul v12.4s, v2.4s, v0.4s
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201e81 // and v1.16b, v20.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e211de2 // eor v2.16b, v15.16b, v1.16b
+	WORD $0x6e201d6b // eor v11.16b, v11.16b, v0.16b
+	WORD $0x4f21044f // sshr v15.4s, v2.4s, #31
+	WORD $0x6e711dcf // bsl v15.16b, v14.16b, v17.16b
+	WORD $0x4f21056e // sshr v14.4s, v11.4s, #31
+	WORD $0x6e701c8e // bsl v14.16b, v4.16b, v16.16b
+	WORD $0x3dc40024 // ldr q4, [x1, #4096]
+	WORD $0x3dc40423 // ldr q3, [x1, #4112]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6eabe401 // fcmgt v1.4s, v0.4s, v11.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e6b1c01 // bsl v1.16b, v0.16b, v11.16b
+	WORD $0x4e24d453 // fadd v19.4s, v2.4s, v4.4s
+	WORD $0x4e23d431 // fadd v17.4s, v1.4s, v3.4s
+	WORD $0x6e2fddf5 // fmul v21.4s, v15.4s, v15.4s
+	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD $0x4f210681 // sshr v1.4s, v20.4s, #31
+	WORD $0x6e671d01 // bsl v1.16b, v8.16b, v7.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e671d00 // bsl v0.16b, v8.16b, v7.16b
+	WORD $0x6e35dc23 // fmul v3.4s, v1.4s, v21.4s
+	WORD $0x6e30dc02 // fmul v2.4s, v0.4s, v16.4s
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d4b // and v11.16b, v10.16b, v1.16b
+	WORD $0x4e201d24 // and v4.16b, v9.16b, v0.16b
+	WORD $0x4e331d43 // and v3.16b, v10.16b, v19.16b
+	WORD $0x4e311d22 // and v2.16b, v9.16b, v17.16b
+	ADD R4<<0, R10, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e2bcc61 // fmla v1.4s, v3.4s, v11.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210681 // sshr v1.4s, v20.4s, #31
+	WORD $0x6e651cc1 // bsl v1.16b, v6.16b, v5.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e651cc0 // bsl v0.16b, v6.16b, v5.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc04563 // ldr q3, [x11, #272]
+	WORD $0x3dc04562 // ldr q2, [x11, #272]
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4ea0cde3 // fmls v3.4s, v15.4s, v0.4s
+	WORD $0x4ea0cdc2 // fmls v2.4s, v14.4s, v0.4s
+	WORD $0x6e35dc21 // fmul v1.4s, v1.4s, v21.4s
+	WORD $0x6e30dc80 // fmul v0.4s, v4.4s, v16.4s
+	WORD $0x4e33cc6f // fmla v15.4s, v3.4s, v19.4s
+	WORD $0x4e31cc4e // fmla v14.4s, v2.4s, v17.4s
+	WORD $0x6e2fdc21 // fmul v1.4s, v1.4s, v15.4s
+	WORD $0x6e2edc00 // fmul v0.4s, v0.4s, v14.4s
+	WORD $0x4e21d5a1 // fadd v1.4s, v13.4s, v1.4s
+	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
+	WORD $0x4e211d43 // and v3.16b, v10.16b, v1.16b
+	WORD $0x4e201d22 // and v2.16b, v9.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	ADD R12<<2, R6, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R4, R4
+	ADD $8, R12, R12
+	CMP R3, R12
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00140 // ldr q0, [x10]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func logisticGammaOverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGammaOverlapGradWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R10
+	MOVD $constants<>(SB), R11
+	MOVD x1+8(FP), R9
+	MOVD y+32(FP), R8
+	MOVD k+48(FP), R7
+	MOVD g1+24(FP), R6
+	MOVD buf+56(FP), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800141 // str q1, [x10]
+	WORD $0x3d800540 // str q0, [x10, #16]
+	WORD $0x3d800941 // str q1, [x10, #32]
+	WORD $0x3d800d40 // str q0, [x10, #48]
+	MOVD $0, R3
+
+turn:
+	MOVD R3, R1
+	ADD $256, R3, R3
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R3, R3
+	MOVD R1, R12
+
+exponential:
+	ADD R12<<2, R9, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d68 // ldr q8, [x11, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R12<<2, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R12, R12
+	CMP R3, R12
+	BLT exponential
+	WORD $0x3dc04973 // ldr q19, [x11, #288]
+	WORD $0x3dc04d72 // ldr q18, [x11, #304]
+	WORD $0x3dc05171 // ldr q17, [x11, #320]
+	WORD $0x3dc05570 // ldr q16, [x11, #336]
+	WORD $0x3dc0596f // ldr q15, [x11, #352]
+	WORD $0x3dc05d6e // ldr q14, [x11, #368]
+	WORD $0x3dc0616d // ldr q13, [x11, #384]
+	WORD $0x3dc0656c // ldr q12, [x11, #400]
+	WORD $0x3dc0696b // ldr q11, [x11, #416]
+	WORD $0x3dc06d6a // ldr q10, [x11, #432]
+	WORD $0x3dc07169 // ldr q9, [x11, #448]
+	WORD $0x3dc07568 // ldr q8, [x11, #464]
+	MOVD R1, R12
+
+logarithm:
+	ADD R12<<2, R5, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R12, R12
+	CMP R3, R12
+	BLT logarithm
+	ADD $4, R7, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R7, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $12, R7, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $16, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $20, R7, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $24, R7, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	MOVD R1, R12
+
+rest:
+	ADD R12<<2, R9, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R12<<0, R8, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
+	WORD $0x4ea1340c // cmgt v12.4s, v0.4s, v1.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x6ea08c4a // cmeq v10.4s, v2.4s, v0.4s
+	WORD $0x6ea08c2b // cmeq v11.4s, v1.4s, v0.4s
+	ADD R12<<2, R5, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e231c23 // and v3.16b, v1.16b, v3.16b
+	WORD $0x4e2c1c02 // and v2.16b, v0.16b, v12.16b
+	WORD $0x4e2a1c2a // and v10.16b, v1.16b, v10.16b
+	WORD $0x4e2b1c01 // and v1.16b, v0.16b, v11.16b
+	WORD $0x3dc00052 // ldr q18, [x2]
+	WORD $0x3dc0044f // ldr q15, [x2, #16]
+	WORD $0x3dc0002e // ldr q14, [x1]
+	WORD $0x3dc00430 // ldr q16, [x1, #16]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4eaed413 // fsub v19.4s, v0.4s, v14.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4eb0d411 // fsub v17.4s, v0.4s, v16.4s
+	WORD $0x4f210655 // sshr v21.4s, v18.4s, #31
+	WORD $0x6e731dd5 // bsl v21.16b, v14.16b, v19.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e711e00 // bsl v0.16b, v16.16b, v17.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e6e1e60 // bsl v0.16b, v19.16b, v14.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e701e20 // bsl v0.16b, v17.16b, v16.16b
+	ADD $36, R7, R0
+	WORD $0x4d40c80c // ld1r {v12.4s}, [x0]
+	ADD $32, R7, R0
+	WORD $0x4d40c80b // ld1r {v11.4s}, [x0]
+	WORD $0x4f21054d // sshr v13.4s, v10.4s, #31
+	WORD $0x6e6c1d6d // bsl v13.16b, v11.16b, v12.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e6c1d60 // bsl v0.16b, v11.16b, v12.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	ADD $40, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cead // fmla v13.4s, v21.4s, v0.4s
+	WORD $0x4e20ce8c // fmla v12.4s, v20.4s, v0.4s
+	WORD $0x6e33ddcb // fmul v11.4s, v14.4s, v19.4s
+	WORD $0x6e31de00 // fmul v0.4s, v16.4s, v17.4s
+	WORD $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	WORD $0x6e20dd8c // fmul v12.4s, v12.4s, v0.4s
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201d4b // and v11.16b, v10.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x6e2b1e52 // eor v18.16b, v18.16b, v11.16b
+	WORD $0x6e201df6 // eor v22.16b, v15.16b, v0.16b
+	WORD $0x4f21064f // sshr v15.4s, v18.4s, #31
+	WORD $0x6e731dcf // bsl v15.16b, v14.16b, v19.16b
+	WORD $0x4f2106ce // sshr v14.4s, v22.4s, #31
+	WORD $0x6e711e0e // bsl v14.16b, v16.16b, v17.16b
+	WORD $0x3dc40035 // ldr q21, [x1, #4096]
+	WORD $0x3dc40434 // ldr q20, [x1, #4112]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6eb2e40b // fcmgt v11.4s, v0.4s, v18.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e721c0b // bsl v11.16b, v0.16b, v18.16b
+	WORD $0x4eab1d70 // mov v16.16b, v11.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6eb6e40b // fcmgt v11.4s, v0.4s, v22.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e761c0b // bsl v11.16b, v0.16b, v22.16b
+	WORD $0x4e35d611 // fadd v17.4s, v16.4s, v21.4s
+	WORD $0x4e34d570 // fadd v16.4s, v11.4s, v20.4s
+	WORD $0x4f210557 // sshr v23.4s, v10.4s, #31
+	WORD $0x6e641cb7 // bsl v23.16b, v5.16b, v4.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e64b // fcmgt v11.4s, v18.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e721c0b // bsl v11.16b, v0.16b, v18.16b
+	WORD $0x4eab1d72 // mov v18.16b, v11.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e6cb // fcmgt v11.4s, v22.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e761c0b // bsl v11.16b, v0.16b, v22.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x4eb5d64b // fsub v11.4s, v18.4s, v21.4s
+	WORD $0x4eb4d400 // fsub v0.4s, v0.4s, v20.4s
+	WORD $0x6e37dd78 // fmul v24.4s, v11.4s, v23.4s
+	WORD $0x6e33dc17 // fmul v23.4s, v0.4s, v19.4s
+	WORD $0x3dc0796b // ldr q11, [x11, #480]
+	WORD $0x6e2be700 // fcmge v0.4s, v24.4s, v11.4s
+	WORD $0x6e2be6f3 // fcmge v19.4s, v23.4s, v11.4s
+	WORD $0x4f21040b // sshr v11.4s, v0.4s, #31
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x4e201d72 // and v18.16b, v11.16b, v0.16b
+	WORD $0x4f21066b // sshr v11.4s, v19.4s, #31
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x4e201d60 // and v0.16b, v11.16b, v0.16b
+	WORD $0x4ea08640 // add v0.4s, v18.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e38f418 // fmax v24.4s, v0.4s, v24.4s
+	WORD $0x4e37f417 // fmax v23.4s, v0.4s, v23.4s
+	WORD $0x3dc02172 // ldr q18, [x11, #128]
+	WORD $0x3dc0216b // ldr q11, [x11, #128]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20ceeb // fmla v11.4s, v23.4s, v0.4s
+	WORD $0x4e218a5a // frintn v26.4s, v18.4s
+	WORD $0x4e218979 // frintn v25.4s, v11.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cf58 // fmls v24.4s, v26.4s, v0.4s
+	WORD $0x4ea0cf37 // fmls v23.4s, v25.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cf58 // fmls v24.4s, v26.4s, v0.4s
+	WORD $0x4ea0cf37 // fmls v23.4s, v25.4s, v0.4s
+	WORD $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	WORD $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
+	WORD $0x3dc03974 // ldr q20, [x11, #224]
+	WORD $0x3dc03973 // ldr q19, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cf14 // fmla v20.4s, v24.4s, v0.4s
+	WORD $0x4e20cef3 // fmla v19.4s, v23.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ced4 // fmla v20.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb3 // fmla v19.4s, v21.4s, v0.4s
+	WORD $0x3dc03172 // ldr q18, [x11, #192]
+	WORD $0x3dc0316b // ldr q11, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20ceeb // fmla v11.4s, v23.4s, v0.4s
+	WORD $0x4e36ce92 // fmla v18.4s, v20.4s, v22.4s
+	WORD $0x4e35ce6b // fmla v11.4s, v19.4s, v21.4s
+	WORD $0x4e36ce58 // fmla v24.4s, v18.4s, v22.4s
+	WORD $0x4e35cd77 // fmla v23.4s, v11.4s, v21.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d6f7 // fadd v23.4s, v23.4s, v0.4s
+	WORD $0x4e21ab53 // fcvtns v19.4s, v26.4s
+	WORD $0x4e21ab32 // fcvtns v18.4s, v25.4s
+	WORD $0x4f3f066b // sshr v11.4s, v19.4s, #1
+	WORD $0x4f3f0640 // sshr v0.4s, v18.4s, #1
+	WORD $0x6eab8676 // sub v22.4s, v19.4s, v11.4s
+	WORD $0x6ea08655 // sub v21.4s, v18.4s, v0.4s
+	WORD $0x3dc09d74 // ldr q20, [x11, #624]
+	WORD $0x4eb4856b // add v11.4s, v11.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f37556b // shl v11.4s, v11.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e2bdf13 // fmul v19.4s, v24.4s, v11.4s
+	WORD $0x6e20def2 // fmul v18.4s, v23.4s, v0.4s
+	WORD $0x4eb486cb // add v11.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f37556b // shl v11.4s, v11.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e2bde76 // fmul v22.4s, v19.4s, v11.4s
+	WORD $0x6e20de55 // fmul v21.4s, v18.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	WORD $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
+	WORD $0x3dc03974 // ldr q20, [x11, #224]
+	WORD $0x3dc03973 // ldr q19, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cf14 // fmla v20.4s, v24.4s, v0.4s
+	WORD $0x4e20cef3 // fmla v19.4s, v23.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ced4 // fmla v20.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb3 // fmla v19.4s, v21.4s, v0.4s
+	WORD $0x3dc03172 // ldr q18, [x11, #192]
+	WORD $0x3dc0316b // ldr q11, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20ceeb // fmla v11.4s, v23.4s, v0.4s
+	WORD $0x4e36ce92 // fmla v18.4s, v20.4s, v22.4s
+	WORD $0x4e35ce6b // fmla v11.4s, v19.4s, v21.4s
+	WORD $0x4e36ce58 // fmla v24.4s, v18.4s, v22.4s
+	WORD $0x4e35cd77 // fmla v23.4s, v11.4s, v21.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d716 // fadd v22.4s, v24.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d6f5 // fadd v21.4s, v23.4s, v0.4s
+
+power:
+	WORD $0x4f21054b // sshr v11.4s, v10.4s, #31
+	WORD $0x6e681d2b // bsl v11.16b, v9.16b, v8.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e36dd73 // fmul v19.4s, v11.4s, v22.4s
+	WORD $0x6e35dc12 // fmul v18.4s, v0.4s, v21.4s
+	ADD R12<<2, R5, R1
+	WORD $0x3dc8002b // ldr q11, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e2bde6b // fmul v11.4s, v19.4s, v11.4s
+	WORD $0x6e20de40 // fmul v0.4s, v18.4s, v0.4s
+	WORD $0x4e2b1c77 // and v23.16b, v3.16b, v11.16b
+	WORD $0x4e201c54 // and v20.16b, v2.16b, v0.16b
+	WORD $0x4e311c73 // and v19.16b, v3.16b, v17.16b
+	WORD $0x4e301c52 // and v18.16b, v2.16b, v16.16b
+	ADD R4<<0, R10, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e37ce6b // fmla v11.4s, v19.4s, v23.4s
+	WORD $0x4e34ce40 // fmla v0.4s, v18.4s, v20.4s
+	WORD $0x3d80000b // str q11, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210554 // sshr v20.4s, v10.4s, #31
+	WORD $0x6e661cf4 // bsl v20.16b, v7.16b, v6.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4eafd40b // fsub v11.4s, v0.4s, v15.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4eaed412 // fsub v18.4s, v0.4s, v14.4s
+	WORD $0x4f21054a // sshr v10.4s, v10.4s, #31
+	WORD $0x6e641caa // bsl v10.16b, v5.16b, v4.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
+	WORD $0x6e20de4a // fmul v10.4s, v18.4s, v0.4s
+	WORD $0x6e36de81 // fmul v1.4s, v20.4s, v22.4s
+	WORD $0x6e35de60 // fmul v0.4s, v19.4s, v21.4s
+	WORD $0x4e31cd6f // fmla v15.4s, v11.4s, v17.4s
+	WORD $0x4e30cd4e // fmla v14.4s, v10.4s, v16.4s
+	WORD $0x6e2fdc21 // fmul v1.4s, v1.4s, v15.4s
+	WORD $0x6e2edc00 // fmul v0.4s, v0.4s, v14.4s
+	WORD $0x4e21d5a1 // fadd v1.4s, v13.4s, v1.4s
+	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	ADD R12<<2, R6, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R4, R4
+	ADD $8, R12, R12
+	CMP R3, R12
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00140 // ldr q0, [x10]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func pairGamma0SumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma0SumsWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD x0+0(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R3<<2, R7, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R3
+
+logarithm:
+	ADD R3<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT logarithm
+	WORD $0x3dc02d8c // ldr q12, [x12, #176]
+	WORD $0x3dc0158b // ldr q11, [x12, #80]
+	WORD $0x3dc00d8a // ldr q10, [x12, #48]
+	ADD $4, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R10, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<2, R7, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R3<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6eabe421 // fcmgt v1.4s, v1.4s, v11.4s
+	WORD $0x6eabe400 // fcmgt v0.4s, v0.4s, v11.4s
+	WORD $0x4e251c2e // and v14.16b, v1.16b, v5.16b
+	WORD $0x4e241c0d // and v13.16b, v0.16b, v4.16b
+	WORD $0x4e231c30 // and v16.16b, v1.16b, v3.16b
+	WORD $0x4e221c0f // and v15.16b, v0.16b, v2.16b
+	WORD $0x3dc00043 // ldr q3, [x2]
+	WORD $0x3dc00442 // ldr q2, [x2, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d467 // fsub v7.4s, v3.4s, v1.4s
+	WORD $0x4ea0d444 // fsub v4.4s, v2.4s, v0.4s
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x4ea6d583 // fsub v3.4s, v12.4s, v6.4s
+	WORD $0x4ea5d582 // fsub v2.4s, v12.4s, v5.4s
+	WORD $0x4e2a1e01 // and v1.16b, v16.16b, v10.16b
+	WORD $0x4e2a1de0 // and v0.16b, v15.16b, v10.16b
+	WORD $0x6e211ce1 // eor v1.16b, v7.16b, v1.16b
+	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e631cc0 // bsl v0.16b, v6.16b, v3.16b
+	WORD $0x4f210480 // sshr v0.4s, v4.4s, #31
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x3dc40003 // ldr q3, [x0, #4096]
+	WORD $0x3dc40402 // ldr q2, [x0, #4112]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea4e560 // fcmgt v0.4s, v11.4s, v4.4s
+	WORD $0x6e641d60 // bsl v0.16b, v11.16b, v4.16b
+	WORD $0x4e23d427 // fadd v7.4s, v1.4s, v3.4s
+	WORD $0x4e22d406 // fadd v6.4s, v0.4s, v2.4s
+	WORD $0x4f210603 // sshr v3.4s, v16.4s, #31
+	WORD $0x6e681d23 // bsl v3.16b, v9.16b, v8.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211dc5 // and v5.16b, v14.16b, v1.16b
+	WORD $0x4e201da4 // and v4.16b, v13.16b, v0.16b
+	WORD $0x4e271dc3 // and v3.16b, v14.16b, v7.16b
+	WORD $0x4e261da2 // and v2.16b, v13.16b, v6.16b
+	ADD R5<<0, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func pairGamma2SumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma2SumsWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD x0+0(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R3<<2, R7, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R3
+
+logarithm:
+	ADD R3<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT logarithm
+	WORD $0x3dc02d8c // ldr q12, [x12, #176]
+	WORD $0x3dc0158b // ldr q11, [x12, #80]
+	WORD $0x3dc00d8a // ldr q10, [x12, #48]
+	ADD $4, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R10, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<2, R7, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R3<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6eabe421 // fcmgt v1.4s, v1.4s, v11.4s
+	WORD $0x6eabe400 // fcmgt v0.4s, v0.4s, v11.4s
+	WORD $0x4e251c2e // and v14.16b, v1.16b, v5.16b
+	WORD $0x4e241c0d // and v13.16b, v0.16b, v4.16b
+	WORD $0x4e231c30 // and v16.16b, v1.16b, v3.16b
+	WORD $0x4e221c0f // and v15.16b, v0.16b, v2.16b
+	WORD $0x3dc00043 // ldr q3, [x2]
+	WORD $0x3dc00442 // ldr q2, [x2, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d466 // fsub v6.4s, v3.4s, v1.4s
+	WORD $0x4ea0d445 // fsub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x4ea7d583 // fsub v3.4s, v12.4s, v7.4s
+	WORD $0x4ea4d582 // fsub v2.4s, v12.4s, v4.4s
+	WORD $0x4e2a1e01 // and v1.16b, v16.16b, v10.16b
+	WORD $0x4e2a1de0 // and v0.16b, v15.16b, v10.16b
+	WORD $0x6e211cc1 // eor v1.16b, v6.16b, v1.16b
+	WORD $0x6e201ca6 // eor v6.16b, v5.16b, v0.16b
+	WORD $0x4f210425 // sshr v5.4s, v1.4s, #31
+	WORD $0x6e631ce5 // bsl v5.16b, v7.16b, v3.16b
+	WORD $0x4f2104c0 // sshr v0.4s, v6.4s, #31
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc40003 // ldr q3, [x0, #4096]
+	WORD $0x3dc40402 // ldr q2, [x0, #4112]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea6e560 // fcmgt v0.4s, v11.4s, v6.4s
+	WORD $0x6e661d60 // bsl v0.16b, v11.16b, v6.16b
+	WORD $0x4e23d427 // fadd v7.4s, v1.4s, v3.4s
+	WORD $0x4e22d406 // fadd v6.4s, v0.4s, v2.4s
+	WORD $0x6e25dca3 // fmul v3.4s, v5.4s, v5.4s
+	WORD $0x6e24dc82 // fmul v2.4s, v4.4s, v4.4s
+	WORD $0x4f210601 // sshr v1.4s, v16.4s, #31
+	WORD $0x6e681d21 // bsl v1.16b, v9.16b, v8.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e23dc23 // fmul v3.4s, v1.4s, v3.4s
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211dc5 // and v5.16b, v14.16b, v1.16b
+	WORD $0x4e201da4 // and v4.16b, v13.16b, v0.16b
+	WORD $0x4e271dc3 // and v3.16b, v14.16b, v7.16b
+	WORD $0x4e261da2 // and v2.16b, v13.16b, v6.16b
+	ADD R5<<0, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func pairGammaSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGammaSumsWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R10
+	MOVD $constants<>(SB), R11
+	MOVD x1+8(FP), R9
+	MOVD y+32(FP), R8
+	MOVD k+48(FP), R7
+	MOVD x0+0(FP), R6
+	MOVD buf+56(FP), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800141 // str q1, [x10]
+	WORD $0x3d800540 // str q0, [x10, #16]
+	WORD $0x3d800941 // str q1, [x10, #32]
+	WORD $0x3d800d40 // str q0, [x10, #48]
+	MOVD $0, R3
+
+turn:
+	MOVD R3, R1
+	ADD $256, R3, R3
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R3, R3
+	MOVD R1, R12
+
+exponential:
+	ADD R12<<2, R9, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R12<<2, R6, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d68 // ldr q8, [x11, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R12<<2, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R12, R12
+	CMP R3, R12
+	BLT exponential
+	WORD $0x3dc04973 // ldr q19, [x11, #288]
+	WORD $0x3dc04d72 // ldr q18, [x11, #304]
+	WORD $0x3dc05171 // ldr q17, [x11, #320]
+	WORD $0x3dc05570 // ldr q16, [x11, #336]
+	WORD $0x3dc0596f // ldr q15, [x11, #352]
+	WORD $0x3dc05d6e // ldr q14, [x11, #368]
+	WORD $0x3dc0616d // ldr q13, [x11, #384]
+	WORD $0x3dc0656c // ldr q12, [x11, #400]
+	WORD $0x3dc0696b // ldr q11, [x11, #416]
+	WORD $0x3dc06d6a // ldr q10, [x11, #432]
+	WORD $0x3dc07169 // ldr q9, [x11, #448]
+	WORD $0x3dc07568 // ldr q8, [x11, #464]
+	MOVD R1, R12
+
+logarithm:
+	ADD R12<<2, R5, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R12, R12
+	CMP R3, R12
+	BLT logarithm
+	ADD $4, R7, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R7, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $20, R7, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $24, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R12
+
+rest:
+	ADD R12<<2, R9, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R12<<2, R6, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R12<<0, R8, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R12<<2, R5, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80402 // ldr q2, [x0, #8208]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e2a1c2b // and v11.16b, v1.16b, v10.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c24 // and v4.16b, v1.16b, v4.16b
+	WORD $0x4e231c03 // and v3.16b, v0.16b, v3.16b
+	WORD $0x3dc00045 // ldr q5, [x2]
+	WORD $0x3dc00442 // ldr q2, [x2, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d4af // fsub v15.4s, v5.4s, v1.4s
+	WORD $0x4ea0d44e // fsub v14.4s, v2.4s, v0.4s
+	WORD $0x3dc0000d // ldr q13, [x0]
+	WORD $0x3dc0040c // ldr q12, [x0, #16]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4eadd405 // fsub v5.4s, v0.4s, v13.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4eacd402 // fsub v2.4s, v0.4s, v12.4s
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201c81 // and v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x6e211df2 // eor v18.16b, v15.16b, v1.16b
+	WORD $0x6e201dd1 // eor v17.16b, v14.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e651da0 // bsl v0.16b, v13.16b, v5.16b
+	WORD $0x4f210620 // sshr v0.4s, v17.4s, #31
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x3dc40010 // ldr q16, [x0, #4096]
+	WORD $0x3dc4040f // ldr q15, [x0, #4112]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6eb2e401 // fcmgt v1.4s, v0.4s, v18.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6eb1e401 // fcmgt v1.4s, v0.4s, v17.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4e30d44d // fadd v13.4s, v2.4s, v16.4s
+	WORD $0x4e2fd42c // fadd v12.4s, v1.4s, v15.4s
+	WORD $0x4f21048e // sshr v14.4s, v4.4s, #31
+	WORD $0x6e661cee // bsl v14.16b, v7.16b, v6.16b
+	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e641 // fcmgt v1.4s, v18.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e621 // fcmgt v1.4s, v17.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4ea11c20 // mov v0.16b, v1.16b
+	WORD $0x4eb0d441 // fsub v1.4s, v2.4s, v16.4s
+	WORD $0x4eafd400 // fsub v0.4s, v0.4s, v15.4s
+	WORD $0x6e2edc32 // fmul v18.4s, v1.4s, v14.4s
+	WORD $0x6e25dc11 // fmul v17.4s, v0.4s, v5.4s
+	WORD $0x3dc07961 // ldr q1, [x11, #480]
+	WORD $0x6e21e640 // fcmge v0.4s, v18.4s, v1.4s
+	WORD $0x6e21e625 // fcmge v5.4s, v17.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e32f412 // fmax v18.4s, v0.4s, v18.4s
+	WORD $0x4e31f411 // fmax v17.4s, v0.4s, v17.4s
+	WORD $0x3dc02162 // ldr q2, [x11, #128]
+	WORD $0x3dc02161 // ldr q1, [x11, #128]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e218854 // frintn v20.4s, v2.4s
+	WORD $0x4e218833 // frintn v19.4s, v1.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc0396e // ldr q14, [x11, #224]
+	WORD $0x3dc03965 // ldr q5, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc2 // fmla v2.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc52 // fmla v18.4s, v2.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD $0x4e21aa85 // fcvtns v5.4s, v20.4s
+	WORD $0x4e21aa62 // fcvtns v2.4s, v19.4s
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea184b0 // sub v16.4s, v5.4s, v1.4s
+	WORD $0x6ea0844f // sub v15.4s, v2.4s, v0.4s
+	WORD $0x3dc09d6e // ldr q14, [x11, #624]
+	WORD $0x4eae8421 // add v1.4s, v1.4s, v14.4s
+	WORD $0x4eae8400 // add v0.4s, v0.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21de45 // fmul v5.4s, v18.4s, v1.4s
+	WORD $0x6e20de22 // fmul v2.4s, v17.4s, v0.4s
+	WORD $0x4eae8601 // add v1.4s, v16.4s, v14.4s
+	WORD $0x4eae85e0 // add v0.4s, v15.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc0396e // ldr q14, [x11, #224]
+	WORD $0x3dc03965 // ldr q5, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc2 // fmla v2.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc52 // fmla v18.4s, v2.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d641 // fadd v1.4s, v18.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d620 // fadd v0.4s, v17.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+power:
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x6e681d21 // bsl v1.16b, v9.16b, v8.16b
+	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	ADD R12<<2, R5, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e2d1d63 // and v3.16b, v11.16b, v13.16b
+	WORD $0x4e2c1d42 // and v2.16b, v10.16b, v12.16b
+	ADD R4<<0, R10, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R4, R4
+	ADD $8, R12, R12
+	CMP R3, R12
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00140 // ldr q0, [x10]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func pairOverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairOverlapSumsWeightedNEON(SB), NOSPLIT, $392-73
+	ADD $16, RSP, R12
+	MOVD $constants<>(SB), R13
+	MOVD x1+8(FP), R11
+	MOVD y+32(FP), R10
+	MOVD k+48(FP), R9
+	MOVD x0+0(FP), R8
+	MOVD buf+56(FP), R7
+	MOVD $0, R6
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800181 // str q1, [x12]
+	WORD $0x3d800580 // str q0, [x12, #16]
+	WORD $0x3d800981 // str q1, [x12, #32]
+	WORD $0x3d800d80 // str q0, [x12, #48]
+	WORD $0x3d801181 // str q1, [x12, #64]
+	WORD $0x3d801580 // str q0, [x12, #80]
+	WORD $0x3d801981 // str q1, [x12, #96]
+	WORD $0x3d801d80 // str q0, [x12, #112]
+	WORD $0x3d802181 // str q1, [x12, #128]
+	WORD $0x3d802580 // str q0, [x12, #144]
+	WORD $0x3d802981 // str q1, [x12, #160]
+	WORD $0x3d802d80 // str q0, [x12, #176]
+	WORD $0x3d803181 // str q1, [x12, #192]
+	WORD $0x3d803580 // str q0, [x12, #208]
+	WORD $0x3d803981 // str q1, [x12, #224]
+	WORD $0x3d803d80 // str q0, [x12, #240]
+	WORD $0x3d804181 // str q1, [x12, #256]
+	WORD $0x3d804580 // str q0, [x12, #272]
+	WORD $0x3d804981 // str q1, [x12, #288]
+	WORD $0x3d804d80 // str q0, [x12, #304]
+	WORD $0x3d805181 // str q1, [x12, #320]
+	WORD $0x3d805580 // str q0, [x12, #336]
+	WORD $0x3d805981 // str q1, [x12, #352]
+	WORD $0x3d805d80 // str q0, [x12, #368]
+	MOVD $0, R5
+
+turn:
+	MOVD R5, R1
+	ADD $256, R5, R5
+	MOVD n+64(FP), R0
+	CMP R0, R5
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R5, R5
+	WORD $0x3dc019b3 // ldr q19, [x13, #96]
+	WORD $0x3dc01db2 // ldr q18, [x13, #112]
+	WORD $0x3dc021b1 // ldr q17, [x13, #128]
+	WORD $0x3dc025b0 // ldr q16, [x13, #144]
+	WORD $0x3dc029af // ldr q15, [x13, #160]
+	WORD $0x3dc02dae // ldr q14, [x13, #176]
+	WORD $0x3dc031ad // ldr q13, [x13, #192]
+	WORD $0x3dc035ac // ldr q12, [x13, #208]
+	WORD $0x3dc039ab // ldr q11, [x13, #224]
+	WORD $0x3dc03daa // ldr q10, [x13, #240]
+	WORD $0x3dc041a9 // ldr q9, [x13, #256]
+	WORD $0x3dc00da8 // ldr q8, [x13, #48]
+	MOVD R1, R4
+
+exponential:
+	ADD R4<<2, R11, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x3dc00805 // ldr q5, [x0, #32]
+	WORD $0x3dc00c04 // ldr q4, [x0, #48]
+	ADD R4<<2, R8, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
+	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
+	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
+	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
+	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
+	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
+	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
+	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
+	WORD $0x4e23f67f // fmax v31.4s, v19.4s, v3.4s
+	WORD $0x4e22f67b // fmax v27.4s, v19.4s, v2.4s
+	WORD $0x4e21f67a // fmax v26.4s, v19.4s, v1.4s
+	WORD $0x4e20f679 // fmax v25.4s, v19.4s, v0.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
+	WORD $0x4e32cf62 // fmla v2.4s, v27.4s, v18.4s
+	WORD $0x4e32cf41 // fmla v1.4s, v26.4s, v18.4s
+	WORD $0x4e32cf20 // fmla v0.4s, v25.4s, v18.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb0cfdf // fmls v31.4s, v30.4s, v16.4s
+	WORD $0x4eb0cfbb // fmls v27.4s, v29.4s, v16.4s
+	WORD $0x4eb0cf9a // fmls v26.4s, v28.4s, v16.4s
+	WORD $0x4eb0cf19 // fmls v25.4s, v24.4s, v16.4s
+	WORD $0x4eafcfdf // fmls v31.4s, v30.4s, v15.4s
+	WORD $0x4eafcfbb // fmls v27.4s, v29.4s, v15.4s
+	WORD $0x4eafcf9a // fmls v26.4s, v28.4s, v15.4s
+	WORD $0x4eafcf19 // fmls v25.4s, v24.4s, v15.4s
+	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acfe7 // fmla v7.4s, v31.4s, v10.4s
+	WORD $0x4e2acf66 // fmla v6.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
+	WORD $0x4e29cee7 // fmla v7.4s, v23.4s, v9.4s
+	WORD $0x4e29cec6 // fmla v6.4s, v22.4s, v9.4s
+	WORD $0x4e29cea5 // fmla v5.4s, v21.4s, v9.4s
+	WORD $0x4e29ce84 // fmla v4.4s, v20.4s, v9.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccfe3 // fmla v3.4s, v31.4s, v12.4s
+	WORD $0x4e2ccf62 // fmla v2.4s, v27.4s, v12.4s
+	WORD $0x4e2ccf41 // fmla v1.4s, v26.4s, v12.4s
+	WORD $0x4e2ccf20 // fmla v0.4s, v25.4s, v12.4s
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
+	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
+	WORD $0x4e2ed75a // fadd v26.4s, v26.4s, v14.4s
+	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea284d7 // sub v23.4s, v6.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc09db4 // ldr q20, [x13, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e2ed461 // fadd v1.4s, v3.4s, v14.4s
+	WORD $0x4e2ed440 // fadd v0.4s, v2.4s, v14.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ed4a1 // fadd v1.4s, v5.4s, v14.4s
+	WORD $0x4e2ed480 // fadd v0.4s, v4.4s, v14.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R4<<2, R7, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R4, R4
+	CMP R5, R4
+	BLT exponential
+	WORD $0x3dc02da9 // ldr q9, [x13, #176]
+	WORD $0x3dc015a8 // ldr q8, [x13, #80]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	MOVD R1, R4
+
+rest:
+	ADD R4<<2, R11, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R4<<2, R8, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R4<<0, R10, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R4<<2, R7, R2
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6ea8e421 // fcmgt v1.4s, v1.4s, v8.4s
+	WORD $0x6ea8e400 // fcmgt v0.4s, v0.4s, v8.4s
+	WORD $0x4e251c2d // and v13.16b, v1.16b, v5.16b
+	WORD $0x4e241c0c // and v12.16b, v0.16b, v4.16b
+	WORD $0x4e231c2b // and v11.16b, v1.16b, v3.16b
+	WORD $0x4e221c0a // and v10.16b, v0.16b, v2.16b
+	WORD $0x3dc00063 // ldr q3, [x3]
+	WORD $0x3dc00462 // ldr q2, [x3, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d467 // fsub v7.4s, v3.4s, v1.4s
+	WORD $0x4ea0d44e // fsub v14.4s, v2.4s, v0.4s
+	WORD $0x3dc00046 // ldr q6, [x2]
+	WORD $0x3dc00443 // ldr q3, [x2, #16]
+	WORD $0x4ea6d522 // fsub v2.4s, v9.4s, v6.4s
+	WORD $0x4ea3d521 // fsub v1.4s, v9.4s, v3.4s
+	WORD $0x4f2104e5 // sshr v5.4s, v7.4s, #31
+	WORD $0x6e621cc5 // bsl v5.16b, v6.16b, v2.16b
+	WORD $0x4f2105c0 // sshr v0.4s, v14.4s, #31
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f2104e7 // sshr v7.4s, v7.4s, #31
+	WORD $0x6e661c47 // bsl v7.16b, v2.16b, v6.16b
+	WORD $0x4f2105ce // sshr v14.4s, v14.4s, #31
+	WORD $0x6e631c2e // bsl v14.16b, v1.16b, v3.16b
+	ADD $28, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e4a0 // fcmgt v0.4s, v5.4s, v1.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e480 // fcmgt v0.4s, v4.4s, v1.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dcaf // fmul v15.4s, v5.4s, v1.4s
+	WORD $0x6e20dc86 // fmul v6.4s, v4.4s, v0.4s
+	WORD $0x4e2f1da5 // and v5.16b, v13.16b, v15.16b
+	WORD $0x4e261d84 // and v4.16b, v12.16b, v6.16b
+	WORD $0x4e231da3 // and v3.16b, v13.16b, v3.16b
+	WORD $0x4e221d82 // and v2.16b, v12.16b, v2.16b
+	ADD R6<<0, R12, R1
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	WORD $0x4e2f1d63 // and v3.16b, v11.16b, v15.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d800023 // str q3, [x1]
+	WORD $0x3d800422 // str q2, [x1, #16]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211d63 // and v3.16b, v11.16b, v1.16b
+	WORD $0x4e201d42 // and v2.16b, v10.16b, v0.16b
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d802023 // str q3, [x1, #128]
+	WORD $0x3d802422 // str q2, [x1, #144]
+	ADD $28, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e4e0 // fcmgt v0.4s, v7.4s, v1.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e5c0 // fcmgt v0.4s, v14.4s, v1.4s
+	WORD $0x6e611dc0 // bsl v0.16b, v14.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20ddc6 // fmul v6.4s, v14.4s, v0.4s
+	WORD $0x4e271da5 // and v5.16b, v13.16b, v7.16b
+	WORD $0x4e261d84 // and v4.16b, v12.16b, v6.16b
+	WORD $0x4e231da3 // and v3.16b, v13.16b, v3.16b
+	WORD $0x4e221d82 // and v2.16b, v12.16b, v2.16b
+	WORD $0x3dc04021 // ldr q1, [x1, #256]
+	WORD $0x3dc04420 // ldr q0, [x1, #272]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d804021 // str q1, [x1, #256]
+	WORD $0x3d804420 // str q0, [x1, #272]
+	WORD $0x6e2d1d65 // eor v5.16b, v11.16b, v13.16b
+	WORD $0x6e2c1d44 // eor v4.16b, v10.16b, v12.16b
+	WORD $0x4e271ca3 // and v3.16b, v5.16b, v7.16b
+	WORD $0x4e261c82 // and v2.16b, v4.16b, v6.16b
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803023 // str q3, [x1, #192]
+	WORD $0x3d803422 // str q2, [x1, #208]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211ca3 // and v3.16b, v5.16b, v1.16b
+	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x3dc05021 // ldr q1, [x1, #320]
+	WORD $0x3dc05420 // ldr q0, [x1, #336]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d805023 // str q3, [x1, #320]
+	WORD $0x3d805422 // str q2, [x1, #336]
+	EOR $32, R6, R6
+	ADD $8, R4, R4
+	CMP R5, R4
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R5
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00180 // ldr q0, [x12]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08001 // ldr q1, [x0, #512]
+	WORD $0x3dc08400 // ldr q0, [x0, #528]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808003 // str q3, [x0, #512]
+	WORD $0x3d808402 // str q2, [x0, #528]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08801 // ldr q1, [x0, #544]
+	WORD $0x3dc08c00 // ldr q0, [x0, #560]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808803 // str q3, [x0, #544]
+	WORD $0x3d808c02 // str q2, [x0, #560]
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09001 // ldr q1, [x0, #576]
+	WORD $0x3dc09400 // ldr q0, [x0, #592]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809003 // str q3, [x0, #576]
+	WORD $0x3d809402 // str q2, [x0, #592]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09801 // ldr q1, [x0, #608]
+	WORD $0x3dc09c00 // ldr q0, [x0, #624]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809803 // str q3, [x0, #608]
+	WORD $0x3d809c02 // str q2, [x0, #624]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc04980 // ldr q0, [x12, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc04d80 // ldr q0, [x12, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	WORD $0x3dc05180 // ldr q0, [x12, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c001 // ldr q1, [x0, #768]
+	WORD $0x3dc0c400 // ldr q0, [x0, #784]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c003 // str q3, [x0, #768]
+	WORD $0x3d80c402 // str q2, [x0, #784]
+	WORD $0x3dc05580 // ldr q0, [x12, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c801 // ldr q1, [x0, #800]
+	WORD $0x3dc0cc00 // ldr q0, [x0, #816]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c803 // str q3, [x0, #800]
+	WORD $0x3d80cc02 // str q2, [x0, #816]
+	WORD $0x3dc05980 // ldr q0, [x12, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d001 // ldr q1, [x0, #832]
+	WORD $0x3dc0d400 // ldr q0, [x0, #848]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d003 // str q3, [x0, #832]
+	WORD $0x3d80d402 // str q2, [x0, #848]
+	WORD $0x3dc05d80 // ldr q0, [x12, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d801 // ldr q1, [x0, #864]
+	WORD $0x3dc0dc00 // ldr q0, [x0, #880]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d803 // str q3, [x0, #864]
+	WORD $0x3d80dc02 // str q2, [x0, #880]
+	RET
+
+// func pairGamma0OverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma0OverlapSumsWeightedNEON(SB), NOSPLIT, $456-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD x0+0(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	WORD $0x3d801161 // str q1, [x11, #64]
+	WORD $0x3d801560 // str q0, [x11, #80]
+	WORD $0x3d801961 // str q1, [x11, #96]
+	WORD $0x3d801d60 // str q0, [x11, #112]
+	WORD $0x3d802161 // str q1, [x11, #128]
+	WORD $0x3d802560 // str q0, [x11, #144]
+	WORD $0x3d802961 // str q1, [x11, #160]
+	WORD $0x3d802d60 // str q0, [x11, #176]
+	WORD $0x3d803161 // str q1, [x11, #192]
+	WORD $0x3d803560 // str q0, [x11, #208]
+	WORD $0x3d803961 // str q1, [x11, #224]
+	WORD $0x3d803d60 // str q0, [x11, #240]
+	WORD $0x3d804161 // str q1, [x11, #256]
+	WORD $0x3d804560 // str q0, [x11, #272]
+	WORD $0x3d804961 // str q1, [x11, #288]
+	WORD $0x3d804d60 // str q0, [x11, #304]
+	WORD $0x3d805161 // str q1, [x11, #320]
+	WORD $0x3d805560 // str q0, [x11, #336]
+	WORD $0x3d805961 // str q1, [x11, #352]
+	WORD $0x3d805d60 // str q0, [x11, #368]
+	WORD $0x3d806161 // str q1, [x11, #384]
+	WORD $0x3d806560 // str q0, [x11, #400]
+	WORD $0x3d806961 // str q1, [x11, #416]
+	WORD $0x3d806d60 // str q0, [x11, #432]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R13
+
+exponential:
+	ADD R13<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R13<<2, R7, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R13<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R13, R13
+	CMP R4, R13
+	BLT exponential
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R13
+
+logarithm:
+	ADD R13<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R13, R13
+	CMP R4, R13
+	BLT logarithm
+	ADD $4, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	MOVD R1, R13
+
+rest:
+	ADD R13<<2, R10, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R13<<2, R7, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R13<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea23406 // cmgt v6.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R13<<2, R6, R2
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80442 // ldr q2, [x2, #8208]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e261c2b // and v11.16b, v1.16b, v6.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c2d // and v13.16b, v1.16b, v4.16b
+	WORD $0x4e231c0c // and v12.16b, v0.16b, v3.16b
+	WORD $0x3dc00063 // ldr q3, [x3]
+	WORD $0x3dc00462 // ldr q2, [x3, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d471 // fsub v17.4s, v3.4s, v1.4s
+	WORD $0x4ea0d450 // fsub v16.4s, v2.4s, v0.4s
+	WORD $0x3dc0004e // ldr q14, [x2]
+	WORD $0x3dc00446 // ldr q6, [x2, #16]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eaed40f // fsub v15.4s, v0.4s, v14.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea6d407 // fsub v7.4s, v0.4s, v6.4s
+	WORD $0x4f210633 // sshr v19.4s, v17.4s, #31
+	WORD $0x6e6f1dd3 // bsl v19.16b, v14.16b, v15.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e671cc0 // bsl v0.16b, v6.16b, v7.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x4f210625 // sshr v5.4s, v17.4s, #31
+	WORD $0x6e6e1de5 // bsl v5.16b, v15.16b, v14.16b
+	WORD $0x4f210604 // sshr v4.4s, v16.4s, #31
+	WORD $0x6e661ce4 // bsl v4.16b, v7.16b, v6.16b
+	ADD $28, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e660 // fcmgt v0.4s, v19.4s, v1.4s
+	WORD $0x6e611e60 // bsl v0.16b, v19.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e640 // fcmgt v0.4s, v18.4s, v1.4s
+	WORD $0x6e611e40 // bsl v0.16b, v18.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21de75 // fmul v21.4s, v19.4s, v1.4s
+	WORD $0x6e20de54 // fmul v20.4s, v18.4s, v0.4s
+	WORD $0x4e351d73 // and v19.16b, v11.16b, v21.16b
+	WORD $0x4e341d52 // and v18.16b, v10.16b, v20.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	ADD R5<<0, R11, R1
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e33cc61 // fmla v1.4s, v3.4s, v19.4s
+	WORD $0x4e32cc40 // fmla v0.4s, v2.4s, v18.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x4e351da3 // and v3.16b, v13.16b, v21.16b
+	WORD $0x4e341d82 // and v2.16b, v12.16b, v20.16b
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d801023 // str q3, [x1, #64]
+	WORD $0x3d801422 // str q2, [x1, #80]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211da3 // and v3.16b, v13.16b, v1.16b
+	WORD $0x4e201d82 // and v2.16b, v12.16b, v0.16b
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803023 // str q3, [x1, #192]
+	WORD $0x3d803422 // str q2, [x1, #208]
+	ADD $28, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e4a0 // fcmgt v0.4s, v5.4s, v1.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e480 // fcmgt v0.4s, v4.4s, v1.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dcb3 // fmul v19.4s, v5.4s, v1.4s
+	WORD $0x6e20dc92 // fmul v18.4s, v4.4s, v0.4s
+	WORD $0x4e331d65 // and v5.16b, v11.16b, v19.16b
+	WORD $0x4e321d44 // and v4.16b, v10.16b, v18.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	WORD $0x3dc05021 // ldr q1, [x1, #320]
+	WORD $0x3dc05420 // ldr q0, [x1, #336]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805021 // str q1, [x1, #320]
+	WORD $0x3d805420 // str q0, [x1, #336]
+	WORD $0x6e2b1da5 // eor v5.16b, v13.16b, v11.16b
+	WORD $0x6e2a1d84 // eor v4.16b, v12.16b, v10.16b
+	WORD $0x4e331ca3 // and v3.16b, v5.16b, v19.16b
+	WORD $0x4e321c82 // and v2.16b, v4.16b, v18.16b
+	WORD $0x3dc04021 // ldr q1, [x1, #256]
+	WORD $0x3dc04420 // ldr q0, [x1, #272]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d804023 // str q3, [x1, #256]
+	WORD $0x3d804422 // str q2, [x1, #272]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211ca3 // and v3.16b, v5.16b, v1.16b
+	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x3dc06021 // ldr q1, [x1, #384]
+	WORD $0x3dc06420 // ldr q0, [x1, #400]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d806023 // str q3, [x1, #384]
+	WORD $0x3d806422 // str q2, [x1, #400]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201da1 // and v1.16b, v13.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201d80 // and v0.16b, v12.16b, v0.16b
+	WORD $0x6e211e22 // eor v2.16b, v17.16b, v1.16b
+	WORD $0x6e201e05 // eor v5.16b, v16.16b, v0.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e6f1dc0 // bsl v0.16b, v14.16b, v15.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e671cc0 // bsl v0.16b, v6.16b, v7.16b
+	WORD $0x3dc40044 // ldr q4, [x2, #4096]
+	WORD $0x3dc40443 // ldr q3, [x2, #4112]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4e24d447 // fadd v7.4s, v2.4s, v4.4s
+	WORD $0x4e23d426 // fadd v6.4s, v1.4s, v3.4s
+	WORD $0x4f2105a3 // sshr v3.4s, v13.4s, #31
+	WORD $0x6e681d23 // bsl v3.16b, v9.16b, v8.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e271d63 // and v3.16b, v11.16b, v7.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800021 // str q1, [x1]
+	WORD $0x3d800420 // str q0, [x1, #16]
+	EOR $32, R5, R5
+	ADD $8, R13, R13
+	CMP R4, R13
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08001 // ldr q1, [x0, #512]
+	WORD $0x3dc08400 // ldr q0, [x0, #528]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808003 // str q3, [x0, #512]
+	WORD $0x3d808402 // str q2, [x0, #528]
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08801 // ldr q1, [x0, #544]
+	WORD $0x3dc08c00 // ldr q0, [x0, #560]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808803 // str q3, [x0, #544]
+	WORD $0x3d808c02 // str q2, [x0, #560]
+	WORD $0x3dc04960 // ldr q0, [x11, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09001 // ldr q1, [x0, #576]
+	WORD $0x3dc09400 // ldr q0, [x0, #592]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809003 // str q3, [x0, #576]
+	WORD $0x3d809402 // str q2, [x0, #592]
+	WORD $0x3dc04d60 // ldr q0, [x11, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09801 // ldr q1, [x0, #608]
+	WORD $0x3dc09c00 // ldr q0, [x0, #624]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809803 // str q3, [x0, #608]
+	WORD $0x3d809c02 // str q2, [x0, #624]
+	WORD $0x3dc05160 // ldr q0, [x11, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc05560 // ldr q0, [x11, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc05960 // ldr q0, [x11, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc05d60 // ldr q0, [x11, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	WORD $0x3dc06160 // ldr q0, [x11, #384]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c001 // ldr q1, [x0, #768]
+	WORD $0x3dc0c400 // ldr q0, [x0, #784]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c003 // str q3, [x0, #768]
+	WORD $0x3d80c402 // str q2, [x0, #784]
+	WORD $0x3dc06560 // ldr q0, [x11, #400]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c801 // ldr q1, [x0, #800]
+	WORD $0x3dc0cc00 // ldr q0, [x0, #816]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c803 // str q3, [x0, #800]
+	WORD $0x3d80cc02 // str q2, [x0, #816]
+	WORD $0x3dc06960 // ldr q0, [x11, #416]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d001 // ldr q1, [x0, #832]
+	WORD $0x3dc0d400 // ldr q0, [x0, #848]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d003 // str q3, [x0, #832]
+	WORD $0x3d80d402 // str q2, [x0, #848]
+	WORD $0x3dc06d60 // ldr q0, [x11, #432]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d801 // ldr q1, [x0, #864]
+	WORD $0x3dc0dc00 // ldr q0, [x0, #880]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d803 // str q3, [x0, #864]
+	WORD $0x3d80dc02 // str q2, [x0, #880]
+	RET
+
+// func pairGamma2OverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma2OverlapSumsWeightedNEON(SB), NOSPLIT, $456-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD x0+0(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	WORD $0x3d801161 // str q1, [x11, #64]
+	WORD $0x3d801560 // str q0, [x11, #80]
+	WORD $0x3d801961 // str q1, [x11, #96]
+	WORD $0x3d801d60 // str q0, [x11, #112]
+	WORD $0x3d802161 // str q1, [x11, #128]
+	WORD $0x3d802560 // str q0, [x11, #144]
+	WORD $0x3d802961 // str q1, [x11, #160]
+	WORD $0x3d802d60 // str q0, [x11, #176]
+	WORD $0x3d803161 // str q1, [x11, #192]
+	WORD $0x3d803560 // str q0, [x11, #208]
+	WORD $0x3d803961 // str q1, [x11, #224]
+	WORD $0x3d803d60 // str q0, [x11, #240]
+	WORD $0x3d804161 // str q1, [x11, #256]
+	WORD $0x3d804560 // str q0, [x11, #272]
+	WORD $0x3d804961 // str q1, [x11, #288]
+	WORD $0x3d804d60 // str q0, [x11, #304]
+	WORD $0x3d805161 // str q1, [x11, #320]
+	WORD $0x3d805560 // str q0, [x11, #336]
+	WORD $0x3d805961 // str q1, [x11, #352]
+	WORD $0x3d805d60 // str q0, [x11, #368]
+	WORD $0x3d806161 // str q1, [x11, #384]
+	WORD $0x3d806560 // str q0, [x11, #400]
+	WORD $0x3d806961 // str q1, [x11, #416]
+	WORD $0x3d806d60 // str q0, [x11, #432]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R13
+
+exponential:
+	ADD R13<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R13<<2, R7, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R13<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R13, R13
+	CMP R4, R13
+	BLT exponential
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R13
+
+logarithm:
+	ADD R13<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R13, R13
+	CMP R4, R13
+	BLT logarithm
+	ADD $4, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	MOVD R1, R13
+
+rest:
+	ADD R13<<2, R10, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R13<<2, R7, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R13<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea23406 // cmgt v6.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R13<<2, R6, R2
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80442 // ldr q2, [x2, #8208]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e261c2b // and v11.16b, v1.16b, v6.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c2e // and v14.16b, v1.16b, v4.16b
+	WORD $0x4e231c0d // and v13.16b, v0.16b, v3.16b
+	WORD $0x3dc00063 // ldr q3, [x3]
+	WORD $0x3dc00462 // ldr q2, [x3, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d46c // fsub v12.4s, v3.4s, v1.4s
+	WORD $0x4ea0d446 // fsub v6.4s, v2.4s, v0.4s
+	WORD $0x3dc00050 // ldr q16, [x2]
+	WORD $0x3dc00447 // ldr q7, [x2, #16]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eb0d411 // fsub v17.4s, v0.4s, v16.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea7d40f // fsub v15.4s, v0.4s, v7.4s
+	WORD $0x4f210593 // sshr v19.4s, v12.4s, #31
+	WORD $0x6e711e13 // bsl v19.16b, v16.16b, v17.16b
+	WORD $0x4f2104c0 // sshr v0.4s, v6.4s, #31
+	WORD $0x6e6f1ce0 // bsl v0.16b, v7.16b, v15.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x4f210585 // sshr v5.4s, v12.4s, #31
+	WORD $0x6e701e25 // bsl v5.16b, v17.16b, v16.16b
+	WORD $0x4f2104c4 // sshr v4.4s, v6.4s, #31
+	WORD $0x6e671de4 // bsl v4.16b, v15.16b, v7.16b
+	ADD $28, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e660 // fcmgt v0.4s, v19.4s, v1.4s
+	WORD $0x6e611e60 // bsl v0.16b, v19.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e640 // fcmgt v0.4s, v18.4s, v1.4s
+	WORD $0x6e611e40 // bsl v0.16b, v18.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21de75 // fmul v21.4s, v19.4s, v1.4s
+	WORD $0x6e20de54 // fmul v20.4s, v18.4s, v0.4s
+	WORD $0x4e351d73 // and v19.16b, v11.16b, v21.16b
+	WORD $0x4e341d52 // and v18.16b, v10.16b, v20.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	ADD R5<<0, R11, R1
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e33cc61 // fmla v1.4s, v3.4s, v19.4s
+	WORD $0x4e32cc40 // fmla v0.4s, v2.4s, v18.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x4e351dc3 // and v3.16b, v14.16b, v21.16b
+	WORD $0x4e341da2 // and v2.16b, v13.16b, v20.16b
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d801023 // str q3, [x1, #64]
+	WORD $0x3d801422 // str q2, [x1, #80]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211dc3 // and v3.16b, v14.16b, v1.16b
+	WORD $0x4e201da2 // and v2.16b, v13.16b, v0.16b
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803023 // str q3, [x1, #192]
+	WORD $0x3d803422 // str q2, [x1, #208]
+	ADD $28, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e4a0 // fcmgt v0.4s, v5.4s, v1.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e480 // fcmgt v0.4s, v4.4s, v1.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dcb3 // fmul v19.4s, v5.4s, v1.4s
+	WORD $0x6e20dc92 // fmul v18.4s, v4.4s, v0.4s
+	WORD $0x4e331d65 // and v5.16b, v11.16b, v19.16b
+	WORD $0x4e321d44 // and v4.16b, v10.16b, v18.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	WORD $0x3dc05021 // ldr q1, [x1, #320]
+	WORD $0x3dc05420 // ldr q0, [x1, #336]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805021 // str q1, [x1, #320]
+	WORD $0x3d805420 // str q0, [x1, #336]
+	WORD $0x6e2b1dc5 // eor v5.16b, v14.16b, v11.16b
+	WORD $0x6e2a1da4 // eor v4.16b, v13.16b, v10.16b
+	WORD $0x4e331ca3 // and v3.16b, v5.16b, v19.16b
+	WORD $0x4e321c82 // and v2.16b, v4.16b, v18.16b
+	WORD $0x3dc04021 // ldr q1, [x1, #256]
+	WORD $0x3dc04420 // ldr q0, [x1, #272]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d804023 // str q3, [x1, #256]
+	WORD $0x3d804422 // str q2, [x1, #272]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211ca3 // and v3.16b, v5.16b, v1.16b
+	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x3dc06021 // ldr q1, [x1, #384]
+	WORD $0x3dc06420 // ldr q0, [x1, #400]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d806023 // str q3, [x1, #384]
+	WORD $0x3d806422 // str q2, [x1, #400]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201dc1 // and v1.16b, v14.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201da0 // and v0.16b, v13.16b, v0.16b
+	WORD $0x6e211d82 // eor v2.16b, v12.16b, v1.16b
+	WORD $0x6e201cc6 // eor v6.16b, v6.16b, v0.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e711e0c // bsl v12.16b, v16.16b, v17.16b
+	WORD $0x4f2104c0 // sshr v0.4s, v6.4s, #31
+	WORD $0x6e6f1ce0 // bsl v0.16b, v7.16b, v15.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc40044 // ldr q4, [x2, #4096]
+	WORD $0x3dc40443 // ldr q3, [x2, #4112]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea6e401 // fcmgt v1.4s, v0.4s, v6.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e661c01 // bsl v1.16b, v0.16b, v6.16b
+	WORD $0x4e24d447 // fadd v7.4s, v2.4s, v4.4s
+	WORD $0x4e23d426 // fadd v6.4s, v1.4s, v3.4s
+	WORD $0x6e2cdd83 // fmul v3.4s, v12.4s, v12.4s
+	WORD $0x6e25dca2 // fmul v2.4s, v5.4s, v5.4s
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
+	WORD $0x6e681d21 // bsl v1.16b, v9.16b, v8.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e23dc23 // fmul v3.4s, v1.4s, v3.4s
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e271d63 // and v3.16b, v11.16b, v7.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800021 // str q1, [x1]
+	WORD $0x3d800420 // str q0, [x1, #16]
+	EOR $32, R5, R5
+	ADD $8, R13, R13
+	CMP R4, R13
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08001 // ldr q1, [x0, #512]
+	WORD $0x3dc08400 // ldr q0, [x0, #528]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808003 // str q3, [x0, #512]
+	WORD $0x3d808402 // str q2, [x0, #528]
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08801 // ldr q1, [x0, #544]
+	WORD $0x3dc08c00 // ldr q0, [x0, #560]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808803 // str q3, [x0, #544]
+	WORD $0x3d808c02 // str q2, [x0, #560]
+	WORD $0x3dc04960 // ldr q0, [x11, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09001 // ldr q1, [x0, #576]
+	WORD $0x3dc09400 // ldr q0, [x0, #592]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809003 // str q3, [x0, #576]
+	WORD $0x3d809402 // str q2, [x0, #592]
+	WORD $0x3dc04d60 // ldr q0, [x11, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09801 // ldr q1, [x0, #608]
+	WORD $0x3dc09c00 // ldr q0, [x0, #624]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809803 // str q3, [x0, #608]
+	WORD $0x3d809c02 // str q2, [x0, #624]
+	WORD $0x3dc05160 // ldr q0, [x11, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc05560 // ldr q0, [x11, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc05960 // ldr q0, [x11, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc05d60 // ldr q0, [x11, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	WORD $0x3dc06160 // ldr q0, [x11, #384]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c001 // ldr q1, [x0, #768]
+	WORD $0x3dc0c400 // ldr q0, [x0, #784]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c003 // str q3, [x0, #768]
+	WORD $0x3d80c402 // str q2, [x0, #784]
+	WORD $0x3dc06560 // ldr q0, [x11, #400]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c801 // ldr q1, [x0, #800]
+	WORD $0x3dc0cc00 // ldr q0, [x0, #816]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c803 // str q3, [x0, #800]
+	WORD $0x3d80cc02 // str q2, [x0, #816]
+	WORD $0x3dc06960 // ldr q0, [x11, #416]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d001 // ldr q1, [x0, #832]
+	WORD $0x3dc0d400 // ldr q0, [x0, #848]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d003 // str q3, [x0, #832]
+	WORD $0x3d80d402 // str q2, [x0, #848]
+	WORD $0x3dc06d60 // ldr q0, [x11, #432]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d801 // ldr q1, [x0, #864]
+	WORD $0x3dc0dc00 // ldr q0, [x0, #880]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d803 // str q3, [x0, #864]
+	WORD $0x3d80dc02 // str q2, [x0, #880]
+	RET
+
+// func pairGammaOverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGammaOverlapSumsWeightedNEON(SB), NOSPLIT, $456-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD x0+0(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	WORD $0x3d801161 // str q1, [x11, #64]
+	WORD $0x3d801560 // str q0, [x11, #80]
+	WORD $0x3d801961 // str q1, [x11, #96]
+	WORD $0x3d801d60 // str q0, [x11, #112]
+	WORD $0x3d802161 // str q1, [x11, #128]
+	WORD $0x3d802560 // str q0, [x11, #144]
+	WORD $0x3d802961 // str q1, [x11, #160]
+	WORD $0x3d802d60 // str q0, [x11, #176]
+	WORD $0x3d803161 // str q1, [x11, #192]
+	WORD $0x3d803560 // str q0, [x11, #208]
+	WORD $0x3d803961 // str q1, [x11, #224]
+	WORD $0x3d803d60 // str q0, [x11, #240]
+	WORD $0x3d804161 // str q1, [x11, #256]
+	WORD $0x3d804560 // str q0, [x11, #272]
+	WORD $0x3d804961 // str q1, [x11, #288]
+	WORD $0x3d804d60 // str q0, [x11, #304]
+	WORD $0x3d805161 // str q1, [x11, #320]
+	WORD $0x3d805560 // str q0, [x11, #336]
+	WORD $0x3d805961 // str q1, [x11, #352]
+	WORD $0x3d805d60 // str q0, [x11, #368]
+	WORD $0x3d806161 // str q1, [x11, #384]
+	WORD $0x3d806560 // str q0, [x11, #400]
+	WORD $0x3d806961 // str q1, [x11, #416]
+	WORD $0x3d806d60 // str q0, [x11, #432]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R13
+
+exponential:
+	ADD R13<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R13<<2, R7, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R13<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R13, R13
+	CMP R4, R13
+	BLT exponential
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R13
+
+logarithm:
+	ADD R13<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R13, R13
+	CMP R4, R13
+	BLT logarithm
+	ADD $4, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $20, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $24, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R13
+
+rest:
+	ADD R13<<2, R10, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R13<<2, R7, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R13<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R13<<2, R6, R2
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80442 // ldr q2, [x2, #8208]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e2a1c2b // and v11.16b, v1.16b, v10.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c24 // and v4.16b, v1.16b, v4.16b
+	WORD $0x4e231c03 // and v3.16b, v0.16b, v3.16b
+	WORD $0x3dc00065 // ldr q5, [x3]
+	WORD $0x3dc00462 // ldr q2, [x3, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d4b2 // fsub v18.4s, v5.4s, v1.4s
+	WORD $0x4ea0d451 // fsub v17.4s, v2.4s, v0.4s
+	WORD $0x3dc00050 // ldr q16, [x2]
+	WORD $0x3dc0044e // ldr q14, [x2, #16]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eb0d413 // fsub v19.4s, v0.4s, v16.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eaed40f // fsub v15.4s, v0.4s, v14.4s
+	WORD $0x4f210655 // sshr v21.4s, v18.4s, #31
+	WORD $0x6e731e15 // bsl v21.16b, v16.16b, v19.16b
+	WORD $0x4f210620 // sshr v0.4s, v17.4s, #31
+	WORD $0x6e6f1dc0 // bsl v0.16b, v14.16b, v15.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x4f21064d // sshr v13.4s, v18.4s, #31
+	WORD $0x6e701e6d // bsl v13.16b, v19.16b, v16.16b
+	WORD $0x4f21062c // sshr v12.4s, v17.4s, #31
+	WORD $0x6e6e1dec // bsl v12.16b, v15.16b, v14.16b
+	ADD $28, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea1e680 // fcmgt v0.4s, v20.4s, v1.4s
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21deb7 // fmul v23.4s, v21.4s, v1.4s
+	WORD $0x6e20de96 // fmul v22.4s, v20.4s, v0.4s
+	WORD $0x4e371d75 // and v21.16b, v11.16b, v23.16b
+	WORD $0x4e361d54 // and v20.16b, v10.16b, v22.16b
+	WORD $0x4e251d65 // and v5.16b, v11.16b, v5.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	ADD R5<<0, R11, R1
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc40 // fmla v0.4s, v2.4s, v20.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x4e371c85 // and v5.16b, v4.16b, v23.16b
+	WORD $0x4e361c62 // and v2.16b, v3.16b, v22.16b
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d801025 // str q5, [x1, #64]
+	WORD $0x3d801422 // str q2, [x1, #80]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211c85 // and v5.16b, v4.16b, v1.16b
+	WORD $0x4e201c62 // and v2.16b, v3.16b, v0.16b
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803025 // str q5, [x1, #192]
+	WORD $0x3d803422 // str q2, [x1, #208]
+	ADD $28, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e5a0 // fcmgt v0.4s, v13.4s, v1.4s
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea1e580 // fcmgt v0.4s, v12.4s, v1.4s
+	WORD $0x6e611d80 // bsl v0.16b, v12.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21ddb5 // fmul v21.4s, v13.4s, v1.4s
+	WORD $0x6e20dd94 // fmul v20.4s, v12.4s, v0.4s
+	WORD $0x4e351d6d // and v13.16b, v11.16b, v21.16b
+	WORD $0x4e341d4c // and v12.16b, v10.16b, v20.16b
+	WORD $0x4e251d65 // and v5.16b, v11.16b, v5.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	WORD $0x3dc05021 // ldr q1, [x1, #320]
+	WORD $0x3dc05420 // ldr q0, [x1, #336]
+	WORD $0x4e2dcca1 // fmla v1.4s, v5.4s, v13.4s
+	WORD $0x4e2ccc40 // fmla v0.4s, v2.4s, v12.4s
+	WORD $0x3d805021 // str q1, [x1, #320]
+	WORD $0x3d805420 // str q0, [x1, #336]
+	WORD $0x6e2b1c8d // eor v13.16b, v4.16b, v11.16b
+	WORD $0x6e2a1c6c // eor v12.16b, v3.16b, v10.16b
+	WORD $0x4e351da5 // and v5.16b, v13.16b, v21.16b
+	WORD $0x4e341d82 // and v2.16b, v12.16b, v20.16b
+	WORD $0x3dc04021 // ldr q1, [x1, #256]
+	WORD $0x3dc04420 // ldr q0, [x1, #272]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d804025 // str q5, [x1, #256]
+	WORD $0x3d804422 // str q2, [x1, #272]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211da5 // and v5.16b, v13.16b, v1.16b
+	WORD $0x4e201d82 // and v2.16b, v12.16b, v0.16b
+	WORD $0x3dc06021 // ldr q1, [x1, #384]
+	WORD $0x3dc06420 // ldr q0, [x1, #400]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d806025 // str q5, [x1, #384]
+	WORD $0x3d806422 // str q2, [x1, #400]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201c81 // and v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x6e211e52 // eor v18.16b, v18.16b, v1.16b
+	WORD $0x6e201e31 // eor v17.16b, v17.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e731e00 // bsl v0.16b, v16.16b, v19.16b
+	WORD $0x4f210620 // sshr v0.4s, v17.4s, #31
+	WORD $0x6e6f1dc0 // bsl v0.16b, v14.16b, v15.16b
+	WORD $0x3dc40050 // ldr q16, [x2, #4096]
+	WORD $0x3dc4044f // ldr q15, [x2, #4112]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eb2e401 // fcmgt v1.4s, v0.4s, v18.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eb1e401 // fcmgt v1.4s, v0.4s, v17.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4e30d44d // fadd v13.4s, v2.4s, v16.4s
+	WORD $0x4e2fd42c // fadd v12.4s, v1.4s, v15.4s
+	WORD $0x4f21048e // sshr v14.4s, v4.4s, #31
+	WORD $0x6e661cee // bsl v14.16b, v7.16b, v6.16b
+	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e641 // fcmgt v1.4s, v18.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e621 // fcmgt v1.4s, v17.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4ea11c20 // mov v0.16b, v1.16b
+	WORD $0x4eb0d441 // fsub v1.4s, v2.4s, v16.4s
+	WORD $0x4eafd400 // fsub v0.4s, v0.4s, v15.4s
+	WORD $0x6e2edc32 // fmul v18.4s, v1.4s, v14.4s
+	WORD $0x6e25dc11 // fmul v17.4s, v0.4s, v5.4s
+	WORD $0x3dc07981 // ldr q1, [x12, #480]
+	WORD $0x6e21e640 // fcmge v0.4s, v18.4s, v1.4s
+	WORD $0x6e21e625 // fcmge v5.4s, v17.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e32f412 // fmax v18.4s, v0.4s, v18.4s
+	WORD $0x4e31f411 // fmax v17.4s, v0.4s, v17.4s
+	WORD $0x3dc02182 // ldr q2, [x12, #128]
+	WORD $0x3dc02181 // ldr q1, [x12, #128]
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e218854 // frintn v20.4s, v2.4s
+	WORD $0x4e218833 // frintn v19.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc0398e // ldr q14, [x12, #224]
+	WORD $0x3dc03985 // ldr q5, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc03182 // ldr q2, [x12, #192]
+	WORD $0x3dc03181 // ldr q1, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc2 // fmla v2.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc52 // fmla v18.4s, v2.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD $0x4e21aa85 // fcvtns v5.4s, v20.4s
+	WORD $0x4e21aa62 // fcvtns v2.4s, v19.4s
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea184b0 // sub v16.4s, v5.4s, v1.4s
+	WORD $0x6ea0844f // sub v15.4s, v2.4s, v0.4s
+	WORD $0x3dc09d8e // ldr q14, [x12, #624]
+	WORD $0x4eae8421 // add v1.4s, v1.4s, v14.4s
+	WORD $0x4eae8400 // add v0.4s, v0.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21de45 // fmul v5.4s, v18.4s, v1.4s
+	WORD $0x6e20de22 // fmul v2.4s, v17.4s, v0.4s
+	WORD $0x4eae8601 // add v1.4s, v16.4s, v14.4s
+	WORD $0x4eae85e0 // add v0.4s, v15.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc0398e // ldr q14, [x12, #224]
+	WORD $0x3dc03985 // ldr q5, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc03182 // ldr q2, [x12, #192]
+	WORD $0x3dc03181 // ldr q1, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc2 // fmla v2.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc52 // fmla v18.4s, v2.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d641 // fadd v1.4s, v18.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d620 // fadd v0.4s, v17.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+power:
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x6e681d21 // bsl v1.16b, v9.16b, v8.16b
+	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	ADD R13<<2, R6, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e2d1d63 // and v3.16b, v11.16b, v13.16b
+	WORD $0x4e2c1d42 // and v2.16b, v10.16b, v12.16b
+	ADD R5<<0, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R13, R13
+	CMP R4, R13
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08001 // ldr q1, [x0, #512]
+	WORD $0x3dc08400 // ldr q0, [x0, #528]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808003 // str q3, [x0, #512]
+	WORD $0x3d808402 // str q2, [x0, #528]
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08801 // ldr q1, [x0, #544]
+	WORD $0x3dc08c00 // ldr q0, [x0, #560]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808803 // str q3, [x0, #544]
+	WORD $0x3d808c02 // str q2, [x0, #560]
+	WORD $0x3dc04960 // ldr q0, [x11, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09001 // ldr q1, [x0, #576]
+	WORD $0x3dc09400 // ldr q0, [x0, #592]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809003 // str q3, [x0, #576]
+	WORD $0x3d809402 // str q2, [x0, #592]
+	WORD $0x3dc04d60 // ldr q0, [x11, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09801 // ldr q1, [x0, #608]
+	WORD $0x3dc09c00 // ldr q0, [x0, #624]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809803 // str q3, [x0, #608]
+	WORD $0x3d809c02 // str q2, [x0, #624]
+	WORD $0x3dc05160 // ldr q0, [x11, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc05560 // ldr q0, [x11, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc05960 // ldr q0, [x11, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc05d60 // ldr q0, [x11, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	WORD $0x3dc06160 // ldr q0, [x11, #384]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c001 // ldr q1, [x0, #768]
+	WORD $0x3dc0c400 // ldr q0, [x0, #784]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c003 // str q3, [x0, #768]
+	WORD $0x3d80c402 // str q2, [x0, #784]
+	WORD $0x3dc06560 // ldr q0, [x11, #400]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c801 // ldr q1, [x0, #800]
+	WORD $0x3dc0cc00 // ldr q0, [x0, #816]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c803 // str q3, [x0, #800]
+	WORD $0x3d80cc02 // str q2, [x0, #816]
+	WORD $0x3dc06960 // ldr q0, [x11, #416]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d001 // ldr q1, [x0, #832]
+	WORD $0x3dc0d400 // ldr q0, [x0, #848]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d003 // str q3, [x0, #832]
+	WORD $0x3d80d402 // str q2, [x0, #848]
+	WORD $0x3dc06d60 // ldr q0, [x11, #432]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d801 // ldr q1, [x0, #864]
+	WORD $0x3dc0dc00 // ldr q0, [x0, #880]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d803 // str q3, [x0, #864]
+	WORD $0x3d80dc02 // str q2, [x0, #880]
+	RET
+
+// func pairGamma0GradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma0GradWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R13
+	MOVD $constants<>(SB), R14
+	MOVD x1+8(FP), R12
+	MOVD y+32(FP), R11
+	MOVD k+48(FP), R10
+	MOVD x0+0(FP), R9
+	MOVD g1+24(FP), R8
+	MOVD g0+16(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d8001a1 // str q1, [x13]
+	WORD $0x3d8005a0 // str q0, [x13, #16]
+	WORD $0x3d8009a1 // str q1, [x13, #32]
+	WORD $0x3d800da0 // str q0, [x13, #48]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R15
+
+exponential:
+	ADD R15<<2, R12, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R15<<2, R9, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc019c0 // ldr q0, [x14, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc019c0 // ldr q0, [x14, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc019c0 // ldr q0, [x14, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc019c0 // ldr q0, [x14, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc021c0 // ldr q0, [x14, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc021c0 // ldr q0, [x14, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc021c0 // ldr q0, [x14, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc021c0 // ldr q0, [x14, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01dc0 // ldr q0, [x14, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01dc0 // ldr q0, [x14, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01dc0 // ldr q0, [x14, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01dc0 // ldr q0, [x14, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc025c0 // ldr q0, [x14, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc025c0 // ldr q0, [x14, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc025c0 // ldr q0, [x14, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc025c0 // ldr q0, [x14, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc029c0 // ldr q0, [x14, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc029c0 // ldr q0, [x14, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc029c0 // ldr q0, [x14, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc029c0 // ldr q0, [x14, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc039c0 // ldr q0, [x14, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc039c0 // ldr q0, [x14, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc039c0 // ldr q0, [x14, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc039c0 // ldr q0, [x14, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03dc0 // ldr q0, [x14, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03dc0 // ldr q0, [x14, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03dc0 // ldr q0, [x14, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03dc0 // ldr q0, [x14, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc041c0 // ldr q0, [x14, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc041c0 // ldr q0, [x14, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc041c0 // ldr q0, [x14, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc041c0 // ldr q0, [x14, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc031c0 // ldr q0, [x14, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc031c0 // ldr q0, [x14, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc031c0 // ldr q0, [x14, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc031c0 // ldr q0, [x14, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc035c0 // ldr q0, [x14, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc035c0 // ldr q0, [x14, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc035c0 // ldr q0, [x14, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc035c0 // ldr q0, [x14, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09dc8 // ldr q8, [x14, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R15<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R15, R15
+	CMP R4, R15
+	BLT exponential
+	WORD $0x3dc049d3 // ldr q19, [x14, #288]
+	WORD $0x3dc04dd2 // ldr q18, [x14, #304]
+	WORD $0x3dc051d1 // ldr q17, [x14, #320]
+	WORD $0x3dc055d0 // ldr q16, [x14, #336]
+	WORD $0x3dc059cf // ldr q15, [x14, #352]
+	WORD $0x3dc05dce // ldr q14, [x14, #368]
+	WORD $0x3dc061cd // ldr q13, [x14, #384]
+	WORD $0x3dc065cc // ldr q12, [x14, #400]
+	WORD $0x3dc069cb // ldr q11, [x14, #416]
+	WORD $0x3dc06dca // ldr q10, [x14, #432]
+	WORD $0x3dc071c9 // ldr q9, [x14, #448]
+	WORD $0x3dc075c8 // ldr q8, [x14, #464]
+	MOVD R1, R15
+
+logarithm:
+	ADD R15<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc045c0 // ldr q0, [x14, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc045c0 // ldr q0, [x14, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc045c0 // ldr q0, [x14, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc045c0 // ldr q0, [x14, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R15, R15
+	CMP R4, R15
+	BLT logarithm
+	WORD $0x3dc02dcc // ldr q12, [x14, #176]
+	WORD $0x3dc015cb // ldr q11, [x14, #80]
+	WORD $0x3dc00dca // ldr q10, [x14, #48]
+	ADD $4, R10, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R10, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $12, R10, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $16, R10, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R15
+
+rest:
+	ADD R15<<2, R12, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R15<<2, R9, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R15<<0, R11, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc011c0 // ldr q0, [x14, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R15<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6eabe421 // fcmgt v1.4s, v1.4s, v11.4s
+	WORD $0x6eabe400 // fcmgt v0.4s, v0.4s, v11.4s
+	WORD $0x4e251c2e // and v14.16b, v1.16b, v5.16b
+	WORD $0x4e241c0d // and v13.16b, v0.16b, v4.16b
+	WORD $0x4e231c34 // and v20.16b, v1.16b, v3.16b
+	WORD $0x4e221c13 // and v19.16b, v0.16b, v2.16b
+	WORD $0x3dc00063 // ldr q3, [x3]
+	WORD $0x3dc00462 // ldr q2, [x3, #16]
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4ea1d470 // fsub v16.4s, v3.4s, v1.4s
+	WORD $0x4ea0d444 // fsub v4.4s, v2.4s, v0.4s
+	WORD $0x3dc0002f // ldr q15, [x1]
+	WORD $0x3dc00425 // ldr q5, [x1, #16]
+	WORD $0x4eafd583 // fsub v3.4s, v12.4s, v15.4s
+	WORD $0x4ea5d582 // fsub v2.4s, v12.4s, v5.4s
+	WORD $0x4e2a1e81 // and v1.16b, v20.16b, v10.16b
+	WORD $0x4e2a1e60 // and v0.16b, v19.16b, v10.16b
+	WORD $0x6e211e01 // eor v1.16b, v16.16b, v1.16b
+	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
+	WORD $0x4f210432 // sshr v18.4s, v1.4s, #31
+	WORD $0x6e631df2 // bsl v18.16b, v15.16b, v3.16b
+	WORD $0x4f210491 // sshr v17.4s, v4.4s, #31
+	WORD $0x6e621cb1 // bsl v17.16b, v5.16b, v2.16b
+	WORD $0x3dc40023 // ldr q3, [x1, #4096]
+	WORD $0x3dc40422 // ldr q2, [x1, #4112]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea4e560 // fcmgt v0.4s, v11.4s, v4.4s
+	WORD $0x6e641d60 // bsl v0.16b, v11.16b, v4.16b
+	WORD $0x4e23d430 // fadd v16.4s, v1.4s, v3.4s
+	WORD $0x4e22d40f // fadd v15.4s, v0.4s, v2.4s
+	WORD $0x4f210683 // sshr v3.4s, v20.4s, #31
+	WORD $0x6e681d23 // bsl v3.16b, v9.16b, v8.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211dc5 // and v5.16b, v14.16b, v1.16b
+	WORD $0x4e201da4 // and v4.16b, v13.16b, v0.16b
+	WORD $0x4e301dc3 // and v3.16b, v14.16b, v16.16b
+	WORD $0x4e2f1da2 // and v2.16b, v13.16b, v15.16b
+	ADD R5<<0, R13, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210681 // sshr v1.4s, v20.4s, #31
+	WORD $0x6e661ce1 // bsl v1.16b, v7.16b, v6.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e32dc21 // fmul v1.4s, v1.4s, v18.4s
+	WORD $0x6e31dc00 // fmul v0.4s, v0.4s, v17.4s
+	WORD $0x4e211dc3 // and v3.16b, v14.16b, v1.16b
+	WORD $0x4e201da2 // and v2.16b, v13.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e2a1c61 // eor v1.16b, v3.16b, v10.16b
+	WORD $0x6e2a1c40 // eor v0.16b, v2.16b, v10.16b
+	WORD $0x4e211dc1 // and v1.16b, v14.16b, v1.16b
+	WORD $0x4e201da0 // and v0.16b, v13.16b, v0.16b
+	ADD R15<<2, R8, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	ADD R15<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R15, R15
+	CMP R4, R15
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc001a0 // ldr q0, [x13]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc005a0 // ldr q0, [x13, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc009a0 // ldr q0, [x13, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func pairGamma2GradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma2GradWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R13
+	MOVD $constants<>(SB), R14
+	MOVD x1+8(FP), R12
+	MOVD y+32(FP), R11
+	MOVD k+48(FP), R10
+	MOVD x0+0(FP), R9
+	MOVD g1+24(FP), R8
+	MOVD g0+16(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d8001a1 // str q1, [x13]
+	WORD $0x3d8005a0 // str q0, [x13, #16]
+	WORD $0x3d8009a1 // str q1, [x13, #32]
+	WORD $0x3d800da0 // str q0, [x13, #48]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R15
+
+exponential:
+	ADD R15<<2, R12, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R15<<2, R9, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc019c0 // ldr q0, [x14, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc019c0 // ldr q0, [x14, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc019c0 // ldr q0, [x14, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc019c0 // ldr q0, [x14, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc021c0 // ldr q0, [x14, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc021c0 // ldr q0, [x14, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc021c0 // ldr q0, [x14, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc021c0 // ldr q0, [x14, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01dc0 // ldr q0, [x14, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01dc0 // ldr q0, [x14, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01dc0 // ldr q0, [x14, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01dc0 // ldr q0, [x14, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc025c0 // ldr q0, [x14, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc025c0 // ldr q0, [x14, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc025c0 // ldr q0, [x14, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc025c0 // ldr q0, [x14, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc029c0 // ldr q0, [x14, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc029c0 // ldr q0, [x14, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc029c0 // ldr q0, [x14, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc029c0 // ldr q0, [x14, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc039c0 // ldr q0, [x14, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc039c0 // ldr q0, [x14, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc039c0 // ldr q0, [x14, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc039c0 // ldr q0, [x14, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03dc0 // ldr q0, [x14, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03dc0 // ldr q0, [x14, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03dc0 // ldr q0, [x14, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03dc0 // ldr q0, [x14, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc041c0 // ldr q0, [x14, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc041c0 // ldr q0, [x14, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc041c0 // ldr q0, [x14, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc041c0 // ldr q0, [x14, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc031c0 // ldr q0, [x14, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc031c0 // ldr q0, [x14, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc031c0 // ldr q0, [x14, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc031c0 // ldr q0, [x14, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc035c0 // ldr q0, [x14, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc035c0 // ldr q0, [x14, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc035c0 // ldr q0, [x14, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc035c0 // ldr q0, [x14, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09dc8 // ldr q8, [x14, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R15<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R15, R15
+	CMP R4, R15
+	BLT exponential
+	WORD $0x3dc049d3 // ldr q19, [x14, #288]
+	WORD $0x3dc04dd2 // ldr q18, [x14, #304]
+	WORD $0x3dc051d1 // ldr q17, [x14, #320]
+	WORD $0x3dc055d0 // ldr q16, [x14, #336]
+	WORD $0x3dc059cf // ldr q15, [x14, #352]
+	WORD $0x3dc05dce // ldr q14, [x14, #368]
+	WORD $0x3dc061cd // ldr q13, [x14, #384]
+	WORD $0x3dc065cc // ldr q12, [x14, #400]
+	WORD $0x3dc069cb // ldr q11, [x14, #416]
+	WORD $0x3dc06dca // ldr q10, [x14, #432]
+	WORD $0x3dc071c9 // ldr q9, [x14, #448]
+	WORD $0x3dc075c8 // ldr q8, [x14, #464]
+	MOVD R1, R15
+
+logarithm:
+	ADD R15<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc045c0 // ldr q0, [x14, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc045c0 // ldr q0, [x14, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc045c0 // ldr q0, [x14, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc045c0 // ldr q0, [x14, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R15, R15
+	CMP R4, R15
+	BLT logarithm
+	ADD $4, R10, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $8, R10, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $12, R10, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $16, R10, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	MOVD R1, R15
+
+rest:
+	ADD R15<<2, R12, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R15<<2, R9, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R15<<0, R11, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc011c0 // ldr q0, [x14, #64]
+	WORD $0x4ea23409 // cmgt v9.4s, v0.4s, v2.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
+	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x6ea08c4a // cmeq v10.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R15<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc015c0 // ldr q0, [x14, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc015c0 // ldr q0, [x14, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e291c29 // and v9.16b, v1.16b, v9.16b
+	WORD $0x4e281c08 // and v8.16b, v0.16b, v8.16b
+	WORD $0x4e2a1c32 // and v18.16b, v1.16b, v10.16b
+	WORD $0x4e231c10 // and v16.16b, v0.16b, v3.16b
+	WORD $0x3dc00062 // ldr q2, [x3]
+	WORD $0x3dc00463 // ldr q3, [x3, #16]
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
+	WORD $0x4ea0d46b // fsub v11.4s, v3.4s, v0.4s
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042e // ldr q14, [x1, #16]
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4eacd40a // fsub v10.4s, v0.4s, v12.4s
+	WORD $0x3dc02dc0 // ldr q0, [x14, #176]
+	WORD $0x4eaed403 // fsub v3.4s, v0.4s, v14.4s
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x4e201e41 // and v1.16b, v18.16b, v0.16b
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x6e201d6b // eor v11.16b, v11.16b, v0.16b
+	WORD $0x4f21044d // sshr v13.4s, v2.4s, #31
+	WORD $0x6e6a1d8d // bsl v13.16b, v12.16b, v10.16b
+	WORD $0x4f21056c // sshr v12.4s, v11.4s, #31
+	WORD $0x6e631dcc // bsl v12.16b, v14.16b, v3.16b
+	WORD $0x3dc4002a // ldr q10, [x1, #4096]
+	WORD $0x3dc40423 // ldr q3, [x1, #4112]
+	WORD $0x3dc015c0 // ldr q0, [x14, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc015c0 // ldr q0, [x14, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc015c0 // ldr q0, [x14, #80]
+	WORD $0x6eabe401 // fcmgt v1.4s, v0.4s, v11.4s
+	WORD $0x3dc015c0 // ldr q0, [x14, #80]
+	WORD $0x6e6b1c01 // bsl v1.16b, v0.16b, v11.16b
+	WORD $0x4e2ad451 // fadd v17.4s, v2.4s, v10.4s
+	WORD $0x4e23d42f // fadd v15.4s, v1.4s, v3.4s
+	WORD $0x6e2dddb3 // fmul v19.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD $0x4f210641 // sshr v1.4s, v18.4s, #31
+	WORD $0x6e661ce1 // bsl v1.16b, v7.16b, v6.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e33dc23 // fmul v3.4s, v1.4s, v19.4s
+	WORD $0x6e2edc02 // fmul v2.4s, v0.4s, v14.4s
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d2b // and v11.16b, v9.16b, v1.16b
+	WORD $0x4e201d0a // and v10.16b, v8.16b, v0.16b
+	WORD $0x4e311d23 // and v3.16b, v9.16b, v17.16b
+	WORD $0x4e2f1d02 // and v2.16b, v8.16b, v15.16b
+	ADD R5<<0, R13, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e2bcc61 // fmla v1.4s, v3.4s, v11.4s
+	WORD $0x4e2acc40 // fmla v0.4s, v2.4s, v10.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210641 // sshr v1.4s, v18.4s, #31
+	WORD $0x6e641ca1 // bsl v1.16b, v5.16b, v4.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x3dc045c3 // ldr q3, [x14, #272]
+	WORD $0x3dc045c2 // ldr q2, [x14, #272]
+	WORD $0x3dc045c0 // ldr q0, [x14, #272]
+	WORD $0x4ea0cda3 // fmls v3.4s, v13.4s, v0.4s
+	WORD $0x4ea0cd82 // fmls v2.4s, v12.4s, v0.4s
+	WORD $0x6e33dc21 // fmul v1.4s, v1.4s, v19.4s
+	WORD $0x6e2edd40 // fmul v0.4s, v10.4s, v14.4s
+	WORD $0x4e31cc6d // fmla v13.4s, v3.4s, v17.4s
+	WORD $0x4e2fcc4c // fmla v12.4s, v2.4s, v15.4s
+	WORD $0x6e2ddc21 // fmul v1.4s, v1.4s, v13.4s
+	WORD $0x6e2cdc00 // fmul v0.4s, v0.4s, v12.4s
+	WORD $0x4e211d23 // and v3.16b, v9.16b, v1.16b
+	WORD $0x4e201d02 // and v2.16b, v8.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x6e201c61 // eor v1.16b, v3.16b, v0.16b
+	WORD $0x3dc00dc0 // ldr q0, [x14, #48]
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	ADD R15<<2, R8, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	ADD R15<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R15, R15
+	CMP R4, R15
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc001a0 // ldr q0, [x13]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc005a0 // ldr q0, [x13, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc009a0 // ldr q0, [x13, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func pairGammaGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGammaGradWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R12
+	MOVD $constants<>(SB), R13
+	MOVD x1+8(FP), R11
+	MOVD y+32(FP), R10
+	MOVD k+48(FP), R9
+	MOVD x0+0(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD g0+16(FP), R6
+	MOVD buf+56(FP), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800181 // str q1, [x12]
+	WORD $0x3d800580 // str q0, [x12, #16]
+	WORD $0x3d800981 // str q1, [x12, #32]
+	WORD $0x3d800d80 // str q0, [x12, #48]
+	MOVD $0, R3
+
+turn:
+	MOVD R3, R1
+	ADD $256, R3, R3
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R3, R3
+	MOVD R1, R14
+
+exponential:
+	ADD R14<<2, R11, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R14<<2, R8, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09da8 // ldr q8, [x13, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R14<<2, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R14, R14
+	CMP R3, R14
+	BLT exponential
+	WORD $0x3dc049b3 // ldr q19, [x13, #288]
+	WORD $0x3dc04db2 // ldr q18, [x13, #304]
+	WORD $0x3dc051b1 // ldr q17, [x13, #320]
+	WORD $0x3dc055b0 // ldr q16, [x13, #336]
+	WORD $0x3dc059af // ldr q15, [x13, #352]
+	WORD $0x3dc05dae // ldr q14, [x13, #368]
+	WORD $0x3dc061ad // ldr q13, [x13, #384]
+	WORD $0x3dc065ac // ldr q12, [x13, #400]
+	WORD $0x3dc069ab // ldr q11, [x13, #416]
+	WORD $0x3dc06daa // ldr q10, [x13, #432]
+	WORD $0x3dc071a9 // ldr q9, [x13, #448]
+	WORD $0x3dc075a8 // ldr q8, [x13, #464]
+	MOVD R1, R14
+
+logarithm:
+	ADD R14<<2, R5, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R14, R14
+	CMP R3, R14
+	BLT logarithm
+	ADD $4, R9, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $8, R9, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $12, R9, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $16, R9, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	ADD $20, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $24, R9, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	MOVD R1, R14
+
+rest:
+	ADD R14<<2, R11, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R14<<2, R8, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R14<<0, R10, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a408 // uxtl v8.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
+	WORD $0x4ea8340b // cmgt v11.4s, v0.4s, v8.4s
+	WORD $0x4ea1340a // cmgt v10.4s, v0.4s, v1.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x6ea08d0c // cmeq v12.4s, v8.4s, v0.4s
+	WORD $0x6ea08c29 // cmeq v9.4s, v1.4s, v0.4s
+	ADD R14<<2, R5, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80408 // ldr q8, [x0, #8208]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e500 // fcmgt v0.4s, v8.4s, v0.4s
+	WORD $0x4e2b1c2b // and v11.16b, v1.16b, v11.16b
+	WORD $0x4e2a1c0a // and v10.16b, v0.16b, v10.16b
+	WORD $0x4e2c1c21 // and v1.16b, v1.16b, v12.16b
+	WORD $0x4e291c08 // and v8.16b, v0.16b, v9.16b
+	WORD $0x3dc0004d // ldr q13, [x2]
+	WORD $0x3dc0044c // ldr q12, [x2, #16]
+	WORD $0x3dc00029 // ldr q9, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea9d5b0 // fsub v16.4s, v13.4s, v9.4s
+	WORD $0x4ea0d58d // fsub v13.4s, v12.4s, v0.4s
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc0040f // ldr q15, [x0, #16]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eb1d40c // fsub v12.4s, v0.4s, v17.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eafd40e // fsub v14.4s, v0.4s, v15.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201c29 // and v9.16b, v1.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x6e291e10 // eor v16.16b, v16.16b, v9.16b
+	WORD $0x6e201db5 // eor v21.16b, v13.16b, v0.16b
+	WORD $0x4f21060d // sshr v13.4s, v16.4s, #31
+	WORD $0x6e6c1e2d // bsl v13.16b, v17.16b, v12.16b
+	WORD $0x4f2106ac // sshr v12.4s, v21.4s, #31
+	WORD $0x6e6e1dec // bsl v12.16b, v15.16b, v14.16b
+	WORD $0x3dc40014 // ldr q20, [x0, #4096]
+	WORD $0x3dc40413 // ldr q19, [x0, #4112]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6eb0e409 // fcmgt v9.4s, v0.4s, v16.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e701c09 // bsl v9.16b, v0.16b, v16.16b
+	WORD $0x4ea91d2e // mov v14.16b, v9.16b
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6eb5e409 // fcmgt v9.4s, v0.4s, v21.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e751c09 // bsl v9.16b, v0.16b, v21.16b
+	WORD $0x4e34d5cf // fadd v15.4s, v14.4s, v20.4s
+	WORD $0x4e33d52e // fadd v14.4s, v9.4s, v19.4s
+	WORD $0x4f210432 // sshr v18.4s, v1.4s, #31
+	WORD $0x6e621c72 // bsl v18.16b, v3.16b, v2.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e621c60 // bsl v0.16b, v3.16b, v2.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e609 // fcmgt v9.4s, v16.4s, v0.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e701c09 // bsl v9.16b, v0.16b, v16.16b
+	WORD $0x4ea91d30 // mov v16.16b, v9.16b
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e6a9 // fcmgt v9.4s, v21.4s, v0.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e751c09 // bsl v9.16b, v0.16b, v21.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4eb4d609 // fsub v9.4s, v16.4s, v20.4s
+	WORD $0x4eb3d400 // fsub v0.4s, v0.4s, v19.4s
+	WORD $0x6e32dd36 // fmul v22.4s, v9.4s, v18.4s
+	WORD $0x6e31dc15 // fmul v21.4s, v0.4s, v17.4s
+	WORD $0x3dc079a9 // ldr q9, [x13, #480]
+	WORD $0x6e29e6c0 // fcmge v0.4s, v22.4s, v9.4s
+	WORD $0x6e29e6b1 // fcmge v17.4s, v21.4s, v9.4s
+	WORD $0x4f210409 // sshr v9.4s, v0.4s, #31
+	WORD $0x3dc005a0 // ldr q0, [x13, #16]
+	WORD $0x4e201d30 // and v16.16b, v9.16b, v0.16b
+	WORD $0x4f210629 // sshr v9.4s, v17.4s, #31
+	WORD $0x3dc009a0 // ldr q0, [x13, #32]
+	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
+	WORD $0x4ea08600 // add v0.4s, v16.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e36f416 // fmax v22.4s, v0.4s, v22.4s
+	WORD $0x4e35f415 // fmax v21.4s, v0.4s, v21.4s
+	WORD $0x3dc021b0 // ldr q16, [x13, #128]
+	WORD $0x3dc021a9 // ldr q9, [x13, #128]
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20ced0 // fmla v16.4s, v22.4s, v0.4s
+	WORD $0x4e20cea9 // fmla v9.4s, v21.4s, v0.4s
+	WORD $0x4e218a18 // frintn v24.4s, v16.4s
+	WORD $0x4e218937 // frintn v23.4s, v9.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cf16 // fmls v22.4s, v24.4s, v0.4s
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cf16 // fmls v22.4s, v24.4s, v0.4s
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
+	WORD $0x6e36ded4 // fmul v20.4s, v22.4s, v22.4s
+	WORD $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD $0x3dc039b2 // ldr q18, [x13, #224]
+	WORD $0x3dc039b1 // ldr q17, [x13, #224]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ced2 // fmla v18.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb1 // fmla v17.4s, v21.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20ce92 // fmla v18.4s, v20.4s, v0.4s
+	WORD $0x4e20ce71 // fmla v17.4s, v19.4s, v0.4s
+	WORD $0x3dc031b0 // ldr q16, [x13, #192]
+	WORD $0x3dc031a9 // ldr q9, [x13, #192]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ced0 // fmla v16.4s, v22.4s, v0.4s
+	WORD $0x4e20cea9 // fmla v9.4s, v21.4s, v0.4s
+	WORD $0x4e34ce50 // fmla v16.4s, v18.4s, v20.4s
+	WORD $0x4e33ce29 // fmla v9.4s, v17.4s, v19.4s
+	WORD $0x4e34ce16 // fmla v22.4s, v16.4s, v20.4s
+	WORD $0x4e33cd35 // fmla v21.4s, v9.4s, v19.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d6d6 // fadd v22.4s, v22.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d6b5 // fadd v21.4s, v21.4s, v0.4s
+	WORD $0x4e21ab11 // fcvtns v17.4s, v24.4s
+	WORD $0x4e21aaf0 // fcvtns v16.4s, v23.4s
+	WORD $0x4f3f0629 // sshr v9.4s, v17.4s, #1
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea98634 // sub v20.4s, v17.4s, v9.4s
+	WORD $0x6ea08613 // sub v19.4s, v16.4s, v0.4s
+	WORD $0x3dc09db2 // ldr q18, [x13, #624]
+	WORD $0x4eb28529 // add v9.4s, v9.4s, v18.4s
+	WORD $0x4eb28400 // add v0.4s, v0.4s, v18.4s
+	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e29ded1 // fmul v17.4s, v22.4s, v9.4s
+	WORD $0x6e20deb0 // fmul v16.4s, v21.4s, v0.4s
+	WORD $0x4eb28689 // add v9.4s, v20.4s, v18.4s
+	WORD $0x4eb28660 // add v0.4s, v19.4s, v18.4s
+	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e29de34 // fmul v20.4s, v17.4s, v9.4s
+	WORD $0x6e20de13 // fmul v19.4s, v16.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e36ded4 // fmul v20.4s, v22.4s, v22.4s
+	WORD $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD $0x3dc039b2 // ldr q18, [x13, #224]
+	WORD $0x3dc039b1 // ldr q17, [x13, #224]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ced2 // fmla v18.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb1 // fmla v17.4s, v21.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20ce92 // fmla v18.4s, v20.4s, v0.4s
+	WORD $0x4e20ce71 // fmla v17.4s, v19.4s, v0.4s
+	WORD $0x3dc031b0 // ldr q16, [x13, #192]
+	WORD $0x3dc031a9 // ldr q9, [x13, #192]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ced0 // fmla v16.4s, v22.4s, v0.4s
+	WORD $0x4e20cea9 // fmla v9.4s, v21.4s, v0.4s
+	WORD $0x4e34ce50 // fmla v16.4s, v18.4s, v20.4s
+	WORD $0x4e33ce29 // fmla v9.4s, v17.4s, v19.4s
+	WORD $0x4e34ce16 // fmla v22.4s, v16.4s, v20.4s
+	WORD $0x4e33cd35 // fmla v21.4s, v9.4s, v19.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d6d4 // fadd v20.4s, v22.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d6b3 // fadd v19.4s, v21.4s, v0.4s
+
+power:
+	WORD $0x4f210429 // sshr v9.4s, v1.4s, #31
+	WORD $0x6e661ce9 // bsl v9.16b, v7.16b, v6.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e34dd31 // fmul v17.4s, v9.4s, v20.4s
+	WORD $0x6e33dc10 // fmul v16.4s, v0.4s, v19.4s
+	ADD R14<<2, R5, R1
+	WORD $0x3dc80029 // ldr q9, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e29de29 // fmul v9.4s, v17.4s, v9.4s
+	WORD $0x6e20de00 // fmul v0.4s, v16.4s, v0.4s
+	WORD $0x4e291d75 // and v21.16b, v11.16b, v9.16b
+	WORD $0x4e201d52 // and v18.16b, v10.16b, v0.16b
+	WORD $0x4e2f1d71 // and v17.16b, v11.16b, v15.16b
+	WORD $0x4e2e1d50 // and v16.16b, v10.16b, v14.16b
+	ADD R4<<0, R12, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e35ce29 // fmla v9.4s, v17.4s, v21.4s
+	WORD $0x4e32ce00 // fmla v0.4s, v16.4s, v18.4s
+	WORD $0x3d800009 // str q9, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210432 // sshr v18.4s, v1.4s, #31
+	WORD $0x6e641cb2 // bsl v18.16b, v5.16b, v4.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eadd409 // fsub v9.4s, v0.4s, v13.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eacd410 // fsub v16.4s, v0.4s, v12.4s
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x6e621c61 // bsl v1.16b, v3.16b, v2.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e621c60 // bsl v0.16b, v3.16b, v2.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20de08 // fmul v8.4s, v16.4s, v0.4s
+	WORD $0x6e34de41 // fmul v1.4s, v18.4s, v20.4s
+	WORD $0x6e33de20 // fmul v0.4s, v17.4s, v19.4s
+	WORD $0x4e2fcd2d // fmla v13.4s, v9.4s, v15.4s
+	WORD $0x4e2ecd0c // fmla v12.4s, v8.4s, v14.4s
+	WORD $0x6e2ddc21 // fmul v1.4s, v1.4s, v13.4s
+	WORD $0x6e2cdc00 // fmul v0.4s, v0.4s, v12.4s
+	WORD $0x4e211d69 // and v9.16b, v11.16b, v1.16b
+	WORD $0x4e201d48 // and v8.16b, v10.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201d21 // eor v1.16b, v9.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201d00 // eor v0.16b, v8.16b, v0.16b
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	ADD R14<<2, R7, R0
+	WORD $0x3d800009 // str q9, [x0]
+	WORD $0x3d800408 // str q8, [x0, #16]
+	ADD R14<<2, R6, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R4, R4
+	ADD $8, R14, R14
+	CMP R3, R14
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00180 // ldr q0, [x12]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func pairOverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairOverlapGradWeightedNEON(SB), NOSPLIT, $0-73
+	MOVD $constants<>(SB), R13
+	MOVD x1+8(FP), R12
+	MOVD y+32(FP), R11
+	MOVD k+48(FP), R10
+	MOVD x0+0(FP), R9
+	MOVD g1+24(FP), R8
+	MOVD g0+16(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc019b3 // ldr q19, [x13, #96]
+	WORD $0x3dc01db2 // ldr q18, [x13, #112]
+	WORD $0x3dc021b1 // ldr q17, [x13, #128]
+	WORD $0x3dc025b0 // ldr q16, [x13, #144]
+	WORD $0x3dc029af // ldr q15, [x13, #160]
+	WORD $0x3dc02dae // ldr q14, [x13, #176]
+	WORD $0x3dc031ad // ldr q13, [x13, #192]
+	WORD $0x3dc035ac // ldr q12, [x13, #208]
+	WORD $0x3dc039ab // ldr q11, [x13, #224]
+	WORD $0x3dc03daa // ldr q10, [x13, #240]
+	WORD $0x3dc041a9 // ldr q9, [x13, #256]
+	WORD $0x3dc00da8 // ldr q8, [x13, #48]
+	MOVD R1, R14
+
+exponential:
+	ADD R14<<2, R12, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x3dc00805 // ldr q5, [x0, #32]
+	WORD $0x3dc00c04 // ldr q4, [x0, #48]
+	ADD R14<<2, R9, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
+	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
+	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
+	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
+	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
+	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
+	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
+	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
+	WORD $0x4e23f67f // fmax v31.4s, v19.4s, v3.4s
+	WORD $0x4e22f67b // fmax v27.4s, v19.4s, v2.4s
+	WORD $0x4e21f67a // fmax v26.4s, v19.4s, v1.4s
+	WORD $0x4e20f679 // fmax v25.4s, v19.4s, v0.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
+	WORD $0x4e32cf62 // fmla v2.4s, v27.4s, v18.4s
+	WORD $0x4e32cf41 // fmla v1.4s, v26.4s, v18.4s
+	WORD $0x4e32cf20 // fmla v0.4s, v25.4s, v18.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb0cfdf // fmls v31.4s, v30.4s, v16.4s
+	WORD $0x4eb0cfbb // fmls v27.4s, v29.4s, v16.4s
+	WORD $0x4eb0cf9a // fmls v26.4s, v28.4s, v16.4s
+	WORD $0x4eb0cf19 // fmls v25.4s, v24.4s, v16.4s
+	WORD $0x4eafcfdf // fmls v31.4s, v30.4s, v15.4s
+	WORD $0x4eafcfbb // fmls v27.4s, v29.4s, v15.4s
+	WORD $0x4eafcf9a // fmls v26.4s, v28.4s, v15.4s
+	WORD $0x4eafcf19 // fmls v25.4s, v24.4s, v15.4s
+	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acfe7 // fmla v7.4s, v31.4s, v10.4s
+	WORD $0x4e2acf66 // fmla v6.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
+	WORD $0x4e29cee7 // fmla v7.4s, v23.4s, v9.4s
+	WORD $0x4e29cec6 // fmla v6.4s, v22.4s, v9.4s
+	WORD $0x4e29cea5 // fmla v5.4s, v21.4s, v9.4s
+	WORD $0x4e29ce84 // fmla v4.4s, v20.4s, v9.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccfe3 // fmla v3.4s, v31.4s, v12.4s
+	WORD $0x4e2ccf62 // fmla v2.4s, v27.4s, v12.4s
+	WORD $0x4e2ccf41 // fmla v1.4s, v26.4s, v12.4s
+	WORD $0x4e2ccf20 // fmla v0.4s, v25.4s, v12.4s
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
+	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
+	WORD $0x4e2ed75a // fadd v26.4s, v26.4s, v14.4s
+	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea284d7 // sub v23.4s, v6.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc09db4 // ldr q20, [x13, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e2ed461 // fadd v1.4s, v3.4s, v14.4s
+	WORD $0x4e2ed440 // fadd v0.4s, v2.4s, v14.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ed4a1 // fadd v1.4s, v5.4s, v14.4s
+	WORD $0x4e2ed480 // fadd v0.4s, v4.4s, v14.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R14<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R14, R14
+	CMP R4, R14
+	BLT exponential
+	WORD $0x3dc02da8 // ldr q8, [x13, #176]
+	WORD $0x3dc015a7 // ldr q7, [x13, #80]
+	WORD $0x3dc00da6 // ldr q6, [x13, #48]
+	MOVD R1, R14
+
+rest:
+	ADD R14<<2, R12, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R14<<2, R9, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R14<<0, R11, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R14<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6ea7e421 // fcmgt v1.4s, v1.4s, v7.4s
+	WORD $0x6ea7e400 // fcmgt v0.4s, v0.4s, v7.4s
+	WORD $0x4e251c2a // and v10.16b, v1.16b, v5.16b
+	WORD $0x4e241c09 // and v9.16b, v0.16b, v4.16b
+	WORD $0x4e231c33 // and v19.16b, v1.16b, v3.16b
+	WORD $0x4e221c12 // and v18.16b, v0.16b, v2.16b
+	WORD $0x3dc00062 // ldr q2, [x3]
+	WORD $0x3dc00463 // ldr q3, [x3, #16]
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
+	WORD $0x4ea0d461 // fsub v1.4s, v3.4s, v0.4s
+	WORD $0x3dc00031 // ldr q17, [x1]
+	WORD $0x3dc00430 // ldr q16, [x1, #16]
+	WORD $0x4eb1d50f // fsub v15.4s, v8.4s, v17.4s
+	WORD $0x4eb0d50e // fsub v14.4s, v8.4s, v16.4s
+	WORD $0x4f21044d // sshr v13.4s, v2.4s, #31
+	WORD $0x6e6f1e2d // bsl v13.16b, v17.16b, v15.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e6e1e00 // bsl v0.16b, v16.16b, v14.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e711dec // bsl v12.16b, v15.16b, v17.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e701dc0 // bsl v0.16b, v14.16b, v16.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	ADD $36, R10, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R10, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f210665 // sshr v5.4s, v19.4s, #31
+	WORD $0x6e621c25 // bsl v5.16b, v1.16b, v2.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD $40, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x4e20cc64 // fmla v4.4s, v3.4s, v0.4s
+	ADD $44, R10, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $48, R10, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f210662 // sshr v2.4s, v19.4s, #31
+	WORD $0x6e631c22 // bsl v2.16b, v1.16b, v3.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	ADD $52, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4ea2d4a3 // fsub v3.4s, v5.4s, v2.4s
+	WORD $0x4ea1d482 // fsub v2.4s, v4.4s, v1.4s
+	WORD $0x6e2fde21 // fmul v1.4s, v17.4s, v15.4s
+	WORD $0x6e2ede00 // fmul v0.4s, v16.4s, v14.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d43 // and v3.16b, v10.16b, v1.16b
+	WORD $0x4e201d22 // and v2.16b, v9.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e261c61 // eor v1.16b, v3.16b, v6.16b
+	WORD $0x6e261c40 // eor v0.16b, v2.16b, v6.16b
+	WORD $0x4e211d41 // and v1.16b, v10.16b, v1.16b
+	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
+	ADD R14<<2, R8, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	ADD R14<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R14, R14
+	CMP R4, R14
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	RET
+
+// func pairGamma0OverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma0OverlapGradWeightedNEON(SB), NOSPLIT, $0-73
+	MOVD $constants<>(SB), R13
+	MOVD x1+8(FP), R12
+	MOVD y+32(FP), R11
+	MOVD k+48(FP), R10
+	MOVD x0+0(FP), R9
+	MOVD g1+24(FP), R8
+	MOVD g0+16(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc019b3 // ldr q19, [x13, #96]
+	WORD $0x3dc01db2 // ldr q18, [x13, #112]
+	WORD $0x3dc021b1 // ldr q17, [x13, #128]
+	WORD $0x3dc025b0 // ldr q16, [x13, #144]
+	WORD $0x3dc029af // ldr q15, [x13, #160]
+	WORD $0x3dc02dae // ldr q14, [x13, #176]
+	WORD $0x3dc031ad // ldr q13, [x13, #192]
+	WORD $0x3dc035ac // ldr q12, [x13, #208]
+	WORD $0x3dc039ab // ldr q11, [x13, #224]
+	WORD $0x3dc03daa // ldr q10, [x13, #240]
+	WORD $0x3dc041a9 // ldr q9, [x13, #256]
+	WORD $0x3dc00da8 // ldr q8, [x13, #48]
+	MOVD R1, R14
+
+exponential:
+	ADD R14<<2, R12, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x3dc00805 // ldr q5, [x0, #32]
+	WORD $0x3dc00c04 // ldr q4, [x0, #48]
+	ADD R14<<2, R9, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
+	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
+	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
+	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
+	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
+	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
+	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
+	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
+	WORD $0x4e23f67f // fmax v31.4s, v19.4s, v3.4s
+	WORD $0x4e22f67b // fmax v27.4s, v19.4s, v2.4s
+	WORD $0x4e21f67a // fmax v26.4s, v19.4s, v1.4s
+	WORD $0x4e20f679 // fmax v25.4s, v19.4s, v0.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
+	WORD $0x4e32cf62 // fmla v2.4s, v27.4s, v18.4s
+	WORD $0x4e32cf41 // fmla v1.4s, v26.4s, v18.4s
+	WORD $0x4e32cf20 // fmla v0.4s, v25.4s, v18.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb0cfdf // fmls v31.4s, v30.4s, v16.4s
+	WORD $0x4eb0cfbb // fmls v27.4s, v29.4s, v16.4s
+	WORD $0x4eb0cf9a // fmls v26.4s, v28.4s, v16.4s
+	WORD $0x4eb0cf19 // fmls v25.4s, v24.4s, v16.4s
+	WORD $0x4eafcfdf // fmls v31.4s, v30.4s, v15.4s
+	WORD $0x4eafcfbb // fmls v27.4s, v29.4s, v15.4s
+	WORD $0x4eafcf9a // fmls v26.4s, v28.4s, v15.4s
+	WORD $0x4eafcf19 // fmls v25.4s, v24.4s, v15.4s
+	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acfe7 // fmla v7.4s, v31.4s, v10.4s
+	WORD $0x4e2acf66 // fmla v6.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
+	WORD $0x4e29cee7 // fmla v7.4s, v23.4s, v9.4s
+	WORD $0x4e29cec6 // fmla v6.4s, v22.4s, v9.4s
+	WORD $0x4e29cea5 // fmla v5.4s, v21.4s, v9.4s
+	WORD $0x4e29ce84 // fmla v4.4s, v20.4s, v9.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccfe3 // fmla v3.4s, v31.4s, v12.4s
+	WORD $0x4e2ccf62 // fmla v2.4s, v27.4s, v12.4s
+	WORD $0x4e2ccf41 // fmla v1.4s, v26.4s, v12.4s
+	WORD $0x4e2ccf20 // fmla v0.4s, v25.4s, v12.4s
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
+	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
+	WORD $0x4e2ed75a // fadd v26.4s, v26.4s, v14.4s
+	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea284d7 // sub v23.4s, v6.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc09db4 // ldr q20, [x13, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e2ed461 // fadd v1.4s, v3.4s, v14.4s
+	WORD $0x4e2ed440 // fadd v0.4s, v2.4s, v14.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ed4a1 // fadd v1.4s, v5.4s, v14.4s
+	WORD $0x4e2ed480 // fadd v0.4s, v4.4s, v14.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R14<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R14, R14
+	CMP R4, R14
+	BLT exponential
+	WORD $0x3dc02da9 // ldr q9, [x13, #176]
+	WORD $0x3dc015a8 // ldr q8, [x13, #80]
+	WORD $0x3dc00da7 // ldr q7, [x13, #48]
+	ADD $12, R10, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $16, R10, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	MOVD R1, R14
+
+rest:
+	ADD R14<<2, R12, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R14<<2, R9, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R14<<0, R11, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
+	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R14<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6ea8e421 // fcmgt v1.4s, v1.4s, v8.4s
+	WORD $0x6ea8e400 // fcmgt v0.4s, v0.4s, v8.4s
+	WORD $0x4e2a1c2b // and v11.16b, v1.16b, v10.16b
+	WORD $0x4e241c0a // and v10.16b, v0.16b, v4.16b
+	WORD $0x4e231c2f // and v15.16b, v1.16b, v3.16b
+	WORD $0x4e221c0d // and v13.16b, v0.16b, v2.16b
+	WORD $0x3dc00063 // ldr q3, [x3]
+	WORD $0x3dc00462 // ldr q2, [x3, #16]
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4ea1d474 // fsub v20.4s, v3.4s, v1.4s
+	WORD $0x4ea0d453 // fsub v19.4s, v2.4s, v0.4s
+	WORD $0x3dc00032 // ldr q18, [x1]
+	WORD $0x3dc00430 // ldr q16, [x1, #16]
+	WORD $0x4eb2d531 // fsub v17.4s, v9.4s, v18.4s
+	WORD $0x4eb0d52e // fsub v14.4s, v9.4s, v16.4s
+	WORD $0x4f210697 // sshr v23.4s, v20.4s, #31
+	WORD $0x6e711e57 // bsl v23.16b, v18.16b, v17.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e6e1e00 // bsl v0.16b, v16.16b, v14.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f210696 // sshr v22.4s, v20.4s, #31
+	WORD $0x6e721e36 // bsl v22.16b, v17.16b, v18.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e701dc0 // bsl v0.16b, v14.16b, v16.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	ADD $36, R10, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R10, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f2105ec // sshr v12.4s, v15.4s, #31
+	WORD $0x6e621c2c // bsl v12.16b, v1.16b, v2.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD $40, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ceec // fmla v12.4s, v23.4s, v0.4s
+	WORD $0x4e20cc64 // fmla v4.4s, v3.4s, v0.4s
+	ADD $44, R10, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $48, R10, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f2105e2 // sshr v2.4s, v15.4s, #31
+	WORD $0x6e631c22 // bsl v2.16b, v1.16b, v3.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	ADD $52, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
+	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4ea2d583 // fsub v3.4s, v12.4s, v2.4s
+	WORD $0x4ea1d482 // fsub v2.4s, v4.4s, v1.4s
+	WORD $0x6e31de41 // fmul v1.4s, v18.4s, v17.4s
+	WORD $0x6e2ede00 // fmul v0.4s, v16.4s, v14.4s
+	WORD $0x6e21dc6c // fmul v12.4s, v3.4s, v1.4s
+	WORD $0x6e20dc44 // fmul v4.4s, v2.4s, v0.4s
+	WORD $0x4e271de1 // and v1.16b, v15.16b, v7.16b
+	WORD $0x4e271da0 // and v0.16b, v13.16b, v7.16b
+	WORD $0x6e211e81 // eor v1.16b, v20.16b, v1.16b
+	WORD $0x6e201e60 // eor v0.16b, v19.16b, v0.16b
+	WORD $0x4f210423 // sshr v3.4s, v1.4s, #31
+	WORD $0x6e711e43 // bsl v3.16b, v18.16b, v17.16b
+	WORD $0x4f210400 // sshr v0.4s, v0.4s, #31
+	WORD $0x6e6e1e00 // bsl v0.16b, v16.16b, v14.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f2105e1 // sshr v1.4s, v15.4s, #31
+	WORD $0x6e651cc1 // bsl v1.16b, v6.16b, v5.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e651cc0 // bsl v0.16b, v6.16b, v5.16b
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x4e21d581 // fadd v1.4s, v12.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4e211d63 // and v3.16b, v11.16b, v1.16b
+	WORD $0x4e201d42 // and v2.16b, v10.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e271c61 // eor v1.16b, v3.16b, v7.16b
+	WORD $0x6e271c40 // eor v0.16b, v2.16b, v7.16b
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	ADD R14<<2, R8, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	ADD R14<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R14, R14
+	CMP R4, R14
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	RET
+
+// func pairGamma2OverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma2OverlapGradWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD x0+0(FP), R7
+	MOVD g1+24(FP), R6
+	MOVD g0+16(FP), R5
+	MOVD buf+56(FP), R4
+	MOVD $0, R3
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	MOVD $0, R2
+
+turn:
+	MOVD R2, R1
+	ADD $256, R2, R2
+	MOVD n+64(FP), R0
+	CMP R0, R2
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R2, R2
+	MOVD R1, R13
+
+exponential:
+	ADD R13<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R13<<2, R7, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R13<<2, R4, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R13, R13
+	CMP R2, R13
+	BLT exponential
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R13
+
+logarithm:
+	ADD R13<<2, R4, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R13, R13
+	CMP R2, R13
+	BLT logarithm
+	ADD $4, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $12, R8, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $16, R8, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	MOVD R1, R13
+
+rest:
+	ADD R13<<2, R10, R15
+	PRFM 4096(R15), PLDL1KEEP
+	ADD R13<<2, R7, R14
+	PRFM 4096(R14), PLDL1KEEP
+	ADD R13<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea23409 // cmgt v9.4s, v0.4s, v2.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c4a // cmeq v10.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R13<<2, R4, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e291c29 // and v9.16b, v1.16b, v9.16b
+	WORD $0x4e281c08 // and v8.16b, v0.16b, v8.16b
+	WORD $0x4e2a1c34 // and v20.16b, v1.16b, v10.16b
+	WORD $0x4e231c12 // and v18.16b, v0.16b, v3.16b
+	WORD $0x3dc001e3 // ldr q3, [x15]
+	WORD $0x3dc005e2 // ldr q2, [x15, #16]
+	WORD $0x3dc001c1 // ldr q1, [x14]
+	WORD $0x3dc005c0 // ldr q0, [x14, #16]
+	WORD $0x4ea1d46f // fsub v15.4s, v3.4s, v1.4s
+	WORD $0x4ea0d44b // fsub v11.4s, v2.4s, v0.4s
+	WORD $0x3dc0002e // ldr q14, [x1]
+	WORD $0x3dc0042a // ldr q10, [x1, #16]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eaed411 // fsub v17.4s, v0.4s, v14.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eaad410 // fsub v16.4s, v0.4s, v10.4s
+	WORD $0x4f2105f6 // sshr v22.4s, v15.4s, #31
+	WORD $0x6e711dd6 // bsl v22.16b, v14.16b, v17.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e701d40 // bsl v0.16b, v10.16b, v16.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f2105f5 // sshr v21.4s, v15.4s, #31
+	WORD $0x6e6e1e35 // bsl v21.16b, v17.16b, v14.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e6a1e00 // bsl v0.16b, v16.16b, v10.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	ADD $36, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f21068d // sshr v13.4s, v20.4s, #31
+	WORD $0x6e621c2d // bsl v13.16b, v1.16b, v2.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	ADD $40, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cecd // fmla v13.4s, v22.4s, v0.4s
+	WORD $0x4e20cc6c // fmla v12.4s, v3.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $48, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f210682 // sshr v2.4s, v20.4s, #31
+	WORD $0x6e631c22 // bsl v2.16b, v1.16b, v3.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	ADD $52, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce61 // fmla v1.4s, v19.4s, v0.4s
+	WORD $0x4ea2d5a3 // fsub v3.4s, v13.4s, v2.4s
+	WORD $0x4ea1d582 // fsub v2.4s, v12.4s, v1.4s
+	WORD $0x6e31ddc1 // fmul v1.4s, v14.4s, v17.4s
+	WORD $0x6e30dd40 // fmul v0.4s, v10.4s, v16.4s
+	WORD $0x6e21dc6d // fmul v13.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4c // fmul v12.4s, v2.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201e81 // and v1.16b, v20.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e211de2 // eor v2.16b, v15.16b, v1.16b
+	WORD $0x6e201d6b // eor v11.16b, v11.16b, v0.16b
+	WORD $0x4f21044f // sshr v15.4s, v2.4s, #31
+	WORD $0x6e711dcf // bsl v15.16b, v14.16b, v17.16b
+	WORD $0x4f21056e // sshr v14.4s, v11.4s, #31
+	WORD $0x6e701d4e // bsl v14.16b, v10.16b, v16.16b
+	WORD $0x3dc4002a // ldr q10, [x1, #4096]
+	WORD $0x3dc40423 // ldr q3, [x1, #4112]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eabe401 // fcmgt v1.4s, v0.4s, v11.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6b1c01 // bsl v1.16b, v0.16b, v11.16b
+	WORD $0x4e2ad453 // fadd v19.4s, v2.4s, v10.4s
+	WORD $0x4e23d431 // fadd v17.4s, v1.4s, v3.4s
+	WORD $0x6e2fddf5 // fmul v21.4s, v15.4s, v15.4s
+	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD $0x4f210681 // sshr v1.4s, v20.4s, #31
+	WORD $0x6e661ce1 // bsl v1.16b, v7.16b, v6.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e35dc23 // fmul v3.4s, v1.4s, v21.4s
+	WORD $0x6e30dc02 // fmul v2.4s, v0.4s, v16.4s
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d2b // and v11.16b, v9.16b, v1.16b
+	WORD $0x4e201d0a // and v10.16b, v8.16b, v0.16b
+	WORD $0x4e331d23 // and v3.16b, v9.16b, v19.16b
+	WORD $0x4e311d02 // and v2.16b, v8.16b, v17.16b
+	ADD R3<<0, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e2bcc61 // fmla v1.4s, v3.4s, v11.4s
+	WORD $0x4e2acc40 // fmla v0.4s, v2.4s, v10.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210681 // sshr v1.4s, v20.4s, #31
+	WORD $0x6e641ca1 // bsl v1.16b, v5.16b, v4.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x3dc04583 // ldr q3, [x12, #272]
+	WORD $0x3dc04582 // ldr q2, [x12, #272]
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4ea0cde3 // fmls v3.4s, v15.4s, v0.4s
+	WORD $0x4ea0cdc2 // fmls v2.4s, v14.4s, v0.4s
+	WORD $0x6e35dc21 // fmul v1.4s, v1.4s, v21.4s
+	WORD $0x6e30dd40 // fmul v0.4s, v10.4s, v16.4s
+	WORD $0x4e33cc6f // fmla v15.4s, v3.4s, v19.4s
+	WORD $0x4e31cc4e // fmla v14.4s, v2.4s, v17.4s
+	WORD $0x6e2fdc21 // fmul v1.4s, v1.4s, v15.4s
+	WORD $0x6e2edc00 // fmul v0.4s, v0.4s, v14.4s
+	WORD $0x4e21d5a1 // fadd v1.4s, v13.4s, v1.4s
+	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
+	WORD $0x4e211d23 // and v3.16b, v9.16b, v1.16b
+	WORD $0x4e201d02 // and v2.16b, v8.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201c61 // eor v1.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	ADD R13<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	ADD R13<<2, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R3, R3
+	ADD $8, R13, R13
+	CMP R2, R13
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R2
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func pairGammaOverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGammaOverlapGradWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD x0+0(FP), R7
+	MOVD g1+24(FP), R6
+	MOVD g0+16(FP), R5
+	MOVD buf+56(FP), R4
+	MOVD $0, R3
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	MOVD $0, R2
+
+turn:
+	MOVD R2, R1
+	ADD $256, R2, R2
+	MOVD n+64(FP), R0
+	CMP R0, R2
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R2, R2
+	MOVD R1, R13
+
+exponential:
+	ADD R13<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R13<<2, R7, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R13<<2, R4, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R13, R13
+	CMP R2, R13
+	BLT exponential
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R13
+
+logarithm:
+	ADD R13<<2, R4, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R13, R13
+	CMP R2, R13
+	BLT logarithm
+	ADD $4, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $12, R8, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $16, R8, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	ADD $20, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $24, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	MOVD R1, R13
+
+rest:
+	ADD R13<<2, R10, R15
+	PRFM 4096(R15), PLDL1KEEP
+	ADD R13<<2, R7, R14
+	PRFM 4096(R14), PLDL1KEEP
+	ADD R13<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a408 // uxtl v8.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea8340b // cmgt v11.4s, v0.4s, v8.4s
+	WORD $0x4ea1340a // cmgt v10.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08d0c // cmeq v12.4s, v8.4s, v0.4s
+	WORD $0x6ea08c29 // cmeq v9.4s, v1.4s, v0.4s
+	ADD R13<<2, R4, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80428 // ldr q8, [x1, #8208]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e500 // fcmgt v0.4s, v8.4s, v0.4s
+	WORD $0x4e2b1c2b // and v11.16b, v1.16b, v11.16b
+	WORD $0x4e2a1c0a // and v10.16b, v0.16b, v10.16b
+	WORD $0x4e2c1c28 // and v8.16b, v1.16b, v12.16b
+	WORD $0x4e291c01 // and v1.16b, v0.16b, v9.16b
+	WORD $0x3dc001ed // ldr q13, [x15]
+	WORD $0x3dc005ec // ldr q12, [x15, #16]
+	WORD $0x3dc001c9 // ldr q9, [x14]
+	WORD $0x3dc005c0 // ldr q0, [x14, #16]
+	WORD $0x4ea9d5b2 // fsub v18.4s, v13.4s, v9.4s
+	WORD $0x4ea0d58f // fsub v15.4s, v12.4s, v0.4s
+	WORD $0x3dc0002e // ldr q14, [x1]
+	WORD $0x3dc00430 // ldr q16, [x1, #16]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eaed413 // fsub v19.4s, v0.4s, v14.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eb0d411 // fsub v17.4s, v0.4s, v16.4s
+	WORD $0x4f210658 // sshr v24.4s, v18.4s, #31
+	WORD $0x6e731dd8 // bsl v24.16b, v14.16b, v19.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e711e00 // bsl v0.16b, v16.16b, v17.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x4f210656 // sshr v22.4s, v18.4s, #31
+	WORD $0x6e6e1e76 // bsl v22.16b, v19.16b, v14.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e701e20 // bsl v0.16b, v17.16b, v16.16b
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	ADD $36, R8, R0
+	WORD $0x4d40c80c // ld1r {v12.4s}, [x0]
+	ADD $32, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4f210515 // sshr v21.4s, v8.4s, #31
+	WORD $0x6e6c1d35 // bsl v21.16b, v9.16b, v12.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e6c1d20 // bsl v0.16b, v9.16b, v12.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	ADD $40, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cf15 // fmla v21.4s, v24.4s, v0.4s
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c80d // ld1r {v13.4s}, [x0]
+	ADD $48, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4f21050c // sshr v12.4s, v8.4s, #31
+	WORD $0x6e6d1d2c // bsl v12.16b, v9.16b, v13.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e6d1d20 // bsl v0.16b, v9.16b, v13.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	ADD $52, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cecc // fmla v12.4s, v22.4s, v0.4s
+	WORD $0x4e20cee9 // fmla v9.4s, v23.4s, v0.4s
+	WORD $0x4eacd6ad // fsub v13.4s, v21.4s, v12.4s
+	WORD $0x4ea9d68c // fsub v12.4s, v20.4s, v9.4s
+	WORD $0x6e33ddc9 // fmul v9.4s, v14.4s, v19.4s
+	WORD $0x6e31de00 // fmul v0.4s, v16.4s, v17.4s
+	WORD $0x6e29ddad // fmul v13.4s, v13.4s, v9.4s
+	WORD $0x6e20dd8c // fmul v12.4s, v12.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x6e291e52 // eor v18.16b, v18.16b, v9.16b
+	WORD $0x6e201df6 // eor v22.16b, v15.16b, v0.16b
+	WORD $0x4f21064f // sshr v15.4s, v18.4s, #31
+	WORD $0x6e731dcf // bsl v15.16b, v14.16b, v19.16b
+	WORD $0x4f2106ce // sshr v14.4s, v22.4s, #31
+	WORD $0x6e711e0e // bsl v14.16b, v16.16b, v17.16b
+	WORD $0x3dc40035 // ldr q21, [x1, #4096]
+	WORD $0x3dc40434 // ldr q20, [x1, #4112]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eb2e409 // fcmgt v9.4s, v0.4s, v18.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e721c09 // bsl v9.16b, v0.16b, v18.16b
+	WORD $0x4ea91d30 // mov v16.16b, v9.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eb6e409 // fcmgt v9.4s, v0.4s, v22.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e761c09 // bsl v9.16b, v0.16b, v22.16b
+	WORD $0x4e35d611 // fadd v17.4s, v16.4s, v21.4s
+	WORD $0x4e34d530 // fadd v16.4s, v9.4s, v20.4s
+	WORD $0x4f210517 // sshr v23.4s, v8.4s, #31
+	WORD $0x6e621c77 // bsl v23.16b, v3.16b, v2.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e621c60 // bsl v0.16b, v3.16b, v2.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e649 // fcmgt v9.4s, v18.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e721c09 // bsl v9.16b, v0.16b, v18.16b
+	WORD $0x4ea91d32 // mov v18.16b, v9.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e6c9 // fcmgt v9.4s, v22.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e761c09 // bsl v9.16b, v0.16b, v22.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4eb5d649 // fsub v9.4s, v18.4s, v21.4s
+	WORD $0x4eb4d400 // fsub v0.4s, v0.4s, v20.4s
+	WORD $0x6e37dd38 // fmul v24.4s, v9.4s, v23.4s
+	WORD $0x6e33dc17 // fmul v23.4s, v0.4s, v19.4s
+	WORD $0x3dc07989 // ldr q9, [x12, #480]
+	WORD $0x6e29e700 // fcmge v0.4s, v24.4s, v9.4s
+	WORD $0x6e29e6f3 // fcmge v19.4s, v23.4s, v9.4s
+	WORD $0x4f210409 // sshr v9.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201d32 // and v18.16b, v9.16b, v0.16b
+	WORD $0x4f210669 // sshr v9.4s, v19.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
+	WORD $0x4ea08640 // add v0.4s, v18.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e38f418 // fmax v24.4s, v0.4s, v24.4s
+	WORD $0x4e37f417 // fmax v23.4s, v0.4s, v23.4s
+	WORD $0x3dc02192 // ldr q18, [x12, #128]
+	WORD $0x3dc02189 // ldr q9, [x12, #128]
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20cee9 // fmla v9.4s, v23.4s, v0.4s
+	WORD $0x4e218a5a // frintn v26.4s, v18.4s
+	WORD $0x4e218939 // frintn v25.4s, v9.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cf58 // fmls v24.4s, v26.4s, v0.4s
+	WORD $0x4ea0cf37 // fmls v23.4s, v25.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cf58 // fmls v24.4s, v26.4s, v0.4s
+	WORD $0x4ea0cf37 // fmls v23.4s, v25.4s, v0.4s
+	WORD $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	WORD $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
+	WORD $0x3dc03994 // ldr q20, [x12, #224]
+	WORD $0x3dc03993 // ldr q19, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cf14 // fmla v20.4s, v24.4s, v0.4s
+	WORD $0x4e20cef3 // fmla v19.4s, v23.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ced4 // fmla v20.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb3 // fmla v19.4s, v21.4s, v0.4s
+	WORD $0x3dc03192 // ldr q18, [x12, #192]
+	WORD $0x3dc03189 // ldr q9, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20cee9 // fmla v9.4s, v23.4s, v0.4s
+	WORD $0x4e36ce92 // fmla v18.4s, v20.4s, v22.4s
+	WORD $0x4e35ce69 // fmla v9.4s, v19.4s, v21.4s
+	WORD $0x4e36ce58 // fmla v24.4s, v18.4s, v22.4s
+	WORD $0x4e35cd37 // fmla v23.4s, v9.4s, v21.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d6f7 // fadd v23.4s, v23.4s, v0.4s
+	WORD $0x4e21ab53 // fcvtns v19.4s, v26.4s
+	WORD $0x4e21ab32 // fcvtns v18.4s, v25.4s
+	WORD $0x4f3f0669 // sshr v9.4s, v19.4s, #1
+	WORD $0x4f3f0640 // sshr v0.4s, v18.4s, #1
+	WORD $0x6ea98676 // sub v22.4s, v19.4s, v9.4s
+	WORD $0x6ea08655 // sub v21.4s, v18.4s, v0.4s
+	WORD $0x3dc09d94 // ldr q20, [x12, #624]
+	WORD $0x4eb48529 // add v9.4s, v9.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e29df13 // fmul v19.4s, v24.4s, v9.4s
+	WORD $0x6e20def2 // fmul v18.4s, v23.4s, v0.4s
+	WORD $0x4eb486c9 // add v9.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e29de76 // fmul v22.4s, v19.4s, v9.4s
+	WORD $0x6e20de55 // fmul v21.4s, v18.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	WORD $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
+	WORD $0x3dc03994 // ldr q20, [x12, #224]
+	WORD $0x3dc03993 // ldr q19, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cf14 // fmla v20.4s, v24.4s, v0.4s
+	WORD $0x4e20cef3 // fmla v19.4s, v23.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ced4 // fmla v20.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb3 // fmla v19.4s, v21.4s, v0.4s
+	WORD $0x3dc03192 // ldr q18, [x12, #192]
+	WORD $0x3dc03189 // ldr q9, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20cee9 // fmla v9.4s, v23.4s, v0.4s
+	WORD $0x4e36ce92 // fmla v18.4s, v20.4s, v22.4s
+	WORD $0x4e35ce69 // fmla v9.4s, v19.4s, v21.4s
+	WORD $0x4e36ce58 // fmla v24.4s, v18.4s, v22.4s
+	WORD $0x4e35cd37 // fmla v23.4s, v9.4s, v21.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d716 // fadd v22.4s, v24.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d6f5 // fadd v21.4s, v23.4s, v0.4s
+
+power:
+	WORD $0x4f210509 // sshr v9.4s, v8.4s, #31
+	WORD $0x6e661ce9 // bsl v9.16b, v7.16b, v6.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e36dd33 // fmul v19.4s, v9.4s, v22.4s
+	WORD $0x6e35dc12 // fmul v18.4s, v0.4s, v21.4s
+	ADD R13<<2, R4, R1
+	WORD $0x3dc80029 // ldr q9, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e29de69 // fmul v9.4s, v19.4s, v9.4s
+	WORD $0x6e20de40 // fmul v0.4s, v18.4s, v0.4s
+	WORD $0x4e291d77 // and v23.16b, v11.16b, v9.16b
+	WORD $0x4e201d54 // and v20.16b, v10.16b, v0.16b
+	WORD $0x4e311d73 // and v19.16b, v11.16b, v17.16b
+	WORD $0x4e301d52 // and v18.16b, v10.16b, v16.16b
+	ADD R3<<0, R11, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e37ce69 // fmla v9.4s, v19.4s, v23.4s
+	WORD $0x4e34ce40 // fmla v0.4s, v18.4s, v20.4s
+	WORD $0x3d800009 // str q9, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210514 // sshr v20.4s, v8.4s, #31
+	WORD $0x6e641cb4 // bsl v20.16b, v5.16b, v4.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eafd409 // fsub v9.4s, v0.4s, v15.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eaed412 // fsub v18.4s, v0.4s, v14.4s
+	WORD $0x4f210508 // sshr v8.4s, v8.4s, #31
+	WORD $0x6e621c68 // bsl v8.16b, v3.16b, v2.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e621c60 // bsl v0.16b, v3.16b, v2.16b
+	WORD $0x6e28dd29 // fmul v9.4s, v9.4s, v8.4s
+	WORD $0x6e20de48 // fmul v8.4s, v18.4s, v0.4s
+	WORD $0x6e36de81 // fmul v1.4s, v20.4s, v22.4s
+	WORD $0x6e35de60 // fmul v0.4s, v19.4s, v21.4s
+	WORD $0x4e31cd2f // fmla v15.4s, v9.4s, v17.4s
+	WORD $0x4e30cd0e // fmla v14.4s, v8.4s, v16.4s
+	WORD $0x6e2fdc21 // fmul v1.4s, v1.4s, v15.4s
+	WORD $0x6e2edc00 // fmul v0.4s, v0.4s, v14.4s
+	WORD $0x4e21d5a1 // fadd v1.4s, v13.4s, v1.4s
+	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
+	WORD $0x4e211d69 // and v9.16b, v11.16b, v1.16b
+	WORD $0x4e201d48 // and v8.16b, v10.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201d21 // eor v1.16b, v9.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201d00 // eor v0.16b, v8.16b, v0.16b
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	ADD R13<<2, R6, R0
+	WORD $0x3d800009 // str q9, [x0]
+	WORD $0x3d800408 // str q8, [x0, #16]
+	ADD R13<<2, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R3, R3
+	ADD $8, R13, R13
+	CMP R2, R13
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R2
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func logisticOverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticOverlapSumsCachedWeightedNEON(SB), NOSPLIT, $200-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	WORD $0x3d801161 // str q1, [x11, #64]
+	WORD $0x3d801560 // str q0, [x11, #80]
+	WORD $0x3d801961 // str q1, [x11, #96]
+	WORD $0x3d801d60 // str q0, [x11, #112]
+	WORD $0x3d802161 // str q1, [x11, #128]
+	WORD $0x3d802560 // str q0, [x11, #144]
+	WORD $0x3d802961 // str q1, [x11, #160]
+	WORD $0x3d802d60 // str q0, [x11, #176]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc01993 // ldr q19, [x12, #96]
+	WORD $0x3dc01d92 // ldr q18, [x12, #112]
+	WORD $0x3dc02191 // ldr q17, [x12, #128]
+	WORD $0x3dc02590 // ldr q16, [x12, #144]
+	WORD $0x3dc0298f // ldr q15, [x12, #160]
+	WORD $0x3dc02d8e // ldr q14, [x12, #176]
+	WORD $0x3dc0318d // ldr q13, [x12, #192]
+	WORD $0x3dc0358c // ldr q12, [x12, #208]
+	WORD $0x3dc0398b // ldr q11, [x12, #224]
+	WORD $0x3dc03d8a // ldr q10, [x12, #240]
+	WORD $0x3dc04189 // ldr q9, [x12, #256]
+	WORD $0x3dc00d88 // ldr q8, [x12, #48]
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R10, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
+	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
+	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
+	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
+	WORD $0x4e23f67f // fmax v31.4s, v19.4s, v3.4s
+	WORD $0x4e22f67b // fmax v27.4s, v19.4s, v2.4s
+	WORD $0x4e21f67a // fmax v26.4s, v19.4s, v1.4s
+	WORD $0x4e20f679 // fmax v25.4s, v19.4s, v0.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
+	WORD $0x4e32cf62 // fmla v2.4s, v27.4s, v18.4s
+	WORD $0x4e32cf41 // fmla v1.4s, v26.4s, v18.4s
+	WORD $0x4e32cf20 // fmla v0.4s, v25.4s, v18.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb0cfdf // fmls v31.4s, v30.4s, v16.4s
+	WORD $0x4eb0cfbb // fmls v27.4s, v29.4s, v16.4s
+	WORD $0x4eb0cf9a // fmls v26.4s, v28.4s, v16.4s
+	WORD $0x4eb0cf19 // fmls v25.4s, v24.4s, v16.4s
+	WORD $0x4eafcfdf // fmls v31.4s, v30.4s, v15.4s
+	WORD $0x4eafcfbb // fmls v27.4s, v29.4s, v15.4s
+	WORD $0x4eafcf9a // fmls v26.4s, v28.4s, v15.4s
+	WORD $0x4eafcf19 // fmls v25.4s, v24.4s, v15.4s
+	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acfe7 // fmla v7.4s, v31.4s, v10.4s
+	WORD $0x4e2acf66 // fmla v6.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
+	WORD $0x4e29cee7 // fmla v7.4s, v23.4s, v9.4s
+	WORD $0x4e29cec6 // fmla v6.4s, v22.4s, v9.4s
+	WORD $0x4e29cea5 // fmla v5.4s, v21.4s, v9.4s
+	WORD $0x4e29ce84 // fmla v4.4s, v20.4s, v9.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccfe3 // fmla v3.4s, v31.4s, v12.4s
+	WORD $0x4e2ccf62 // fmla v2.4s, v27.4s, v12.4s
+	WORD $0x4e2ccf41 // fmla v1.4s, v26.4s, v12.4s
+	WORD $0x4e2ccf20 // fmla v0.4s, v25.4s, v12.4s
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
+	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
+	WORD $0x4e2ed75a // fadd v26.4s, v26.4s, v14.4s
+	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea284d7 // sub v23.4s, v6.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc09d94 // ldr q20, [x12, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e2ed461 // fadd v1.4s, v3.4s, v14.4s
+	WORD $0x4e2ed440 // fadd v0.4s, v2.4s, v14.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ed4a1 // fadd v1.4s, v5.4s, v14.4s
+	WORD $0x4e2ed480 // fadd v0.4s, v4.4s, v14.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc02d8a // ldr q10, [x12, #176]
+	WORD $0x3dc01589 // ldr q9, [x12, #80]
+	WORD $0x3dc00d88 // ldr q8, [x12, #48]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R10, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6ea9e421 // fcmgt v1.4s, v1.4s, v9.4s
+	WORD $0x6ea9e400 // fcmgt v0.4s, v0.4s, v9.4s
+	WORD $0x4e251c2e // and v14.16b, v1.16b, v5.16b
+	WORD $0x4e241c0d // and v13.16b, v0.16b, v4.16b
+	WORD $0x4e231c2c // and v12.16b, v1.16b, v3.16b
+	WORD $0x4e221c0b // and v11.16b, v0.16b, v2.16b
+	WORD $0x3dc0004f // ldr q15, [x2]
+	WORD $0x3dc00447 // ldr q7, [x2, #16]
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00426 // ldr q6, [x1, #16]
+	WORD $0x4ea61cc2 // mov v2.16b, v6.16b
+	WORD $0x4e281de1 // and v1.16b, v15.16b, v8.16b
+	WORD $0x4e281ce0 // and v0.16b, v7.16b, v8.16b
+	WORD $0x4ea11c61 // orr v1.16b, v3.16b, v1.16b
+	WORD $0x4ea01c40 // orr v0.16b, v2.16b, v0.16b
+	ADD R3<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4ea3d542 // fsub v2.4s, v10.4s, v3.4s
+	WORD $0x4ea6d541 // fsub v1.4s, v10.4s, v6.4s
+	WORD $0x4f2105e5 // sshr v5.4s, v15.4s, #31
+	WORD $0x6e621c65 // bsl v5.16b, v3.16b, v2.16b
+	WORD $0x4f2104e0 // sshr v0.4s, v7.4s, #31
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4f2104e0 // sshr v0.4s, v7.4s, #31
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
+	ADD $28, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e4a0 // fcmgt v0.4s, v5.4s, v1.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e480 // fcmgt v0.4s, v4.4s, v1.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dca7 // fmul v7.4s, v5.4s, v1.4s
+	WORD $0x6e20dc86 // fmul v6.4s, v4.4s, v0.4s
+	WORD $0x4e271dc5 // and v5.16b, v14.16b, v7.16b
+	WORD $0x4e261da4 // and v4.16b, v13.16b, v6.16b
+	WORD $0x4e231dc3 // and v3.16b, v14.16b, v3.16b
+	WORD $0x4e221da2 // and v2.16b, v13.16b, v2.16b
+	ADD R5<<0, R11, R0
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d801001 // str q1, [x0, #64]
+	WORD $0x3d801400 // str q0, [x0, #80]
+	WORD $0x4e271d83 // and v3.16b, v12.16b, v7.16b
+	WORD $0x4e261d62 // and v2.16b, v11.16b, v6.16b
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e211d83 // and v3.16b, v12.16b, v1.16b
+	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func logisticGamma0OverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma0OverlapSumsCachedWeightedNEON(SB), NOSPLIT, $264-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	WORD $0x3d801161 // str q1, [x11, #64]
+	WORD $0x3d801560 // str q0, [x11, #80]
+	WORD $0x3d801961 // str q1, [x11, #96]
+	WORD $0x3d801d60 // str q0, [x11, #112]
+	WORD $0x3d802161 // str q1, [x11, #128]
+	WORD $0x3d802560 // str q0, [x11, #144]
+	WORD $0x3d802961 // str q1, [x11, #160]
+	WORD $0x3d802d60 // str q0, [x11, #176]
+	WORD $0x3d803161 // str q1, [x11, #192]
+	WORD $0x3d803560 // str q0, [x11, #208]
+	WORD $0x3d803961 // str q1, [x11, #224]
+	WORD $0x3d803d60 // str q0, [x11, #240]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R3
+
+logarithm:
+	ADD R3<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT logarithm
+	ADD $4, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R10, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea23406 // cmgt v6.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e261c2b // and v11.16b, v1.16b, v6.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c2d // and v13.16b, v1.16b, v4.16b
+	WORD $0x4e231c0c // and v12.16b, v0.16b, v3.16b
+	WORD $0x3dc0004f // ldr q15, [x2]
+	WORD $0x3dc00445 // ldr q5, [x2, #16]
+	WORD $0x3dc00027 // ldr q7, [x1]
+	WORD $0x3dc00424 // ldr q4, [x1, #16]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201de1 // and v1.16b, v15.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201ca0 // and v0.16b, v5.16b, v0.16b
+	WORD $0x4ea11ce1 // orr v1.16b, v7.16b, v1.16b
+	WORD $0x4ea01c80 // orr v0.16b, v4.16b, v0.16b
+	ADD R3<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea7d40e // fsub v14.4s, v0.4s, v7.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea4d406 // fsub v6.4s, v0.4s, v4.4s
+	WORD $0x4f2105f1 // sshr v17.4s, v15.4s, #31
+	WORD $0x6e6e1cf1 // bsl v17.16b, v7.16b, v14.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e671dc0 // bsl v0.16b, v14.16b, v7.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	ADD $28, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e620 // fcmgt v0.4s, v17.4s, v1.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e600 // fcmgt v0.4s, v16.4s, v1.4s
+	WORD $0x6e611e00 // bsl v0.16b, v16.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21de33 // fmul v19.4s, v17.4s, v1.4s
+	WORD $0x6e20de12 // fmul v18.4s, v16.4s, v0.4s
+	WORD $0x4e331d71 // and v17.16b, v11.16b, v19.16b
+	WORD $0x4e321d50 // and v16.16b, v10.16b, v18.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	ADD R5<<0, R11, R0
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
+	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
+	WORD $0x3d802001 // str q1, [x0, #128]
+	WORD $0x3d802400 // str q0, [x0, #144]
+	WORD $0x4e331da3 // and v3.16b, v13.16b, v19.16b
+	WORD $0x4e321d82 // and v2.16b, v12.16b, v18.16b
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e211da3 // and v3.16b, v13.16b, v1.16b
+	WORD $0x4e201d82 // and v2.16b, v12.16b, v0.16b
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201da1 // and v1.16b, v13.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201d80 // and v0.16b, v12.16b, v0.16b
+	WORD $0x6e211de2 // eor v2.16b, v15.16b, v1.16b
+	WORD $0x6e201ca5 // eor v5.16b, v5.16b, v0.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e6e1ce0 // bsl v0.16b, v7.16b, v14.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3dc40024 // ldr q4, [x1, #4096]
+	WORD $0x3dc40423 // ldr q3, [x1, #4112]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4e24d447 // fadd v7.4s, v2.4s, v4.4s
+	WORD $0x4e23d426 // fadd v6.4s, v1.4s, v3.4s
+	WORD $0x4f2105a3 // sshr v3.4s, v13.4s, #31
+	WORD $0x6e681d23 // bsl v3.16b, v9.16b, v8.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e271d63 // and v3.16b, v11.16b, v7.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func logisticGamma2OverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma2OverlapSumsCachedWeightedNEON(SB), NOSPLIT, $264-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	WORD $0x3d801161 // str q1, [x11, #64]
+	WORD $0x3d801560 // str q0, [x11, #80]
+	WORD $0x3d801961 // str q1, [x11, #96]
+	WORD $0x3d801d60 // str q0, [x11, #112]
+	WORD $0x3d802161 // str q1, [x11, #128]
+	WORD $0x3d802560 // str q0, [x11, #144]
+	WORD $0x3d802961 // str q1, [x11, #160]
+	WORD $0x3d802d60 // str q0, [x11, #176]
+	WORD $0x3d803161 // str q1, [x11, #192]
+	WORD $0x3d803560 // str q0, [x11, #208]
+	WORD $0x3d803961 // str q1, [x11, #224]
+	WORD $0x3d803d60 // str q0, [x11, #240]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R3
+
+exponential:
+	ADD R3<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT exponential
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R3
+
+logarithm:
+	ADD R3<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R3, R3
+	CMP R4, R3
+	BLT logarithm
+	ADD $4, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R10, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea23408 // cmgt v8.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e281c2b // and v11.16b, v1.16b, v8.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c2e // and v14.16b, v1.16b, v4.16b
+	WORD $0x4e231c0d // and v13.16b, v0.16b, v3.16b
+	WORD $0x3dc0004c // ldr q12, [x2]
+	WORD $0x3dc00448 // ldr q8, [x2, #16]
+	WORD $0x3dc00029 // ldr q9, [x1]
+	WORD $0x3dc00424 // ldr q4, [x1, #16]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201d81 // and v1.16b, v12.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea11d21 // orr v1.16b, v9.16b, v1.16b
+	WORD $0x4ea01c80 // orr v0.16b, v4.16b, v0.16b
+	ADD R3<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea9d40f // fsub v15.4s, v0.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea4d405 // fsub v5.4s, v0.4s, v4.4s
+	WORD $0x4f210591 // sshr v17.4s, v12.4s, #31
+	WORD $0x6e6f1d31 // bsl v17.16b, v9.16b, v15.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e651c80 // bsl v0.16b, v4.16b, v5.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e691de0 // bsl v0.16b, v15.16b, v9.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	ADD $28, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e620 // fcmgt v0.4s, v17.4s, v1.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e600 // fcmgt v0.4s, v16.4s, v1.4s
+	WORD $0x6e611e00 // bsl v0.16b, v16.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21de33 // fmul v19.4s, v17.4s, v1.4s
+	WORD $0x6e20de12 // fmul v18.4s, v16.4s, v0.4s
+	WORD $0x4e331d71 // and v17.16b, v11.16b, v19.16b
+	WORD $0x4e321d50 // and v16.16b, v10.16b, v18.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	ADD R5<<0, R11, R0
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
+	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
+	WORD $0x3d802001 // str q1, [x0, #128]
+	WORD $0x3d802400 // str q0, [x0, #144]
+	WORD $0x4e331dc3 // and v3.16b, v14.16b, v19.16b
+	WORD $0x4e321da2 // and v2.16b, v13.16b, v18.16b
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e211dc3 // and v3.16b, v14.16b, v1.16b
+	WORD $0x4e201da2 // and v2.16b, v13.16b, v0.16b
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201dc1 // and v1.16b, v14.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201da0 // and v0.16b, v13.16b, v0.16b
+	WORD $0x6e211d82 // eor v2.16b, v12.16b, v1.16b
+	WORD $0x6e201d08 // eor v8.16b, v8.16b, v0.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e6f1d2c // bsl v12.16b, v9.16b, v15.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e651c80 // bsl v0.16b, v4.16b, v5.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc40024 // ldr q4, [x1, #4096]
+	WORD $0x3dc40423 // ldr q3, [x1, #4112]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea8e401 // fcmgt v1.4s, v0.4s, v8.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e681c01 // bsl v1.16b, v0.16b, v8.16b
+	WORD $0x4e24d449 // fadd v9.4s, v2.4s, v4.4s
+	WORD $0x4e23d428 // fadd v8.4s, v1.4s, v3.4s
+	WORD $0x6e2cdd83 // fmul v3.4s, v12.4s, v12.4s
+	WORD $0x6e25dca2 // fmul v2.4s, v5.4s, v5.4s
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
+	WORD $0x6e661ce1 // bsl v1.16b, v7.16b, v6.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e23dc23 // fmul v3.4s, v1.4s, v3.4s
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e291d63 // and v3.16b, v11.16b, v9.16b
+	WORD $0x4e281d42 // and v2.16b, v10.16b, v8.16b
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func logisticGammaOverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGammaOverlapSumsCachedWeightedNEON(SB), NOSPLIT, $264-73
+	ADD $16, RSP, R10
+	MOVD $constants<>(SB), R11
+	MOVD x1+8(FP), R9
+	MOVD y+32(FP), R8
+	MOVD k+48(FP), R7
+	MOVD g1+24(FP), R6
+	MOVD buf+56(FP), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800141 // str q1, [x10]
+	WORD $0x3d800540 // str q0, [x10, #16]
+	WORD $0x3d800941 // str q1, [x10, #32]
+	WORD $0x3d800d40 // str q0, [x10, #48]
+	WORD $0x3d801141 // str q1, [x10, #64]
+	WORD $0x3d801540 // str q0, [x10, #80]
+	WORD $0x3d801941 // str q1, [x10, #96]
+	WORD $0x3d801d40 // str q0, [x10, #112]
+	WORD $0x3d802141 // str q1, [x10, #128]
+	WORD $0x3d802540 // str q0, [x10, #144]
+	WORD $0x3d802941 // str q1, [x10, #160]
+	WORD $0x3d802d40 // str q0, [x10, #176]
+	WORD $0x3d803141 // str q1, [x10, #192]
+	WORD $0x3d803540 // str q0, [x10, #208]
+	WORD $0x3d803941 // str q1, [x10, #224]
+	WORD $0x3d803d40 // str q0, [x10, #240]
+	MOVD $0, R3
+
+turn:
+	MOVD R3, R1
+	ADD $256, R3, R3
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R3, R3
+	MOVD R1, R12
+
+exponential:
+	ADD R12<<2, R9, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d68 // ldr q8, [x11, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R12<<2, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R12, R12
+	CMP R3, R12
+	BLT exponential
+	WORD $0x3dc04973 // ldr q19, [x11, #288]
+	WORD $0x3dc04d72 // ldr q18, [x11, #304]
+	WORD $0x3dc05171 // ldr q17, [x11, #320]
+	WORD $0x3dc05570 // ldr q16, [x11, #336]
+	WORD $0x3dc0596f // ldr q15, [x11, #352]
+	WORD $0x3dc05d6e // ldr q14, [x11, #368]
+	WORD $0x3dc0616d // ldr q13, [x11, #384]
+	WORD $0x3dc0656c // ldr q12, [x11, #400]
+	WORD $0x3dc0696b // ldr q11, [x11, #416]
+	WORD $0x3dc06d6a // ldr q10, [x11, #432]
+	WORD $0x3dc07169 // ldr q9, [x11, #448]
+	WORD $0x3dc07568 // ldr q8, [x11, #464]
+	MOVD R1, R12
+
+logarithm:
+	ADD R12<<2, R5, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R12, R12
+	CMP R3, R12
+	BLT logarithm
+	ADD $4, R7, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R7, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $20, R7, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $24, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R12
+
+rest:
+	ADD R12<<2, R9, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R12<<0, R8, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c24 // cmeq v4.4s, v1.4s, v0.4s
+	ADD R12<<2, R5, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e2a1c2b // and v11.16b, v1.16b, v10.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e231c23 // and v3.16b, v1.16b, v3.16b
+	WORD $0x4e241c02 // and v2.16b, v0.16b, v4.16b
+	WORD $0x3dc00051 // ldr q17, [x2]
+	WORD $0x3dc00450 // ldr q16, [x2, #16]
+	WORD $0x3dc0002e // ldr q14, [x1]
+	WORD $0x3dc0042c // ldr q12, [x1, #16]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201e21 // and v1.16b, v17.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
+	WORD $0x4ea11dc1 // orr v1.16b, v14.16b, v1.16b
+	WORD $0x4ea01d80 // orr v0.16b, v12.16b, v0.16b
+	ADD R12<<2, R6, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4eaed40f // fsub v15.4s, v0.4s, v14.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4eacd40d // fsub v13.4s, v0.4s, v12.4s
+	WORD $0x4f210633 // sshr v19.4s, v17.4s, #31
+	WORD $0x6e6f1dd3 // bsl v19.16b, v14.16b, v15.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e6d1d80 // bsl v0.16b, v12.16b, v13.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x4f210620 // sshr v0.4s, v17.4s, #31
+	WORD $0x6e6e1de0 // bsl v0.16b, v15.16b, v14.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e6c1da0 // bsl v0.16b, v13.16b, v12.16b
+	ADD $28, R7, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e660 // fcmgt v0.4s, v19.4s, v1.4s
+	WORD $0x6e611e60 // bsl v0.16b, v19.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea1e640 // fcmgt v0.4s, v18.4s, v1.4s
+	WORD $0x6e611e40 // bsl v0.16b, v18.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21de75 // fmul v21.4s, v19.4s, v1.4s
+	WORD $0x6e20de54 // fmul v20.4s, v18.4s, v0.4s
+	WORD $0x4e351d73 // and v19.16b, v11.16b, v21.16b
+	WORD $0x4e341d52 // and v18.16b, v10.16b, v20.16b
+	WORD $0x4e251d65 // and v5.16b, v11.16b, v5.16b
+	WORD $0x4e241d44 // and v4.16b, v10.16b, v4.16b
+	ADD R4<<0, R10, R0
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e33cca1 // fmla v1.4s, v5.4s, v19.4s
+	WORD $0x4e32cc80 // fmla v0.4s, v4.4s, v18.4s
+	WORD $0x3d802001 // str q1, [x0, #128]
+	WORD $0x3d802400 // str q0, [x0, #144]
+	WORD $0x4e351c65 // and v5.16b, v3.16b, v21.16b
+	WORD $0x4e341c44 // and v4.16b, v2.16b, v20.16b
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x3d801005 // str q5, [x0, #64]
+	WORD $0x3d801404 // str q4, [x0, #80]
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e211c65 // and v5.16b, v3.16b, v1.16b
+	WORD $0x4e201c44 // and v4.16b, v2.16b, v0.16b
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x3d803005 // str q5, [x0, #192]
+	WORD $0x3d803404 // str q4, [x0, #208]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201c61 // and v1.16b, v3.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e211e32 // eor v18.16b, v17.16b, v1.16b
+	WORD $0x6e201e11 // eor v17.16b, v16.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e6f1dc0 // bsl v0.16b, v14.16b, v15.16b
+	WORD $0x4f210620 // sshr v0.4s, v17.4s, #31
+	WORD $0x6e6d1d80 // bsl v0.16b, v12.16b, v13.16b
+	WORD $0x3dc40030 // ldr q16, [x1, #4096]
+	WORD $0x3dc4042f // ldr q15, [x1, #4112]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6eb2e401 // fcmgt v1.4s, v0.4s, v18.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6eb1e401 // fcmgt v1.4s, v0.4s, v17.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4e30d48d // fadd v13.4s, v4.4s, v16.4s
+	WORD $0x4e2fd42c // fadd v12.4s, v1.4s, v15.4s
+	WORD $0x4f21046e // sshr v14.4s, v3.4s, #31
+	WORD $0x6e661cee // bsl v14.16b, v7.16b, v6.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e641 // fcmgt v1.4s, v18.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e621 // fcmgt v1.4s, v17.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4ea11c20 // mov v0.16b, v1.16b
+	WORD $0x4eb0d481 // fsub v1.4s, v4.4s, v16.4s
+	WORD $0x4eafd400 // fsub v0.4s, v0.4s, v15.4s
+	WORD $0x6e2edc32 // fmul v18.4s, v1.4s, v14.4s
+	WORD $0x6e25dc11 // fmul v17.4s, v0.4s, v5.4s
+	WORD $0x3dc07961 // ldr q1, [x11, #480]
+	WORD $0x6e21e640 // fcmge v0.4s, v18.4s, v1.4s
+	WORD $0x6e21e625 // fcmge v5.4s, v17.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x4e201c24 // and v4.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e32f412 // fmax v18.4s, v0.4s, v18.4s
+	WORD $0x4e31f411 // fmax v17.4s, v0.4s, v17.4s
+	WORD $0x3dc02164 // ldr q4, [x11, #128]
+	WORD $0x3dc02161 // ldr q1, [x11, #128]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce44 // fmla v4.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218833 // frintn v19.4s, v1.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc0396e // ldr q14, [x11, #224]
+	WORD $0x3dc03965 // ldr q5, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc03164 // ldr q4, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ce44 // fmla v4.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc4 // fmla v4.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc92 // fmla v18.4s, v4.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD $0x4e21aa85 // fcvtns v5.4s, v20.4s
+	WORD $0x4e21aa64 // fcvtns v4.4s, v19.4s
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea184b0 // sub v16.4s, v5.4s, v1.4s
+	WORD $0x6ea0848f // sub v15.4s, v4.4s, v0.4s
+	WORD $0x3dc09d6e // ldr q14, [x11, #624]
+	WORD $0x4eae8421 // add v1.4s, v1.4s, v14.4s
+	WORD $0x4eae8400 // add v0.4s, v0.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21de45 // fmul v5.4s, v18.4s, v1.4s
+	WORD $0x6e20de24 // fmul v4.4s, v17.4s, v0.4s
+	WORD $0x4eae8601 // add v1.4s, v16.4s, v14.4s
+	WORD $0x4eae85e0 // add v0.4s, v15.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc0396e // ldr q14, [x11, #224]
+	WORD $0x3dc03965 // ldr q5, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc03164 // ldr q4, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ce44 // fmla v4.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc4 // fmla v4.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc92 // fmla v18.4s, v4.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d641 // fadd v1.4s, v18.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d620 // fadd v0.4s, v17.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+power:
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x6e681d21 // bsl v1.16b, v9.16b, v8.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e24dc02 // fmul v2.4s, v0.4s, v4.4s
+	ADD R12<<2, R5, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e2d1d63 // and v3.16b, v11.16b, v13.16b
+	WORD $0x4e2c1d42 // and v2.16b, v10.16b, v12.16b
+	ADD R4<<0, R10, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R4, R4
+	ADD $8, R12, R12
+	CMP R3, R12
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00140 // ldr q0, [x10]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func logisticOverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticOverlapGradCachedWeightedNEON(SB), NOSPLIT, $0-73
+	MOVD $constants<>(SB), R10
+	MOVD x1+8(FP), R0
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc02d4b // ldr q11, [x10, #176]
+	WORD $0x3dc0154a // ldr q10, [x10, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R7, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6eaae421 // fcmgt v1.4s, v1.4s, v10.4s
+	WORD $0x6eaae400 // fcmgt v0.4s, v0.4s, v10.4s
+	WORD $0x4e251c2e // and v14.16b, v1.16b, v5.16b
+	WORD $0x4e241c0d // and v13.16b, v0.16b, v4.16b
+	WORD $0x4e231c30 // and v16.16b, v1.16b, v3.16b
+	WORD $0x4e221c0f // and v15.16b, v0.16b, v2.16b
+	WORD $0x3dc0004c // ldr q12, [x2]
+	WORD $0x3dc00443 // ldr q3, [x2, #16]
+	WORD $0x3dc00042 // ldr q2, [x2]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x3dc07d40 // ldr q0, [x10, #496]
+	WORD $0x4e201c49 // and v9.16b, v2.16b, v0.16b
+	WORD $0x4e201c28 // and v8.16b, v1.16b, v0.16b
+	WORD $0x4ea9d567 // fsub v7.4s, v11.4s, v9.4s
+	WORD $0x4ea8d566 // fsub v6.4s, v11.4s, v8.4s
+	WORD $0x4f210585 // sshr v5.4s, v12.4s, #31
+	WORD $0x6e671d25 // bsl v5.16b, v9.16b, v7.16b
+	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
+	WORD $0x6e661d00 // bsl v0.16b, v8.16b, v6.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e691ce0 // bsl v0.16b, v7.16b, v9.16b
+	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
+	WORD $0x6e681cc0 // bsl v0.16b, v6.16b, v8.16b
+	ADD $36, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f210603 // sshr v3.4s, v16.4s, #31
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD $40, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
+	WORD $0x6e27dd21 // fmul v1.4s, v9.4s, v7.4s
+	WORD $0x6e26dd00 // fmul v0.4s, v8.4s, v6.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211dc3 // and v3.16b, v14.16b, v1.16b
+	WORD $0x4e201da2 // and v2.16b, v13.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	RET
+
+// func logisticGamma0OverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma0OverlapGradCachedWeightedNEON(SB), NOSPLIT, $0-73
+	MOVD $constants<>(SB), R10
+	MOVD x1+8(FP), R0
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc02d4a // ldr q10, [x10, #176]
+	WORD $0x3dc01549 // ldr q9, [x10, #80]
+	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	ADD $12, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $16, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R7, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6ea9e421 // fcmgt v1.4s, v1.4s, v9.4s
+	WORD $0x6ea9e400 // fcmgt v0.4s, v0.4s, v9.4s
+	WORD $0x4e251c2c // and v12.16b, v1.16b, v5.16b
+	WORD $0x4e241c0b // and v11.16b, v0.16b, v4.16b
+	WORD $0x4e231c2f // and v15.16b, v1.16b, v3.16b
+	WORD $0x4e221c0d // and v13.16b, v0.16b, v2.16b
+	WORD $0x3dc00054 // ldr q20, [x2]
+	WORD $0x3dc00453 // ldr q19, [x2, #16]
+	WORD $0x3dc00042 // ldr q2, [x2]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x3dc07d40 // ldr q0, [x10, #496]
+	WORD $0x4e201c52 // and v18.16b, v2.16b, v0.16b
+	WORD $0x4e201c30 // and v16.16b, v1.16b, v0.16b
+	WORD $0x4eb2d551 // fsub v17.4s, v10.4s, v18.4s
+	WORD $0x4eb0d54e // fsub v14.4s, v10.4s, v16.4s
+	WORD $0x4f210685 // sshr v5.4s, v20.4s, #31
+	WORD $0x6e711e45 // bsl v5.16b, v18.16b, v17.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e6e1e00 // bsl v0.16b, v16.16b, v14.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f210680 // sshr v0.4s, v20.4s, #31
+	WORD $0x6e721e20 // bsl v0.16b, v17.16b, v18.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e701dc0 // bsl v0.16b, v14.16b, v16.16b
+	ADD $36, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f2105e3 // sshr v3.4s, v15.4s, #31
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD $40, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
+	WORD $0x6e31de41 // fmul v1.4s, v18.4s, v17.4s
+	WORD $0x6e2ede00 // fmul v0.4s, v16.4s, v14.4s
+	WORD $0x6e21dc65 // fmul v5.4s, v3.4s, v1.4s
+	WORD $0x6e20dc44 // fmul v4.4s, v2.4s, v0.4s
+	WORD $0x4e281de1 // and v1.16b, v15.16b, v8.16b
+	WORD $0x4e281da0 // and v0.16b, v13.16b, v8.16b
+	WORD $0x6e211e81 // eor v1.16b, v20.16b, v1.16b
+	WORD $0x6e201e60 // eor v0.16b, v19.16b, v0.16b
+	WORD $0x4f210423 // sshr v3.4s, v1.4s, #31
+	WORD $0x6e711e43 // bsl v3.16b, v18.16b, v17.16b
+	WORD $0x4f210400 // sshr v0.4s, v0.4s, #31
+	WORD $0x6e6e1e00 // bsl v0.16b, v16.16b, v14.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f2105e1 // sshr v1.4s, v15.4s, #31
+	WORD $0x6e661ce1 // bsl v1.16b, v7.16b, v6.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4e211d83 // and v3.16b, v12.16b, v1.16b
+	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	RET
+
+// func logisticGamma2OverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGamma2OverlapGradCachedWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R13
+
+logarithm:
+	ADD R13<<2, R7, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc07d80 // ldr q0, [x12, #496]
+	WORD $0x4e201c94 // and v20.16b, v4.16b, v0.16b
+	WORD $0x4e201c67 // and v7.16b, v3.16b, v0.16b
+	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
+	WORD $0x4e201c25 // and v5.16b, v1.16b, v0.16b
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	ADD R13<<2, R6, R0
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R13, R13
+	CMP R4, R13
+	BLT logarithm
+	ADD $4, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $12, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $16, R8, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	MOVD R1, R13
+
+rest:
+	ADD R13<<2, R10, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R13<<2, R7, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R13<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
+	WORD $0x4ea13409 // cmgt v9.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R13<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e2a1c2a // and v10.16b, v1.16b, v10.16b
+	WORD $0x4e291c09 // and v9.16b, v0.16b, v9.16b
+	WORD $0x4e241c34 // and v20.16b, v1.16b, v4.16b
+	WORD $0x4e231c12 // and v18.16b, v0.16b, v3.16b
+	WORD $0x3dc0006f // ldr q15, [x3]
+	WORD $0x3dc0046b // ldr q11, [x3, #16]
+	WORD $0x3dc00042 // ldr q2, [x2]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x3dc07d80 // ldr q0, [x12, #496]
+	WORD $0x4e201c4e // and v14.16b, v2.16b, v0.16b
+	WORD $0x4e201c24 // and v4.16b, v1.16b, v0.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eaed411 // fsub v17.4s, v0.4s, v14.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea4d410 // fsub v16.4s, v0.4s, v4.4s
+	WORD $0x4f2105ed // sshr v13.4s, v15.4s, #31
+	WORD $0x6e711dcd // bsl v13.16b, v14.16b, v17.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e701c80 // bsl v0.16b, v4.16b, v16.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e6e1e20 // bsl v0.16b, v17.16b, v14.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e641e00 // bsl v0.16b, v16.16b, v4.16b
+	ADD $36, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R8, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f210683 // sshr v3.4s, v20.4s, #31
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD $40, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x6e31ddc1 // fmul v1.4s, v14.4s, v17.4s
+	WORD $0x6e30dc80 // fmul v0.4s, v4.4s, v16.4s
+	WORD $0x6e21dc6d // fmul v13.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4c // fmul v12.4s, v2.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201e81 // and v1.16b, v20.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e211de2 // eor v2.16b, v15.16b, v1.16b
+	WORD $0x6e201d6b // eor v11.16b, v11.16b, v0.16b
+	WORD $0x4f21044f // sshr v15.4s, v2.4s, #31
+	WORD $0x6e711dcf // bsl v15.16b, v14.16b, v17.16b
+	WORD $0x4f21056e // sshr v14.4s, v11.4s, #31
+	WORD $0x6e701c8e // bsl v14.16b, v4.16b, v16.16b
+	WORD $0x3dc40024 // ldr q4, [x1, #4096]
+	WORD $0x3dc40423 // ldr q3, [x1, #4112]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eabe401 // fcmgt v1.4s, v0.4s, v11.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6b1c01 // bsl v1.16b, v0.16b, v11.16b
+	WORD $0x4e24d453 // fadd v19.4s, v2.4s, v4.4s
+	WORD $0x4e23d431 // fadd v17.4s, v1.4s, v3.4s
+	WORD $0x6e2fddf5 // fmul v21.4s, v15.4s, v15.4s
+	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD $0x4f210681 // sshr v1.4s, v20.4s, #31
+	WORD $0x6e671d01 // bsl v1.16b, v8.16b, v7.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e671d00 // bsl v0.16b, v8.16b, v7.16b
+	WORD $0x6e35dc23 // fmul v3.4s, v1.4s, v21.4s
+	WORD $0x6e30dc02 // fmul v2.4s, v0.4s, v16.4s
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d4b // and v11.16b, v10.16b, v1.16b
+	WORD $0x4e201d24 // and v4.16b, v9.16b, v0.16b
+	WORD $0x4e331d43 // and v3.16b, v10.16b, v19.16b
+	WORD $0x4e311d22 // and v2.16b, v9.16b, v17.16b
+	ADD R5<<0, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e2bcc61 // fmla v1.4s, v3.4s, v11.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210681 // sshr v1.4s, v20.4s, #31
+	WORD $0x6e651cc1 // bsl v1.16b, v6.16b, v5.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e651cc0 // bsl v0.16b, v6.16b, v5.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc04583 // ldr q3, [x12, #272]
+	WORD $0x3dc04582 // ldr q2, [x12, #272]
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4ea0cde3 // fmls v3.4s, v15.4s, v0.4s
+	WORD $0x4ea0cdc2 // fmls v2.4s, v14.4s, v0.4s
+	WORD $0x6e35dc21 // fmul v1.4s, v1.4s, v21.4s
+	WORD $0x6e30dc80 // fmul v0.4s, v4.4s, v16.4s
+	WORD $0x4e33cc6f // fmla v15.4s, v3.4s, v19.4s
+	WORD $0x4e31cc4e // fmla v14.4s, v2.4s, v17.4s
+	WORD $0x6e2fdc21 // fmul v1.4s, v1.4s, v15.4s
+	WORD $0x6e2edc00 // fmul v0.4s, v0.4s, v14.4s
+	WORD $0x4e21d5a1 // fadd v1.4s, v13.4s, v1.4s
+	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
+	WORD $0x4e211d43 // and v3.16b, v10.16b, v1.16b
+	WORD $0x4e201d22 // and v2.16b, v9.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R5, R5
+	ADD $8, R13, R13
+	CMP R4, R13
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func logisticGammaOverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·logisticGammaOverlapGradCachedWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R13
+
+logarithm:
+	ADD R13<<2, R7, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc07d80 // ldr q0, [x12, #496]
+	WORD $0x4e201c94 // and v20.16b, v4.16b, v0.16b
+	WORD $0x4e201c67 // and v7.16b, v3.16b, v0.16b
+	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
+	WORD $0x4e201c25 // and v5.16b, v1.16b, v0.16b
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	ADD R13<<2, R6, R0
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R13, R13
+	CMP R4, R13
+	BLT logarithm
+	ADD $4, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $12, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $16, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $20, R8, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $24, R8, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	MOVD R1, R13
+
+rest:
+	ADD R13<<2, R10, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R13<<2, R7, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R13<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea23403 // cmgt v3.4s, v0.4s, v2.4s
+	WORD $0x4ea1340c // cmgt v12.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08c4a // cmeq v10.4s, v2.4s, v0.4s
+	WORD $0x6ea08c2b // cmeq v11.4s, v1.4s, v0.4s
+	ADD R13<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e231c23 // and v3.16b, v1.16b, v3.16b
+	WORD $0x4e2c1c02 // and v2.16b, v0.16b, v12.16b
+	WORD $0x4e2a1c2a // and v10.16b, v1.16b, v10.16b
+	WORD $0x4e2b1c01 // and v1.16b, v0.16b, v11.16b
+	WORD $0x3dc00072 // ldr q18, [x3]
+	WORD $0x3dc0046f // ldr q15, [x3, #16]
+	WORD $0x3dc0004c // ldr q12, [x2]
+	WORD $0x3dc0044b // ldr q11, [x2, #16]
+	WORD $0x3dc07d80 // ldr q0, [x12, #496]
+	WORD $0x4e201d8e // and v14.16b, v12.16b, v0.16b
+	WORD $0x4e201d70 // and v16.16b, v11.16b, v0.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eaed413 // fsub v19.4s, v0.4s, v14.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eb0d411 // fsub v17.4s, v0.4s, v16.4s
+	WORD $0x4f210655 // sshr v21.4s, v18.4s, #31
+	WORD $0x6e731dd5 // bsl v21.16b, v14.16b, v19.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e711e00 // bsl v0.16b, v16.16b, v17.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e6e1e60 // bsl v0.16b, v19.16b, v14.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e701e20 // bsl v0.16b, v17.16b, v16.16b
+	ADD $36, R8, R0
+	WORD $0x4d40c80c // ld1r {v12.4s}, [x0]
+	ADD $32, R8, R0
+	WORD $0x4d40c80b // ld1r {v11.4s}, [x0]
+	WORD $0x4f21054d // sshr v13.4s, v10.4s, #31
+	WORD $0x6e6c1d6d // bsl v13.16b, v11.16b, v12.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e6c1d60 // bsl v0.16b, v11.16b, v12.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	ADD $40, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cead // fmla v13.4s, v21.4s, v0.4s
+	WORD $0x4e20ce8c // fmla v12.4s, v20.4s, v0.4s
+	WORD $0x6e33ddcb // fmul v11.4s, v14.4s, v19.4s
+	WORD $0x6e31de00 // fmul v0.4s, v16.4s, v17.4s
+	WORD $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	WORD $0x6e20dd8c // fmul v12.4s, v12.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201d4b // and v11.16b, v10.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x6e2b1e52 // eor v18.16b, v18.16b, v11.16b
+	WORD $0x6e201df6 // eor v22.16b, v15.16b, v0.16b
+	WORD $0x4f21064f // sshr v15.4s, v18.4s, #31
+	WORD $0x6e731dcf // bsl v15.16b, v14.16b, v19.16b
+	WORD $0x4f2106ce // sshr v14.4s, v22.4s, #31
+	WORD $0x6e711e0e // bsl v14.16b, v16.16b, v17.16b
+	WORD $0x3dc40035 // ldr q21, [x1, #4096]
+	WORD $0x3dc40434 // ldr q20, [x1, #4112]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eb2e40b // fcmgt v11.4s, v0.4s, v18.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e721c0b // bsl v11.16b, v0.16b, v18.16b
+	WORD $0x4eab1d70 // mov v16.16b, v11.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eb6e40b // fcmgt v11.4s, v0.4s, v22.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e761c0b // bsl v11.16b, v0.16b, v22.16b
+	WORD $0x4e35d611 // fadd v17.4s, v16.4s, v21.4s
+	WORD $0x4e34d570 // fadd v16.4s, v11.4s, v20.4s
+	WORD $0x4f210557 // sshr v23.4s, v10.4s, #31
+	WORD $0x6e641cb7 // bsl v23.16b, v5.16b, v4.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e64b // fcmgt v11.4s, v18.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e721c0b // bsl v11.16b, v0.16b, v18.16b
+	WORD $0x4eab1d72 // mov v18.16b, v11.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e6cb // fcmgt v11.4s, v22.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e761c0b // bsl v11.16b, v0.16b, v22.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x4eb5d64b // fsub v11.4s, v18.4s, v21.4s
+	WORD $0x4eb4d400 // fsub v0.4s, v0.4s, v20.4s
+	WORD $0x6e37dd78 // fmul v24.4s, v11.4s, v23.4s
+	WORD $0x6e33dc17 // fmul v23.4s, v0.4s, v19.4s
+	WORD $0x3dc0798b // ldr q11, [x12, #480]
+	WORD $0x6e2be700 // fcmge v0.4s, v24.4s, v11.4s
+	WORD $0x6e2be6f3 // fcmge v19.4s, v23.4s, v11.4s
+	WORD $0x4f21040b // sshr v11.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201d72 // and v18.16b, v11.16b, v0.16b
+	WORD $0x4f21066b // sshr v11.4s, v19.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201d60 // and v0.16b, v11.16b, v0.16b
+	WORD $0x4ea08640 // add v0.4s, v18.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e38f418 // fmax v24.4s, v0.4s, v24.4s
+	WORD $0x4e37f417 // fmax v23.4s, v0.4s, v23.4s
+	WORD $0x3dc02192 // ldr q18, [x12, #128]
+	WORD $0x3dc0218b // ldr q11, [x12, #128]
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20ceeb // fmla v11.4s, v23.4s, v0.4s
+	WORD $0x4e218a5a // frintn v26.4s, v18.4s
+	WORD $0x4e218979 // frintn v25.4s, v11.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cf58 // fmls v24.4s, v26.4s, v0.4s
+	WORD $0x4ea0cf37 // fmls v23.4s, v25.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cf58 // fmls v24.4s, v26.4s, v0.4s
+	WORD $0x4ea0cf37 // fmls v23.4s, v25.4s, v0.4s
+	WORD $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	WORD $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
+	WORD $0x3dc03994 // ldr q20, [x12, #224]
+	WORD $0x3dc03993 // ldr q19, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cf14 // fmla v20.4s, v24.4s, v0.4s
+	WORD $0x4e20cef3 // fmla v19.4s, v23.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ced4 // fmla v20.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb3 // fmla v19.4s, v21.4s, v0.4s
+	WORD $0x3dc03192 // ldr q18, [x12, #192]
+	WORD $0x3dc0318b // ldr q11, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20ceeb // fmla v11.4s, v23.4s, v0.4s
+	WORD $0x4e36ce92 // fmla v18.4s, v20.4s, v22.4s
+	WORD $0x4e35ce6b // fmla v11.4s, v19.4s, v21.4s
+	WORD $0x4e36ce58 // fmla v24.4s, v18.4s, v22.4s
+	WORD $0x4e35cd77 // fmla v23.4s, v11.4s, v21.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d6f7 // fadd v23.4s, v23.4s, v0.4s
+	WORD $0x4e21ab53 // fcvtns v19.4s, v26.4s
+	WORD $0x4e21ab32 // fcvtns v18.4s, v25.4s
+	WORD $0x4f3f066b // sshr v11.4s, v19.4s, #1
+	WORD $0x4f3f0640 // sshr v0.4s, v18.4s, #1
+	WORD $0x6eab8676 // sub v22.4s, v19.4s, v11.4s
+	WORD $0x6ea08655 // sub v21.4s, v18.4s, v0.4s
+	WORD $0x3dc09d94 // ldr q20, [x12, #624]
+	WORD $0x4eb4856b // add v11.4s, v11.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f37556b // shl v11.4s, v11.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e2bdf13 // fmul v19.4s, v24.4s, v11.4s
+	WORD $0x6e20def2 // fmul v18.4s, v23.4s, v0.4s
+	WORD $0x4eb486cb // add v11.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f37556b // shl v11.4s, v11.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e2bde76 // fmul v22.4s, v19.4s, v11.4s
+	WORD $0x6e20de55 // fmul v21.4s, v18.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	WORD $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
+	WORD $0x3dc03994 // ldr q20, [x12, #224]
+	WORD $0x3dc03993 // ldr q19, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cf14 // fmla v20.4s, v24.4s, v0.4s
+	WORD $0x4e20cef3 // fmla v19.4s, v23.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ced4 // fmla v20.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb3 // fmla v19.4s, v21.4s, v0.4s
+	WORD $0x3dc03192 // ldr q18, [x12, #192]
+	WORD $0x3dc0318b // ldr q11, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20ceeb // fmla v11.4s, v23.4s, v0.4s
+	WORD $0x4e36ce92 // fmla v18.4s, v20.4s, v22.4s
+	WORD $0x4e35ce6b // fmla v11.4s, v19.4s, v21.4s
+	WORD $0x4e36ce58 // fmla v24.4s, v18.4s, v22.4s
+	WORD $0x4e35cd77 // fmla v23.4s, v11.4s, v21.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d716 // fadd v22.4s, v24.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d6f5 // fadd v21.4s, v23.4s, v0.4s
+
+power:
+	WORD $0x4f21054b // sshr v11.4s, v10.4s, #31
+	WORD $0x6e681d2b // bsl v11.16b, v9.16b, v8.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e36dd73 // fmul v19.4s, v11.4s, v22.4s
+	WORD $0x6e35dc12 // fmul v18.4s, v0.4s, v21.4s
+	ADD R13<<2, R6, R1
+	WORD $0x3dc8002b // ldr q11, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e2bde6b // fmul v11.4s, v19.4s, v11.4s
+	WORD $0x6e20de40 // fmul v0.4s, v18.4s, v0.4s
+	WORD $0x4e2b1c77 // and v23.16b, v3.16b, v11.16b
+	WORD $0x4e201c54 // and v20.16b, v2.16b, v0.16b
+	WORD $0x4e311c73 // and v19.16b, v3.16b, v17.16b
+	WORD $0x4e301c52 // and v18.16b, v2.16b, v16.16b
+	ADD R5<<0, R11, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e37ce6b // fmla v11.4s, v19.4s, v23.4s
+	WORD $0x4e34ce40 // fmla v0.4s, v18.4s, v20.4s
+	WORD $0x3d80000b // str q11, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210554 // sshr v20.4s, v10.4s, #31
+	WORD $0x6e661cf4 // bsl v20.16b, v7.16b, v6.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eafd40b // fsub v11.4s, v0.4s, v15.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eaed412 // fsub v18.4s, v0.4s, v14.4s
+	WORD $0x4f21054a // sshr v10.4s, v10.4s, #31
+	WORD $0x6e641caa // bsl v10.16b, v5.16b, v4.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
+	WORD $0x6e20de4a // fmul v10.4s, v18.4s, v0.4s
+	WORD $0x6e36de81 // fmul v1.4s, v20.4s, v22.4s
+	WORD $0x6e35de60 // fmul v0.4s, v19.4s, v21.4s
+	WORD $0x4e31cd6f // fmla v15.4s, v11.4s, v17.4s
+	WORD $0x4e30cd4e // fmla v14.4s, v10.4s, v16.4s
+	WORD $0x6e2fdc21 // fmul v1.4s, v1.4s, v15.4s
+	WORD $0x6e2edc00 // fmul v0.4s, v0.4s, v14.4s
+	WORD $0x4e21d5a1 // fadd v1.4s, v13.4s, v1.4s
+	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	ADD R13<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R13, R13
+	CMP R4, R13
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func pairOverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairOverlapSumsCachedWeightedNEON(SB), NOSPLIT, $392-73
+	ADD $16, RSP, R13
+	MOVD $constants<>(SB), R14
+	MOVD x1+8(FP), R12
+	MOVD y+32(FP), R11
+	MOVD k+48(FP), R10
+	MOVD x0+0(FP), R9
+	MOVD g1+24(FP), R8
+	MOVD buf+56(FP), R7
+	MOVD $0, R6
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d8001a1 // str q1, [x13]
+	WORD $0x3d8005a0 // str q0, [x13, #16]
+	WORD $0x3d8009a1 // str q1, [x13, #32]
+	WORD $0x3d800da0 // str q0, [x13, #48]
+	WORD $0x3d8011a1 // str q1, [x13, #64]
+	WORD $0x3d8015a0 // str q0, [x13, #80]
+	WORD $0x3d8019a1 // str q1, [x13, #96]
+	WORD $0x3d801da0 // str q0, [x13, #112]
+	WORD $0x3d8021a1 // str q1, [x13, #128]
+	WORD $0x3d8025a0 // str q0, [x13, #144]
+	WORD $0x3d8029a1 // str q1, [x13, #160]
+	WORD $0x3d802da0 // str q0, [x13, #176]
+	WORD $0x3d8031a1 // str q1, [x13, #192]
+	WORD $0x3d8035a0 // str q0, [x13, #208]
+	WORD $0x3d8039a1 // str q1, [x13, #224]
+	WORD $0x3d803da0 // str q0, [x13, #240]
+	WORD $0x3d8041a1 // str q1, [x13, #256]
+	WORD $0x3d8045a0 // str q0, [x13, #272]
+	WORD $0x3d8049a1 // str q1, [x13, #288]
+	WORD $0x3d804da0 // str q0, [x13, #304]
+	WORD $0x3d8051a1 // str q1, [x13, #320]
+	WORD $0x3d8055a0 // str q0, [x13, #336]
+	WORD $0x3d8059a1 // str q1, [x13, #352]
+	WORD $0x3d805da0 // str q0, [x13, #368]
+	MOVD $0, R5
+
+turn:
+	MOVD R5, R1
+	ADD $256, R5, R5
+	MOVD n+64(FP), R0
+	CMP R0, R5
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R5, R5
+	WORD $0x3dc019d3 // ldr q19, [x14, #96]
+	WORD $0x3dc01dd2 // ldr q18, [x14, #112]
+	WORD $0x3dc021d1 // ldr q17, [x14, #128]
+	WORD $0x3dc025d0 // ldr q16, [x14, #144]
+	WORD $0x3dc029cf // ldr q15, [x14, #160]
+	WORD $0x3dc02dce // ldr q14, [x14, #176]
+	WORD $0x3dc031cd // ldr q13, [x14, #192]
+	WORD $0x3dc035cc // ldr q12, [x14, #208]
+	WORD $0x3dc039cb // ldr q11, [x14, #224]
+	WORD $0x3dc03dca // ldr q10, [x14, #240]
+	WORD $0x3dc041c9 // ldr q9, [x14, #256]
+	WORD $0x3dc00dc8 // ldr q8, [x14, #48]
+	MOVD R1, R4
+
+exponential:
+	ADD R4<<2, R12, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x3dc00805 // ldr q5, [x0, #32]
+	WORD $0x3dc00c04 // ldr q4, [x0, #48]
+	ADD R4<<2, R9, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
+	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
+	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
+	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
+	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
+	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
+	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
+	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
+	WORD $0x4e23f67f // fmax v31.4s, v19.4s, v3.4s
+	WORD $0x4e22f67b // fmax v27.4s, v19.4s, v2.4s
+	WORD $0x4e21f67a // fmax v26.4s, v19.4s, v1.4s
+	WORD $0x4e20f679 // fmax v25.4s, v19.4s, v0.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
+	WORD $0x4e32cf62 // fmla v2.4s, v27.4s, v18.4s
+	WORD $0x4e32cf41 // fmla v1.4s, v26.4s, v18.4s
+	WORD $0x4e32cf20 // fmla v0.4s, v25.4s, v18.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb0cfdf // fmls v31.4s, v30.4s, v16.4s
+	WORD $0x4eb0cfbb // fmls v27.4s, v29.4s, v16.4s
+	WORD $0x4eb0cf9a // fmls v26.4s, v28.4s, v16.4s
+	WORD $0x4eb0cf19 // fmls v25.4s, v24.4s, v16.4s
+	WORD $0x4eafcfdf // fmls v31.4s, v30.4s, v15.4s
+	WORD $0x4eafcfbb // fmls v27.4s, v29.4s, v15.4s
+	WORD $0x4eafcf9a // fmls v26.4s, v28.4s, v15.4s
+	WORD $0x4eafcf19 // fmls v25.4s, v24.4s, v15.4s
+	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acfe7 // fmla v7.4s, v31.4s, v10.4s
+	WORD $0x4e2acf66 // fmla v6.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
+	WORD $0x4e29cee7 // fmla v7.4s, v23.4s, v9.4s
+	WORD $0x4e29cec6 // fmla v6.4s, v22.4s, v9.4s
+	WORD $0x4e29cea5 // fmla v5.4s, v21.4s, v9.4s
+	WORD $0x4e29ce84 // fmla v4.4s, v20.4s, v9.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccfe3 // fmla v3.4s, v31.4s, v12.4s
+	WORD $0x4e2ccf62 // fmla v2.4s, v27.4s, v12.4s
+	WORD $0x4e2ccf41 // fmla v1.4s, v26.4s, v12.4s
+	WORD $0x4e2ccf20 // fmla v0.4s, v25.4s, v12.4s
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
+	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
+	WORD $0x4e2ed75a // fadd v26.4s, v26.4s, v14.4s
+	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea284d7 // sub v23.4s, v6.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc09dd4 // ldr q20, [x14, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e2ed461 // fadd v1.4s, v3.4s, v14.4s
+	WORD $0x4e2ed440 // fadd v0.4s, v2.4s, v14.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ed4a1 // fadd v1.4s, v5.4s, v14.4s
+	WORD $0x4e2ed480 // fadd v0.4s, v4.4s, v14.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R4<<2, R7, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R4, R4
+	CMP R5, R4
+	BLT exponential
+	WORD $0x3dc02dca // ldr q10, [x14, #176]
+	WORD $0x3dc015c9 // ldr q9, [x14, #80]
+	WORD $0x3dc00dc8 // ldr q8, [x14, #48]
+	MOVD R1, R4
+
+rest:
+	ADD R4<<2, R12, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R4<<2, R9, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R4<<0, R11, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc011c0 // ldr q0, [x14, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R4<<2, R7, R2
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6ea9e421 // fcmgt v1.4s, v1.4s, v9.4s
+	WORD $0x6ea9e400 // fcmgt v0.4s, v0.4s, v9.4s
+	WORD $0x4e251c2e // and v14.16b, v1.16b, v5.16b
+	WORD $0x4e241c0d // and v13.16b, v0.16b, v4.16b
+	WORD $0x4e231c2c // and v12.16b, v1.16b, v3.16b
+	WORD $0x4e221c0b // and v11.16b, v0.16b, v2.16b
+	WORD $0x3dc00063 // ldr q3, [x3]
+	WORD $0x3dc00462 // ldr q2, [x3, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d467 // fsub v7.4s, v3.4s, v1.4s
+	WORD $0x4ea0d446 // fsub v6.4s, v2.4s, v0.4s
+	WORD $0x3dc00043 // ldr q3, [x2]
+	WORD $0x3dc0044f // ldr q15, [x2, #16]
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4e281ce1 // and v1.16b, v7.16b, v8.16b
+	WORD $0x4e281cc0 // and v0.16b, v6.16b, v8.16b
+	WORD $0x4ea11c61 // orr v1.16b, v3.16b, v1.16b
+	WORD $0x4ea01c40 // orr v0.16b, v2.16b, v0.16b
+	ADD R4<<2, R8, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4ea3d542 // fsub v2.4s, v10.4s, v3.4s
+	WORD $0x4eafd541 // fsub v1.4s, v10.4s, v15.4s
+	WORD $0x4f2104e5 // sshr v5.4s, v7.4s, #31
+	WORD $0x6e621c65 // bsl v5.16b, v3.16b, v2.16b
+	WORD $0x4f2104c0 // sshr v0.4s, v6.4s, #31
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f2104e7 // sshr v7.4s, v7.4s, #31
+	WORD $0x6e631c47 // bsl v7.16b, v2.16b, v3.16b
+	WORD $0x4f2104c6 // sshr v6.4s, v6.4s, #31
+	WORD $0x6e6f1c26 // bsl v6.16b, v1.16b, v15.16b
+	ADD $28, R10, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e4a0 // fcmgt v0.4s, v5.4s, v1.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e480 // fcmgt v0.4s, v4.4s, v1.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dcb0 // fmul v16.4s, v5.4s, v1.4s
+	WORD $0x6e20dc8f // fmul v15.4s, v4.4s, v0.4s
+	WORD $0x4e301dc5 // and v5.16b, v14.16b, v16.16b
+	WORD $0x4e2f1da4 // and v4.16b, v13.16b, v15.16b
+	WORD $0x4e231dc3 // and v3.16b, v14.16b, v3.16b
+	WORD $0x4e221da2 // and v2.16b, v13.16b, v2.16b
+	ADD R6<<0, R13, R1
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	WORD $0x4e301d83 // and v3.16b, v12.16b, v16.16b
+	WORD $0x4e2f1d62 // and v2.16b, v11.16b, v15.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d800023 // str q3, [x1]
+	WORD $0x3d800422 // str q2, [x1, #16]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211d83 // and v3.16b, v12.16b, v1.16b
+	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d802023 // str q3, [x1, #128]
+	WORD $0x3d802422 // str q2, [x1, #144]
+	ADD $28, R10, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e4e0 // fcmgt v0.4s, v7.4s, v1.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e4c0 // fcmgt v0.4s, v6.4s, v1.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x4e271dc5 // and v5.16b, v14.16b, v7.16b
+	WORD $0x4e261da4 // and v4.16b, v13.16b, v6.16b
+	WORD $0x4e231dc3 // and v3.16b, v14.16b, v3.16b
+	WORD $0x4e221da2 // and v2.16b, v13.16b, v2.16b
+	WORD $0x3dc04021 // ldr q1, [x1, #256]
+	WORD $0x3dc04420 // ldr q0, [x1, #272]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d804021 // str q1, [x1, #256]
+	WORD $0x3d804420 // str q0, [x1, #272]
+	WORD $0x6e2e1d85 // eor v5.16b, v12.16b, v14.16b
+	WORD $0x6e2d1d64 // eor v4.16b, v11.16b, v13.16b
+	WORD $0x4e271ca3 // and v3.16b, v5.16b, v7.16b
+	WORD $0x4e261c82 // and v2.16b, v4.16b, v6.16b
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803023 // str q3, [x1, #192]
+	WORD $0x3d803422 // str q2, [x1, #208]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211ca3 // and v3.16b, v5.16b, v1.16b
+	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x3dc05021 // ldr q1, [x1, #320]
+	WORD $0x3dc05420 // ldr q0, [x1, #336]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d805023 // str q3, [x1, #320]
+	WORD $0x3d805422 // str q2, [x1, #336]
+	EOR $32, R6, R6
+	ADD $8, R4, R4
+	CMP R5, R4
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R5
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc001a0 // ldr q0, [x13]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc005a0 // ldr q0, [x13, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc009a0 // ldr q0, [x13, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08001 // ldr q1, [x0, #512]
+	WORD $0x3dc08400 // ldr q0, [x0, #528]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808003 // str q3, [x0, #512]
+	WORD $0x3d808402 // str q2, [x0, #528]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08801 // ldr q1, [x0, #544]
+	WORD $0x3dc08c00 // ldr q0, [x0, #560]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808803 // str q3, [x0, #544]
+	WORD $0x3d808c02 // str q2, [x0, #560]
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09001 // ldr q1, [x0, #576]
+	WORD $0x3dc09400 // ldr q0, [x0, #592]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809003 // str q3, [x0, #576]
+	WORD $0x3d809402 // str q2, [x0, #592]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09801 // ldr q1, [x0, #608]
+	WORD $0x3dc09c00 // ldr q0, [x0, #624]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809803 // str q3, [x0, #608]
+	WORD $0x3d809c02 // str q2, [x0, #624]
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc049a0 // ldr q0, [x13, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc04da0 // ldr q0, [x13, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	WORD $0x3dc051a0 // ldr q0, [x13, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c001 // ldr q1, [x0, #768]
+	WORD $0x3dc0c400 // ldr q0, [x0, #784]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c003 // str q3, [x0, #768]
+	WORD $0x3d80c402 // str q2, [x0, #784]
+	WORD $0x3dc055a0 // ldr q0, [x13, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c801 // ldr q1, [x0, #800]
+	WORD $0x3dc0cc00 // ldr q0, [x0, #816]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c803 // str q3, [x0, #800]
+	WORD $0x3d80cc02 // str q2, [x0, #816]
+	WORD $0x3dc059a0 // ldr q0, [x13, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d001 // ldr q1, [x0, #832]
+	WORD $0x3dc0d400 // ldr q0, [x0, #848]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d003 // str q3, [x0, #832]
+	WORD $0x3d80d402 // str q2, [x0, #848]
+	WORD $0x3dc05da0 // ldr q0, [x13, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d801 // ldr q1, [x0, #864]
+	WORD $0x3dc0dc00 // ldr q0, [x0, #880]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d803 // str q3, [x0, #864]
+	WORD $0x3d80dc02 // str q2, [x0, #880]
+	RET
+
+// func pairGamma0OverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma0OverlapSumsCachedWeightedNEON(SB), NOSPLIT, $456-73
+	ADD $16, RSP, R12
+	MOVD $constants<>(SB), R13
+	MOVD x1+8(FP), R11
+	MOVD y+32(FP), R10
+	MOVD k+48(FP), R9
+	MOVD x0+0(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800181 // str q1, [x12]
+	WORD $0x3d800580 // str q0, [x12, #16]
+	WORD $0x3d800981 // str q1, [x12, #32]
+	WORD $0x3d800d80 // str q0, [x12, #48]
+	WORD $0x3d801181 // str q1, [x12, #64]
+	WORD $0x3d801580 // str q0, [x12, #80]
+	WORD $0x3d801981 // str q1, [x12, #96]
+	WORD $0x3d801d80 // str q0, [x12, #112]
+	WORD $0x3d802181 // str q1, [x12, #128]
+	WORD $0x3d802580 // str q0, [x12, #144]
+	WORD $0x3d802981 // str q1, [x12, #160]
+	WORD $0x3d802d80 // str q0, [x12, #176]
+	WORD $0x3d803181 // str q1, [x12, #192]
+	WORD $0x3d803580 // str q0, [x12, #208]
+	WORD $0x3d803981 // str q1, [x12, #224]
+	WORD $0x3d803d80 // str q0, [x12, #240]
+	WORD $0x3d804181 // str q1, [x12, #256]
+	WORD $0x3d804580 // str q0, [x12, #272]
+	WORD $0x3d804981 // str q1, [x12, #288]
+	WORD $0x3d804d80 // str q0, [x12, #304]
+	WORD $0x3d805181 // str q1, [x12, #320]
+	WORD $0x3d805580 // str q0, [x12, #336]
+	WORD $0x3d805981 // str q1, [x12, #352]
+	WORD $0x3d805d80 // str q0, [x12, #368]
+	WORD $0x3d806181 // str q1, [x12, #384]
+	WORD $0x3d806580 // str q0, [x12, #400]
+	WORD $0x3d806981 // str q1, [x12, #416]
+	WORD $0x3d806d80 // str q0, [x12, #432]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R14
+
+exponential:
+	ADD R14<<2, R11, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R14<<2, R8, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09da8 // ldr q8, [x13, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R14<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R14, R14
+	CMP R4, R14
+	BLT exponential
+	WORD $0x3dc049b3 // ldr q19, [x13, #288]
+	WORD $0x3dc04db2 // ldr q18, [x13, #304]
+	WORD $0x3dc051b1 // ldr q17, [x13, #320]
+	WORD $0x3dc055b0 // ldr q16, [x13, #336]
+	WORD $0x3dc059af // ldr q15, [x13, #352]
+	WORD $0x3dc05dae // ldr q14, [x13, #368]
+	WORD $0x3dc061ad // ldr q13, [x13, #384]
+	WORD $0x3dc065ac // ldr q12, [x13, #400]
+	WORD $0x3dc069ab // ldr q11, [x13, #416]
+	WORD $0x3dc06daa // ldr q10, [x13, #432]
+	WORD $0x3dc071a9 // ldr q9, [x13, #448]
+	WORD $0x3dc075a8 // ldr q8, [x13, #464]
+	MOVD R1, R14
+
+logarithm:
+	ADD R14<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R14, R14
+	CMP R4, R14
+	BLT logarithm
+	ADD $4, R9, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R9, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	MOVD R1, R14
+
+rest:
+	ADD R14<<2, R11, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R14<<2, R8, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R14<<0, R10, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
+	WORD $0x4ea23406 // cmgt v6.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R14<<2, R6, R2
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80442 // ldr q2, [x2, #8208]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e261c2b // and v11.16b, v1.16b, v6.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c2d // and v13.16b, v1.16b, v4.16b
+	WORD $0x4e231c0c // and v12.16b, v0.16b, v3.16b
+	WORD $0x3dc00063 // ldr q3, [x3]
+	WORD $0x3dc00462 // ldr q2, [x3, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d471 // fsub v17.4s, v3.4s, v1.4s
+	WORD $0x4ea0d450 // fsub v16.4s, v2.4s, v0.4s
+	WORD $0x3dc0004e // ldr q14, [x2]
+	WORD $0x3dc00446 // ldr q6, [x2, #16]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201e21 // and v1.16b, v17.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
+	WORD $0x4ea11dc1 // orr v1.16b, v14.16b, v1.16b
+	WORD $0x4ea01cc0 // orr v0.16b, v6.16b, v0.16b
+	ADD R14<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eaed40f // fsub v15.4s, v0.4s, v14.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4ea6d407 // fsub v7.4s, v0.4s, v6.4s
+	WORD $0x4f210633 // sshr v19.4s, v17.4s, #31
+	WORD $0x6e6f1dd3 // bsl v19.16b, v14.16b, v15.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e671cc0 // bsl v0.16b, v6.16b, v7.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x4f210625 // sshr v5.4s, v17.4s, #31
+	WORD $0x6e6e1de5 // bsl v5.16b, v15.16b, v14.16b
+	WORD $0x4f210604 // sshr v4.4s, v16.4s, #31
+	WORD $0x6e661ce4 // bsl v4.16b, v7.16b, v6.16b
+	ADD $28, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e660 // fcmgt v0.4s, v19.4s, v1.4s
+	WORD $0x6e611e60 // bsl v0.16b, v19.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e640 // fcmgt v0.4s, v18.4s, v1.4s
+	WORD $0x6e611e40 // bsl v0.16b, v18.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21de75 // fmul v21.4s, v19.4s, v1.4s
+	WORD $0x6e20de54 // fmul v20.4s, v18.4s, v0.4s
+	WORD $0x4e351d73 // and v19.16b, v11.16b, v21.16b
+	WORD $0x4e341d52 // and v18.16b, v10.16b, v20.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	ADD R5<<0, R12, R1
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e33cc61 // fmla v1.4s, v3.4s, v19.4s
+	WORD $0x4e32cc40 // fmla v0.4s, v2.4s, v18.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x4e351da3 // and v3.16b, v13.16b, v21.16b
+	WORD $0x4e341d82 // and v2.16b, v12.16b, v20.16b
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d801023 // str q3, [x1, #64]
+	WORD $0x3d801422 // str q2, [x1, #80]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211da3 // and v3.16b, v13.16b, v1.16b
+	WORD $0x4e201d82 // and v2.16b, v12.16b, v0.16b
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803023 // str q3, [x1, #192]
+	WORD $0x3d803422 // str q2, [x1, #208]
+	ADD $28, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e4a0 // fcmgt v0.4s, v5.4s, v1.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e480 // fcmgt v0.4s, v4.4s, v1.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dcb3 // fmul v19.4s, v5.4s, v1.4s
+	WORD $0x6e20dc92 // fmul v18.4s, v4.4s, v0.4s
+	WORD $0x4e331d65 // and v5.16b, v11.16b, v19.16b
+	WORD $0x4e321d44 // and v4.16b, v10.16b, v18.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	WORD $0x3dc05021 // ldr q1, [x1, #320]
+	WORD $0x3dc05420 // ldr q0, [x1, #336]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805021 // str q1, [x1, #320]
+	WORD $0x3d805420 // str q0, [x1, #336]
+	WORD $0x6e2b1da5 // eor v5.16b, v13.16b, v11.16b
+	WORD $0x6e2a1d84 // eor v4.16b, v12.16b, v10.16b
+	WORD $0x4e331ca3 // and v3.16b, v5.16b, v19.16b
+	WORD $0x4e321c82 // and v2.16b, v4.16b, v18.16b
+	WORD $0x3dc04021 // ldr q1, [x1, #256]
+	WORD $0x3dc04420 // ldr q0, [x1, #272]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d804023 // str q3, [x1, #256]
+	WORD $0x3d804422 // str q2, [x1, #272]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211ca3 // and v3.16b, v5.16b, v1.16b
+	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x3dc06021 // ldr q1, [x1, #384]
+	WORD $0x3dc06420 // ldr q0, [x1, #400]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d806023 // str q3, [x1, #384]
+	WORD $0x3d806422 // str q2, [x1, #400]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201da1 // and v1.16b, v13.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201d80 // and v0.16b, v12.16b, v0.16b
+	WORD $0x6e211e22 // eor v2.16b, v17.16b, v1.16b
+	WORD $0x6e201e05 // eor v5.16b, v16.16b, v0.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e6f1dc0 // bsl v0.16b, v14.16b, v15.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e671cc0 // bsl v0.16b, v6.16b, v7.16b
+	WORD $0x3dc40044 // ldr q4, [x2, #4096]
+	WORD $0x3dc40443 // ldr q3, [x2, #4112]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4e24d447 // fadd v7.4s, v2.4s, v4.4s
+	WORD $0x4e23d426 // fadd v6.4s, v1.4s, v3.4s
+	WORD $0x4f2105a3 // sshr v3.4s, v13.4s, #31
+	WORD $0x6e681d23 // bsl v3.16b, v9.16b, v8.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e271d63 // and v3.16b, v11.16b, v7.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800021 // str q1, [x1]
+	WORD $0x3d800420 // str q0, [x1, #16]
+	EOR $32, R5, R5
+	ADD $8, R14, R14
+	CMP R4, R14
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00180 // ldr q0, [x12]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08001 // ldr q1, [x0, #512]
+	WORD $0x3dc08400 // ldr q0, [x0, #528]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808003 // str q3, [x0, #512]
+	WORD $0x3d808402 // str q2, [x0, #528]
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08801 // ldr q1, [x0, #544]
+	WORD $0x3dc08c00 // ldr q0, [x0, #560]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808803 // str q3, [x0, #544]
+	WORD $0x3d808c02 // str q2, [x0, #560]
+	WORD $0x3dc04980 // ldr q0, [x12, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09001 // ldr q1, [x0, #576]
+	WORD $0x3dc09400 // ldr q0, [x0, #592]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809003 // str q3, [x0, #576]
+	WORD $0x3d809402 // str q2, [x0, #592]
+	WORD $0x3dc04d80 // ldr q0, [x12, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09801 // ldr q1, [x0, #608]
+	WORD $0x3dc09c00 // ldr q0, [x0, #624]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809803 // str q3, [x0, #608]
+	WORD $0x3d809c02 // str q2, [x0, #624]
+	WORD $0x3dc05180 // ldr q0, [x12, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc05580 // ldr q0, [x12, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc05980 // ldr q0, [x12, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc05d80 // ldr q0, [x12, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	WORD $0x3dc06180 // ldr q0, [x12, #384]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c001 // ldr q1, [x0, #768]
+	WORD $0x3dc0c400 // ldr q0, [x0, #784]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c003 // str q3, [x0, #768]
+	WORD $0x3d80c402 // str q2, [x0, #784]
+	WORD $0x3dc06580 // ldr q0, [x12, #400]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c801 // ldr q1, [x0, #800]
+	WORD $0x3dc0cc00 // ldr q0, [x0, #816]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c803 // str q3, [x0, #800]
+	WORD $0x3d80cc02 // str q2, [x0, #816]
+	WORD $0x3dc06980 // ldr q0, [x12, #416]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d001 // ldr q1, [x0, #832]
+	WORD $0x3dc0d400 // ldr q0, [x0, #848]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d003 // str q3, [x0, #832]
+	WORD $0x3d80d402 // str q2, [x0, #848]
+	WORD $0x3dc06d80 // ldr q0, [x12, #432]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d801 // ldr q1, [x0, #864]
+	WORD $0x3dc0dc00 // ldr q0, [x0, #880]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d803 // str q3, [x0, #864]
+	WORD $0x3d80dc02 // str q2, [x0, #880]
+	RET
+
+// func pairGamma2OverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma2OverlapSumsCachedWeightedNEON(SB), NOSPLIT, $456-73
+	ADD $16, RSP, R12
+	MOVD $constants<>(SB), R13
+	MOVD x1+8(FP), R11
+	MOVD y+32(FP), R10
+	MOVD k+48(FP), R9
+	MOVD x0+0(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800181 // str q1, [x12]
+	WORD $0x3d800580 // str q0, [x12, #16]
+	WORD $0x3d800981 // str q1, [x12, #32]
+	WORD $0x3d800d80 // str q0, [x12, #48]
+	WORD $0x3d801181 // str q1, [x12, #64]
+	WORD $0x3d801580 // str q0, [x12, #80]
+	WORD $0x3d801981 // str q1, [x12, #96]
+	WORD $0x3d801d80 // str q0, [x12, #112]
+	WORD $0x3d802181 // str q1, [x12, #128]
+	WORD $0x3d802580 // str q0, [x12, #144]
+	WORD $0x3d802981 // str q1, [x12, #160]
+	WORD $0x3d802d80 // str q0, [x12, #176]
+	WORD $0x3d803181 // str q1, [x12, #192]
+	WORD $0x3d803580 // str q0, [x12, #208]
+	WORD $0x3d803981 // str q1, [x12, #224]
+	WORD $0x3d803d80 // str q0, [x12, #240]
+	WORD $0x3d804181 // str q1, [x12, #256]
+	WORD $0x3d804580 // str q0, [x12, #272]
+	WORD $0x3d804981 // str q1, [x12, #288]
+	WORD $0x3d804d80 // str q0, [x12, #304]
+	WORD $0x3d805181 // str q1, [x12, #320]
+	WORD $0x3d805580 // str q0, [x12, #336]
+	WORD $0x3d805981 // str q1, [x12, #352]
+	WORD $0x3d805d80 // str q0, [x12, #368]
+	WORD $0x3d806181 // str q1, [x12, #384]
+	WORD $0x3d806580 // str q0, [x12, #400]
+	WORD $0x3d806981 // str q1, [x12, #416]
+	WORD $0x3d806d80 // str q0, [x12, #432]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R14
+
+exponential:
+	ADD R14<<2, R11, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R14<<2, R8, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09da8 // ldr q8, [x13, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R14<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R14, R14
+	CMP R4, R14
+	BLT exponential
+	WORD $0x3dc049b3 // ldr q19, [x13, #288]
+	WORD $0x3dc04db2 // ldr q18, [x13, #304]
+	WORD $0x3dc051b1 // ldr q17, [x13, #320]
+	WORD $0x3dc055b0 // ldr q16, [x13, #336]
+	WORD $0x3dc059af // ldr q15, [x13, #352]
+	WORD $0x3dc05dae // ldr q14, [x13, #368]
+	WORD $0x3dc061ad // ldr q13, [x13, #384]
+	WORD $0x3dc065ac // ldr q12, [x13, #400]
+	WORD $0x3dc069ab // ldr q11, [x13, #416]
+	WORD $0x3dc06daa // ldr q10, [x13, #432]
+	WORD $0x3dc071a9 // ldr q9, [x13, #448]
+	WORD $0x3dc075a8 // ldr q8, [x13, #464]
+	MOVD R1, R14
+
+logarithm:
+	ADD R14<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R14, R14
+	CMP R4, R14
+	BLT logarithm
+	ADD $4, R9, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $8, R9, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R14
+
+rest:
+	ADD R14<<2, R11, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R14<<2, R8, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R14<<0, R10, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
+	WORD $0x4ea23408 // cmgt v8.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x6ea08c44 // cmeq v4.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R14<<2, R6, R2
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80442 // ldr q2, [x2, #8208]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e281c2b // and v11.16b, v1.16b, v8.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e241c2e // and v14.16b, v1.16b, v4.16b
+	WORD $0x4e231c0d // and v13.16b, v0.16b, v3.16b
+	WORD $0x3dc00063 // ldr q3, [x3]
+	WORD $0x3dc00462 // ldr q2, [x3, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d46c // fsub v12.4s, v3.4s, v1.4s
+	WORD $0x4ea0d448 // fsub v8.4s, v2.4s, v0.4s
+	WORD $0x3dc00050 // ldr q16, [x2]
+	WORD $0x3dc00449 // ldr q9, [x2, #16]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201d81 // and v1.16b, v12.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea11e01 // orr v1.16b, v16.16b, v1.16b
+	WORD $0x4ea01d20 // orr v0.16b, v9.16b, v0.16b
+	ADD R14<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eb0d411 // fsub v17.4s, v0.4s, v16.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4ea9d40f // fsub v15.4s, v0.4s, v9.4s
+	WORD $0x4f210593 // sshr v19.4s, v12.4s, #31
+	WORD $0x6e711e13 // bsl v19.16b, v16.16b, v17.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e6f1d20 // bsl v0.16b, v9.16b, v15.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x4f210585 // sshr v5.4s, v12.4s, #31
+	WORD $0x6e701e25 // bsl v5.16b, v17.16b, v16.16b
+	WORD $0x4f210504 // sshr v4.4s, v8.4s, #31
+	WORD $0x6e691de4 // bsl v4.16b, v15.16b, v9.16b
+	ADD $28, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e660 // fcmgt v0.4s, v19.4s, v1.4s
+	WORD $0x6e611e60 // bsl v0.16b, v19.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e640 // fcmgt v0.4s, v18.4s, v1.4s
+	WORD $0x6e611e40 // bsl v0.16b, v18.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21de75 // fmul v21.4s, v19.4s, v1.4s
+	WORD $0x6e20de54 // fmul v20.4s, v18.4s, v0.4s
+	WORD $0x4e351d73 // and v19.16b, v11.16b, v21.16b
+	WORD $0x4e341d52 // and v18.16b, v10.16b, v20.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	ADD R5<<0, R12, R1
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e33cc61 // fmla v1.4s, v3.4s, v19.4s
+	WORD $0x4e32cc40 // fmla v0.4s, v2.4s, v18.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x4e351dc3 // and v3.16b, v14.16b, v21.16b
+	WORD $0x4e341da2 // and v2.16b, v13.16b, v20.16b
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d801023 // str q3, [x1, #64]
+	WORD $0x3d801422 // str q2, [x1, #80]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211dc3 // and v3.16b, v14.16b, v1.16b
+	WORD $0x4e201da2 // and v2.16b, v13.16b, v0.16b
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d803023 // str q3, [x1, #192]
+	WORD $0x3d803422 // str q2, [x1, #208]
+	ADD $28, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e4a0 // fcmgt v0.4s, v5.4s, v1.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea1e480 // fcmgt v0.4s, v4.4s, v1.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dcb3 // fmul v19.4s, v5.4s, v1.4s
+	WORD $0x6e20dc92 // fmul v18.4s, v4.4s, v0.4s
+	WORD $0x4e331d65 // and v5.16b, v11.16b, v19.16b
+	WORD $0x4e321d44 // and v4.16b, v10.16b, v18.16b
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e221d42 // and v2.16b, v10.16b, v2.16b
+	WORD $0x3dc05021 // ldr q1, [x1, #320]
+	WORD $0x3dc05420 // ldr q0, [x1, #336]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805021 // str q1, [x1, #320]
+	WORD $0x3d805420 // str q0, [x1, #336]
+	WORD $0x6e2b1dc5 // eor v5.16b, v14.16b, v11.16b
+	WORD $0x6e2a1da4 // eor v4.16b, v13.16b, v10.16b
+	WORD $0x4e331ca3 // and v3.16b, v5.16b, v19.16b
+	WORD $0x4e321c82 // and v2.16b, v4.16b, v18.16b
+	WORD $0x3dc04021 // ldr q1, [x1, #256]
+	WORD $0x3dc04420 // ldr q0, [x1, #272]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d804023 // str q3, [x1, #256]
+	WORD $0x3d804422 // str q2, [x1, #272]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211ca3 // and v3.16b, v5.16b, v1.16b
+	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x3dc06021 // ldr q1, [x1, #384]
+	WORD $0x3dc06420 // ldr q0, [x1, #400]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3d806023 // str q3, [x1, #384]
+	WORD $0x3d806422 // str q2, [x1, #400]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201dc1 // and v1.16b, v14.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201da0 // and v0.16b, v13.16b, v0.16b
+	WORD $0x6e211d82 // eor v2.16b, v12.16b, v1.16b
+	WORD $0x6e201d08 // eor v8.16b, v8.16b, v0.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e711e0c // bsl v12.16b, v16.16b, v17.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e6f1d20 // bsl v0.16b, v9.16b, v15.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc40044 // ldr q4, [x2, #4096]
+	WORD $0x3dc40443 // ldr q3, [x2, #4112]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea8e401 // fcmgt v1.4s, v0.4s, v8.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e681c01 // bsl v1.16b, v0.16b, v8.16b
+	WORD $0x4e24d449 // fadd v9.4s, v2.4s, v4.4s
+	WORD $0x4e23d428 // fadd v8.4s, v1.4s, v3.4s
+	WORD $0x6e2cdd83 // fmul v3.4s, v12.4s, v12.4s
+	WORD $0x6e25dca2 // fmul v2.4s, v5.4s, v5.4s
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
+	WORD $0x6e661ce1 // bsl v1.16b, v7.16b, v6.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e23dc23 // fmul v3.4s, v1.4s, v3.4s
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e291d63 // and v3.16b, v11.16b, v9.16b
+	WORD $0x4e281d42 // and v2.16b, v10.16b, v8.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800021 // str q1, [x1]
+	WORD $0x3d800420 // str q0, [x1, #16]
+	EOR $32, R5, R5
+	ADD $8, R14, R14
+	CMP R4, R14
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00180 // ldr q0, [x12]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08001 // ldr q1, [x0, #512]
+	WORD $0x3dc08400 // ldr q0, [x0, #528]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808003 // str q3, [x0, #512]
+	WORD $0x3d808402 // str q2, [x0, #528]
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08801 // ldr q1, [x0, #544]
+	WORD $0x3dc08c00 // ldr q0, [x0, #560]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808803 // str q3, [x0, #544]
+	WORD $0x3d808c02 // str q2, [x0, #560]
+	WORD $0x3dc04980 // ldr q0, [x12, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09001 // ldr q1, [x0, #576]
+	WORD $0x3dc09400 // ldr q0, [x0, #592]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809003 // str q3, [x0, #576]
+	WORD $0x3d809402 // str q2, [x0, #592]
+	WORD $0x3dc04d80 // ldr q0, [x12, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09801 // ldr q1, [x0, #608]
+	WORD $0x3dc09c00 // ldr q0, [x0, #624]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809803 // str q3, [x0, #608]
+	WORD $0x3d809c02 // str q2, [x0, #624]
+	WORD $0x3dc05180 // ldr q0, [x12, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc05580 // ldr q0, [x12, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc05980 // ldr q0, [x12, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc05d80 // ldr q0, [x12, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	WORD $0x3dc06180 // ldr q0, [x12, #384]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c001 // ldr q1, [x0, #768]
+	WORD $0x3dc0c400 // ldr q0, [x0, #784]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c003 // str q3, [x0, #768]
+	WORD $0x3d80c402 // str q2, [x0, #784]
+	WORD $0x3dc06580 // ldr q0, [x12, #400]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c801 // ldr q1, [x0, #800]
+	WORD $0x3dc0cc00 // ldr q0, [x0, #816]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c803 // str q3, [x0, #800]
+	WORD $0x3d80cc02 // str q2, [x0, #816]
+	WORD $0x3dc06980 // ldr q0, [x12, #416]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d001 // ldr q1, [x0, #832]
+	WORD $0x3dc0d400 // ldr q0, [x0, #848]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d003 // str q3, [x0, #832]
+	WORD $0x3d80d402 // str q2, [x0, #848]
+	WORD $0x3dc06d80 // ldr q0, [x12, #432]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d801 // ldr q1, [x0, #864]
+	WORD $0x3dc0dc00 // ldr q0, [x0, #880]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d803 // str q3, [x0, #864]
+	WORD $0x3d80dc02 // str q2, [x0, #880]
+	RET
+
+// func pairGammaOverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGammaOverlapSumsCachedWeightedNEON(SB), NOSPLIT, $456-73
+	ADD $16, RSP, R12
+	MOVD $constants<>(SB), R13
+	MOVD x1+8(FP), R11
+	MOVD y+32(FP), R10
+	MOVD k+48(FP), R9
+	MOVD x0+0(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800181 // str q1, [x12]
+	WORD $0x3d800580 // str q0, [x12, #16]
+	WORD $0x3d800981 // str q1, [x12, #32]
+	WORD $0x3d800d80 // str q0, [x12, #48]
+	WORD $0x3d801181 // str q1, [x12, #64]
+	WORD $0x3d801580 // str q0, [x12, #80]
+	WORD $0x3d801981 // str q1, [x12, #96]
+	WORD $0x3d801d80 // str q0, [x12, #112]
+	WORD $0x3d802181 // str q1, [x12, #128]
+	WORD $0x3d802580 // str q0, [x12, #144]
+	WORD $0x3d802981 // str q1, [x12, #160]
+	WORD $0x3d802d80 // str q0, [x12, #176]
+	WORD $0x3d803181 // str q1, [x12, #192]
+	WORD $0x3d803580 // str q0, [x12, #208]
+	WORD $0x3d803981 // str q1, [x12, #224]
+	WORD $0x3d803d80 // str q0, [x12, #240]
+	WORD $0x3d804181 // str q1, [x12, #256]
+	WORD $0x3d804580 // str q0, [x12, #272]
+	WORD $0x3d804981 // str q1, [x12, #288]
+	WORD $0x3d804d80 // str q0, [x12, #304]
+	WORD $0x3d805181 // str q1, [x12, #320]
+	WORD $0x3d805580 // str q0, [x12, #336]
+	WORD $0x3d805981 // str q1, [x12, #352]
+	WORD $0x3d805d80 // str q0, [x12, #368]
+	WORD $0x3d806181 // str q1, [x12, #384]
+	WORD $0x3d806580 // str q0, [x12, #400]
+	WORD $0x3d806981 // str q1, [x12, #416]
+	WORD $0x3d806d80 // str q0, [x12, #432]
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	MOVD R1, R14
+
+exponential:
+	ADD R14<<2, R11, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	ADD R14<<2, R8, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc021a0 // ldr q0, [x13, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc039a0 // ldr q0, [x13, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc031a0 // ldr q0, [x13, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09da8 // ldr q8, [x13, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	ADD R14<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	ADD $16, R14, R14
+	CMP R4, R14
+	BLT exponential
+	WORD $0x3dc049b3 // ldr q19, [x13, #288]
+	WORD $0x3dc04db2 // ldr q18, [x13, #304]
+	WORD $0x3dc051b1 // ldr q17, [x13, #320]
+	WORD $0x3dc055b0 // ldr q16, [x13, #336]
+	WORD $0x3dc059af // ldr q15, [x13, #352]
+	WORD $0x3dc05dae // ldr q14, [x13, #368]
+	WORD $0x3dc061ad // ldr q13, [x13, #384]
+	WORD $0x3dc065ac // ldr q12, [x13, #400]
+	WORD $0x3dc069ab // ldr q11, [x13, #416]
+	WORD $0x3dc06daa // ldr q10, [x13, #432]
+	WORD $0x3dc071a9 // ldr q9, [x13, #448]
+	WORD $0x3dc075a8 // ldr q8, [x13, #464]
+	MOVD R1, R14
+
+logarithm:
+	ADD R14<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R14, R14
+	CMP R4, R14
+	BLT logarithm
+	ADD $4, R9, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $8, R9, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $20, R9, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $24, R9, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	MOVD R1, R14
+
+rest:
+	ADD R14<<2, R11, R3
+	PRFM 4096(R3), PLDL1KEEP
+	ADD R14<<2, R8, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R14<<0, R10, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
+	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
+	WORD $0x4ea13405 // cmgt v5.4s, v0.4s, v1.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c24 // cmeq v4.4s, v1.4s, v0.4s
+	ADD R14<<2, R6, R2
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80442 // ldr q2, [x2, #8208]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e2a1c2b // and v11.16b, v1.16b, v10.16b
+	WORD $0x4e251c0a // and v10.16b, v0.16b, v5.16b
+	WORD $0x4e231c23 // and v3.16b, v1.16b, v3.16b
+	WORD $0x4e241c02 // and v2.16b, v0.16b, v4.16b
+	WORD $0x3dc00065 // ldr q5, [x3]
+	WORD $0x3dc00464 // ldr q4, [x3, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d4b1 // fsub v17.4s, v5.4s, v1.4s
+	WORD $0x4ea0d490 // fsub v16.4s, v4.4s, v0.4s
+	WORD $0x3dc0004e // ldr q14, [x2]
+	WORD $0x3dc0044c // ldr q12, [x2, #16]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201e21 // and v1.16b, v17.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
+	WORD $0x4ea11dc1 // orr v1.16b, v14.16b, v1.16b
+	WORD $0x4ea01d80 // orr v0.16b, v12.16b, v0.16b
+	ADD R14<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eaed40f // fsub v15.4s, v0.4s, v14.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eacd40d // fsub v13.4s, v0.4s, v12.4s
+	WORD $0x4f210635 // sshr v21.4s, v17.4s, #31
+	WORD $0x6e6f1dd5 // bsl v21.16b, v14.16b, v15.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e6d1d80 // bsl v0.16b, v12.16b, v13.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x4f210633 // sshr v19.4s, v17.4s, #31
+	WORD $0x6e6e1df3 // bsl v19.16b, v15.16b, v14.16b
+	WORD $0x4f210612 // sshr v18.4s, v16.4s, #31
+	WORD $0x6e6c1db2 // bsl v18.16b, v13.16b, v12.16b
+	ADD $28, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea1e680 // fcmgt v0.4s, v20.4s, v1.4s
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21deb7 // fmul v23.4s, v21.4s, v1.4s
+	WORD $0x6e20de96 // fmul v22.4s, v20.4s, v0.4s
+	WORD $0x4e371d75 // and v21.16b, v11.16b, v23.16b
+	WORD $0x4e361d54 // and v20.16b, v10.16b, v22.16b
+	WORD $0x4e251d65 // and v5.16b, v11.16b, v5.16b
+	WORD $0x4e241d44 // and v4.16b, v10.16b, v4.16b
+	ADD R5<<0, R12, R1
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x4e371c65 // and v5.16b, v3.16b, v23.16b
+	WORD $0x4e361c44 // and v4.16b, v2.16b, v22.16b
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x3d801025 // str q5, [x1, #64]
+	WORD $0x3d801424 // str q4, [x1, #80]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211c65 // and v5.16b, v3.16b, v1.16b
+	WORD $0x4e201c44 // and v4.16b, v2.16b, v0.16b
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x3d803025 // str q5, [x1, #192]
+	WORD $0x3d803424 // str q4, [x1, #208]
+	ADD $28, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e660 // fcmgt v0.4s, v19.4s, v1.4s
+	WORD $0x6e611e60 // bsl v0.16b, v19.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea1e640 // fcmgt v0.4s, v18.4s, v1.4s
+	WORD $0x6e611e40 // bsl v0.16b, v18.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x6e21de75 // fmul v21.4s, v19.4s, v1.4s
+	WORD $0x6e20de54 // fmul v20.4s, v18.4s, v0.4s
+	WORD $0x4e351d73 // and v19.16b, v11.16b, v21.16b
+	WORD $0x4e341d52 // and v18.16b, v10.16b, v20.16b
+	WORD $0x4e251d65 // and v5.16b, v11.16b, v5.16b
+	WORD $0x4e241d44 // and v4.16b, v10.16b, v4.16b
+	WORD $0x3dc05021 // ldr q1, [x1, #320]
+	WORD $0x3dc05420 // ldr q0, [x1, #336]
+	WORD $0x4e33cca1 // fmla v1.4s, v5.4s, v19.4s
+	WORD $0x4e32cc80 // fmla v0.4s, v4.4s, v18.4s
+	WORD $0x3d805021 // str q1, [x1, #320]
+	WORD $0x3d805420 // str q0, [x1, #336]
+	WORD $0x6e2b1c73 // eor v19.16b, v3.16b, v11.16b
+	WORD $0x6e2a1c52 // eor v18.16b, v2.16b, v10.16b
+	WORD $0x4e351e65 // and v5.16b, v19.16b, v21.16b
+	WORD $0x4e341e44 // and v4.16b, v18.16b, v20.16b
+	WORD $0x3dc04021 // ldr q1, [x1, #256]
+	WORD $0x3dc04420 // ldr q0, [x1, #272]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x3d804025 // str q5, [x1, #256]
+	WORD $0x3d804424 // str q4, [x1, #272]
+	WORD $0x3dc80041 // ldr q1, [x2, #8192]
+	WORD $0x3dc80440 // ldr q0, [x2, #8208]
+	WORD $0x4e211e65 // and v5.16b, v19.16b, v1.16b
+	WORD $0x4e201e44 // and v4.16b, v18.16b, v0.16b
+	WORD $0x3dc06021 // ldr q1, [x1, #384]
+	WORD $0x3dc06420 // ldr q0, [x1, #400]
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x3d806025 // str q5, [x1, #384]
+	WORD $0x3d806424 // str q4, [x1, #400]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201c61 // and v1.16b, v3.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e211e32 // eor v18.16b, v17.16b, v1.16b
+	WORD $0x6e201e11 // eor v17.16b, v16.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e6f1dc0 // bsl v0.16b, v14.16b, v15.16b
+	WORD $0x4f210620 // sshr v0.4s, v17.4s, #31
+	WORD $0x6e6d1d80 // bsl v0.16b, v12.16b, v13.16b
+	WORD $0x3dc40050 // ldr q16, [x2, #4096]
+	WORD $0x3dc4044f // ldr q15, [x2, #4112]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6eb2e401 // fcmgt v1.4s, v0.4s, v18.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6eb1e401 // fcmgt v1.4s, v0.4s, v17.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4e30d48d // fadd v13.4s, v4.4s, v16.4s
+	WORD $0x4e2fd42c // fadd v12.4s, v1.4s, v15.4s
+	WORD $0x4f21046e // sshr v14.4s, v3.4s, #31
+	WORD $0x6e661cee // bsl v14.16b, v7.16b, v6.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e641 // fcmgt v1.4s, v18.4s, v0.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e721c01 // bsl v1.16b, v0.16b, v18.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e621 // fcmgt v1.4s, v17.4s, v0.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4ea11c20 // mov v0.16b, v1.16b
+	WORD $0x4eb0d481 // fsub v1.4s, v4.4s, v16.4s
+	WORD $0x4eafd400 // fsub v0.4s, v0.4s, v15.4s
+	WORD $0x6e2edc32 // fmul v18.4s, v1.4s, v14.4s
+	WORD $0x6e25dc11 // fmul v17.4s, v0.4s, v5.4s
+	WORD $0x3dc079a1 // ldr q1, [x13, #480]
+	WORD $0x6e21e640 // fcmge v0.4s, v18.4s, v1.4s
+	WORD $0x6e21e625 // fcmge v5.4s, v17.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc005a0 // ldr q0, [x13, #16]
+	WORD $0x4e201c24 // and v4.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc009a0 // ldr q0, [x13, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc019a0 // ldr q0, [x13, #96]
+	WORD $0x4e32f412 // fmax v18.4s, v0.4s, v18.4s
+	WORD $0x4e31f411 // fmax v17.4s, v0.4s, v17.4s
+	WORD $0x3dc021a4 // ldr q4, [x13, #128]
+	WORD $0x3dc021a1 // ldr q1, [x13, #128]
+	WORD $0x3dc01da0 // ldr q0, [x13, #112]
+	WORD $0x4e20ce44 // fmla v4.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218833 // frintn v19.4s, v1.4s
+	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0ce92 // fmls v18.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce71 // fmls v17.4s, v19.4s, v0.4s
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc039ae // ldr q14, [x13, #224]
+	WORD $0x3dc039a5 // ldr q5, [x13, #224]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc031a4 // ldr q4, [x13, #192]
+	WORD $0x3dc031a1 // ldr q1, [x13, #192]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ce44 // fmla v4.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc4 // fmla v4.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc92 // fmla v18.4s, v4.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD $0x4e21aa85 // fcvtns v5.4s, v20.4s
+	WORD $0x4e21aa64 // fcvtns v4.4s, v19.4s
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea184b0 // sub v16.4s, v5.4s, v1.4s
+	WORD $0x6ea0848f // sub v15.4s, v4.4s, v0.4s
+	WORD $0x3dc09dae // ldr q14, [x13, #624]
+	WORD $0x4eae8421 // add v1.4s, v1.4s, v14.4s
+	WORD $0x4eae8400 // add v0.4s, v0.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21de45 // fmul v5.4s, v18.4s, v1.4s
+	WORD $0x6e20de24 // fmul v4.4s, v17.4s, v0.4s
+	WORD $0x4eae8601 // add v1.4s, v16.4s, v14.4s
+	WORD $0x4eae85e0 // add v0.4s, v15.4s, v14.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD $0x3dc039ae // ldr q14, [x13, #224]
+	WORD $0x3dc039a5 // ldr q5, [x13, #224]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x4e20ce4e // fmla v14.4s, v18.4s, v0.4s
+	WORD $0x4e20ce25 // fmla v5.4s, v17.4s, v0.4s
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20ce0e // fmla v14.4s, v16.4s, v0.4s
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x3dc031a4 // ldr q4, [x13, #192]
+	WORD $0x3dc031a1 // ldr q1, [x13, #192]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4e20ce44 // fmla v4.4s, v18.4s, v0.4s
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e30cdc4 // fmla v4.4s, v14.4s, v16.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e30cc92 // fmla v18.4s, v4.4s, v16.4s
+	WORD $0x4e2fcc31 // fmla v17.4s, v1.4s, v15.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d641 // fadd v1.4s, v18.4s, v0.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e20d620 // fadd v0.4s, v17.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+power:
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x6e681d21 // bsl v1.16b, v9.16b, v8.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e681d20 // bsl v0.16b, v9.16b, v8.16b
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e24dc02 // fmul v2.4s, v0.4s, v4.4s
+	ADD R14<<2, R6, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d65 // and v5.16b, v11.16b, v1.16b
+	WORD $0x4e201d44 // and v4.16b, v10.16b, v0.16b
+	WORD $0x4e2d1d63 // and v3.16b, v11.16b, v13.16b
+	WORD $0x4e2c1d42 // and v2.16b, v10.16b, v12.16b
+	ADD R5<<0, R12, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R14, R14
+	CMP R4, R14
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00180 // ldr q0, [x12]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08001 // ldr q1, [x0, #512]
+	WORD $0x3dc08400 // ldr q0, [x0, #528]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808003 // str q3, [x0, #512]
+	WORD $0x3d808402 // str q2, [x0, #528]
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc08801 // ldr q1, [x0, #544]
+	WORD $0x3dc08c00 // ldr q0, [x0, #560]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d808803 // str q3, [x0, #544]
+	WORD $0x3d808c02 // str q2, [x0, #560]
+	WORD $0x3dc04980 // ldr q0, [x12, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09001 // ldr q1, [x0, #576]
+	WORD $0x3dc09400 // ldr q0, [x0, #592]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809003 // str q3, [x0, #576]
+	WORD $0x3d809402 // str q2, [x0, #592]
+	WORD $0x3dc04d80 // ldr q0, [x12, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc09801 // ldr q1, [x0, #608]
+	WORD $0x3dc09c00 // ldr q0, [x0, #624]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d809803 // str q3, [x0, #608]
+	WORD $0x3d809c02 // str q2, [x0, #624]
+	WORD $0x3dc05180 // ldr q0, [x12, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc05580 // ldr q0, [x12, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc05980 // ldr q0, [x12, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc05d80 // ldr q0, [x12, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	WORD $0x3dc06180 // ldr q0, [x12, #384]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c001 // ldr q1, [x0, #768]
+	WORD $0x3dc0c400 // ldr q0, [x0, #784]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c003 // str q3, [x0, #768]
+	WORD $0x3d80c402 // str q2, [x0, #784]
+	WORD $0x3dc06580 // ldr q0, [x12, #400]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0c801 // ldr q1, [x0, #800]
+	WORD $0x3dc0cc00 // ldr q0, [x0, #816]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80c803 // str q3, [x0, #800]
+	WORD $0x3d80cc02 // str q2, [x0, #816]
+	WORD $0x3dc06980 // ldr q0, [x12, #416]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d001 // ldr q1, [x0, #832]
+	WORD $0x3dc0d400 // ldr q0, [x0, #848]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d003 // str q3, [x0, #832]
+	WORD $0x3d80d402 // str q2, [x0, #848]
+	WORD $0x3dc06d80 // ldr q0, [x12, #432]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0d801 // ldr q1, [x0, #864]
+	WORD $0x3dc0dc00 // ldr q0, [x0, #880]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80d803 // str q3, [x0, #864]
+	WORD $0x3d80dc02 // str q2, [x0, #880]
+	RET
+
+// func pairOverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairOverlapGradCachedWeightedNEON(SB), NOSPLIT, $0-73
+	MOVD $constants<>(SB), R11
+	MOVD x1+8(FP), R0
+	MOVD y+32(FP), R10
+	MOVD k+48(FP), R9
+	MOVD x0+0(FP), R0
+	MOVD g1+24(FP), R8
+	MOVD g0+16(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc02d68 // ldr q8, [x11, #176]
+	WORD $0x3dc01567 // ldr q7, [x11, #80]
+	WORD $0x3dc00d66 // ldr q6, [x11, #48]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R8, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R10, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x4ea23405 // cmgt v5.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6ea7e421 // fcmgt v1.4s, v1.4s, v7.4s
+	WORD $0x6ea7e400 // fcmgt v0.4s, v0.4s, v7.4s
+	WORD $0x4e251c2a // and v10.16b, v1.16b, v5.16b
+	WORD $0x4e241c09 // and v9.16b, v0.16b, v4.16b
+	WORD $0x4e231c33 // and v19.16b, v1.16b, v3.16b
+	WORD $0x4e221c12 // and v18.16b, v0.16b, v2.16b
+	WORD $0x3dc00045 // ldr q5, [x2]
+	WORD $0x3dc00444 // ldr q4, [x2, #16]
+	WORD $0x3dc00042 // ldr q2, [x2]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x3dc07d60 // ldr q0, [x11, #496]
+	WORD $0x4e201c51 // and v17.16b, v2.16b, v0.16b
+	WORD $0x4e201c30 // and v16.16b, v1.16b, v0.16b
+	WORD $0x4eb1d50f // fsub v15.4s, v8.4s, v17.4s
+	WORD $0x4eb0d50e // fsub v14.4s, v8.4s, v16.4s
+	WORD $0x4f2104ad // sshr v13.4s, v5.4s, #31
+	WORD $0x6e6f1e2d // bsl v13.16b, v17.16b, v15.16b
+	WORD $0x4f210480 // sshr v0.4s, v4.4s, #31
+	WORD $0x6e6e1e00 // bsl v0.16b, v16.16b, v14.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f2104ac // sshr v12.4s, v5.4s, #31
+	WORD $0x6e711dec // bsl v12.16b, v15.16b, v17.16b
+	WORD $0x4f210480 // sshr v0.4s, v4.4s, #31
+	WORD $0x6e701dc0 // bsl v0.16b, v14.16b, v16.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	ADD $36, R9, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f210665 // sshr v5.4s, v19.4s, #31
+	WORD $0x6e621c25 // bsl v5.16b, v1.16b, v2.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD $40, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x4e20cc64 // fmla v4.4s, v3.4s, v0.4s
+	ADD $44, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $48, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f210662 // sshr v2.4s, v19.4s, #31
+	WORD $0x6e631c22 // bsl v2.16b, v1.16b, v3.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4ea2d4a3 // fsub v3.4s, v5.4s, v2.4s
+	WORD $0x4ea1d482 // fsub v2.4s, v4.4s, v1.4s
+	WORD $0x6e2fde21 // fmul v1.4s, v17.4s, v15.4s
+	WORD $0x6e2ede00 // fmul v0.4s, v16.4s, v14.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d43 // and v3.16b, v10.16b, v1.16b
+	WORD $0x4e201d22 // and v2.16b, v9.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e261c61 // eor v1.16b, v3.16b, v6.16b
+	WORD $0x6e261c40 // eor v0.16b, v2.16b, v6.16b
+	WORD $0x4e211d41 // and v1.16b, v10.16b, v1.16b
+	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
+	WORD $0x3d800043 // str q3, [x2]
+	WORD $0x3d800442 // str q2, [x2, #16]
+	ADD R3<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	RET
+
+// func pairGamma0OverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma0OverlapGradCachedWeightedNEON(SB), NOSPLIT, $0-73
+	MOVD $constants<>(SB), R11
+	MOVD x1+8(FP), R0
+	MOVD y+32(FP), R10
+	MOVD k+48(FP), R9
+	MOVD x0+0(FP), R0
+	MOVD g1+24(FP), R8
+	MOVD g0+16(FP), R7
+	MOVD buf+56(FP), R6
+	MOVD $0, R5
+	MOVD $0, R4
+
+turn:
+	MOVD R4, R1
+	ADD $256, R4, R4
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R4, R4
+	WORD $0x3dc02d69 // ldr q9, [x11, #176]
+	WORD $0x3dc01568 // ldr q8, [x11, #80]
+	WORD $0x3dc00d67 // ldr q7, [x11, #48]
+	ADD $12, R9, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $16, R9, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	MOVD R1, R3
+
+rest:
+	ADD R3<<2, R8, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<0, R10, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x4ea2340a // cmgt v10.4s, v0.4s, v2.4s
+	WORD $0x4ea13404 // cmgt v4.4s, v0.4s, v1.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x6ea08c43 // cmeq v3.4s, v2.4s, v0.4s
+	WORD $0x6ea08c22 // cmeq v2.4s, v1.4s, v0.4s
+	ADD R3<<2, R6, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6ea8e421 // fcmgt v1.4s, v1.4s, v8.4s
+	WORD $0x6ea8e400 // fcmgt v0.4s, v0.4s, v8.4s
+	WORD $0x4e2a1c2b // and v11.16b, v1.16b, v10.16b
+	WORD $0x4e241c0a // and v10.16b, v0.16b, v4.16b
+	WORD $0x4e231c2f // and v15.16b, v1.16b, v3.16b
+	WORD $0x4e221c0d // and v13.16b, v0.16b, v2.16b
+	WORD $0x3dc00054 // ldr q20, [x2]
+	WORD $0x3dc00453 // ldr q19, [x2, #16]
+	WORD $0x3dc00042 // ldr q2, [x2]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x3dc07d60 // ldr q0, [x11, #496]
+	WORD $0x4e201c52 // and v18.16b, v2.16b, v0.16b
+	WORD $0x4e201c30 // and v16.16b, v1.16b, v0.16b
+	WORD $0x4eb2d531 // fsub v17.4s, v9.4s, v18.4s
+	WORD $0x4eb0d52e // fsub v14.4s, v9.4s, v16.4s
+	WORD $0x4f210697 // sshr v23.4s, v20.4s, #31
+	WORD $0x6e711e57 // bsl v23.16b, v18.16b, v17.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e6e1e00 // bsl v0.16b, v16.16b, v14.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f210696 // sshr v22.4s, v20.4s, #31
+	WORD $0x6e721e36 // bsl v22.16b, v17.16b, v18.16b
+	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
+	WORD $0x6e701dc0 // bsl v0.16b, v14.16b, v16.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	ADD $36, R9, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f2105ec // sshr v12.4s, v15.4s, #31
+	WORD $0x6e621c2c // bsl v12.16b, v1.16b, v2.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD $40, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ceec // fmla v12.4s, v23.4s, v0.4s
+	WORD $0x4e20cc64 // fmla v4.4s, v3.4s, v0.4s
+	ADD $44, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $48, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f2105e2 // sshr v2.4s, v15.4s, #31
+	WORD $0x6e631c22 // bsl v2.16b, v1.16b, v3.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
+	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4ea2d583 // fsub v3.4s, v12.4s, v2.4s
+	WORD $0x4ea1d482 // fsub v2.4s, v4.4s, v1.4s
+	WORD $0x6e31de41 // fmul v1.4s, v18.4s, v17.4s
+	WORD $0x6e2ede00 // fmul v0.4s, v16.4s, v14.4s
+	WORD $0x6e21dc6c // fmul v12.4s, v3.4s, v1.4s
+	WORD $0x6e20dc44 // fmul v4.4s, v2.4s, v0.4s
+	WORD $0x4e271de1 // and v1.16b, v15.16b, v7.16b
+	WORD $0x4e271da0 // and v0.16b, v13.16b, v7.16b
+	WORD $0x6e211e81 // eor v1.16b, v20.16b, v1.16b
+	WORD $0x6e201e60 // eor v0.16b, v19.16b, v0.16b
+	WORD $0x4f210423 // sshr v3.4s, v1.4s, #31
+	WORD $0x6e711e43 // bsl v3.16b, v18.16b, v17.16b
+	WORD $0x4f210400 // sshr v0.4s, v0.4s, #31
+	WORD $0x6e6e1e00 // bsl v0.16b, v16.16b, v14.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f2105e1 // sshr v1.4s, v15.4s, #31
+	WORD $0x6e651cc1 // bsl v1.16b, v6.16b, v5.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e651cc0 // bsl v0.16b, v6.16b, v5.16b
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x4e21d581 // fadd v1.4s, v12.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4e211d63 // and v3.16b, v11.16b, v1.16b
+	WORD $0x4e201d42 // and v2.16b, v10.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e271c61 // eor v1.16b, v3.16b, v7.16b
+	WORD $0x6e271c40 // eor v0.16b, v2.16b, v7.16b
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	WORD $0x3d800043 // str q3, [x2]
+	WORD $0x3d800442 // str q2, [x2, #16]
+	ADD R3<<2, R7, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R5, R5
+	ADD $8, R3, R3
+	CMP R4, R3
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R4
+	BLT turn
+	MOVD acc+40(FP), R0
+	RET
+
+// func pairGamma2OverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGamma2OverlapGradCachedWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R12
+	MOVD $constants<>(SB), R13
+	MOVD x1+8(FP), R11
+	MOVD y+32(FP), R10
+	MOVD k+48(FP), R9
+	MOVD x0+0(FP), R8
+	MOVD g1+24(FP), R7
+	MOVD g0+16(FP), R6
+	MOVD buf+56(FP), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800181 // str q1, [x12]
+	WORD $0x3d800580 // str q0, [x12, #16]
+	WORD $0x3d800981 // str q1, [x12, #32]
+	WORD $0x3d800d80 // str q0, [x12, #48]
+	MOVD $0, R3
+
+turn:
+	MOVD R3, R1
+	ADD $256, R3, R3
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R3, R3
+	WORD $0x3dc049b3 // ldr q19, [x13, #288]
+	WORD $0x3dc04db2 // ldr q18, [x13, #304]
+	WORD $0x3dc051b1 // ldr q17, [x13, #320]
+	WORD $0x3dc055b0 // ldr q16, [x13, #336]
+	WORD $0x3dc059af // ldr q15, [x13, #352]
+	WORD $0x3dc05dae // ldr q14, [x13, #368]
+	WORD $0x3dc061ad // ldr q13, [x13, #384]
+	WORD $0x3dc065ac // ldr q12, [x13, #400]
+	WORD $0x3dc069ab // ldr q11, [x13, #416]
+	WORD $0x3dc06daa // ldr q10, [x13, #432]
+	WORD $0x3dc071a9 // ldr q9, [x13, #448]
+	WORD $0x3dc075a8 // ldr q8, [x13, #464]
+	MOVD R1, R14
+
+logarithm:
+	ADD R14<<2, R7, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc07da0 // ldr q0, [x13, #496]
+	WORD $0x4e201c94 // and v20.16b, v4.16b, v0.16b
+	WORD $0x4e201c67 // and v7.16b, v3.16b, v0.16b
+	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
+	WORD $0x4e201c25 // and v5.16b, v1.16b, v0.16b
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	ADD R14<<2, R5, R0
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R14, R14
+	CMP R3, R14
+	BLT logarithm
+	ADD $4, R9, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $8, R9, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $12, R9, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $16, R9, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	MOVD R1, R14
+
+rest:
+	ADD R14<<2, R11, R19
+	PRFM 4096(R19), PLDL1KEEP
+	ADD R14<<2, R8, R15
+	PRFM 4096(R15), PLDL1KEEP
+	ADD R14<<2, R7, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R14<<0, R10, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc011a0 // ldr q0, [x13, #64]
+	WORD $0x4ea23409 // cmgt v9.4s, v0.4s, v2.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x6ea08c4a // cmeq v10.4s, v2.4s, v0.4s
+	WORD $0x6ea08c23 // cmeq v3.4s, v1.4s, v0.4s
+	ADD R14<<2, R5, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e440 // fcmgt v0.4s, v2.4s, v0.4s
+	WORD $0x4e291c29 // and v9.16b, v1.16b, v9.16b
+	WORD $0x4e281c08 // and v8.16b, v0.16b, v8.16b
+	WORD $0x4e2a1c34 // and v20.16b, v1.16b, v10.16b
+	WORD $0x4e231c12 // and v18.16b, v0.16b, v3.16b
+	WORD $0x3dc00263 // ldr q3, [x19]
+	WORD $0x3dc00662 // ldr q2, [x19, #16]
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	WORD $0x3dc005e0 // ldr q0, [x15, #16]
+	WORD $0x4ea1d46f // fsub v15.4s, v3.4s, v1.4s
+	WORD $0x4ea0d44b // fsub v11.4s, v2.4s, v0.4s
+	WORD $0x3dc00042 // ldr q2, [x2]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x3dc07da0 // ldr q0, [x13, #496]
+	WORD $0x4e201c4e // and v14.16b, v2.16b, v0.16b
+	WORD $0x4e201c2a // and v10.16b, v1.16b, v0.16b
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eaed411 // fsub v17.4s, v0.4s, v14.4s
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eaad410 // fsub v16.4s, v0.4s, v10.4s
+	WORD $0x4f2105f6 // sshr v22.4s, v15.4s, #31
+	WORD $0x6e711dd6 // bsl v22.16b, v14.16b, v17.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e701d40 // bsl v0.16b, v10.16b, v16.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f2105f5 // sshr v21.4s, v15.4s, #31
+	WORD $0x6e6e1e35 // bsl v21.16b, v17.16b, v14.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e6a1e00 // bsl v0.16b, v16.16b, v10.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	ADD $36, R9, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $32, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f21068d // sshr v13.4s, v20.4s, #31
+	WORD $0x6e621c2d // bsl v13.16b, v1.16b, v2.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	ADD $40, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cecd // fmla v13.4s, v22.4s, v0.4s
+	WORD $0x4e20cc6c // fmla v12.4s, v3.4s, v0.4s
+	ADD $44, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $48, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4f210682 // sshr v2.4s, v20.4s, #31
+	WORD $0x6e631c22 // bsl v2.16b, v1.16b, v3.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce61 // fmla v1.4s, v19.4s, v0.4s
+	WORD $0x4ea2d5a3 // fsub v3.4s, v13.4s, v2.4s
+	WORD $0x4ea1d582 // fsub v2.4s, v12.4s, v1.4s
+	WORD $0x6e31ddc1 // fmul v1.4s, v14.4s, v17.4s
+	WORD $0x6e30dd40 // fmul v0.4s, v10.4s, v16.4s
+	WORD $0x6e21dc6d // fmul v13.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4c // fmul v12.4s, v2.4s, v0.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201e81 // and v1.16b, v20.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e211de2 // eor v2.16b, v15.16b, v1.16b
+	WORD $0x6e201d6b // eor v11.16b, v11.16b, v0.16b
+	WORD $0x4f21044f // sshr v15.4s, v2.4s, #31
+	WORD $0x6e711dcf // bsl v15.16b, v14.16b, v17.16b
+	WORD $0x4f21056e // sshr v14.4s, v11.4s, #31
+	WORD $0x6e701d4e // bsl v14.16b, v10.16b, v16.16b
+	WORD $0x3dc4002a // ldr q10, [x1, #4096]
+	WORD $0x3dc40423 // ldr q3, [x1, #4112]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6eabe401 // fcmgt v1.4s, v0.4s, v11.4s
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6e6b1c01 // bsl v1.16b, v0.16b, v11.16b
+	WORD $0x4e2ad453 // fadd v19.4s, v2.4s, v10.4s
+	WORD $0x4e23d431 // fadd v17.4s, v1.4s, v3.4s
+	WORD $0x6e2fddf5 // fmul v21.4s, v15.4s, v15.4s
+	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD $0x4f210681 // sshr v1.4s, v20.4s, #31
+	WORD $0x6e661ce1 // bsl v1.16b, v7.16b, v6.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e35dc23 // fmul v3.4s, v1.4s, v21.4s
+	WORD $0x6e30dc02 // fmul v2.4s, v0.4s, v16.4s
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d2b // and v11.16b, v9.16b, v1.16b
+	WORD $0x4e201d0a // and v10.16b, v8.16b, v0.16b
+	WORD $0x4e331d23 // and v3.16b, v9.16b, v19.16b
+	WORD $0x4e311d02 // and v2.16b, v8.16b, v17.16b
+	ADD R4<<0, R12, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e2bcc61 // fmla v1.4s, v3.4s, v11.4s
+	WORD $0x4e2acc40 // fmla v0.4s, v2.4s, v10.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210681 // sshr v1.4s, v20.4s, #31
+	WORD $0x6e641ca1 // bsl v1.16b, v5.16b, v4.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x3dc045a3 // ldr q3, [x13, #272]
+	WORD $0x3dc045a2 // ldr q2, [x13, #272]
+	WORD $0x3dc045a0 // ldr q0, [x13, #272]
+	WORD $0x4ea0cde3 // fmls v3.4s, v15.4s, v0.4s
+	WORD $0x4ea0cdc2 // fmls v2.4s, v14.4s, v0.4s
+	WORD $0x6e35dc21 // fmul v1.4s, v1.4s, v21.4s
+	WORD $0x6e30dd40 // fmul v0.4s, v10.4s, v16.4s
+	WORD $0x4e33cc6f // fmla v15.4s, v3.4s, v19.4s
+	WORD $0x4e31cc4e // fmla v14.4s, v2.4s, v17.4s
+	WORD $0x6e2fdc21 // fmul v1.4s, v1.4s, v15.4s
+	WORD $0x6e2edc00 // fmul v0.4s, v0.4s, v14.4s
+	WORD $0x4e21d5a1 // fadd v1.4s, v13.4s, v1.4s
+	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
+	WORD $0x4e211d23 // and v3.16b, v9.16b, v1.16b
+	WORD $0x4e201d02 // and v2.16b, v8.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201c61 // eor v1.16b, v3.16b, v0.16b
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x3d800043 // str q3, [x2]
+	WORD $0x3d800442 // str q2, [x2, #16]
+	ADD R14<<2, R6, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R4, R4
+	ADD $8, R14, R14
+	CMP R3, R14
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R3
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00180 // ldr q0, [x12]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
+// func pairGammaOverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+TEXT ·pairGammaOverlapGradCachedWeightedNEON(SB), NOSPLIT, $72-73
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD x1+8(FP), R10
+	MOVD y+32(FP), R9
+	MOVD k+48(FP), R8
+	MOVD x0+0(FP), R7
+	MOVD g1+24(FP), R6
+	MOVD g0+16(FP), R5
+	MOVD buf+56(FP), R4
+	MOVD $0, R3
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	MOVD $0, R2
+
+turn:
+	MOVD R2, R1
+	ADD $256, R2, R2
+	MOVD n+64(FP), R0
+	CMP R0, R2
+	MOVD n+64(FP), R0
+	CSEL GT, R0, R2, R2
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD R1, R13
+
+logarithm:
+	ADD R13<<2, R6, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc07d80 // ldr q0, [x12, #496]
+	WORD $0x4e201c94 // and v20.16b, v4.16b, v0.16b
+	WORD $0x4e201c67 // and v7.16b, v3.16b, v0.16b
+	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
+	WORD $0x4e201c25 // and v5.16b, v1.16b, v0.16b
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	ADD R13<<2, R4, R0
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R13, R13
+	CMP R2, R13
+	BLT logarithm
+	ADD $4, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $8, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $12, R8, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $16, R8, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	ADD $20, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $24, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	MOVD R1, R13
+
+rest:
+	ADD R13<<2, R10, R19
+	PRFM 4096(R19), PLDL1KEEP
+	ADD R13<<2, R7, R15
+	PRFM 4096(R15), PLDL1KEEP
+	ADD R13<<2, R6, R14
+	PRFM 4096(R14), PLDL1KEEP
+	ADD R13<<0, R9, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a408 // uxtl v8.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc01180 // ldr q0, [x12, #64]
+	WORD $0x4ea8340b // cmgt v11.4s, v0.4s, v8.4s
+	WORD $0x4ea1340a // cmgt v10.4s, v0.4s, v1.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x6ea08d0c // cmeq v12.4s, v8.4s, v0.4s
+	WORD $0x6ea08c29 // cmeq v9.4s, v1.4s, v0.4s
+	ADD R13<<2, R4, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80428 // ldr q8, [x1, #8208]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e421 // fcmgt v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e500 // fcmgt v0.4s, v8.4s, v0.4s
+	WORD $0x4e2b1c2b // and v11.16b, v1.16b, v11.16b
+	WORD $0x4e2a1c0a // and v10.16b, v0.16b, v10.16b
+	WORD $0x4e2c1c28 // and v8.16b, v1.16b, v12.16b
+	WORD $0x4e291c01 // and v1.16b, v0.16b, v9.16b
+	WORD $0x3dc0026d // ldr q13, [x19]
+	WORD $0x3dc0066c // ldr q12, [x19, #16]
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x3dc005e0 // ldr q0, [x15, #16]
+	WORD $0x4ea9d5b2 // fsub v18.4s, v13.4s, v9.4s
+	WORD $0x4ea0d58f // fsub v15.4s, v12.4s, v0.4s
+	WORD $0x3dc001cc // ldr q12, [x14]
+	WORD $0x3dc005c9 // ldr q9, [x14, #16]
+	WORD $0x3dc07d80 // ldr q0, [x12, #496]
+	WORD $0x4e201d8e // and v14.16b, v12.16b, v0.16b
+	WORD $0x4e201d30 // and v16.16b, v9.16b, v0.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eaed413 // fsub v19.4s, v0.4s, v14.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eb0d411 // fsub v17.4s, v0.4s, v16.4s
+	WORD $0x4f210658 // sshr v24.4s, v18.4s, #31
+	WORD $0x6e731dd8 // bsl v24.16b, v14.16b, v19.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e711e00 // bsl v0.16b, v16.16b, v17.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x4f210656 // sshr v22.4s, v18.4s, #31
+	WORD $0x6e6e1e76 // bsl v22.16b, v19.16b, v14.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e701e20 // bsl v0.16b, v17.16b, v16.16b
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	ADD $36, R8, R0
+	WORD $0x4d40c80c // ld1r {v12.4s}, [x0]
+	ADD $32, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4f210515 // sshr v21.4s, v8.4s, #31
+	WORD $0x6e6c1d35 // bsl v21.16b, v9.16b, v12.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e6c1d20 // bsl v0.16b, v9.16b, v12.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	ADD $40, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cf15 // fmla v21.4s, v24.4s, v0.4s
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c80d // ld1r {v13.4s}, [x0]
+	ADD $48, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4f21050c // sshr v12.4s, v8.4s, #31
+	WORD $0x6e6d1d2c // bsl v12.16b, v9.16b, v13.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e6d1d20 // bsl v0.16b, v9.16b, v13.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	ADD $52, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cecc // fmla v12.4s, v22.4s, v0.4s
+	WORD $0x4e20cee9 // fmla v9.4s, v23.4s, v0.4s
+	WORD $0x4eacd6ad // fsub v13.4s, v21.4s, v12.4s
+	WORD $0x4ea9d68c // fsub v12.4s, v20.4s, v9.4s
+	WORD $0x6e33ddc9 // fmul v9.4s, v14.4s, v19.4s
+	WORD $0x6e31de00 // fmul v0.4s, v16.4s, v17.4s
+	WORD $0x6e29ddad // fmul v13.4s, v13.4s, v9.4s
+	WORD $0x6e20dd8c // fmul v12.4s, v12.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x6e291e52 // eor v18.16b, v18.16b, v9.16b
+	WORD $0x6e201df6 // eor v22.16b, v15.16b, v0.16b
+	WORD $0x4f21064f // sshr v15.4s, v18.4s, #31
+	WORD $0x6e731dcf // bsl v15.16b, v14.16b, v19.16b
+	WORD $0x4f2106ce // sshr v14.4s, v22.4s, #31
+	WORD $0x6e711e0e // bsl v14.16b, v16.16b, v17.16b
+	WORD $0x3dc40035 // ldr q21, [x1, #4096]
+	WORD $0x3dc40434 // ldr q20, [x1, #4112]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eb2e409 // fcmgt v9.4s, v0.4s, v18.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e721c09 // bsl v9.16b, v0.16b, v18.16b
+	WORD $0x4ea91d30 // mov v16.16b, v9.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eb6e409 // fcmgt v9.4s, v0.4s, v22.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e761c09 // bsl v9.16b, v0.16b, v22.16b
+	WORD $0x4e35d611 // fadd v17.4s, v16.4s, v21.4s
+	WORD $0x4e34d530 // fadd v16.4s, v9.4s, v20.4s
+	WORD $0x4f210517 // sshr v23.4s, v8.4s, #31
+	WORD $0x6e621c77 // bsl v23.16b, v3.16b, v2.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e621c60 // bsl v0.16b, v3.16b, v2.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e649 // fcmgt v9.4s, v18.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e721c09 // bsl v9.16b, v0.16b, v18.16b
+	WORD $0x4ea91d32 // mov v18.16b, v9.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e6c9 // fcmgt v9.4s, v22.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e761c09 // bsl v9.16b, v0.16b, v22.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4eb5d649 // fsub v9.4s, v18.4s, v21.4s
+	WORD $0x4eb4d400 // fsub v0.4s, v0.4s, v20.4s
+	WORD $0x6e37dd38 // fmul v24.4s, v9.4s, v23.4s
+	WORD $0x6e33dc17 // fmul v23.4s, v0.4s, v19.4s
+	WORD $0x3dc07989 // ldr q9, [x12, #480]
+	WORD $0x6e29e700 // fcmge v0.4s, v24.4s, v9.4s
+	WORD $0x6e29e6f3 // fcmge v19.4s, v23.4s, v9.4s
+	WORD $0x4f210409 // sshr v9.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201d32 // and v18.16b, v9.16b, v0.16b
+	WORD $0x4f210669 // sshr v9.4s, v19.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
+	WORD $0x4ea08640 // add v0.4s, v18.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMP $255, R0
+	BEQ small
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e38f418 // fmax v24.4s, v0.4s, v24.4s
+	WORD $0x4e37f417 // fmax v23.4s, v0.4s, v23.4s
+	WORD $0x3dc02192 // ldr q18, [x12, #128]
+	WORD $0x3dc02189 // ldr q9, [x12, #128]
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20cee9 // fmla v9.4s, v23.4s, v0.4s
+	WORD $0x4e218a5a // frintn v26.4s, v18.4s
+	WORD $0x4e218939 // frintn v25.4s, v9.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cf58 // fmls v24.4s, v26.4s, v0.4s
+	WORD $0x4ea0cf37 // fmls v23.4s, v25.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cf58 // fmls v24.4s, v26.4s, v0.4s
+	WORD $0x4ea0cf37 // fmls v23.4s, v25.4s, v0.4s
+	WORD $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	WORD $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
+	WORD $0x3dc03994 // ldr q20, [x12, #224]
+	WORD $0x3dc03993 // ldr q19, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cf14 // fmla v20.4s, v24.4s, v0.4s
+	WORD $0x4e20cef3 // fmla v19.4s, v23.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ced4 // fmla v20.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb3 // fmla v19.4s, v21.4s, v0.4s
+	WORD $0x3dc03192 // ldr q18, [x12, #192]
+	WORD $0x3dc03189 // ldr q9, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20cee9 // fmla v9.4s, v23.4s, v0.4s
+	WORD $0x4e36ce92 // fmla v18.4s, v20.4s, v22.4s
+	WORD $0x4e35ce69 // fmla v9.4s, v19.4s, v21.4s
+	WORD $0x4e36ce58 // fmla v24.4s, v18.4s, v22.4s
+	WORD $0x4e35cd37 // fmla v23.4s, v9.4s, v21.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d6f7 // fadd v23.4s, v23.4s, v0.4s
+	WORD $0x4e21ab53 // fcvtns v19.4s, v26.4s
+	WORD $0x4e21ab32 // fcvtns v18.4s, v25.4s
+	WORD $0x4f3f0669 // sshr v9.4s, v19.4s, #1
+	WORD $0x4f3f0640 // sshr v0.4s, v18.4s, #1
+	WORD $0x6ea98676 // sub v22.4s, v19.4s, v9.4s
+	WORD $0x6ea08655 // sub v21.4s, v18.4s, v0.4s
+	WORD $0x3dc09d94 // ldr q20, [x12, #624]
+	WORD $0x4eb48529 // add v9.4s, v9.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e29df13 // fmul v19.4s, v24.4s, v9.4s
+	WORD $0x6e20def2 // fmul v18.4s, v23.4s, v0.4s
+	WORD $0x4eb486c9 // add v9.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e29de76 // fmul v22.4s, v19.4s, v9.4s
+	WORD $0x6e20de55 // fmul v21.4s, v18.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	WORD $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
+	WORD $0x3dc03994 // ldr q20, [x12, #224]
+	WORD $0x3dc03993 // ldr q19, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cf14 // fmla v20.4s, v24.4s, v0.4s
+	WORD $0x4e20cef3 // fmla v19.4s, v23.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ced4 // fmla v20.4s, v22.4s, v0.4s
+	WORD $0x4e20ceb3 // fmla v19.4s, v21.4s, v0.4s
+	WORD $0x3dc03192 // ldr q18, [x12, #192]
+	WORD $0x3dc03189 // ldr q9, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cf12 // fmla v18.4s, v24.4s, v0.4s
+	WORD $0x4e20cee9 // fmla v9.4s, v23.4s, v0.4s
+	WORD $0x4e36ce92 // fmla v18.4s, v20.4s, v22.4s
+	WORD $0x4e35ce69 // fmla v9.4s, v19.4s, v21.4s
+	WORD $0x4e36ce58 // fmla v24.4s, v18.4s, v22.4s
+	WORD $0x4e35cd37 // fmla v23.4s, v9.4s, v21.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d716 // fadd v22.4s, v24.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d6f5 // fadd v21.4s, v23.4s, v0.4s
+
+power:
+	WORD $0x4f210509 // sshr v9.4s, v8.4s, #31
+	WORD $0x6e661ce9 // bsl v9.16b, v7.16b, v6.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e661ce0 // bsl v0.16b, v7.16b, v6.16b
+	WORD $0x6e36dd33 // fmul v19.4s, v9.4s, v22.4s
+	WORD $0x6e35dc12 // fmul v18.4s, v0.4s, v21.4s
+	ADD R13<<2, R4, R1
+	WORD $0x3dc80029 // ldr q9, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e29de69 // fmul v9.4s, v19.4s, v9.4s
+	WORD $0x6e20de40 // fmul v0.4s, v18.4s, v0.4s
+	WORD $0x4e291d77 // and v23.16b, v11.16b, v9.16b
+	WORD $0x4e201d54 // and v20.16b, v10.16b, v0.16b
+	WORD $0x4e311d73 // and v19.16b, v11.16b, v17.16b
+	WORD $0x4e301d52 // and v18.16b, v10.16b, v16.16b
+	ADD R3<<0, R11, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e37ce69 // fmla v9.4s, v19.4s, v23.4s
+	WORD $0x4e34ce40 // fmla v0.4s, v18.4s, v20.4s
+	WORD $0x3d800009 // str q9, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4f210514 // sshr v20.4s, v8.4s, #31
+	WORD $0x6e641cb4 // bsl v20.16b, v5.16b, v4.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eafd409 // fsub v9.4s, v0.4s, v15.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4eaed412 // fsub v18.4s, v0.4s, v14.4s
+	WORD $0x4f210508 // sshr v8.4s, v8.4s, #31
+	WORD $0x6e621c68 // bsl v8.16b, v3.16b, v2.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e621c60 // bsl v0.16b, v3.16b, v2.16b
+	WORD $0x6e28dd29 // fmul v9.4s, v9.4s, v8.4s
+	WORD $0x6e20de48 // fmul v8.4s, v18.4s, v0.4s
+	WORD $0x6e36de81 // fmul v1.4s, v20.4s, v22.4s
+	WORD $0x6e35de60 // fmul v0.4s, v19.4s, v21.4s
+	WORD $0x4e31cd2f // fmla v15.4s, v9.4s, v17.4s
+	WORD $0x4e30cd0e // fmla v14.4s, v8.4s, v16.4s
+	WORD $0x6e2fdc21 // fmul v1.4s, v1.4s, v15.4s
+	WORD $0x6e2edc00 // fmul v0.4s, v0.4s, v14.4s
+	WORD $0x4e21d5a1 // fadd v1.4s, v13.4s, v1.4s
+	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
+	WORD $0x4e211d69 // and v9.16b, v11.16b, v1.16b
+	WORD $0x4e201d48 // and v8.16b, v10.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201d21 // eor v1.16b, v9.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201d00 // eor v0.16b, v8.16b, v0.16b
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	ADD R13<<2, R6, R0
+	WORD $0x3d800009 // str q9, [x0]
+	WORD $0x3d800408 // str q8, [x0, #16]
+	ADD R13<<2, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R3, R3
+	ADD $8, R13, R13
+	CMP R2, R13
+	BLT rest
+	MOVD n+64(FP), R0
+	CMP R0, R2
+	BLT turn
+	MOVD acc+40(FP), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	RET
+
 // func softmaxGamma0SumsNEON(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 TEXT ·softmaxGamma0SumsNEON(SB), NOSPLIT, $0-73
 	MOVD $constants<>(SB), R7

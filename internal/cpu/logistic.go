@@ -35,13 +35,14 @@ type logisticCoef struct {
 // which is the sigmoid of their difference. For whole blocks of the logits x (x1, or
 // x1−x0 for a pair) it adds the sums of each lane to acc and writes the gradient to
 // g1 and, for a pair, its negative to g0. y holds classes or noClass; the logits of
-// such voxels are ignored and their gradient is 0.
+// such voxels are ignored and their gradient is 0. So are voxels of weight 0; without
+// v.Weighted all weigh 1.
 //
 // With z = −x for positive voxels and x for the others, 1−p_t = σ(z):
 //
 //	element   w·(1−p_t)^γ·softplus(z)
 //	gradient  ∓w·(1−p_t)^γ·((1−p_t) + γ·p_t·softplus(z)) + p·(1−p)·∂overlap/∂p
-func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef) {
+func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, weights []float32) {
 	var sums [kernel.Sums][lanes]float32
 	var b logisticBlock
 	for i, class := range y {
@@ -57,7 +58,11 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 		if v.Cached && !v.Grad {
 			g1[i] = math.Float32frombits(math.Float32bits(small) | math.Float32bits(x)&signBit)
 		}
-		if class == noClass {
+		weight := float32(1)
+		if v.Weighted {
+			weight = weights[i]
+		}
+		if class == noClass || !(weight > 0) {
 			if v.Grad {
 				g1[i] = 0
 				if v.Pair {
@@ -85,16 +90,18 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 				}
 				g = float32(d * float32(small*large))
 			} else {
-				add(&sums[kernel.SumP][lane], p, max32(p, k.plain))
+				mp := float32(p * weight)
+				add(&sums[kernel.SumP][lane], mp, max32(p, k.plain))
 				if positive {
-					sums[kernel.SumI][lane] += p
-					sums[kernel.SumG][lane]++
+					sums[kernel.SumI][lane] += mp
+					sums[kernel.SumG][lane] += weight
 				}
 				if v.Pair {
-					add(&sums[kernel.SumP0][lane], q, max32(q, k.plain))
+					mq := float32(q * weight)
+					add(&sums[kernel.SumP0][lane], mq, max32(q, k.plain))
 					if !positive {
-						sums[kernel.SumI0][lane] += q
-						sums[kernel.SumG0][lane]++
+						sums[kernel.SumI0][lane] += mq
+						sums[kernel.SumG0][lane] += weight
 					}
 				}
 			}
@@ -118,7 +125,7 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 				case kernel.GammaAny:
 					factor = b.power[i%block]
 				}
-				add(&sums[kernel.SumPointwise][lane], float32(w*factor), nll)
+				add(&sums[kernel.SumPointwise][lane], float32(float32(w*factor)*weight), nll)
 			}
 			if v.Grad {
 				if v.Exponent == kernel.GammaZero {
@@ -133,6 +140,7 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 			}
 		}
 		if v.Grad {
+			g = float32(g * weight)
 			g1[i] = g
 			if v.Pair {
 				g0[i] = negated(g)

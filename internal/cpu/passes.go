@@ -26,7 +26,7 @@ func (k Backend) pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool)
 	b, kernels := open(in), k.kernels()
 	fast := newFloat32Pass(b, kernels, p, out, sums)
 	var narrow *rowPass[float32]
-	if _, isFloat32 := b.logits.([]float32); isFloat32 && (fast == nil || fast.maps != nil) {
+	if _, isFloat32 := b.logits.([]float32); isFloat32 && (fast == nil || fast.maps != nil || fast.weight != nil) {
 		narrow = newRowPass(b, kernels, &kernels.rows32, p, out, sums)
 	}
 	wide := sync.OnceValue(func() *rowPass[float64] { return newRowPass(b, kernels, &kernels.rows64, p, out, sums) })

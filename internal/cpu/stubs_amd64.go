@@ -224,6 +224,226 @@ func pairGamma2OverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1
 //go:noescape
 func pairGammaOverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
+// logisticGamma0SumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0SumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2SumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2SumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaSumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapSumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapSumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapSumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapSumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0GradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0GradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2GradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2GradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaGradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapGradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapGradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapGradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapGradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0SumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0SumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2SumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2SumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaSumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapSumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapSumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapSumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapSumsWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapSumsWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0GradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0GradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2GradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2GradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaGradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapGradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapGradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapGradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapGradWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapGradWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapSumsCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapSumsCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapSumsCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapSumsCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapGradCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapGradCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapGradCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapGradCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapSumsCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapSumsCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapSumsCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapSumsCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapSumsCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapGradCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapGradCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapGradCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapGradCachedWeightedAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
 // softmaxGamma0SumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
@@ -519,6 +739,226 @@ func pairGamma2OverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *
 //
 //go:noescape
 func pairGammaOverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0SumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0SumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2SumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2SumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaSumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapSumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapSumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapSumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapSumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0GradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0GradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2GradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2GradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaGradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapGradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapGradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapGradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapGradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0SumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0SumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2SumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2SumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaSumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapSumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapSumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapSumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapSumsWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapSumsWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0GradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0GradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2GradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2GradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaGradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapGradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapGradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapGradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapGradWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapGradWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapSumsCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapSumsCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapSumsCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapSumsCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapGradCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapGradCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapGradCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapGradCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapSumsCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapSumsCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapSumsCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapSumsCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapSumsCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapGradCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapGradCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapGradCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapGradCachedWeightedAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // softmaxGamma0SumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //

@@ -224,6 +224,226 @@ func pairGamma2OverlapGradCachedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *
 //go:noescape
 func pairGammaOverlapGradCachedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
+// logisticGamma0SumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0SumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2SumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2SumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaSumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapSumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapSumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapSumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapSumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0GradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0GradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2GradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2GradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaGradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapGradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapGradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapGradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapGradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0SumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0SumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2SumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2SumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaSumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapSumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapSumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapSumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapSumsWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapSumsWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0GradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0GradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2GradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2GradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaGradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapGradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapGradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapGradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapGradWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapGradWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapSumsCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapSumsCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapSumsCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapSumsCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapGradCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapGradCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapGradCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapGradCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapSumsCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapSumsCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapSumsCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapSumsCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapSumsCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapGradCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapGradCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapGradCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapGradCachedWeightedNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
 // softmaxGamma0SumsNEON is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape

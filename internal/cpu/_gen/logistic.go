@@ -70,6 +70,7 @@ func logistic(t tier, v kernel.Variant) {
 	// Intermediates that the loops pass on, e^−|x| or σ(−|x|) and −log σ(|x|):
 	// kernel.Strip numbers each, of which a part is in use.
 	s, l := floats(buf), floats(buf).Offset(4*kernel.Strip)
+	weights := floats(buf).Offset(4 * kernel.LogisticWeights)
 
 	negative := litBits(signBit)
 	// The logits of voxels without a class may be anything: what is computed of them is
@@ -222,6 +223,12 @@ func logistic(t tier, v kernel.Variant) {
 		labels := t.read(labels)
 		valid := t.isValid(labels)
 		positive := t.isPositive(labels)
+		weigh := func(of vec) vec { return of }
+		if v.Weighted {
+			some := t.greater(t.loadAt(weights), lit(0))
+			valid, positive = t.both(valid, some), t.both(positive, some)
+			weigh = func(of vec) vec { return t.mul(of, t.loadAt(weights)) }
+		}
 		var x vec // or a value of the same sign where nothing else of x is needed
 		if load && !v.Elements() {
 			x = t.loadAt(floats(g1))
@@ -255,14 +262,24 @@ func logistic(t tier, v kernel.Variant) {
 					g = t.mul(d, slope)
 				}
 			} else {
-				acc.fma(at[kernel.SumP], valid, p, t.max(p, coef(plain)))
+				one := func() value {
+					if v.Weighted {
+						return t.loadAt(weights)
+					}
+					return lit(1)
+				}
+				larger := t.max(p, coef(plain))
+				p = weigh(p)
+				acc.fma(at[kernel.SumP], valid, p, larger)
 				acc.add(at[kernel.SumI], positive, p)
-				acc.add(at[kernel.SumG], positive, lit(1))
+				acc.add(at[kernel.SumG], positive, one())
 				if v.Pair {
-					acc.fma(at[kernel.SumP0], valid, q, t.max(q, coef(plain)))
+					larger := t.max(q, coef(plain))
+					q = weigh(q)
+					acc.fma(at[kernel.SumP0], valid, q, larger)
 					other := t.without(valid, positive)
 					acc.add(at[kernel.SumI0], other, q)
-					acc.add(at[kernel.SumG0], other, lit(1))
+					acc.add(at[kernel.SumG0], other, one())
 				}
 			}
 		}
@@ -285,7 +302,7 @@ func logistic(t tier, v kernel.Variant) {
 				if factor != nil {
 					w = t.mul(w, factor)
 				}
-				acc.fma(at[kernel.SumPointwise], valid, w, nll)
+				acc.fma(at[kernel.SumPointwise], valid, weigh(w), nll)
 			}
 			if v.Grad {
 				own := t.blend(positive, coef(gradPos), coef(gradNeg))
@@ -307,6 +324,7 @@ func logistic(t tier, v kernel.Variant) {
 			}
 		}
 		if v.Grad {
+			g = weigh(g)
 			at1, at0 := floats(g1), floats(g0)
 			var opposite vec
 			if v.Pair {

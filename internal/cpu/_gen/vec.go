@@ -640,6 +640,17 @@ func (t tier) without(a, b mask) mask {
 	})
 }
 
+// both is the mask of the lanes of a and b.
+func (t tier) both(a, b mask) mask {
+	return t.eachMask(func(u int, k reg.Register) {
+		if t.wide {
+			KANDW(a[u], b[u], k)
+		} else {
+			VANDPS(a[u], b[u], k)
+		}
+	})
+}
+
 // round is the nearest whole number, ties to even.
 func (t tier) round(v vec) vec {
 	return t.each(func(u int, d reg.VecVirtual) {

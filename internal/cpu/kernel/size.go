@@ -12,8 +12,12 @@ const (
 // NoClass is the label of a voxel that takes no part.
 const NoClass = 255
 
-// LogisticBuffer is the scratch memory of a logistic kernel in float32 numbers.
-const LogisticBuffer = 2 * Strip
+// LogisticBuffer is the scratch memory of a logistic kernel in float32 numbers: two rows
+// of intermediates, and the voxel weights, which begin at LogisticWeights.
+const (
+	LogisticWeights = 2 * Strip
+	LogisticBuffer  = 3 * Strip
+)
 
 // SoftmaxRows are the rows of Part numbers in the scratch memory of a softmax
 // kernel that come before two rows for each channel.

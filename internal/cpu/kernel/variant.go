@@ -25,12 +25,15 @@ type Variant struct {
 	// stores it in g1 with the sign of x, the second loads it from there. Logistic
 	// kernels only.
 	Cached bool
+	// Weighted multiplies the terms of each voxel by its weight and leaves out those of
+	// weight 0. Logistic kernels only.
+	Weighted bool
 }
 
 // Index is the variant's place in a table of [Variants] entries.
 func (v Variant) Index() int {
 	i := int(v.Exponent)
-	for k, on := range []bool{v.Overlap, v.Grad, v.Pair, v.Cached} {
+	for k, on := range []bool{v.Overlap, v.Grad, v.Pair, v.Cached, v.Weighted} {
 		if on {
 			i += 4 << k
 		}
@@ -39,7 +42,7 @@ func (v Variant) Index() int {
 }
 
 // Variants is the number of values that [Variant.Index] can have.
-const Variants = 64
+const Variants = 128
 
 // LogisticName names the variant of a logistic kernel: pairGamma2OverlapGradCached.
 func (v Variant) LogisticName() string {
@@ -65,6 +68,9 @@ func (v Variant) features() string {
 	if v.Cached {
 		name += "Cached"
 	}
+	if v.Weighted {
+		name += "Weighted"
+	}
 	return name
 }
 
@@ -79,13 +85,15 @@ func (v Variant) Elements() bool {
 func Logistic() []Variant {
 	var list []Variant
 	both := []bool{false, true}
-	for _, cached := range both {
-		for _, pair := range both {
-			for _, grad := range both {
-				for _, overlap := range both {
-					for exponent := NoPointwise; exponent <= GammaAny; exponent++ {
-						if overlap || exponent != NoPointwise && !cached {
-							list = append(list, Variant{pair, exponent, overlap, grad, cached})
+	for _, weighted := range both {
+		for _, cached := range both {
+			for _, pair := range both {
+				for _, grad := range both {
+					for _, overlap := range both {
+						for exponent := NoPointwise; exponent <= GammaAny; exponent++ {
+							if overlap || exponent != NoPointwise && !cached {
+								list = append(list, Variant{pair, exponent, overlap, grad, cached, weighted})
+							}
 						}
 					}
 				}
@@ -95,11 +103,12 @@ func Logistic() []Variant {
 	return list
 }
 
-// Softmax lists the variants of the softmax kernels, those without Pair and Cached.
+// Softmax lists the variants of the softmax kernels, those without Pair, Cached and
+// Weighted.
 func Softmax() []Variant {
 	var list []Variant
 	for _, v := range Logistic() {
-		if !v.Pair && !v.Cached {
+		if !v.Pair && !v.Cached && !v.Weighted {
 			list = append(list, v)
 		}
 	}

@@ -20,7 +20,7 @@ func TestVariants(t *testing.T) {
 	wanted := 0
 	for i := range Variants {
 		on := func(bit int) bool { return i>>bit&1 == 1 }
-		v := Variant{Exponent: Exponent(i & 3), Overlap: on(2), Grad: on(3), Pair: on(4), Cached: on(5)}
+		v := Variant{Exponent: Exponent(i & 3), Overlap: on(2), Grad: on(3), Pair: on(4), Cached: on(5), Weighted: on(6)}
 		assert.Equal(t, i, v.Index())
 		// Nothing to compute, or nothing to cache for a second pass.
 		useless := v.Exponent == NoPointwise && !v.Overlap || v.Cached && !v.Overlap
@@ -33,7 +33,7 @@ func TestVariants(t *testing.T) {
 	assert.Len(t, indices, wanted)
 	assert.Len(t, names, wanted)
 	for _, v := range Softmax() {
-		assert.True(t, listed[v] && !v.Pair && !v.Cached, v.LogisticName())
+		assert.True(t, listed[v] && !v.Pair && !v.Cached && !v.Weighted, v.LogisticName())
 	}
 	assert.Len(t, Softmax(), 14)
 }
