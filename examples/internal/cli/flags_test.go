@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,7 +18,9 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
 	"github.com/x/afl/examples/internal/nn/onednn"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/phantom"
+	"github.com/x/afl/examples/internal/report"
 )
 
 // tinyPICAI and tinyBraTS are the two programs with phantoms small enough, and a U-Net narrow
@@ -226,4 +230,13 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	assert.Contains(t, f.facts[0], "Network: r2unet, 114441474 parameters.")
 	assert.Equal(t, "1.5 GiB", formatBytes(3<<29))
 	assert.Equal(t, "2 MiB", formatBytes(1<<20+1))
+}
+
+func TestWrittenText(t *testing.T) {
+	dir, run := t.TempDir(), &report.Run{Results: []outcome.Result{{Network: "unet", Loss: "fl"}}}
+	want := "Written to " + dir + ": results.md, epochs.csv, cases.csv, comparisons.csv, strata.csv, report.html; loss.png and dice.png of each network; best.safetensors and last.safetensors of each training"
+	assert.Equal(t, want+".", writtenText(dir, run))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "qualitative.png"), nil, 0o644))
+	run.Results[0].Diverged = &outcome.Divergence{Epoch: 1, Step: 2, What: "the loss is NaN"}
+	assert.Equal(t, strings.Replace(want, "strata.csv", "strata.csv, qualitative.png", 1)+", no best.safetensors of one that diverged in its first epoch.", writtenText(dir, run))
 }
