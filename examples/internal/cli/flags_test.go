@@ -137,7 +137,7 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-seed -1", "-seed"},
 		{"-loss", "-loss"},
 		{"-loss afl,hinge", `name of the loss is "hinge", want one of tversky`},
-		{"-loss forcal", "want maybe focal; known are tversky"},
+		{"-loss forcal", "; did you mean focal?"},
 		{"-loss afl,dice,afl", "afl is given twice"},
 		{"-loss fl,focal", "fl is given twice"},
 		{"-model alexnet", `unknown network "alexnet"`},
