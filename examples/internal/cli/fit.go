@@ -86,10 +86,11 @@ func (f *fitted) volumes(source dataset.Source, training, validation []dataset.C
 	return v, nil
 }
 
-// count adds the network's cost to its facts. It returns an error if the network
-// needs more memory than the machine has.
-func (f *fitted) count(v volumes, momentum bool) error {
-	step, err := f.counter.Training(v.step, momentum)
+// count adds the network's cost to its facts, for an optimizer that keeps stateValues values
+// for each parameter and gradients that are accumulated over a number of steps. It returns an
+// error if the network needs more memory than the machine has.
+func (f *fitted) count(v volumes, stateValues, accumulate int) error {
+	step, err := f.counter.Training(v.step, stateValues, accumulate > 1)
 	if err != nil {
 		return err
 	}

@@ -50,8 +50,9 @@ func New(create func(nn.Backend) (nn.Network, error)) (*Counter, error) {
 }
 
 // Training returns the cost of a training step on a batch of shape N×C×X×Y×Z: forward pass,
-// backward pass, and an SGD update, with a velocity for each parameter if momentum is set.
-func (c *Counter) Training(shape []int, momentum bool) (Cost, error) {
+// backward pass, and an update by an optimizer that keeps stateValues values for each value of
+// a parameter. With accumulate, the pass also holds the sum of earlier gradients.
+func (c *Counter) Training(shape []int, stateValues int, accumulate bool) (Cost, error) {
 	tape, y, err := c.forward(shape, nn.Training)
 	if err != nil {
 		return Cost{}, err
@@ -60,8 +61,9 @@ func (c *Counter) Training(shape []int, momentum bool) (Cost, error) {
 		return Cost{}, fmt.Errorf("cost: %w", err)
 	}
 	cost := c.cost()
-	if momentum {
-		cost.KeptBytes += cost.Parameters * bytesPerValue
+	cost.KeptBytes += int64(stateValues) * cost.Parameters * bytesPerValue
+	if accumulate {
+		cost.PassBytes += cost.Parameters * bytesPerValue
 	}
 	return cost, nil
 }

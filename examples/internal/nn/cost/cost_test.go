@@ -40,7 +40,7 @@ func TestCountsByHand(t *testing.T) {
 	}, got)
 	assert.Equal(t, got.KeptBytes+got.PassBytes, got.Bytes())
 
-	step, err := counter.Training([]int{2, 3, 4, 5, 6}, true)
+	step, err := counter.Training([]int{2, 3, 4, 5, 6}, 1, false)
 	require.NoError(t, err)
 	assert.Equal(t, got.MultiplyAdds, step.MultiplyAdds)
 	assert.EqualValues(t, 4*(all+weights), step.KeptBytes)
@@ -49,12 +49,16 @@ func TestCountsByHand(t *testing.T) {
 	// result.
 	assert.EqualValues(t, 4*(2*3*voxels+(5+2)*2*2*voxels+3*padded+3*2*27+weights+2*padded), step.PassBytes)
 
-	again, err := counter.Training([]int{2, 3, 4, 5, 6}, true)
+	again, err := counter.Training([]int{2, 3, 4, 5, 6}, 1, false)
 	require.NoError(t, err)
 	assert.Equal(t, step, again, "a pass does not affect later counts")
-	plain, err := counter.Training([]int{2, 3, 4, 5, 6}, false)
+	plain, err := counter.Training([]int{2, 3, 4, 5, 6}, 0, false)
 	require.NoError(t, err)
 	assert.Equal(t, step.KeptBytes-4*weights, plain.KeptBytes)
+	accumulated, err := counter.Training([]int{2, 3, 4, 5, 6}, 2, true)
+	require.NoError(t, err)
+	assert.Equal(t, plain.KeptBytes+2*4*weights, accumulated.KeptBytes, "two moments")
+	assert.Equal(t, plain.PassBytes+4*weights, accumulated.PassBytes, "the sum of the gradients")
 
 	_, err = counter.Inference([]int{1, 3, 0, 0, 0})
 	assert.ErrorContains(t, err, "cost: c.weight")
