@@ -85,7 +85,7 @@ step oneDNN backend
 if echo '#include <oneapi/dnnl/dnnl.h>' | ${CC:-cc} -E - >/dev/null 2>&1; then
 	go vet -tags onednn ./examples/...
 	go test -timeout 20m -tags onednn ./examples/internal/nn/onednn
-	go test -timeout 20m -tags onednn -run '(TestGolden|TestTrainingRuns)//onednn' ./examples/internal/models
+	go test -timeout 20m -tags onednn -short -run '(TestGolden|TestTrainingRuns)//onednn' ./examples/internal/models
 	go test -timeout 20m -tags onednn -short ./examples/internal/cli ./examples/internal/stepbench
 else
 	echo 'left out: oneapi/dnnl/dnnl.h is not there (Debian: libdnnl-dev)'

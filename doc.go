@@ -65,9 +65,12 @@
 // amd64, arm64, 386, s390x, ppc64le and WebAssembly, but for [FocalTversky], which takes
 // math.Pow.
 //
-// On amd64 and arm64 every call is computed by vector kernels. What takes longer than its
-// bytes explain is A-FL on soft maps, whose statistics are made in float64, and an
-// un-reduced loss, whose elements are a new tensor.
+// On amd64 and arm64 every call is computed by vector kernels. The fastest are those for
+// float32 logits, class indices of one byte and a reduced loss. Maps as the target, voxel
+// weights, label smoothing and un-reduced losses, whose elements are a new tensor in every
+// call, mostly take up to twice as much time for each byte, CE and what is focal on soft
+// maps up to two and a half times, and A-FL on soft maps, whose statistics are made in
+// float64, up to three and a half times.
 //
 // # Metrics
 //

@@ -212,9 +212,9 @@ func TestGammaByChannel(t *testing.T) {
 		"from nought": func(c int) float64 { return []float64{0, 2, 0.5}[c%3] },
 	}
 	for _, c := range []int{1, 2, 3, 4, 5, 20} { // more than 16 are passed in device memory
-		space := [3]int{13, 17, 11} // two chunks
-		if c == 20 {
-			space = [3]int{3, 5, 7}
+		space := [3]int{3, 5, 7}
+		if c == 2 {
+			space = [3]int{13, 17, 11} // two chunks
 		}
 		p := newProblem(2, c, space, uint64(c))
 		for name, pattern := range patterns {

@@ -9,14 +9,25 @@ import "math"
 // only if the first result lies halfway between two float32 and is not exact; then it
 // is moved towards the exact sum first.
 
+// quickFMA32 returns a·b + c rounded twice, and whether that is the same as rounded once. It
+// is simple enough for the compiler to inline.
+func quickFMA32(a, b, c float32) (sum float32, exact bool) {
+	s := float64(a)*float64(b) + float64(c)
+	return float32(s), !doubtful(math.Float64bits(s))
+}
+
+// doubtful reports whether a float64 may be rounded otherwise than the exact sum: one that
+// is halfway, or denormal as a float32, which have another spacing. 0 is exact.
+func doubtful(bits uint64) bool {
+	const normal = (1023 - 126) << 52
+	return halfway(bits) || bits<<1-1 < normal<<1-1
+}
+
 // fma32 returns a·b + c rounded once.
 func fma32(a, b, c float32) float32 {
 	p := float64(a) * float64(b)
 	s := p + float64(c)
-	bits := math.Float64bits(s)
-	// Denormal float32 have another spacing, so they are handled as if all were halfway.
-	const normal = (1023 - 126) << 52
-	if halfway(bits) || bits<<1 < normal<<1 {
+	if bits := math.Float64bits(s); doubtful(bits) {
 		high := s - p
 		lost := (p - (s - high)) + (float64(c) - high)
 		// Rounded to odd, that is, of the floats next to the exact sum the one with an odd

@@ -6,6 +6,9 @@ package cpu
 // fused multiply-add of the expression.
 func fma32(a, b, c float32) float32 { return a*b + c }
 
+// quickFMA32 is fma32; see the emulation.
+func quickFMA32(a, b, c float32) (sum float32, exact bool) { return a*b + c, true }
+
 // fmaNormal is fma32; see the emulation.
 func fmaNormal(a, b, c float32) float32 { return a*b + c }
 

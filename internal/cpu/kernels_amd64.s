@@ -29,6 +29,8 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
+	PREFETCHT0       4096(AX)(SI*4)
+	PREFETCHT0       4224(AX)(SI*4)
 	VMOVUPS          (AX)(SI*4), Z8
 	VMOVUPS          64(AX)(SI*4), Z9
 	VMOVUPS          128(AX)(SI*4), Z10
@@ -120,6 +122,8 @@ exponential:
 	MOVQ             DI, SI
 
 logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
 	VMOVUPS          (BX)(SI*4), Z8
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
@@ -217,8 +221,6 @@ logarithm:
 	MOVQ             DI, SI
 
 rest:
-	PREFETCHT0    4096(AX)(SI*4)
-	PREFETCHT0    4160(AX)(SI*4)
 	VPCMPB        $0x04, (CX)(SI*1), X1, K1
 	VPCMPB        $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB      (CX)(SI*1), X0, K3
@@ -286,6 +288,8 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
+	PREFETCHT0       4096(AX)(SI*4)
+	PREFETCHT0       4224(AX)(SI*4)
 	VMOVUPS          (AX)(SI*4), Z8
 	VMOVUPS          64(AX)(SI*4), Z9
 	VMOVUPS          128(AX)(SI*4), Z10
@@ -373,6 +377,8 @@ exponential:
 	MOVQ             DI, SI
 
 logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
 	VMOVUPS          (BX)(SI*4), Z8
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
@@ -470,8 +476,6 @@ logarithm:
 	MOVQ             DI, SI
 
 rest:
-	PREFETCHT0    4096(AX)(SI*4)
-	PREFETCHT0    4160(AX)(SI*4)
 	VPCMPB        $0x04, (CX)(SI*1), X1, K1
 	VPCMPB        $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB      (CX)(SI*1), X0, K3
@@ -543,6 +547,8 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
+	PREFETCHT0       4096(AX)(SI*4)
+	PREFETCHT0       4224(AX)(SI*4)
 	VMOVUPS          (AX)(SI*4), Z8
 	VMOVUPS          64(AX)(SI*4), Z9
 	VMOVUPS          128(AX)(SI*4), Z10
@@ -630,6 +636,8 @@ exponential:
 	MOVQ             DI, SI
 
 logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
 	VMOVUPS          (BX)(SI*4), Z8
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
@@ -727,8 +735,6 @@ logarithm:
 	MOVQ             DI, SI
 
 rest:
-	PREFETCHT0        4096(AX)(SI*4)
-	PREFETCHT0        4160(AX)(SI*4)
 	VPCMPB            $0x04, (CX)(SI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB          (CX)(SI*1), X0, K3
@@ -872,6 +878,8 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
+	PREFETCHT0        4096(AX)(SI*4)
+	PREFETCHT0        4224(AX)(SI*4)
 	VMOVUPS           (AX)(SI*4), Z8
 	VMOVUPS           64(AX)(SI*4), Z9
 	VMOVUPS           128(AX)(SI*4), Z10
@@ -961,7 +969,6 @@ exponential:
 	MOVQ              DI, SI
 
 rest:
-	PREFETCHT0    4096(AX)(SI*4)
 	PREFETCHT0    4160(AX)(SI*4)
 	VPCMPB        $0x04, (CX)(SI*1), X1, K1
 	VPCMPB        $0x04, 16(CX)(SI*1), X1, K2
@@ -1044,6 +1051,8 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
+	PREFETCHT0        4096(AX)(SI*4)
+	PREFETCHT0        4224(AX)(SI*4)
 	VMOVUPS           (AX)(SI*4), Z8
 	VMOVUPS           64(AX)(SI*4), Z9
 	VMOVUPS           128(AX)(SI*4), Z10
@@ -1132,6 +1141,8 @@ exponential:
 	MOVQ              DI, SI
 
 logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
 	VMOVUPS          (BX)(SI*4), Z8
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
@@ -1226,8 +1237,6 @@ logarithm:
 	MOVQ             DI, SI
 
 rest:
-	PREFETCHT0     4096(AX)(SI*4)
-	PREFETCHT0     4160(AX)(SI*4)
 	VPCMPB         $0x04, (CX)(SI*1), X1, K1
 	VPCMPB         $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB       (CX)(SI*1), X0, K3
@@ -1331,6 +1340,8 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
+	PREFETCHT0        4096(AX)(SI*4)
+	PREFETCHT0        4224(AX)(SI*4)
 	VMOVUPS           (AX)(SI*4), Z8
 	VMOVUPS           64(AX)(SI*4), Z9
 	VMOVUPS           128(AX)(SI*4), Z10
@@ -1419,6 +1430,8 @@ exponential:
 	MOVQ              DI, SI
 
 logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
 	VMOVUPS          (BX)(SI*4), Z8
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
@@ -1513,8 +1526,6 @@ logarithm:
 	MOVQ             DI, SI
 
 rest:
-	PREFETCHT0     4096(AX)(SI*4)
-	PREFETCHT0     4160(AX)(SI*4)
 	VPCMPB         $0x04, (CX)(SI*1), X1, K1
 	VPCMPB         $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB       (CX)(SI*1), X0, K3
@@ -1622,6 +1633,8 @@ turn:
 	MOVQ         DI, SI
 
 exponential:
+	PREFETCHT0        4096(AX)(SI*4)
+	PREFETCHT0        4224(AX)(SI*4)
 	VMOVUPS           (AX)(SI*4), Z8
 	VMOVUPS           64(AX)(SI*4), Z9
 	VMOVUPS           128(AX)(SI*4), Z10
@@ -1710,6 +1723,8 @@ exponential:
 	MOVQ              DI, SI
 
 logarithm:
+	PREFETCHT0       4160(AX)(SI*4)
+	PREFETCHT0       4288(AX)(SI*4)
 	VMOVUPS          (BX)(SI*4), Z8
 	VMOVUPS          64(BX)(SI*4), Z9
 	VMOVUPS          128(BX)(SI*4), Z10
@@ -1804,8 +1819,6 @@ logarithm:
 	MOVQ             DI, SI
 
 rest:
-	PREFETCHT0        4096(AX)(SI*4)
-	PREFETCHT0        4160(AX)(SI*4)
 	VPCMPB            $0x04, (CX)(SI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(SI*1), X1, K2
 	VPCMPEQB          (CX)(SI*1), X0, K3
@@ -1986,6 +1999,8 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
 	VMOVUPS          (AX)(DI*4), Z8
 	VMOVUPS          64(AX)(DI*4), Z9
 	VMOVUPS          128(AX)(DI*4), Z10
@@ -2077,6 +2092,8 @@ exponential:
 	MOVQ             R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
@@ -2174,8 +2191,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0 4096(AX)(DI*4)
-	PREFETCHT0 4160(AX)(DI*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(BX)(DI*4)
@@ -2266,6 +2281,8 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
 	VMOVUPS          (AX)(DI*4), Z8
 	VMOVUPS          64(AX)(DI*4), Z9
 	VMOVUPS          128(AX)(DI*4), Z10
@@ -2353,6 +2370,8 @@ exponential:
 	MOVQ             R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
@@ -2450,8 +2469,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0 4096(AX)(DI*4)
-	PREFETCHT0 4160(AX)(DI*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(BX)(DI*4)
@@ -2554,6 +2571,8 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
 	VMOVUPS          (AX)(DI*4), Z8
 	VMOVUPS          64(AX)(DI*4), Z9
 	VMOVUPS          128(AX)(DI*4), Z10
@@ -2641,6 +2660,8 @@ exponential:
 	MOVQ             R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
@@ -2738,8 +2759,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0 4096(AX)(DI*4)
-	PREFETCHT0 4160(AX)(DI*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(BX)(DI*4)
@@ -2917,6 +2936,8 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
 	VMOVUPS          (AX)(DI*4), Z8
 	VMOVUPS          64(AX)(DI*4), Z9
 	VMOVUPS          128(AX)(DI*4), Z10
@@ -3006,7 +3027,6 @@ exponential:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0 4096(AX)(DI*4)
 	PREFETCHT0 4160(AX)(DI*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
@@ -3087,6 +3107,8 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
 	VMOVUPS          (AX)(DI*4), Z8
 	VMOVUPS          64(AX)(DI*4), Z9
 	VMOVUPS          128(AX)(DI*4), Z10
@@ -3178,7 +3200,6 @@ exponential:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0 4096(AX)(DI*4)
 	PREFETCHT0 4160(AX)(DI*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
@@ -3271,6 +3292,8 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
 	VMOVUPS          (AX)(DI*4), Z8
 	VMOVUPS          64(AX)(DI*4), Z9
 	VMOVUPS          128(AX)(DI*4), Z10
@@ -3362,6 +3385,8 @@ exponential:
 	MOVQ             R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
@@ -3459,8 +3484,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0 4096(AX)(DI*4)
-	PREFETCHT0 4160(AX)(DI*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(BX)(DI*4)
@@ -3580,6 +3603,8 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
 	VMOVUPS          (AX)(DI*4), Z8
 	VMOVUPS          64(AX)(DI*4), Z9
 	VMOVUPS          128(AX)(DI*4), Z10
@@ -3671,6 +3696,8 @@ exponential:
 	MOVQ             R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
@@ -3768,8 +3795,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0 4096(AX)(DI*4)
-	PREFETCHT0 4160(AX)(DI*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(BX)(DI*4)
@@ -3964,6 +3989,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4096(BX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	PREFETCHT0       4224(BX)(DI*4)
 	VMOVUPS          (AX)(DI*4), Z8
 	VMOVUPS          64(AX)(DI*4), Z9
 	VMOVUPS          128(AX)(DI*4), Z10
@@ -4063,6 +4092,10 @@ exponential:
 	MOVQ             R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
@@ -4160,10 +4193,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0    4096(AX)(DI*4)
-	PREFETCHT0    4096(BX)(DI*4)
-	PREFETCHT0    4160(AX)(DI*4)
-	PREFETCHT0    4160(BX)(DI*4)
 	VPCMPB        $0x04, (CX)(DI*1), X1, K1
 	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB      (CX)(DI*1), X0, K3
@@ -4236,6 +4265,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4096(BX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	PREFETCHT0       4224(BX)(DI*4)
 	VMOVUPS          (AX)(DI*4), Z8
 	VMOVUPS          64(AX)(DI*4), Z9
 	VMOVUPS          128(AX)(DI*4), Z10
@@ -4331,6 +4364,10 @@ exponential:
 	MOVQ             R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
@@ -4428,10 +4465,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0    4096(AX)(DI*4)
-	PREFETCHT0    4096(BX)(DI*4)
-	PREFETCHT0    4160(AX)(DI*4)
-	PREFETCHT0    4160(BX)(DI*4)
 	VPCMPB        $0x04, (CX)(DI*1), X1, K1
 	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB      (CX)(DI*1), X0, K3
@@ -4508,6 +4541,10 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4096(BX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	PREFETCHT0       4224(BX)(DI*4)
 	VMOVUPS          (AX)(DI*4), Z8
 	VMOVUPS          64(AX)(DI*4), Z9
 	VMOVUPS          128(AX)(DI*4), Z10
@@ -4603,6 +4640,10 @@ exponential:
 	MOVQ             R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
@@ -4700,10 +4741,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4096(BX)(DI*4)
-	PREFETCHT0        4160(AX)(DI*4)
-	PREFETCHT0        4160(BX)(DI*4)
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -4852,6 +4889,10 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	PREFETCHT0        4224(BX)(DI*4)
 	VMOVUPS           (AX)(DI*4), Z8
 	VMOVUPS           64(AX)(DI*4), Z9
 	VMOVUPS           128(AX)(DI*4), Z10
@@ -4947,8 +4988,6 @@ exponential:
 	MOVQ              R8, DI
 
 rest:
-	PREFETCHT0    4096(AX)(DI*4)
-	PREFETCHT0    4096(BX)(DI*4)
 	PREFETCHT0    4160(AX)(DI*4)
 	PREFETCHT0    4160(BX)(DI*4)
 	VPCMPB        $0x04, (CX)(DI*1), X1, K1
@@ -5070,6 +5109,10 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	PREFETCHT0        4224(BX)(DI*4)
 	VMOVUPS           (AX)(DI*4), Z9
 	VMOVUPS           64(AX)(DI*4), Z10
 	VMOVUPS           128(AX)(DI*4), Z11
@@ -5165,6 +5208,10 @@ exponential:
 	MOVQ              R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z9
 	VMOVUPS          64(SI)(DI*4), Z10
 	VMOVUPS          128(SI)(DI*4), Z11
@@ -5258,10 +5305,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0     4096(AX)(DI*4)
-	PREFETCHT0     4096(BX)(DI*4)
-	PREFETCHT0     4160(AX)(DI*4)
-	PREFETCHT0     4160(BX)(DI*4)
 	VPCMPB         $0x04, (CX)(DI*1), X1, K1
 	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB       (CX)(DI*1), X0, K3
@@ -5404,6 +5447,10 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	PREFETCHT0        4224(BX)(DI*4)
 	VMOVUPS           (AX)(DI*4), Z9
 	VMOVUPS           64(AX)(DI*4), Z10
 	VMOVUPS           128(AX)(DI*4), Z11
@@ -5499,6 +5546,10 @@ exponential:
 	MOVQ              R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z9
 	VMOVUPS          64(SI)(DI*4), Z10
 	VMOVUPS          128(SI)(DI*4), Z11
@@ -5592,10 +5643,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0     4096(AX)(DI*4)
-	PREFETCHT0     4096(BX)(DI*4)
-	PREFETCHT0     4160(AX)(DI*4)
-	PREFETCHT0     4160(BX)(DI*4)
 	VPCMPB         $0x04, (CX)(DI*1), X1, K1
 	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB       (CX)(DI*1), X0, K3
@@ -5742,6 +5789,10 @@ turn:
 	MOVQ    R8, DI
 
 exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
+	PREFETCHT0        4224(BX)(DI*4)
 	VMOVUPS           (AX)(DI*4), Z9
 	VMOVUPS           64(AX)(DI*4), Z10
 	VMOVUPS           128(AX)(DI*4), Z11
@@ -5837,6 +5888,10 @@ exponential:
 	MOVQ              R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z9
 	VMOVUPS          64(SI)(DI*4), Z10
 	VMOVUPS          128(SI)(DI*4), Z11
@@ -5930,10 +5985,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4096(BX)(DI*4)
-	PREFETCHT0        4160(AX)(DI*4)
-	PREFETCHT0        4160(BX)(DI*4)
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -6154,6 +6205,10 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
 	VMOVUPS          (AX)(R9*4), Z8
 	VMOVUPS          64(AX)(R9*4), Z9
 	VMOVUPS          128(AX)(R9*4), Z10
@@ -6253,6 +6308,10 @@ exponential:
 	MOVQ             R10, R9
 
 logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
 	VMOVUPS          (R8)(R9*4), Z8
 	VMOVUPS          64(R8)(R9*4), Z9
 	VMOVUPS          128(R8)(R9*4), Z10
@@ -6350,10 +6409,6 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0 4096(AX)(R9*4)
-	PREFETCHT0 4096(BX)(R9*4)
-	PREFETCHT0 4160(AX)(R9*4)
-	PREFETCHT0 4160(BX)(R9*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(SI)(R9*4)
@@ -6465,6 +6520,10 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
 	VMOVUPS          (AX)(R9*4), Z8
 	VMOVUPS          64(AX)(R9*4), Z9
 	VMOVUPS          128(AX)(R9*4), Z10
@@ -6560,6 +6619,10 @@ exponential:
 	MOVQ             R10, R9
 
 logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
 	VMOVUPS          (R8)(R9*4), Z8
 	VMOVUPS          64(R8)(R9*4), Z9
 	VMOVUPS          128(R8)(R9*4), Z10
@@ -6657,10 +6720,6 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0 4096(AX)(R9*4)
-	PREFETCHT0 4096(BX)(R9*4)
-	PREFETCHT0 4160(AX)(R9*4)
-	PREFETCHT0 4160(BX)(R9*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(SI)(R9*4)
@@ -6784,6 +6843,10 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
 	VMOVUPS          (AX)(R9*4), Z8
 	VMOVUPS          64(AX)(R9*4), Z9
 	VMOVUPS          128(AX)(R9*4), Z10
@@ -6879,6 +6942,10 @@ exponential:
 	MOVQ             R10, R9
 
 logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
 	VMOVUPS          (R8)(R9*4), Z8
 	VMOVUPS          64(R8)(R9*4), Z9
 	VMOVUPS          128(R8)(R9*4), Z10
@@ -6976,10 +7043,6 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0 4096(AX)(R9*4)
-	PREFETCHT0 4096(BX)(R9*4)
-	PREFETCHT0 4160(AX)(R9*4)
-	PREFETCHT0 4160(BX)(R9*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(SI)(R9*4)
@@ -7178,6 +7241,10 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
 	VMOVUPS          (AX)(R9*4), Z8
 	VMOVUPS          64(AX)(R9*4), Z9
 	VMOVUPS          128(AX)(R9*4), Z10
@@ -7275,8 +7342,6 @@ exponential:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0 4096(AX)(R9*4)
-	PREFETCHT0 4096(BX)(R9*4)
 	PREFETCHT0 4160(AX)(R9*4)
 	PREFETCHT0 4160(BX)(R9*4)
 	CMPB       stream+72(FP), $0x00
@@ -7386,6 +7451,10 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
 	VMOVUPS          (AX)(R9*4), Z8
 	VMOVUPS          64(AX)(R9*4), Z9
 	VMOVUPS          128(AX)(R9*4), Z10
@@ -7485,8 +7554,6 @@ exponential:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0 4096(AX)(R9*4)
-	PREFETCHT0 4096(BX)(R9*4)
 	PREFETCHT0 4160(AX)(R9*4)
 	PREFETCHT0 4160(BX)(R9*4)
 	CMPB       stream+72(FP), $0x00
@@ -7608,6 +7675,10 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
 	VMOVUPS          (AX)(R9*4), Z8
 	VMOVUPS          64(AX)(R9*4), Z9
 	VMOVUPS          128(AX)(R9*4), Z10
@@ -7707,6 +7778,10 @@ exponential:
 	MOVQ             R10, R9
 
 logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
 	VMOVUPS          (R8)(R9*4), Z8
 	VMOVUPS          64(R8)(R9*4), Z9
 	VMOVUPS          128(R8)(R9*4), Z10
@@ -7804,10 +7879,6 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0 4096(AX)(R9*4)
-	PREFETCHT0 4096(BX)(R9*4)
-	PREFETCHT0 4160(AX)(R9*4)
-	PREFETCHT0 4160(BX)(R9*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(SI)(R9*4)
@@ -7955,6 +8026,10 @@ turn:
 	MOVQ         R10, R9
 
 exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
 	VMOVUPS          (AX)(R9*4), Z8
 	VMOVUPS          64(AX)(R9*4), Z9
 	VMOVUPS          128(AX)(R9*4), Z10
@@ -8054,6 +8129,10 @@ exponential:
 	MOVQ             R10, R9
 
 logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
 	VMOVUPS          (R8)(R9*4), Z8
 	VMOVUPS          64(R8)(R9*4), Z9
 	VMOVUPS          128(R8)(R9*4), Z10
@@ -8151,10 +8230,6 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0 4096(AX)(R9*4)
-	PREFETCHT0 4096(BX)(R9*4)
-	PREFETCHT0 4160(AX)(R9*4)
-	PREFETCHT0 4160(BX)(R9*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(SI)(R9*4)
@@ -8375,6 +8450,8 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
 	VMOVUPS           (AX)(DI*4), Z8
 	VMOVUPS           64(AX)(DI*4), Z9
 	VMOVUPS           128(AX)(DI*4), Z10
@@ -8464,7 +8541,6 @@ exponential:
 	MOVQ              R8, DI
 
 rest:
-	PREFETCHT0 4096(AX)(DI*4)
 	PREFETCHT0 4160(AX)(DI*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
@@ -8569,6 +8645,8 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
 	VMOVUPS           (AX)(DI*4), Z8
 	VMOVUPS           64(AX)(DI*4), Z9
 	VMOVUPS           128(AX)(DI*4), Z10
@@ -8657,6 +8735,8 @@ exponential:
 	MOVQ              R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
@@ -8751,8 +8831,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0 4096(AX)(DI*4)
-	PREFETCHT0 4160(AX)(DI*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(BX)(DI*4)
@@ -8878,6 +8956,8 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
 	VMOVUPS           (AX)(DI*4), Z8
 	VMOVUPS           64(AX)(DI*4), Z9
 	VMOVUPS           128(AX)(DI*4), Z10
@@ -8966,6 +9046,8 @@ exponential:
 	MOVQ              R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
@@ -9060,8 +9142,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0 4096(AX)(DI*4)
-	PREFETCHT0 4160(AX)(DI*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(BX)(DI*4)
@@ -9191,6 +9271,8 @@ turn:
 	MOVQ         R8, DI
 
 exponential:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4224(AX)(DI*4)
 	VMOVUPS           (AX)(DI*4), Z8
 	VMOVUPS           64(AX)(DI*4), Z9
 	VMOVUPS           128(AX)(DI*4), Z10
@@ -9279,6 +9361,8 @@ exponential:
 	MOVQ              R8, DI
 
 logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
 	VMOVUPS          (SI)(DI*4), Z8
 	VMOVUPS          64(SI)(DI*4), Z9
 	VMOVUPS          128(SI)(DI*4), Z10
@@ -9373,8 +9457,6 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0 4096(AX)(DI*4)
-	PREFETCHT0 4160(AX)(DI*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(BX)(DI*4)
@@ -9809,10 +9891,10 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(BX)(DI*4)
 	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4160(BX)(DI*4)
 	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4160(BX)(DI*4)
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -10014,10 +10096,10 @@ logarithm:
 	MOVQ             R8, DI
 
 rest:
-	PREFETCHT0        4096(BX)(DI*4)
 	PREFETCHT0        4096(AX)(DI*4)
-	PREFETCHT0        4160(BX)(DI*4)
 	PREFETCHT0        4160(AX)(DI*4)
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4160(BX)(DI*4)
 	VPCMPB            $0x04, (CX)(DI*1), X1, K1
 	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
 	VPCMPEQB          (CX)(DI*1), X0, K3
@@ -10200,6 +10282,10 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
+	PREFETCHT0        4096(AX)(R8*4)
+	PREFETCHT0        4096(BX)(R8*4)
+	PREFETCHT0        4224(AX)(R8*4)
+	PREFETCHT0        4224(BX)(R8*4)
 	VMOVUPS           (AX)(R8*4), Z8
 	VMOVUPS           64(AX)(R8*4), Z9
 	VMOVUPS           128(AX)(R8*4), Z10
@@ -10295,8 +10381,6 @@ exponential:
 	MOVQ              R9, R8
 
 rest:
-	PREFETCHT0 4096(AX)(R8*4)
-	PREFETCHT0 4096(BX)(R8*4)
 	PREFETCHT0 4160(AX)(R8*4)
 	PREFETCHT0 4160(BX)(R8*4)
 	CMPB       stream+72(FP), $0x00
@@ -10440,6 +10524,10 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
+	PREFETCHT0        4096(AX)(R8*4)
+	PREFETCHT0        4096(BX)(R8*4)
+	PREFETCHT0        4224(AX)(R8*4)
+	PREFETCHT0        4224(BX)(R8*4)
 	VMOVUPS           (AX)(R8*4), Z9
 	VMOVUPS           64(AX)(R8*4), Z10
 	VMOVUPS           128(AX)(R8*4), Z11
@@ -10535,6 +10623,10 @@ exponential:
 	MOVQ              R9, R8
 
 logarithm:
+	PREFETCHT0       4160(AX)(R8*4)
+	PREFETCHT0       4160(BX)(R8*4)
+	PREFETCHT0       4288(AX)(R8*4)
+	PREFETCHT0       4288(BX)(R8*4)
 	VMOVUPS          (DI)(R8*4), Z9
 	VMOVUPS          64(DI)(R8*4), Z10
 	VMOVUPS          128(DI)(R8*4), Z11
@@ -10628,10 +10720,6 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0 4096(AX)(R8*4)
-	PREFETCHT0 4096(BX)(R8*4)
-	PREFETCHT0 4160(AX)(R8*4)
-	PREFETCHT0 4160(BX)(R8*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(SI)(R8*4)
@@ -10796,6 +10884,10 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
+	PREFETCHT0        4096(AX)(R8*4)
+	PREFETCHT0        4096(BX)(R8*4)
+	PREFETCHT0        4224(AX)(R8*4)
+	PREFETCHT0        4224(BX)(R8*4)
 	VMOVUPS           (AX)(R8*4), Z9
 	VMOVUPS           64(AX)(R8*4), Z10
 	VMOVUPS           128(AX)(R8*4), Z11
@@ -10891,6 +10983,10 @@ exponential:
 	MOVQ              R9, R8
 
 logarithm:
+	PREFETCHT0       4160(AX)(R8*4)
+	PREFETCHT0       4160(BX)(R8*4)
+	PREFETCHT0       4288(AX)(R8*4)
+	PREFETCHT0       4288(BX)(R8*4)
 	VMOVUPS          (DI)(R8*4), Z9
 	VMOVUPS          64(DI)(R8*4), Z10
 	VMOVUPS          128(DI)(R8*4), Z11
@@ -10984,10 +11080,6 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0 4096(AX)(R8*4)
-	PREFETCHT0 4096(BX)(R8*4)
-	PREFETCHT0 4160(AX)(R8*4)
-	PREFETCHT0 4160(BX)(R8*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(SI)(R8*4)
@@ -11156,6 +11248,10 @@ turn:
 	MOVQ    R9, R8
 
 exponential:
+	PREFETCHT0        4096(AX)(R8*4)
+	PREFETCHT0        4096(BX)(R8*4)
+	PREFETCHT0        4224(AX)(R8*4)
+	PREFETCHT0        4224(BX)(R8*4)
 	VMOVUPS           (AX)(R8*4), Z9
 	VMOVUPS           64(AX)(R8*4), Z10
 	VMOVUPS           128(AX)(R8*4), Z11
@@ -11251,6 +11347,10 @@ exponential:
 	MOVQ              R9, R8
 
 logarithm:
+	PREFETCHT0       4160(AX)(R8*4)
+	PREFETCHT0       4160(BX)(R8*4)
+	PREFETCHT0       4288(AX)(R8*4)
+	PREFETCHT0       4288(BX)(R8*4)
 	VMOVUPS          (DI)(R8*4), Z9
 	VMOVUPS          64(DI)(R8*4), Z10
 	VMOVUPS          128(DI)(R8*4), Z11
@@ -11344,10 +11444,6 @@ logarithm:
 	MOVQ             R9, R8
 
 rest:
-	PREFETCHT0 4096(AX)(R8*4)
-	PREFETCHT0 4096(BX)(R8*4)
-	PREFETCHT0 4160(AX)(R8*4)
-	PREFETCHT0 4160(BX)(R8*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(SI)(R8*4)
@@ -11878,12 +11974,12 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0 4096(SI)(R9*4)
 	PREFETCHT0 4096(AX)(R9*4)
 	PREFETCHT0 4096(BX)(R9*4)
-	PREFETCHT0 4160(SI)(R9*4)
 	PREFETCHT0 4160(AX)(R9*4)
 	PREFETCHT0 4160(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4160(SI)(R9*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(DI)(R9*4)
@@ -12117,12 +12213,12 @@ logarithm:
 	MOVQ             R10, R9
 
 rest:
-	PREFETCHT0 4096(SI)(R9*4)
 	PREFETCHT0 4096(AX)(R9*4)
 	PREFETCHT0 4096(BX)(R9*4)
-	PREFETCHT0 4160(SI)(R9*4)
 	PREFETCHT0 4160(AX)(R9*4)
 	PREFETCHT0 4160(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
+	PREFETCHT0 4160(SI)(R9*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(DI)(R9*4)
@@ -26516,8 +26612,8 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(BX)(DI*4)
 	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -26663,8 +26759,8 @@ logarithm:
 	MOVQ         R8, DI
 
 rest:
-	PREFETCHT0   4096(BX)(DI*4)
 	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+32(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -28293,9 +28389,9 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0 4096(SI)(R9*4)
 	PREFETCHT0 4096(AX)(R9*4)
 	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(DI)(R9*4)
@@ -28467,9 +28563,9 @@ logarithm:
 	MOVQ         R10, R9
 
 rest:
-	PREFETCHT0 4096(SI)(R9*4)
 	PREFETCHT0 4096(AX)(R9*4)
 	PREFETCHT0 4096(BX)(R9*4)
+	PREFETCHT0 4096(SI)(R9*4)
 	CMPB       stream+72(FP), $0x00
 	JNE        fetched
 	PREFETCHT0 1024(DI)(R9*4)

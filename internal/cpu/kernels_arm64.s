@@ -17160,9 +17160,9 @@ logarithm:
 	MOVD R1, R12
 
 rest:
-	ADD R12<<2, R6, R2
+	ADD R12<<2, R9, R2
 	PRFM 4096(R2), PLDL1KEEP
-	ADD R12<<2, R9, R1
+	ADD R12<<2, R6, R1
 	PRFM 4096(R1), PLDL1KEEP
 	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
@@ -17175,10 +17175,10 @@ rest:
 	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
 	WORD $0x6ea08c54 // cmeq v20.4s, v2.4s, v0.4s
 	WORD $0x6ea08c32 // cmeq v18.4s, v1.4s, v0.4s
-	WORD $0x3dc0002f // ldr q15, [x1]
-	WORD $0x3dc0042b // ldr q11, [x1, #16]
-	WORD $0x3dc00042 // ldr q2, [x2]
-	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x3dc0004f // ldr q15, [x2]
+	WORD $0x3dc0044b // ldr q11, [x2, #16]
+	WORD $0x3dc00022 // ldr q2, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
 	WORD $0x3dc07d60 // ldr q0, [x11, #496]
 	WORD $0x4e201c4e // and v14.16b, v2.16b, v0.16b
 	WORD $0x4e201c24 // and v4.16b, v1.16b, v0.16b
@@ -17275,8 +17275,8 @@ rest:
 	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
 	WORD $0x4e211d41 // and v1.16b, v10.16b, v1.16b
 	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
-	WORD $0x3d800041 // str q1, [x2]
-	WORD $0x3d800440 // str q0, [x2, #16]
+	WORD $0x3d800021 // str q1, [x1]
+	WORD $0x3d800420 // str q0, [x1, #16]
 	EOR $32, R4, R4
 	ADD $8, R12, R12
 	CMP R3, R12
@@ -17488,9 +17488,9 @@ logarithm:
 	MOVD R1, R12
 
 rest:
-	ADD R12<<2, R6, R2
+	ADD R12<<2, R9, R2
 	PRFM 4096(R2), PLDL1KEEP
-	ADD R12<<2, R9, R1
+	ADD R12<<2, R6, R1
 	PRFM 4096(R1), PLDL1KEEP
 	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
@@ -17503,10 +17503,10 @@ rest:
 	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
 	WORD $0x6ea08d4a // cmeq v10.4s, v10.4s, v0.4s
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
-	WORD $0x3dc00032 // ldr q18, [x1]
-	WORD $0x3dc0042f // ldr q15, [x1, #16]
-	WORD $0x3dc0004c // ldr q12, [x2]
-	WORD $0x3dc0044b // ldr q11, [x2, #16]
+	WORD $0x3dc00052 // ldr q18, [x2]
+	WORD $0x3dc0044f // ldr q15, [x2, #16]
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
 	WORD $0x3dc07d60 // ldr q0, [x11, #496]
 	WORD $0x4e201d8e // and v14.16b, v12.16b, v0.16b
 	WORD $0x4e201d70 // and v16.16b, v11.16b, v0.16b
@@ -21180,11 +21180,11 @@ logarithm:
 	MOVD R1, R13
 
 rest:
-	ADD R13<<2, R6, R14
-	PRFM 4096(R14), PLDL1KEEP
 	ADD R13<<2, R10, R15
 	PRFM 4096(R15), PLDL1KEEP
-	ADD R13<<2, R7, R1
+	ADD R13<<2, R7, R14
+	PRFM 4096(R14), PLDL1KEEP
+	ADD R13<<2, R6, R1
 	PRFM 4096(R1), PLDL1KEEP
 	ADD R13<<0, R9, R0
 	WORD $0xfd400000 // ldr d0, [x0]
@@ -21199,12 +21199,12 @@ rest:
 	WORD $0x6ea08c32 // cmeq v18.4s, v1.4s, v0.4s
 	WORD $0x3dc001e3 // ldr q3, [x15]
 	WORD $0x3dc005e2 // ldr q2, [x15, #16]
-	WORD $0x3dc00021 // ldr q1, [x1]
-	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x3dc001c1 // ldr q1, [x14]
+	WORD $0x3dc005c0 // ldr q0, [x14, #16]
 	WORD $0x4ea1d46f // fsub v15.4s, v3.4s, v1.4s
 	WORD $0x4ea0d44b // fsub v11.4s, v2.4s, v0.4s
-	WORD $0x3dc001c2 // ldr q2, [x14]
-	WORD $0x3dc005c1 // ldr q1, [x14, #16]
+	WORD $0x3dc00022 // ldr q2, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
 	WORD $0x3dc07d80 // ldr q0, [x12, #496]
 	WORD $0x4e201c4e // and v14.16b, v2.16b, v0.16b
 	WORD $0x4e201c24 // and v4.16b, v1.16b, v0.16b
@@ -21323,8 +21323,8 @@ rest:
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	WORD $0x4e211d41 // and v1.16b, v10.16b, v1.16b
 	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
-	WORD $0x3d8001c3 // str q3, [x14]
-	WORD $0x3d8005c2 // str q2, [x14, #16]
+	WORD $0x3d800023 // str q3, [x1]
+	WORD $0x3d800422 // str q2, [x1, #16]
 	ADD R13<<2, R5, R0
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
@@ -21541,11 +21541,11 @@ logarithm:
 	MOVD R13, R12
 
 rest:
-	ADD R12<<2, R5, R15
+	ADD R12<<2, R9, R15
 	PRFM 4096(R15), PLDL1KEEP
-	ADD R12<<2, R9, R14
+	ADD R12<<2, R6, R14
 	PRFM 4096(R14), PLDL1KEEP
-	ADD R12<<2, R6, R13
+	ADD R12<<2, R5, R13
 	PRFM 4096(R13), PLDL1KEEP
 	ADD R12<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
@@ -21558,14 +21558,14 @@ rest:
 	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
 	WORD $0x6ea08c42 // cmeq v2.4s, v2.4s, v0.4s
 	WORD $0x6ea08c21 // cmeq v1.4s, v1.4s, v0.4s
-	WORD $0x3dc001cd // ldr q13, [x14]
-	WORD $0x3dc005cc // ldr q12, [x14, #16]
-	WORD $0x3dc001a3 // ldr q3, [x13]
-	WORD $0x3dc005a0 // ldr q0, [x13, #16]
+	WORD $0x3dc001ed // ldr q13, [x15]
+	WORD $0x3dc005ec // ldr q12, [x15, #16]
+	WORD $0x3dc001c3 // ldr q3, [x14]
+	WORD $0x3dc005c0 // ldr q0, [x14, #16]
 	WORD $0x4ea3d5b2 // fsub v18.4s, v13.4s, v3.4s
 	WORD $0x4ea0d58f // fsub v15.4s, v12.4s, v0.4s
-	WORD $0x3dc001ec // ldr q12, [x15]
-	WORD $0x3dc005e3 // ldr q3, [x15, #16]
+	WORD $0x3dc001ac // ldr q12, [x13]
+	WORD $0x3dc005a3 // ldr q3, [x13, #16]
 	WORD $0x3dc07d60 // ldr q0, [x11, #496]
 	WORD $0x4e201d8e // and v14.16b, v12.16b, v0.16b
 	WORD $0x4e201c70 // and v16.16b, v3.16b, v0.16b

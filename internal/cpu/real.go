@@ -16,41 +16,67 @@ func isFloat32[T real]() bool { return unsafe.Sizeof(T(0)) == 4 }
 // fma returns a·b + c rounded once.
 func fma[T real](a, b, c T) T {
 	if isFloat32[T]() {
+		if sum, exact := quickFMA32(float32(a), float32(b), float32(c)); exact {
+			return T(sum)
+		}
 		return T(fma32(float32(a), float32(b), float32(c)))
 	}
 	return T(fma64(float64(a), float64(b), float64(c)))
 }
 
-// exp returns eˣ for every x whose exponential is finite.
-func exp[T real](x T) T {
-	if isFloat32[T]() {
-		return T(expUpTo(float32(x)))
+// The elementary functions replace a row of numbers, in a loop of their own: their chains of
+// dependent operations are long, and of a short loop the processor runs several turns at once.
+
+// exps computes eˣ of numbers whose exponential is finite.
+func exps[T real](row []T) {
+	switch row := any(row).(type) {
+	case []float32:
+		expGo(row, row)
+	case []float64:
+		for i, x := range row {
+			row[i] = exp64(x)
+		}
 	}
-	return T(exp64(float64(x)))
 }
 
-// log1p01Of returns log(1+e) for e in [0,1].
-func log1p01Of[T real](e T) T {
-	if isFloat32[T]() {
-		return T(log1p01(float32(e)))
+// log1p01s stores log(1+e) for numbers e in [0,1].
+func log1p01s[T real](dst, src []T) {
+	switch dst := any(dst).(type) {
+	case []float32:
+		log1pGo(dst, any(src).([]float32))
+	case []float64:
+		for i, e := range any(src).([]float64) {
+			dst[i] = log1p01in64(e)
+		}
 	}
-	return T(log1p01in64(float64(e)))
 }
 
-// logOnePlusOf returns log(1+x) for x ≥ 0.
-func logOnePlusOf[T real](x T) T {
-	if isFloat32[T]() {
-		return T(logOnePlus(float32(x)))
+// logOnePluses stores log(1+x) for numbers x ≥ 0.
+func logOnePluses[T real](dst, src []T) {
+	switch dst := any(dst).(type) {
+	case []float32:
+		for i, x := range any(src).([]float32) {
+			dst[i] = logOnePlus(x)
+		}
+	case []float64:
+		for i, x := range any(src).([]float64) {
+			dst[i] = logOnePlus64(x)
+		}
 	}
-	return T(logOnePlus64(float64(x)))
 }
 
-// logNormalOf returns log x for a positive normal x.
-func logNormalOf[T real](x T) T {
-	if isFloat32[T]() {
-		return T(logNormal(float32(x)))
+// logNormals computes log x of positive normal numbers.
+func logNormals[T real](row []T) {
+	switch row := any(row).(type) {
+	case []float32:
+		for i, x := range row {
+			row[i] = logNormal(x)
+		}
+	case []float64:
+		for i, x := range row {
+			row[i] = logNormal64(x)
+		}
 	}
-	return T(logNormal64(float64(x)))
 }
 
 // smallest is the smallest normal number.

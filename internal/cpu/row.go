@@ -173,17 +173,17 @@ func rowExp[T real](a *rowArgs[T], n int, scaled bool) {
 		if !signed(v) {
 			v = -v
 		}
-		e[i] = exp(v)
-		r[i] = 1 / (1 + e[i])
+		e[i] = v
+	}
+	exps(e)
+	for i, e := range e {
+		r[i] = 1 / (1 + e)
 	}
 }
 
 // rowLog computes log(1+e^−|x|) of what rowExp has.
 func rowLog[T real](a *rowArgs[T], n int) {
-	l := a.buffer(kernel.ArgLogistic, kernel.BufLog, n)
-	for i, e := range a.buffer(kernel.ArgLogistic, kernel.BufExp, n) {
-		l[i] = log1p01Of(e)
-	}
+	log1p01s(a.buffer(kernel.ArgLogistic, kernel.BufLog, n), a.buffer(kernel.ArgLogistic, kernel.BufExp, n))
 }
 
 // rowPower computes σ(−s·x)^γ = exp(−γ·softplus(s·x)).
@@ -196,8 +196,9 @@ func rowPower[T real](a *rowArgs[T], n int) {
 			v = 0
 		}
 		v *= side(t[i])
-		power[i] = exp(T((largerOf(0, v) + l[i]) * minusGamma))
+		power[i] = T((largerOf(0, v) + l[i]) * minusGamma)
 	}
+	exps(power)
 }
 
 // rowFocal computes the elements of [plan.Pointwise] by sigmoid. With s = 2t−1, b the
@@ -291,7 +292,10 @@ func rowSoftmaxExp[T real](a *rowArgs[T], n int) {
 		if !(m[i] > 0) {
 			v = 0
 		}
-		e[i] = exp(v - largest[i])
+		e[i] = v - largest[i]
+	}
+	exps(e)
+	for i := range e {
 		if top[i] != channel {
 			others[i] += e[i]
 		} else {
@@ -303,11 +307,11 @@ func rowSoftmaxExp[T real](a *rowArgs[T], n int) {
 // rowSoftmaxSum computes the reciprocal and the logarithm of the sum of all channels'
 // exponentials.
 func rowSoftmaxSum[T real](a *rowArgs[T], n int) {
-	scale, log := a.buffer(kernel.ArgBuffer, kernel.BufScale, n), a.buffer(kernel.ArgBuffer, kernel.BufLogSum, n)
-	for i, others := range a.buffer(kernel.ArgBuffer, kernel.BufOthers, n) {
+	scale, others := a.buffer(kernel.ArgBuffer, kernel.BufScale, n), a.buffer(kernel.ArgBuffer, kernel.BufOthers, n)
+	for i, others := range others {
 		scale[i] = 1 / (1 + others)
-		log[i] = logOnePlusOf(others)
 	}
+	logOnePluses(a.buffer(kernel.ArgBuffer, kernel.BufLogSum, n), others)
 }
 
 // softmaxRest computes the sum of the exponentials of the channels but the current one.
@@ -333,8 +337,13 @@ func rowSoftmaxPower[T real](a *rowArgs[T], n int) {
 	gamma, rest := a.coef(kernel.CoefGamma), restOf(a, n)
 	for i, e := range a.of(kernel.ArgExp, n) {
 		miss := T(rest.at(i, e) * scale[i])
-		power[i] = exp(T(logNormalOf(largerOf(miss, smallest[T]())) * gamma))
+		power[i] = largerOf(miss, smallest[T]())
 	}
+	logNormals(power)
+	for i, log := range power {
+		power[i] = T(log * gamma)
+	}
+	exps(power)
 }
 
 // rowSoftmaxFocal computes the elements of [plan.Pointwise] by softmax and the
@@ -527,9 +536,11 @@ func rowPairPower[T real](a *rowArgs[T], n int) {
 	l, power, power0 := a.buffer(kernel.ArgBuffer, kernel.BufLog, n), a.buffer(kernel.ArgBuffer, kernel.BufPower, n), a.buffer(kernel.ArgBuffer, kernel.BufPower0, n)
 	minusGamma, minusGamma0 := a.coef(kernel.RowCoefs+kernel.CoefMinusGamma), a.coef(kernel.CoefMinusGamma)
 	for i, x := range a.buffer(kernel.ArgBuffer, kernel.BufDifference, n) {
-		power[i] = exp(T((largerOf(0, x) + l[i]) * minusGamma))
-		power0[i] = exp(T((largerOf(0, -x) + l[i]) * minusGamma0))
+		power[i] = T((largerOf(0, x) + l[i]) * minusGamma)
+		power0[i] = T((largerOf(0, -x) + l[i]) * minusGamma0)
 	}
+	exps(power)
+	exps(power0)
 }
 
 // pairArgs are the arguments of a kernel for two channels, [0] of channel 0.

@@ -86,13 +86,15 @@ func (f *fitted) volumes(source dataset.Source, training, validation []dataset.C
 	return v, nil
 }
 
-// count adds the network's cost to its facts, for an optimizer that keeps stateValues values
-// for each parameter and gradients that are accumulated over a number of steps. It returns an
-// error if the network needs more memory than the machine has.
-func (f *fitted) count(v volumes, stateValues, accumulate int) error {
-	step, err := f.counter.Training(v.step, stateValues, accumulate > 1)
+// count adds the network's cost to its facts, for a training with the given optimization. It
+// returns an error if the network needs more memory than the machine has.
+func (f *fitted) count(v volumes, optimization *optimizationFlags) error {
+	step, err := f.counter.Step(v.step, optimization.new())
 	if err != nil {
 		return err
+	}
+	if optimization.accumulate > 1 {
+		step.PassBytes += step.Parameters * 4 // the sum of the gradients so far, float32
 	}
 	prediction, err := f.counter.Inference(v.prediction)
 	if err != nil {

@@ -228,12 +228,12 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, 0) })
 	require.NoError(t, err)
 	huge := []int{1, 3, 1 << 14, 1 << 14, 1 << 14}
-	err = f.count(volumes{step: huge, prediction: huge}, 1, 1)
+	err = f.count(volumes{step: huge, prediction: huge}, &optimizationFlags{momentum: 0.9})
 	assert.ErrorContains(t, err, "-model r2unet: the network needs about ")
 	assert.ErrorContains(t, err, "but this machine has ")
 	assert.ErrorContains(t, err, "use a smaller -size")
 	small := []int{1, 3, 16, 16, 16}
-	require.NoError(t, f.count(volumes{step: small, prediction: small}, 1, 1))
+	require.NoError(t, f.count(volumes{step: small, prediction: small}, &optimizationFlags{momentum: 0.9}))
 	assert.Contains(t, f.facts[0], "Network: r2unet, 114441474 parameters.")
 	assert.Equal(t, "1.5 GiB", formatBytes(3<<29))
 	assert.Equal(t, "2 MiB", formatBytes(1<<20+1))

@@ -154,7 +154,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		if err != nil {
 			return nil, err
 		}
-		if err := f.count(volumes, o.optimization.stateValues(), o.optimization.accumulate); err != nil {
+		if err := f.count(volumes, &o.optimization); err != nil {
 			return nil, err
 		}
 		needed.add(f, trainings)

@@ -96,22 +96,18 @@ func (v *optimizationFlags) check(flags *flag.FlagSet, epochs int, selection str
 // setIn sets the fields of the job.
 func (v *optimizationFlags) setIn(j *train.Job) {
 	j.Optimizer, j.LearningRate, j.WeightDecay = v.optimizer.value, v.lr, v.weightDecay
-	if j.Optimizer == train.SGD {
+	if j.Optimizer != train.AdamW {
 		j.Momentum = v.momentum
 	}
 	j.Schedule = nn.Schedule{Decay: decays[v.schedule.value], WarmUp: v.warmUp}
 	j.ClipNorm, j.Accumulate, j.EarlyStop = v.clipNorm, v.accumulate, v.earlyStop
 }
 
-// stateValues returns the number of values that the optimizer keeps for each parameter.
-func (v *optimizationFlags) stateValues() int {
-	switch {
-	case v.optimizer.value == train.AdamW:
-		return 2
-	case v.momentum > 0:
-		return 1
-	}
-	return 0
+// new returns the optimizer in its initial state.
+func (v *optimizationFlags) new() nn.Optimizer {
+	var j train.Job
+	v.setIn(&j)
+	return j.NewOptimizer()
 }
 
 // fact describes the optimization of a training of the given number of epochs.

@@ -40,7 +40,7 @@ func TestGolden(t *testing.T) {
 				continue
 			}
 			t.Run(file.Metadata["case"]+"/"+v.name, func(t *testing.T) {
-				if n, err := strconv.Atoi(file.Metadata["parameter_count"]); testing.Short() && (err != nil || n > 2e6) {
+				if n, err := strconv.Atoi(file.Metadata["parameter_count"]); testing.Short() && (err != nil || n > 6e6) {
 					t.Skipf("slow with %s parameters", file.Metadata["parameter_count"])
 				}
 				checkCase(t, file, v)

@@ -103,16 +103,14 @@ func Name(all []outcome.Pooled, i int) string {
 // parts returns the names of the classes or regions and of their mean.
 func parts(results outcome.Store) []string {
 	for _, r := range results {
-		for _, c := range r.Cases {
-			if len(c.Segments) == 0 {
-				return []string{""}
-			}
-			var names []string
-			for _, s := range c.Segments {
-				names = append(names, s.Name)
-			}
-			return append(names, "mean")
+		if len(r.Cases) == 0 || len(r.Cases[0].Segments) == 0 {
+			continue // all cases of a run have the same classes or regions
 		}
+		var names []string
+		for _, s := range r.Cases[0].Segments {
+			names = append(names, s.Name)
+		}
+		return append(names, "mean")
 	}
 	return []string{""}
 }

@@ -275,7 +275,7 @@ func (t *trainer) restore() (err error) {
 	if t.net, err = t.network.New(t.key.Seed); err != nil {
 		return err
 	}
-	t.optimizer = t.job.optimizer()
+	t.optimizer = t.job.NewOptimizer()
 	if t.saved == "" {
 		return nil
 	}

@@ -19,8 +19,8 @@ const (
 // Optimizers returns the values of Job.Optimizer. The first is the paper's.
 func Optimizers() []string { return []string{SGD, AdamW} }
 
-// optimizer returns the optimizer in its initial state.
-func (j *Job) optimizer() nn.Optimizer {
+// NewOptimizer returns the Job's optimizer in its initial state.
+func (j *Job) NewOptimizer() nn.Optimizer {
 	if j.Optimizer == AdamW {
 		o := nn.NewAdamW(j.LearningRate)
 		o.WeightDecay = j.WeightDecay

@@ -142,6 +142,9 @@ func TestRunWritesEverything(t *testing.T) {
 	}, names)
 	assert.Equal(t, run.Markdown()+"\n## Figures\n\n- [report.html](report.html)\n- [qualitative.png](qualitative.png)\n- [unet/loss.png](unet/loss.png)\n- [unet/dice.png](unet/dice.png)\n- [unet/detection.png](unet/detection.png)\n", string(files["results.md"]))
 	assert.Equal(t, 1+2, strings.Count(string(files["comparisons.csv"]), "\n"), "A-FL against Dice CE by two measures")
+	for _, title := range []string{"Training loss", "Validation Dice", "ROC of cases", "FROC of lesions"} {
+		assert.Contains(t, string(files["report.html"]), `"title":"`+title, "a chart")
+	}
 	assert.Equal(t, 1+2*2, strings.Count(string(files["epochs.csv"]), "\n"))
 	assert.Equal(t, 1+2*2, strings.Count(string(files["cases.csv"]), "\n"))
 	for name, raw := range files {

@@ -9,7 +9,7 @@ require (
 
 require (
 	golang.org/x/mod v0.6.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/sys v0.50.0 // indirect
 	golang.org/x/tools v0.2.0 // indirect
 )
 

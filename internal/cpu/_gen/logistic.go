@@ -116,6 +116,30 @@ func logistic(t tier, v kernel.Variant) {
 	// compute it, each the quotients of every other register: all of them in one loop
 	// would keep it waiting for the divider.
 	load := v.Cached && v.Grad
+	// The loops prefetch the next strip: they access memory in bursts, which the hardware
+	// prefetcher does not predict. Past the end of the logits this has no effect. For
+	// AVX-512 the first two of them prefetch every other line of the logits each: a core
+	// fetches only a few lines at once, and would wait if a single loop asked for all. Each
+	// takes every step-th line from the first one on, or none.
+	type lines struct{ first, step int }
+	var inExponential, inLogarithm, inRest lines
+	switch {
+	case load && !v.Elements(): // reads no logits
+	case load || !t.wide:
+		inRest = lines{0, 1}
+	case v.Elements():
+		inExponential, inLogarithm = lines{0, 2}, lines{1, 2}
+	default:
+		inExponential, inRest = lines{0, 2}, lines{1, 2}
+	}
+	fetch := func(t tier, of lines) {
+		for line := of.first; of.step > 0 && 64*line < t.bytes()*t.unroll; line += of.step {
+			PREFETCHT0(floats(x1).Offset(4*kernel.Strip + 64*line))
+			if v.Pair {
+				PREFETCHT0(floats(x0).Offset(4*kernel.Strip + 64*line))
+			}
+		}
+	}
 	quotients := func(t tier, e vec, from int) {
 		step := 2
 		if !t.wide { // all in the first loop
@@ -134,6 +158,7 @@ func logistic(t tier, v kernel.Variant) {
 		// The focal term is NaN where a logit is, whatever its exponential.
 		nanMatters := v.Overlap || v.Exponent < kernel.GammaTwo
 		loop("exponential", short, append(expConstants(), negative), func(t tier) {
+			fetch(t, inExponential)
 			e := t.expOfMinusAbs(logits(t), nanMatters)
 			quotients(t, e, 0)
 			t.store(e, s, false)
@@ -147,6 +172,7 @@ func logistic(t tier, v kernel.Variant) {
 	}
 	if v.Elements() {
 		loop("logarithm", short, minusLogConstants(), func(t tier) {
+			fetch(t, inLogarithm)
 			small := smaller(t)
 			if !load {
 				quotients(t, small, 1)
@@ -171,19 +197,9 @@ func logistic(t tier, v kernel.Variant) {
 		}
 	}
 	loop("rest", t, constants, func(t tier) {
-		// Prefetch the next strip: the loops access memory in bursts, which the
-		// hardware prefetcher does not predict. Past the end of the logits this has no
-		// effect.
-		for line := 0; line < t.bytes()*t.unroll; line += 64 {
-			if load {
-				PREFETCHT0(floats(g1).Offset(4*kernel.Strip + line))
-			}
-			if !load || v.Elements() {
-				PREFETCHT0(floats(x1).Offset(4*kernel.Strip + line))
-				if v.Pair {
-					PREFETCHT0(floats(x0).Offset(4*kernel.Strip + line))
-				}
-			}
+		fetch(t, inRest)
+		for line := 0; line < t.bytes()*t.unroll && load; line += 64 {
+			PREFETCHT0(floats(g1).Offset(4*kernel.Strip + line))
 		}
 		// Fetch what the next part writes, where that goes through the cache.
 		var written []Mem

@@ -19,18 +19,20 @@ type Cost struct {
 	// A training step needs about three times as many.
 	MultiplyAdds int64
 	// KeptBytes is the memory of arrays that outlive the pass: parameters, running
-	// statistics, velocities.
+	// statistics, the optimizer's state.
 	KeptBytes int64
-	// PassBytes is the additional memory of the pass on a backend that reuses every
-	// released array for the next one of the same size. It consists of the activations, in
-	// training also the gradients, and the scratch memory of the convolutions, one padded
-	// copy of their input for each size. Backends that pad channels or hold more copies
-	// need more.
+	// PassBytes is the additional memory of the pass on a backend that reuses released
+	// memory. It consists of the activations, in training also the gradients, and the
+	// scratch memory of the convolutions, one padded copy of their input for each size.
 	PassBytes int64
+	// HostBytes is the memory on the host: the input and the result of the pass, in training
+	// also the gradient of the result and the copies of the state with which weights are
+	// saved and loaded between passes; see stateCopies.
+	HostBytes int64
 }
 
 // Bytes returns the total memory.
-func (c Cost) Bytes() int64 { return c.KeptBytes + c.PassBytes }
+func (c Cost) Bytes() int64 { return c.KeptBytes + c.PassBytes + c.HostBytes }
 
 // Counter counts the passes of one network.
 type Counter struct {
@@ -38,9 +40,19 @@ type Counter struct {
 	net     nn.Network
 }
 
-// New returns a counter for the network that create creates on the given backend.
+// New returns a counter for the network that create creates on the given backend. It counts
+// memory for a backend that stores the result of every operation, such as portable.
 func New(create func(nn.Backend) (nn.Network, error)) (*Counter, error) {
-	b := &backend{}
+	return newCounter(&backend{}, create)
+}
+
+// NewFused is New for a backend that fuses norms, activations and sums, such as onednn; see
+// fused.go.
+func NewFused(create func(nn.Backend) (nn.Network, error)) (*Counter, error) {
+	return newCounter(&backend{fused: true}, create)
+}
+
+func newCounter(b *backend, create func(nn.Backend) (nn.Network, error)) (*Counter, error) {
 	b.begin()
 	net, err := create(b)
 	if err != nil {
@@ -49,10 +61,19 @@ func New(create func(nn.Backend) (nn.Network, error)) (*Counter, error) {
 	return &Counter{b, net}, nil
 }
 
-// Training returns the cost of a training step on a batch of shape N×C×X×Y×Z: forward pass,
-// backward pass, and an update by an optimizer that keeps stateValues values for each value of
-// a parameter. With accumulate, the pass also holds the sum of earlier gradients.
-func (c *Counter) Training(shape []int, stateValues int, accumulate bool) (Cost, error) {
+// Training returns the cost of a training step on a batch of shape N×C×X×Y×Z with SGD, with a
+// velocity for each parameter if momentum is set.
+func (c *Counter) Training(shape []int, momentum bool) (Cost, error) {
+	opt := &nn.SGD{}
+	if momentum {
+		opt.Momentum = 0.9
+	}
+	return c.Step(shape, opt)
+}
+
+// Step returns the cost of a training step on a batch of shape N×C×X×Y×Z: forward pass,
+// backward pass, and an update by a new optimizer.
+func (c *Counter) Step(shape []int, opt nn.Optimizer) (Cost, error) {
 	tape, y, err := c.forward(shape, nn.Training)
 	if err != nil {
 		return Cost{}, err
@@ -60,20 +81,30 @@ func (c *Counter) Training(shape []int, stateValues int, accumulate bool) (Cost,
 	if err := tape.Backward(y, c.backend.step(y.Shape())); err != nil {
 		return Cost{}, fmt.Errorf("cost: %w", err)
 	}
-	cost := c.cost()
-	cost.KeptBytes += int64(stateValues) * cost.Parameters * bytesPerValue
-	if accumulate {
-		cost.PassBytes += cost.Parameters * bytesPerValue
+	c.backend.zeros = 0
+	if err := opt.Step(c.backend, c.net.Parameters()); err != nil {
+		return Cost{}, fmt.Errorf("cost: %w", err)
 	}
+	cost := c.cost(count(shape) + 2*count(y.Shape()))
+	state := cost.KeptBytes
+	cost.KeptBytes += c.backend.zeros * bytesPerValue
+	cost.HostBytes += max(cost.KeptBytes, stateCopies*state) + c.largest()*bytesPerValue
 	return cost, nil
 }
 
+// stateCopies is the number of copies of a network's state that exist on the host when the best
+// weights are evaluated: the last weights, the best weights from their file, and the values
+// that they replace, which are not collected at once. A checkpoint is saved with one copy of
+// the network's and the optimizer's state. In both cases one tensor is also present as bytes.
+const stateCopies = 3
+
 // Inference returns the cost of a prediction on a batch of shape N×C×X×Y×Z.
 func (c *Counter) Inference(shape []int) (Cost, error) {
-	if _, _, err := c.forward(shape, nn.Inference); err != nil {
+	_, y, err := c.forward(shape, nn.Inference)
+	if err != nil {
 		return Cost{}, err
 	}
-	return c.cost(), nil
+	return c.cost(count(shape) + count(y.Shape())), nil
 }
 
 func (c *Counter) forward(shape []int, mode nn.Mode) (*nn.Tape, nn.Var, error) {
@@ -83,11 +114,14 @@ func (c *Counter) forward(shape []int, mode nn.Mode) (*nn.Tape, nn.Var, error) {
 	if err != nil {
 		return nil, nn.Var{}, fmt.Errorf("cost: %w", err)
 	}
+	c.backend.stored(y.Array())
 	return tape, y, nil
 }
 
-func (c *Counter) cost() Cost {
-	cost := Cost{MultiplyAdds: c.backend.multiplyAdds, PassBytes: c.backend.held * bytesPerValue}
+// cost returns the cost of the pass that has been counted, with the given number of values on
+// the host.
+func (c *Counter) cost(host int64) Cost {
+	cost := Cost{MultiplyAdds: c.backend.multiplyAdds, PassBytes: c.backend.held * bytesPerValue, HostBytes: host * bytesPerValue}
 	for _, p := range c.net.Parameters() {
 		cost.Parameters += count(p.Value.Shape())
 	}
@@ -99,6 +133,15 @@ func (c *Counter) cost() Cost {
 	}
 	cost.KeptBytes = kept * bytesPerValue
 	return cost
+}
+
+// largest returns the number of values of the largest parameter.
+func (c *Counter) largest() int64 {
+	n := int64(0)
+	for _, p := range c.net.Parameters() {
+		n = max(n, count(p.Value.Shape()))
+	}
+	return n
 }
 
 // bytesPerValue is the size of a float32, in which networks are trained.
@@ -114,9 +157,11 @@ func count(shape []int) int64 {
 
 // backend implements nn.Backend on shapes only.
 type backend struct {
+	fused        bool
 	multiplyAdds int64
 	held         int64          // number of values allocated by the pass
-	free         map[int64]int  // released arrays, by number of values
+	zeros        int64          // number of values of kept arrays of zeros
+	free         map[int64]int  // released memory, by number of values
 	scratch      map[int64]bool // sizes of the scratch memory allocated by the pass
 }
 
@@ -125,6 +170,14 @@ type array struct {
 	shape    []int
 	kept     bool
 	released bool
+	memory   *memory  // nil if kept, while formula is set, and after the release
+	formula  *formula // see fused.go
+}
+
+// memory is that of an array of a step. Formulas can use it after the array's release.
+type memory struct {
+	values int64
+	users  int
 }
 
 // Shape implements nn.Array.
@@ -134,16 +187,35 @@ func (a *array) Shape() []int { return a.shape }
 func (a *array) DType() nn.DType { return nn.Float32 }
 
 // begin starts counting a pass.
-func (b *backend) begin() { *b = backend{free: map[int64]int{}, scratch: map[int64]bool{}} }
+func (b *backend) begin() {
+	*b = backend{fused: b.fused, free: map[int64]int{}, scratch: map[int64]bool{}}
+}
 
-// step allocates an array of the step, reusing a released one of the same size if possible.
+// step allocates an array of the step.
 func (b *backend) step(shape []int) *array {
-	if n := count(shape); b.free[n] > 0 {
+	a := &array{shape: append([]int(nil), shape...)}
+	a.memory = b.allocate(count(shape))
+	return a
+}
+
+// allocate returns memory for n values: released memory of the same size if there is any.
+func (b *backend) allocate(n int64) *memory {
+	if b.free[n] > 0 {
 		b.free[n]--
 	} else {
 		b.held += n
 	}
-	return &array{shape: append([]int(nil), shape...)}
+	return &memory{n, 1}
+}
+
+// drop ends one use of memory.
+func (b *backend) drop(m *memory) {
+	if m == nil {
+		return
+	}
+	if m.users--; m.users == 0 {
+		b.free[m.values]++
+	}
 }
 
 // borrow allocates scratch memory for n values. All operations that need scratch memory of
@@ -171,6 +243,7 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 
 // Zeros implements nn.Backend.
 func (b *backend) Zeros(shape []int) (nn.Array, error) {
+	b.zeros += count(shape)
 	return &array{shape: append([]int(nil), shape...), kept: true}, nil
 }
 
@@ -186,7 +259,8 @@ func (b *backend) ToHost(nn.Array, *tensor.Dense) error {
 func (b *backend) Release(x nn.Array) {
 	if a, ok := x.(*array); ok && !a.kept && !a.released {
 		a.released = true
-		b.free[count(a.shape)]++
+		b.drop(a.memory)
+		b.forget(a)
 	}
 }
 
@@ -196,14 +270,12 @@ func (b *backend) EndStep() {}
 // result returns the result and the pullback of an operation whose gradients have the shapes
 // of its inputs; nil inputs are absent.
 func (b *backend) result(shape []int, inputs ...nn.Array) (nn.Array, nn.Pullback, error) {
-	return b.step(shape), func(_ nn.Array, need []bool) ([]nn.Array, error) {
-		grads := make([]nn.Array, len(inputs))
-		for i, in := range inputs {
-			if need[i] {
-				grads[i] = b.step(in.Shape())
-			}
-		}
-		return grads, nil
+	for _, in := range inputs {
+		b.stored(in)
+	}
+	return b.step(shape), func(g nn.Array, need []bool) ([]nn.Array, error) {
+		b.stored(g)
+		return b.gradients(need, inputs), nil
 	}, nil
 }
 
@@ -233,6 +305,9 @@ func (b *backend) conv(x, weight, bias nn.Array, spec nn.ConvSpec, out int, size
 	coarse := min(count(in[:]), count(to[:]))
 	b.multiplyAdds += int64(shape[0]) * coarse * count(weight.Shape())
 	sample := func(x nn.Array) int64 {
+		if b.fused {
+			return 0
+		}
 		n := int64(x.Shape()[1])
 		for axis, d := range x.Shape()[2:] {
 			n *= int64(d + 2*spec.Padding[axis])
@@ -250,22 +325,22 @@ func (b *backend) conv(x, weight, bias nn.Array, spec nn.ConvSpec, out int, size
 
 // BatchNorm implements nn.Backend.
 func (b *backend) BatchNorm(x, weight, bias, _, _ nn.Array, _ nn.BatchNormSpec) (nn.Array, nn.Pullback, error) {
-	return b.result(x.Shape(), x, weight, bias)
+	return b.norm(x, weight, bias)
 }
 
 // GroupNorm implements nn.Backend.
 func (b *backend) GroupNorm(x, weight, bias nn.Array, _ int, _ float64) (nn.Array, nn.Pullback, error) {
-	return b.result(x.Shape(), x, weight, bias)
+	return b.norm(x, weight, bias)
 }
 
 // PReLU implements nn.Backend.
 func (b *backend) PReLU(x, slope nn.Array) (nn.Array, nn.Pullback, error) {
-	return b.result(x.Shape(), x, slope)
+	return b.activation(x, slope)
 }
 
 // Activate implements nn.Backend.
 func (b *backend) Activate(x nn.Array, _ nn.Activation) (nn.Array, nn.Pullback, error) {
-	return b.result(x.Shape(), x)
+	return b.activation(x)
 }
 
 // MaxPool3D implements nn.Backend.
@@ -278,7 +353,11 @@ func (b *backend) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullback
 	if err != nil {
 		return nil, nil, err
 	}
-	return b.result([]int{x.Shape()[0], x.Shape()[1], to[0], to[1], to[2]}, x)
+	y := []int{x.Shape()[0], x.Shape()[1], to[0], to[1], to[2]}
+	if b.fused {
+		b.allocate(count(y)) // for the gradient: which voxel of each window is the largest
+	}
+	return b.result(y, x)
 }
 
 // Resize implements nn.Backend.
@@ -308,15 +387,19 @@ func (b *backend) RepeatChannels(x nn.Array, channels int) (nn.Array, nn.Pullbac
 }
 
 // Add implements nn.Backend.
-func (b *backend) Add(x0, _ nn.Array) (nn.Array, nn.Pullback, error) {
-	return b.step(x0.Shape()), func(g nn.Array, _ []bool) ([]nn.Array, error) {
+func (b *backend) Add(x0, x1 nn.Array) (nn.Array, nn.Pullback, error) {
+	return b.sum(x0, x1), func(g nn.Array, _ []bool) ([]nn.Array, error) {
 		return []nn.Array{g, g}, nil
 	}, nil
 }
 
 // Mean implements nn.Backend.
 func (b *backend) Mean(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
+	for _, x := range xs {
+		b.stored(x)
+	}
 	return b.step(xs[0].Shape()), func(g nn.Array, _ []bool) ([]nn.Array, error) {
+		b.stored(g)
 		share := b.step(g.Shape())
 		grads := make([]nn.Array, len(xs))
 		for i := range grads {

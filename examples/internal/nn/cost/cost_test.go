@@ -22,12 +22,13 @@ func (chain) CheckSize([3]int) error                         { return nil }
 // TestCountsByHand compares the counts for a small network with a calculation by hand.
 func TestCountsByHand(t *testing.T) {
 	const voxels, padded = 4 * 5 * 6, 6 * 7 * 8
-	counter, err := cost.New(func(b nn.Backend) (nn.Network, error) {
+	create := func(b nn.Backend) (nn.Network, error) {
 		build := nn.NewBuilder(b, 1)
 		conv := build.Conv3D("c", 3, 2, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}, true)
 		norm := build.BatchNorm("n", 2)
 		return chain{build, nn.Sequence{conv, norm, nn.ReLU, nn.ReLU, nn.ReLU}}, build.Initialize()
-	})
+	}
+	counter, err := cost.New(create)
 	require.NoError(t, err)
 	const weights, all = 3*2*27 + 2 + 2 + 2, 3*2*27 + 2 + 2 + 2 + 4
 
@@ -37,10 +38,11 @@ func TestCountsByHand(t *testing.T) {
 		Parameters: weights, MultiplyAdds: 2 * voxels * 3 * 2 * 27, KeptBytes: 4 * all,
 		// The input, two results at a time, and scratch memory for one sample and the kernel.
 		PassBytes: 4 * (2*3*voxels + 2*2*2*voxels + 3*padded + 3*2*27),
+		HostBytes: 4 * (2*3*voxels + 2*2*voxels),
 	}, got)
-	assert.Equal(t, got.KeptBytes+got.PassBytes, got.Bytes())
+	assert.Equal(t, got.KeptBytes+got.PassBytes+got.HostBytes, got.Bytes())
 
-	step, err := counter.Training([]int{2, 3, 4, 5, 6}, 1, false)
+	step, err := counter.Training([]int{2, 3, 4, 5, 6}, true)
 	require.NoError(t, err)
 	assert.Equal(t, got.MultiplyAdds, step.MultiplyAdds)
 	assert.EqualValues(t, 4*(all+weights), step.KeptBytes)
@@ -49,16 +51,31 @@ func TestCountsByHand(t *testing.T) {
 	// result.
 	assert.EqualValues(t, 4*(2*3*voxels+(5+2)*2*2*voxels+3*padded+3*2*27+weights+2*padded), step.PassBytes)
 
-	again, err := counter.Training([]int{2, 3, 4, 5, 6}, 1, false)
+	// The input, the result and its gradient; three copies of the state, which are more than
+	// one with the velocities; and the bytes of the largest tensor.
+	assert.EqualValues(t, 4*(2*3*voxels+2*2*2*voxels+3*all+3*2*27), step.HostBytes)
+
+	adamw, err := counter.Step([]int{2, 3, 4, 5, 6}, nn.NewAdamW(0.1))
+	require.NoError(t, err)
+	assert.EqualValues(t, 4*(all+2*weights), adamw.KeptBytes)
+	assert.Equal(t, step.PassBytes, adamw.PassBytes)
+
+	again, err := counter.Training([]int{2, 3, 4, 5, 6}, true)
 	require.NoError(t, err)
 	assert.Equal(t, step, again, "a pass does not affect later counts")
-	plain, err := counter.Training([]int{2, 3, 4, 5, 6}, 0, false)
+	plain, err := counter.Training([]int{2, 3, 4, 5, 6}, false)
 	require.NoError(t, err)
 	assert.Equal(t, step.KeptBytes-4*weights, plain.KeptBytes)
-	accumulated, err := counter.Training([]int{2, 3, 4, 5, 6}, 2, true)
+
+	// Fused, neither the result of the norm nor that of the first ReLU is stored until the
+	// second ReLU needs the latter: it takes the memory of the former.
+	fused, err := cost.NewFused(create)
 	require.NoError(t, err)
-	assert.Equal(t, plain.KeptBytes+2*4*weights, accumulated.KeptBytes, "two moments")
-	assert.Equal(t, plain.PassBytes+4*weights, accumulated.PassBytes, "the sum of the gradients")
+	got, err = fused.Training([]int{2, 3, 4, 5, 6}, true)
+	require.NoError(t, err)
+	assert.Equal(t, step.MultiplyAdds, got.MultiplyAdds)
+	assert.Equal(t, step.KeptBytes, got.KeptBytes)
+	assert.EqualValues(t, 4*(2*3*voxels+(4+2)*2*2*voxels+3*2*27+weights), got.PassBytes)
 
 	_, err = counter.Inference([]int{1, 3, 0, 0, 0})
 	assert.ErrorContains(t, err, "cost: c.weight")

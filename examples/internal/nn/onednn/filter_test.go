@@ -51,6 +51,7 @@ func eachVectorSet(t *testing.T, f func(t *testing.T, w *worker)) {
 // portable backend in float64. The sizes leave partial tiles, blocks, vectors and groups of
 // channels.
 func TestFiltersMatchPortable(t *testing.T) {
+	references := map[string][][]float64{} // by shapes
 	eachVectorSet(t, func(t *testing.T, w *worker) {
 		for _, c := range []struct {
 			batch, in, out int
@@ -67,7 +68,7 @@ func TestFiltersMatchPortable(t *testing.T) {
 			{1, 64, 64, 5, [3]int{13, 12, 14}, [3]int{2, 2, 2}, tile2, 2},
 			{2, 48, 80, 5, [3]int{9, 14, 11}, [3]int{1, 2, 4}, tile2, 2},
 			{1, 64, 64, 5, [3]int{13, 12, 14}, [3]int{2, 2, 2}, tile3, 1},
-			{2, 48, 80, 5, [3]int{9, 14, 50}, [3]int{1, 2, 4}, tile3, 1},
+			{1, 48, 80, 5, [3]int{9, 14, 50}, [3]int{1, 2, 4}, tile3, 1},
 			{1, 32, 16, 5, [3]int{26, 31, 23}, [3]int{0, 3, 2}, tile3, 1},
 			{1, 8, 8, 3, [3]int{40, 33, 24}, [3]int{1, 1, 1}, planes, 3},
 			{2, 3, 17, 3, [3]int{17, 12, 15}, [3]int{0, 1, 2}, planes, 3},
@@ -80,12 +81,18 @@ func TestFiltersMatchPortable(t *testing.T) {
 				defer only(w, c.by)()
 				fast, err := New(nn.Float32, Config{Profile: true})
 				require.NoError(t, err)
-				exact, err := portable.New(nn.Float64)
-				require.NoError(t, err)
 				spec := nn.ConvSpec{Padding: c.pad}
 				x := []int{c.batch, c.in, c.size[0], c.size[1], c.size[2]}
 				weight := []int{c.out, c.in, c.taps, c.taps, c.taps}
-				want, got := convolve(t, exact, x, weight, spec, false, nil), convolve(t, fast, x, weight, spec, false, nil)
+				shapes := fmt.Sprint(x, weight, spec)
+				want := references[shapes]
+				if want == nil {
+					exact, err := portable.New(nn.Float64)
+					require.NoError(t, err)
+					want = convolve(t, exact, x, weight, spec, false, nil)
+					references[shapes] = want
+				}
+				got := convolve(t, fast, x, weight, spec, false, nil)
 				for i, what := range []string{"y", "gx", "gw", "gb"} {
 					assert.LessOrEqual(t, nntest.RelativeError(want[i], got[i]), 1e-5, what)
 				}

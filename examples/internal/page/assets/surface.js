@@ -1,5 +1,5 @@
-// Surfaces of masks: surface nets (Gibson 1998) made smooth by Taubin's filter (1995), as in the
-// figure of the run.
+// Surfaces of masks: surface nets (Gibson 1998) made smooth by Taubin's filter (1995), like
+// those of the figure of the run.
 
 // surfaceOf returns the triangles around the voxels of a mask that are not 0. Voxel (i,j,k) is
 // at (i·dims[1]+j)·dims[2]+k and its center at (i,j,k)·spacing. The result holds position and
@@ -65,7 +65,7 @@ function surfaceOf(mask, dims, spacing) {
 function smooth(at, center, quads) {
   const shrink = 0.5, inflate = -1 / (1 / shrink - 0.1);
   const sum = new Float32Array(at.length), degree = new Float32Array(at.length / 3);
-  for (let step = 0; step < 24; step++) {
+  for (let step = 0; step < 12; step++) {
     sum.fill(0);
     degree.fill(0);
     for (let q = 0; q < quads.length; q++) {
