@@ -30,6 +30,7 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn/onednn"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/train"
@@ -198,7 +199,11 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 	}
 	progress.Println("\n" + result.Markdown())
 	tables, curves := writtenNames(result)
-	progress.Println(fmt.Sprintf("Written to %s: %s, qualitative.png, report.html; %s of each network; best.safetensors and last.safetensors of each loss.", o.modelDir, tables, curves))
+	but := ""
+	if slices.ContainsFunc(result.Results, func(l outcome.Result) bool { return l.Diverged != nil }) {
+		but = ", no best.safetensors of one that diverged in its first epoch"
+	}
+	progress.Println(fmt.Sprintf("Written to %s: %s, qualitative.png, report.html; %s of each network; best.safetensors and last.safetensors of each training%s.", o.modelDir, tables, curves, but))
 	if allDiverged(result) {
 		return errors.New("every training diverged; a smaller -lr may help")
 	}

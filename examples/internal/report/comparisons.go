@@ -148,9 +148,9 @@ func (r *Run) comparisonNotes(comparisons int) []string {
 		unit = "The cases are the units: of each case the mean over its seeds comes first, because seeds of a case are not independent."
 	}
 	return []string{
-		"mean, median: of the differences of the cases, A-FL minus the other loss; the interval is that of the median, by the percentile bootstrap over the cases. " +
+		"mean, median: of the differences of the cases, A-FL minus the other loss; the interval is that of the median, by the percentile bootstrap over the cases, which takes at least 6. " +
 			"better, equal, worse: number of cases in which A-FL has the larger, the same, the smaller value.",
-		fmt.Sprintf("p: two-sided Wilcoxon signed-rank test, without the equal cases. Holm p: adjusted for %s of a table.", countOf(comparisons, "the only comparison", "the %d comparisons")),
+		"p: two-sided Wilcoxon signed-rank test, without the equal cases. Holm p: adjusted for " + countOf(comparisons, "the number of comparisons in a table, here one: equal to p.", "the %d comparisons of a table."),
 		"effect r: rank-biserial correlation, +1 if A-FL is better in every case and −1 if it is worse in every one.",
 		unit,
 	}
