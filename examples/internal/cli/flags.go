@@ -72,7 +72,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.Var(&o.checkLevel, "check", "how much of the `data` is read before the training of a new run: full, every voxel of every case, or headers")
 	o.reading.addTo(f)
 	f.StringVar(&o.modelDir, "model_dir", "runs/"+p.Name, "`folder` of the run: weights, checkpoints, tables, curves")
-	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated. -epochs (with a\nconstant -lr_schedule), -loss, -model and -seeds can be given again to add to the run, and -data_dir, -cases and -test_dir if the data\nhave moved")
+	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated. -epochs (with a\nconstant -lr_schedule), -loss, -model and -seeds can be given again to add to the run, and -data_dir,\n-cases and -test_dir if the data have moved")
 	f.BoolVar(&o.join, "join", false, "train nothing, but make one report of the runs in the folders that follow the flags, and write it\nto -model_dir")
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
 	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: one per training case")

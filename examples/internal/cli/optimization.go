@@ -43,7 +43,7 @@ func (v *optimizationFlags) addTo(f *flag.FlagSet) {
 	f.Float64Var(&v.weightDecay, "weight_decay", 1e-5, fmt.Sprintf("weight `decay` of all parameters: SGD adds it times the weights to their gradient; AdamW multiplies\nthe weights by 1 - learning rate * decay in every update, and has %g if not given", adamWDecay))
 	f.Var(&v.schedule, "lr_schedule", "`course` of the learning rate from epoch to epoch: constant; poly, (1-t/T)^0.9; or cosine,\n(1+cos(pi*t/T))/2, where t of T epochs after the warm-up have passed. A run with the last two cannot be\ngiven more epochs")
 	f.IntVar(&v.warmUp, "warmup", 0, "first `epochs`, fewer than -epochs, in which the learning rate rises linearly from a third of -lr")
-	f.Float64Var(&v.clipNorm, "clip_norm", 0, "largest `norm` of all gradients of an update together, to which larger ones are scaled; 0: no clipping")
+	f.Float64Var(&v.clipNorm, "clip_norm", 0, "largest `norm` of all gradients of an update together, to which larger ones are scaled;\n0: no clipping")
 	f.IntVar(&v.accumulate, "accumulate", 1, "`number` of training steps, each on one case, whose gradients are averaged for one update; the last\nupdate of an epoch averages those that are left. Training stops only between updates")
 	f.IntVar(&v.earlyStop, "early_stop", 0, "end a training after this `number` of epochs in a row without better weights by -select; 0: never.\nMore -epochs do not continue it")
 }
@@ -133,17 +133,21 @@ func (v *optimizationFlags) fact(epochs int, selection string) string {
 	if v.optimizer.value == train.AdamW {
 		fmt.Fprintf(&b, ", decoupled weight decay %g", v.weightDecay)
 	} else {
-		fmt.Fprintf(&b, ", momentum %g (Nesterov), weight decay %g", v.momentum, v.weightDecay)
+		momentum := "no momentum"
+		if v.momentum > 0 {
+			momentum = fmt.Sprintf("momentum %g (Nesterov)", v.momentum)
+		}
+		fmt.Fprintf(&b, ", %s, weight decay %g", momentum, v.weightDecay)
 	}
 	if v.clipNorm > 0 {
 		fmt.Fprintf(&b, ", gradients clipped to the norm %g", v.clipNorm)
 	}
 	b.WriteString(", batch 1")
 	if v.accumulate > 1 {
-		fmt.Fprintf(&b, ", gradients averaged over %d steps for an update", v.accumulate)
+		fmt.Fprintf(&b, ", gradients averaged over %d steps for each update", v.accumulate)
 	}
 	if v.earlyStop > 0 {
-		fmt.Fprintf(&b, ", stopped early after %d epochs without a better %s", v.earlyStop, selection)
+		fmt.Fprintf(&b, ", early stopping after %d epochs without a better %s", v.earlyStop, selection)
 	}
 	return b.String()
 }

@@ -156,8 +156,6 @@ func (t *trainer) epoch(ctx context.Context) error {
 }
 
 func (t *trainer) trainEpoch(ctx context.Context) error {
-	// The loader yields all cases in the order of the whole epoch. The sample is nil for
-	// cases that were done before an interruption.
 	if len(t.state.Done) == t.steps() {
 		return nil
 	}
@@ -166,6 +164,8 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		return err
 	}
 	t.optimizer.SetLearningRate(rate)
+	// The loader yields all cases in the order of the whole epoch. The sample is nil for
+	// cases that were done before an interruption.
 	loader := dataset.Loader{Source: skipping{t.network.Source, setOf(t.state.Done)}}
 	var samples []*dataset.Sample // of the next update
 	for sample, err := range loader.Train(ctx, t.split.Train, t.key.Seed, t.state.Epoch) {
