@@ -158,7 +158,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		if err != nil {
 			return nil, err
 		}
-		if err := f.count(volumes, o.momentum > 0); err != nil {
+		if err := f.count(volumes, &o.optimization); err != nil {
 			return nil, err
 		}
 		needed.add(f, trainings)
@@ -194,8 +194,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if o.steps > 0 {
 		fact("Training steps per epoch: at most %d, on cases redrawn for every epoch.", o.steps)
 	}
-	fact("Training: SGD, learning rate %g, momentum %g (Nesterov), weight decay %g, batch 1, %s, backend %s.",
-		o.lr, o.momentum, o.weightDecay, o.seedRange(), backend.Name())
+	fact("Training: %s, %s, backend %s.", o.optimization.fact(o.epochs, o.selection.String()), o.seedRange(), backend.Name())
 
 	extraction, err := o.detection.extraction()
 	if err != nil {
@@ -220,7 +219,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if synthetic {
 		paperData = "" // the paper has no figures for the phantom
 	}
-	return &train.Job{
+	job := &train.Job{
 		ID:    rec.ID,
 		Dir:   o.modelDir,
 		Title: title,
@@ -236,12 +235,13 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		Backend:  backend,
 
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed, Seeds: o.seeds,
-		LearningRate: o.lr, Momentum: o.momentum, WeightDecay: o.weightDecay,
 		Select:    o.selection.String(),
 		Detection: extraction,
 		Synthetic: synthetic, PageCases: pageCases,
 		Progress: progress,
-	}, nil
+	}
+	o.optimization.setIn(job)
+	return job, nil
 }
 
 // seedRange names the seeds.

@@ -55,7 +55,7 @@ func (r *Run) Tables() []NamedTable {
 // Notes states what the tables do not show: the prediction rules for masks, which trainings
 // diverged, which go on, and whose masks miss every tumor.
 func (r *Run) Notes() []string {
-	return slices.Concat(r.ruleNotes(), r.divergenceNotes(), r.progressNotes(), r.emptyMaskNotes())
+	return slices.Concat(r.ruleNotes(), r.divergenceNotes(), r.earlyStopNotes(), r.progressNotes(), r.emptyMaskNotes())
 }
 
 func writeItems(b *strings.Builder, items []string) {
