@@ -229,6 +229,20 @@ func TestDetectionOfSeveralSeeds(t *testing.T) {
 	assert.Equal(t, "p (A-FL)", table.Table.Header[len(table.Table.Header)-1])
 	assert.Contains(t, table.Notes[5], "up to 3 results of each case")
 
+	// The folds of a seed have one score together: halves of the cases change nothing.
+	folded := &Run{}
+	for _, l := range run.Results {
+		first, second := l, l
+		first.Cases, second.Cases, second.Fold = l.Cases[:5], l.Cases[5:], 1
+		folded.Results = append(folded.Results, first, second)
+	}
+	for i := range folded.Results {
+		folded.Results[i].Loss = map[string]string{"afl": "afl-paper", "fl": "fl"}[folded.Results[i].Loss] // any A-FL
+	}
+	all, err = folded.detection()
+	require.NoError(t, err)
+	assert.EqualValues(t, p, all[1].p)
+
 	// A seed with fewer cases than the others has no interval, as its resamples have others.
 	run.Results[1].Cases = run.Results[1].Cases[:8]
 	all, err = run.detection()
