@@ -107,7 +107,8 @@ func TestRegistry(t *testing.T) {
 	}
 	for name, nearest := range map[string]string{"dise": "dice", "forcal": "focal", "tverski": "tversky", "generalised-dice": "generalized-dice"} {
 		_, err := afl.ByName(name)
-		assert.ErrorContains(t, err, `name of the loss is "`+name+`", want maybe `+nearest+"; known are tversky, ce,")
+		assert.ErrorContains(t, err, `name of the loss is "`+name+`", want one of tversky, ce,`)
+		assert.ErrorContains(t, err, "; did you mean "+nearest+"?")
 	}
 	_, err := afl.ByName("hinge")
 	assert.ErrorContains(t, err, `"hinge", want one of tversky`)

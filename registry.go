@@ -141,7 +141,7 @@ func find(name string) (entry, error) {
 	}
 	want := "one of " + strings.Join(Names(), ", ")
 	if distance <= len(plain)/3+1 && len(plain) > 2 {
-		want = "maybe " + nearest + "; known are " + strings.Join(Names(), ", ")
+		want += "; did you mean " + nearest + "?"
 	}
 	return entry{}, refuse("name of the loss", `"`+name+`"`, "%s", want)
 }

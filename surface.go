@@ -180,7 +180,7 @@ func (d *SurfaceDistances) SurfaceDice(tolerance float64) (float64, error) {
 // DirectedDistances holds the distances from every surface voxel of one mask to the
 // surface of another. The zero value holds those between two empty masks: all its
 // results are NaN.
-type DirectedDistances struct{ weightedDistances } // the weight is the number of voxels
+type DirectedDistances struct{ weightedDistances }
 
 // Percentile returns a percentile of the n distances, from 0, the smallest, to 100, the
 // largest, in the units of the spacing. It interpolates linearly between the two

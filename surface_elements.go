@@ -101,7 +101,7 @@ func (d *SurfaceElementDistances) SurfaceDice(tolerance float64) (float64, error
 // DirectedElementDistances holds the distances from the surface elements of one mask to the
 // surface of another. The zero value holds those between two empty masks: all its results
 // are NaN.
-type DirectedElementDistances struct{ weightedDistances } // the weight is the area
+type DirectedElementDistances struct{ weightedDistances }
 
 // Area returns the area of the surface that the distances start from, in the square of the
 // spacing's unit; in 2-D its length.

@@ -24,8 +24,9 @@ var program = cli.Program{
 Trains 3-D networks on brain tumors, each with every given segmentation loss in
 turn, and compares them on the validation cases. Every nonzero label counts as
 tumor; -regions "WT=1,2,4;TC=1,4;ET=4" trains the regions of BraTS instead
-(with labels from 2023 on "WT=1,2,3;TC=1,3;ET=3"), and -classes 1,2,4 the labels. The defaults are those of the A-FL paper (arXiv
-2407.09828): SGD, batch 1, 200 epochs, random crops, volumes at 1 mm.
+(with labels from 2023 on "WT=1,2,3;TC=1,3;ET=3"), and -classes 1,2,4 the labels.
+The defaults are those of the A-FL paper (arXiv 2407.09828): SGD, batch 1, 200
+epochs, random crops, volumes at 1 mm.
 
 -data_dir holds TrainImage/<case>_image.nii.gz (all channels in one file) and
 TrainLabel/<case>_gt.nii.gz, and likewise ValidImage and ValidLabel. A folder per

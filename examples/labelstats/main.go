@@ -41,6 +41,16 @@ func main() {
 	masks := flags.String("masks", "", "folder of label images ("+volume.Extensions()+"), searched recursively;\nevery nonzero voxel is foreground (required)")
 	match := flags.String("match", "*", "pattern of the file names to read, such as *_seg*: * stands for any characters, ? for one")
 	out := flags.String("out", "runs/labelstats", "folder for labelstats.csv and labelstats.png")
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), `Usage: labelstats -masks DIR [flags]
+
+Shows the label statistics that A-FL uses, for every mask in a folder: the foreground
+share γ_va and the smoothness γ_mSa, whose sum is the loss's focusing parameter γ.
+
+Flags:
+`)
+		flags.PrintDefaults()
+	}
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return

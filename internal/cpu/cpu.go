@@ -28,8 +28,8 @@
 // Go emulates exactly where it has no fused multiply-add of float32. A lane sums at most
 // the voxels of one strip before it is added to a float64 sum. In plain Go on amd64, whose
 // compiler has a fused multiply-add of float64 alone, float32 takes from 0.7 to 1.7 times as
-// long as float64: rounding each sum to float32 costs that much. On 386 it takes less than a
-// tenth and in WebAssembly less than half, as the fused multiply-add of float64 is emulated
+// long as float64: rounding each sum to float32 costs that much. On 386 it takes a tenth at
+// most and in WebAssembly less than half, as the fused multiply-add of float64 is emulated
 // there too, for more. BenchmarkPrecision measures it.
 //
 // Which kernels compute a chunk depends on the call alone, never on the machine.

@@ -30,6 +30,7 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn/onednn"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/train"
@@ -197,12 +198,24 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 		return err
 	}
 	progress.Println("\n" + result.Markdown())
-	tables, curves := writtenNames(result)
-	progress.Println(fmt.Sprintf("Written to %s: %s, qualitative.png, report.html; %s of each network; best.safetensors and last.safetensors of each loss.", o.modelDir, tables, curves))
+	progress.Println(writtenText(o.modelDir, result))
 	if allDiverged(result) {
 		return errors.New("every training diverged; a smaller -lr may help")
 	}
 	return nil
+}
+
+// writtenText lists the files of a run in dir.
+func writtenText(dir string, run *report.Run) string {
+	tables, curves := writtenNames(run)
+	if _, err := os.Stat(filepath.Join(dir, "qualitative.png")); err == nil { // none without a lesion
+		tables += ", qualitative.png"
+	}
+	text := fmt.Sprintf("Written to %s: %s, report.html; %s of each network; best.safetensors and last.safetensors of each training", dir, tables, curves)
+	if slices.ContainsFunc(run.Results, func(l outcome.Result) bool { return l.Diverged != nil }) {
+		text += ", no best.safetensors of one that diverged in its first epoch"
+	}
+	return text + "."
 }
 
 // writtenNames lists the files with tables and those with curves.

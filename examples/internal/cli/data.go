@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
 )
 
@@ -64,6 +65,12 @@ func (o *options) from() string {
 		return o.cases
 	}
 	return o.dataDir
+}
+
+// synthetic reports whether the data are a phantom: that of the run, or one that an earlier
+// run generated.
+func (o *options) synthetic() bool {
+	return o.from() == "" || o.cases == "" && o.division.testDir == "" && phantom.Generated(o.dataDir)
 }
 
 // findData finds the cases of -data_dir or -cases.

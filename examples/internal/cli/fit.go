@@ -86,12 +86,15 @@ func (f *fitted) volumes(source dataset.Source, training, validation []dataset.C
 	return v, nil
 }
 
-// count adds the network's cost to its facts. It returns an error if the network
-// needs more memory than the machine has.
-func (f *fitted) count(v volumes, momentum bool) error {
-	step, err := f.counter.Training(v.step, momentum)
+// count adds the network's cost to its facts, for a training with the given optimization. It
+// returns an error if the network needs more memory than the machine has.
+func (f *fitted) count(v volumes, optimization *optimizationFlags) error {
+	step, err := f.counter.Step(v.step, optimization.new())
 	if err != nil {
 		return err
+	}
+	if optimization.accumulate > 1 {
+		step.PassBytes += step.Parameters * 4 // the sum of the gradients so far, float32
 	}
 	prediction, err := f.counter.Inference(v.prediction)
 	if err != nil {

@@ -36,7 +36,7 @@ type options struct {
 	detection            detectionMethod
 	seed                 uint64
 
-	lr, momentum, weightDecay float64
+	optimization optimizationFlags
 
 	size, crop triple
 	labelArea  bool
@@ -72,7 +72,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.Var(&o.checkLevel, "check", "how much of the `data` is read before the training of a new run: full, every voxel of every case, or headers")
 	o.reading.addTo(f)
 	f.StringVar(&o.modelDir, "model_dir", "runs/"+p.Name, "`folder` of the run: weights, checkpoints, tables, curves")
-	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated. -epochs, -loss,\n-model and -seeds can be given again to add to the run, and -data_dir, -cases and -test_dir if the data\nhave moved")
+	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated. -epochs (with a\nconstant -lr_schedule), -loss, -model and -seeds can be given again to add to the run, and -data_dir,\n-cases and -test_dir if the data have moved")
 	f.BoolVar(&o.join, "join", false, "train nothing, but make one report of the runs in the folders that follow the flags, and write it\nto -model_dir")
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
 	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: one per training case")
@@ -87,9 +87,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.StringVar(&o.weightsPrefix, "weights_prefix", "", weightsPrefixUsage)
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout, folds and phantom")
 	f.IntVar(&o.seeds, "seeds", 1, "`number` of seeds, from -seed on, from each of which every network is trained with every loss; the\ntables have the mean over the seeds of each case. All seeds have the same folds and phantom")
-	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
-	f.Float64Var(&o.momentum, "momentum", 0.9, "Nesterov `momentum` of SGD; 0: plain SGD")
-	f.Float64Var(&o.weightDecay, "weight_decay", 1e-5, "weight `decay` of SGD")
+	o.optimization.addTo(f)
 	f.Var(&o.selection, "select", "`measure` by whose mean over the validation cases the best weights are selected:\n"+joinInLines(train.Selections())+";\nsoft_dice, the paper's, counts the background; last takes the last epoch's weights")
 	if p.resizes() {
 		o.size = triple(p.Protocol.Size)
@@ -104,7 +102,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.phantomValid, "phantom_valid", p.Phantom.Valid, "validation `cases` of the phantom")
 	f.Var(&o.phantomSize, "phantom_size", "`X,Y,Z` voxels of a phantom image")
 	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for caching preprocessed cases")
-	f.IntVar(&o.pageImages, "page_images", 0, "number of `cases` whose images and masks report.html contains, besides the figure; 0: no image of a\npatient. Of a phantom it contains at least 8 cases")
+	f.IntVar(&o.pageImages, "page_images", 0, "number of `cases` whose images and masks report.html embeds, together with qualitative.png; 0: no image\nof a patient. Of the phantom it embeds at least 8 cases")
 	o.backend.addTo(f)
 	f.BoolVar(&o.profile, "profile", false, "print the time of each operation by shape at the end; onednn only")
 	return f, o
@@ -156,12 +154,6 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return usageErrorf("-seeds: %d seeds from %d on exceed the largest seed, %d", o.seeds, o.seed, uint64(math.MaxUint64))
 	case o.division.testDir != "" && o.from() == "" && !o.resume:
 		return usageErrorf("-test_dir has no effect on the phantom; add -data_dir or -cases")
-	case !(o.lr > 0) || math.IsInf(o.lr, 0):
-		return bad("lr", o.lr, "a positive number")
-	case !(o.momentum >= 0 && o.momentum < 1):
-		return bad("momentum", o.momentum, "at least 0 and less than 1")
-	case !(o.weightDecay >= 0) || math.IsInf(o.weightDecay, 0):
-		return bad("weight_decay", o.weightDecay, "finite and at least 0")
 	case o.phantomTrain < 1:
 		return bad("phantom_train", o.phantomTrain, "at least 1")
 	case o.phantomValid < 1:
@@ -178,6 +170,9 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return bad("cache", o.cacheMiB, "at least 0")
 	}
 	if err := o.checkDetection(flags); err != nil {
+		return err
+	}
+	if err := o.optimization.check(flags, o.epochs, o.selection.String(), o.resume); err != nil {
 		return err
 	}
 	if err := o.division.check(flags, o.resume); err != nil {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,7 +18,9 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
 	"github.com/x/afl/examples/internal/nn/onednn"
+	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/phantom"
+	"github.com/x/afl/examples/internal/report"
 )
 
 // tinyPICAI and tinyBraTS are the two programs with phantoms small enough, and a U-Net narrow
@@ -67,9 +71,9 @@ func TestDefaultsAreThePapers(t *testing.T) {
 		require.NoError(t, f.Parse(nil))
 		require.NoError(t, o.check(f))
 		assert.Equal(t, 200, o.epochs)
-		assert.Equal(t, 0.1, o.lr)
-		assert.Equal(t, 0.9, o.momentum)
-		assert.Equal(t, 1e-5, o.weightDecay)
+		assert.Equal(t, 0.1, o.optimization.lr)
+		assert.Equal(t, 0.9, o.optimization.momentum)
+		assert.Equal(t, 1e-5, o.optimization.weightDecay)
 		assert.Equal(t, uint64(0), o.seed)
 		assert.Equal(t, lossList{"afl"}, o.loss)
 		assert.Equal(t, "runs/"+p.Name, o.modelDir)
@@ -130,10 +134,21 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-momentum 1", "-momentum is 1"},
 		{"-momentum NaN", "-momentum is NaN"},
 		{"-weight_decay -1", "-weight_decay is -1"},
+		{"-optimizer adam", "want sgd or adamw"},
+		{"-optimizer adamw -momentum 0.9", "-momentum is that of SGD"},
+		{"-optimizer adamw -lr 10 -weight_decay 0.1", "-weight_decay is 0.1; times -lr 10 it must be less than 1"},
+		{"-lr_schedule step", "want constant or poly or cosine"},
+		{"-warmup -1", "-warmup is -1"},
+		{"-warmup 3 -epochs 3", "-warmup is 3; it must be less than -epochs, 3"},
+		{"-clip_norm -1", "-clip_norm is -1"},
+		{"-clip_norm NaN", "-clip_norm is NaN"},
+		{"-accumulate 0", "-accumulate is 0"},
+		{"-early_stop -1", "-early_stop is -1"},
+		{"-early_stop 3 -select last", "-early_stop has no effect with -select last"},
 		{"-seed -1", "-seed"},
 		{"-loss", "-loss"},
 		{"-loss afl,hinge", `name of the loss is "hinge", want one of tversky`},
-		{"-loss forcal", "want maybe focal; known are tversky"},
+		{"-loss forcal", "; did you mean focal?"},
 		{"-loss afl,dice,afl", "afl is given twice"},
 		{"-loss fl,focal", "fl is given twice"},
 		{"-model alexnet", `unknown network "alexnet"`},
@@ -217,13 +232,22 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, 0) })
 	require.NoError(t, err)
 	huge := []int{1, 3, 1 << 14, 1 << 14, 1 << 14}
-	err = f.count(volumes{step: huge, prediction: huge}, true)
+	err = f.count(volumes{step: huge, prediction: huge}, &optimizationFlags{momentum: 0.9})
 	assert.ErrorContains(t, err, "-model r2unet: the network needs about ")
 	assert.ErrorContains(t, err, "but this machine has ")
 	assert.ErrorContains(t, err, "use a smaller -size")
 	small := []int{1, 3, 16, 16, 16}
-	require.NoError(t, f.count(volumes{step: small, prediction: small}, true))
+	require.NoError(t, f.count(volumes{step: small, prediction: small}, &optimizationFlags{momentum: 0.9}))
 	assert.Contains(t, f.facts[0], "Network: r2unet, 114441474 parameters.")
 	assert.Equal(t, "1.5 GiB", formatBytes(3<<29))
 	assert.Equal(t, "2 MiB", formatBytes(1<<20+1))
+}
+
+func TestWrittenText(t *testing.T) {
+	dir, run := t.TempDir(), &report.Run{Results: []outcome.Result{{Network: "unet", Loss: "fl"}}}
+	want := "Written to " + dir + ": results.md, epochs.csv, cases.csv, comparisons.csv, strata.csv, report.html; loss.png and dice.png of each network; best.safetensors and last.safetensors of each training"
+	assert.Equal(t, want+".", writtenText(dir, run))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "qualitative.png"), nil, 0o644))
+	run.Results[0].Diverged = &outcome.Divergence{Epoch: 1, Step: 2, What: "the loss is NaN"}
+	assert.Equal(t, strings.Replace(want, "strata.csv", "strata.csv, qualitative.png", 1)+", no best.safetensors of one that diverged in its first epoch.", writtenText(dir, run))
 }

@@ -43,6 +43,8 @@ func TestFoldsFromAList(t *testing.T) {
 	}
 	base := []string{"-model", "mrrn", "-size", "32,16,16", "-epochs", "1", "-steps", "1", "-loss", "dice"}
 	out, _ := run(exitOK, append(base, "-data_dir", data, "-model_dir", dir, "-folds", list, "-report", "next_fold")...)
+	assert.Contains(t, out, "Data: "+data+", a SYNTHETIC phantom; it contains no patient data, and its figures say nothing about patients.\n")
+	assert.Contains(t, out, ", 3 folds (synthetic phantom)\n")
 	assert.Contains(t, out, "Cases: 5 in 3 folds of 2, 1, 2; image channels: 3.\n")
 	assert.Contains(t, out, "Folds: those of "+list+". Each training validates one fold, is reported on the next and trains on the others.\n")
 	assert.Contains(t, out, "Trainings: 3 (networks × losses × seeds × folds: 1 × 1 × 1 × 3).\n")

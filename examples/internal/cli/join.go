@@ -233,7 +233,7 @@ func joinedReport(p Program, runs []*joined) *report.Run {
 	result := &report.Run{Title: fmt.Sprintf("%s: %d runs", p.Name, len(runs)), Select: runs[0].options.selection.String(), Report: runs[0].options.division.reports()}
 	phantom := false
 	for _, r := range runs {
-		phantom = phantom || r.options.from() == ""
+		phantom = phantom || r.options.synthetic()
 		if r.options.selection.String() != result.Select {
 			result.Select = report.SelectVaries
 		}
@@ -273,7 +273,7 @@ func writeJoinedPage(path string, result *report.Run, runs []*joined) error {
 	if err != nil {
 		return err
 	}
-	p.Synthetic = slices.ContainsFunc(runs, func(r *joined) bool { return r.options.from() == "" })
+	p.Synthetic = slices.ContainsFunc(runs, func(r *joined) bool { return r.options.synthetic() })
 	return p.Write(path)
 }
 

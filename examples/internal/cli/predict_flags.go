@@ -71,7 +71,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.Var(&o.mirror, "mirror", "`axes` to mirror, such as xyz: the scan is also predicted in every combination of mirrored axes, eight for\nxyz, and the probabilities are averaged; for networks trained on flipped scans, as in this project")
 
 	o.backend.addTo(f)
-	f.Var(&o.model, "model", "`network`; this and the flags below replace what the weights file records, or supply what\nit does not: "+joinInLines(models.Names()))
+	f.Var(&o.model, "model", "`network`, with -options, -protocol, -size, -prediction_rule, -classes and -regions: each replaces what the\nweights file records, or supplies what it does not: "+joinInLines(models.Names()))
 	f.StringVar(&o.options, "options", "", "`JSON` object of network options that differ from the published ones, such as\n{\"Channels\":[16,32],\"Strides\":[[2,2,2]]}, or the arguments of MONAI's constructor with its class:\n{\"_target_\":\"UNet\",\"spatial_dims\":3,…}")
 	f.Var(&o.protocol, "protocol", "`preprocessing` of the scans in training: picai or brats; empty: as recorded in the weights")
 	f.Var(&o.size, "size", "`X,Y,Z` voxels to which scans were resized in training; empty: the protocol's size")

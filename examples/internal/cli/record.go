@@ -19,6 +19,7 @@ import (
 
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/fingerprint"
+	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/internal/atomicfile"
 )
@@ -29,7 +30,7 @@ type record struct {
 	// Format is recordFormat.
 	Format int `json:"format"`
 	// ID follows from all that determines the bits of a training: the program, the flags
-	// except growingFlags, and the content of the data and of the initial weights. Every
+	// except growing ones, and the content of the data and of the initial weights. Every
 	// file of the run contains it.
 	ID      string            `json:"id"`
 	Program string            `json:"program"`
@@ -50,8 +51,15 @@ const (
 	recordFormat = 2
 )
 
-// growingFlags add to a run: they may be given again with more when it is resumed.
+// growingFlags add to a run: they may be given again with more when it is resumed, except for
+// epochs if the learning rate depends on their number; see fixesEpochs.
 var growingFlags = []string{"epochs", "loss", "model", "seeds"}
+
+// fixesEpochs reports whether the learning rates of a run with these flags depend on the number
+// of epochs, which then determines the bits of its trainings.
+func fixesEpochs(flags map[string]string) bool {
+	return decays[flags["lr_schedule"]] != nn.Constant && flags["lr_schedule"] != ""
+}
 
 // describingFlags name data, folds and weights, which the record describes by their content.
 var describingFlags = []string{"data_dir", "cases", "test_dir", "folds", "weights", "weights_prefix", "max_cases", "phantom_train", "phantom_valid", "phantom_size"}
@@ -65,7 +73,9 @@ func newRecord(program string, flags *flag.FlagSet, scheme segment.Scheme, data 
 	}
 	decisive := maps.Clone(r.Flags)
 	for _, name := range slices.Concat(growingFlags, describingFlags) {
-		delete(decisive, name)
+		if name != "epochs" || !fixesEpochs(r.Flags) {
+			delete(decisive, name)
+		}
 	}
 	initial := ""
 	if weights != nil {
@@ -151,6 +161,8 @@ func (r *record) restoreFlags(f *flag.FlagSet, dir string) error {
 			if err := g.Value.Set(was); err != nil {
 				return fmt.Errorf("%s: -%s: %w", filepath.Join(dir, recordName), name, err)
 			}
+		case name == "epochs" && fixesEpochs(r.Flags):
+			return usageErrorf("-epochs is %s, but the run in %s was started with %s, at the end of which its learning rate falls to 0 (-lr_schedule %s), so that more epochs would not continue it; leave it out or use another -model_dir", now, dir, was, r.Flags["lr_schedule"])
 		case slices.Contains(growingFlags, name):
 			if !grown(was, now) {
 				return usageErrorf("-%s is %s, but the run in %s was started with %s, and a run can only grow; give at least that or use another -model_dir", name, now, dir, was)

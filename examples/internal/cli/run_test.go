@@ -142,6 +142,7 @@ func TestChangedDataAreRefused(t *testing.T) {
 	long(t)
 	data := filepath.Join(t.TempDir(), "data")
 	require.NoError(t, phantom.Generate(data, phantom.Options{Kind: phantom.PICAI, Train: 2, Valid: 1, Size: [3]int{16, 16, 8}}))
+	require.NoError(t, os.Remove(filepath.Join(data, "phantom.json")), "so that it passes for patients")
 	dir := filepath.Join(t.TempDir(), "run")
 	flags := []string{"-model_dir", dir, "-size", "32,16,16", "-loss", "dice"}
 	code, _, errs := runProgram(tinyPICAI(), append(flags, "-data_dir", data, "-epochs", "1")...)
@@ -277,6 +278,8 @@ func TestEveryTrainingDiverged(t *testing.T) {
 	out, errs := runQuick(t, exitError, dir, "-epochs", "1", "-loss", "dice,ce", "-lr", "1e30", "-max_cases", "2")
 	assert.Contains(t, errs, "every training diverged; a smaller -lr may help")
 	assert.Contains(t, out, "– (diverged)", "the table is printed all the same")
+	assert.Contains(t, out, "of each training, no best.safetensors of one that diverged in its first epoch.\n")
+	assert.NoFileExists(t, filepath.Join(dir, "unet", "ce", "best.safetensors"))
 	assert.FileExists(t, filepath.Join(dir, "results.md"))
 	_, errs = runQuick(t, exitError, dir, "-resume", "-max_cases", "2")
 	assert.Contains(t, errs, "every training diverged")
@@ -313,7 +316,7 @@ func TestSpaceOfANetwork(t *testing.T) {
 	f := fitted{config: models.Config{Architecture: net, InChannels: 3}}
 	f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, 0) })
 	require.NoError(t, err)
-	require.NoError(t, f.count(volumes{step: []int{1, 3, 16, 16, 16}, prediction: []int{1, 3, 16, 16, 16}}, true))
+	require.NoError(t, f.count(volumes{step: []int{1, 3, 16, 16, 16}, prediction: []int{1, 3, 16, 16, 16}}, &optimizationFlags{momentum: 0.9}))
 	var s space
 	s.add(&f, 1)
 	var total int64

@@ -15,7 +15,7 @@ type space struct {
 	temporary int64 // the largest temporary file, which exists beside the file it replaces
 }
 
-// add adds a number of trainings of a network: each has a checkpoint with the velocities, the
+// add adds a number of trainings of a network: each has a checkpoint with the optimizer's state, the
 // best weights and the last ones.
 func (s *space) add(f *fitted, trainings int) {
 	checkpoint, weights := f.step.KeptBytes, f.prediction.KeptBytes

@@ -26,7 +26,10 @@ type Result struct {
 	BestEpoch int
 	Cases     []Case
 
-	Diverged *Divergence // nil unless training stopped early
+	Diverged *Divergence // nil unless the training diverged
+	// StoppedEarly says that the training ended before its last epoch because its weights had
+	// stopped improving.
+	StoppedEarly bool
 	// Ongoing describes how far the training is, such as "in epoch 3 of 10"; it is empty
 	// once the training and its evaluation are complete.
 	Ongoing string

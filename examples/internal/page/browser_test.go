@@ -140,6 +140,7 @@ func testCharts(t *testing.T, b *tab) {
 	assert.Greater(t, b.pixels(".chart:nth-child(2) canvas", page.Charts[1].Curves[2].Color), 100)
 
 	assert.Equal(t, []string{"0.5134", "0.2636", "0.1353"}, b.texts(outputs), "the last epoch")
+	assert.Equal(t, []string{"", "", ""}, b.texts(".chart:nth-child(2) .names output"), "the ends of ROC curves")
 	b.mouse("mouseMoved", b.at(over, 0.5, 0.5), nil)
 	assert.Equal(t, []string{"0.7165", "0.5134", "0.3679"}, b.texts(outputs), "the epoch under the mouse")
 	assert.Equal(t, "epoch 2", b.text(".chart:first-child .at"))

@@ -191,6 +191,13 @@ func present(dir string, opts Options) (bool, error) {
 	return true, nil
 }
 
+// Generated reports whether dir contains a phantom that Generate wrote, whatever its options.
+func Generated(dir string) bool {
+	raw, err := os.ReadFile(filepath.Join(dir, manifestName))
+	var m manifest
+	return err == nil && json.Unmarshal(raw, &m) == nil && m.Version > 0 && m.Options.Kind != "" && len(m.Files) > 0
+}
+
 // write generates the phantom in an empty folder.
 func write(dir string, opts Options) error {
 	m := manifest{Version: version, Options: opts, Files: map[string]int64{}}

@@ -291,3 +291,12 @@ func TestFieldIsBoundedAndSmooth(t *testing.T) {
 	assert.Less(t, low, -0.3)
 	assert.Greater(t, high, 0.3)
 }
+
+func TestGenerated(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "p")
+	assert.False(t, Generated(dir))
+	require.NoError(t, Generate(dir, Options{Kind: PICAI, Train: 1, Valid: 1, Size: [3]int{8, 8, 8}}))
+	assert.True(t, Generated(dir))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, manifestName), []byte("{}"), 0o644))
+	assert.False(t, Generated(dir), "another file of that name")
+}

@@ -122,15 +122,24 @@ func (r *Run) comparisonTable(comparisons []comparison) Table {
 	t.MoreLabels = len(t.Header) - 1
 	t.Header = append(t.Header, "n", "mean", "median [95% interval]", "better/equal/worse", "p", "Holm p", "effect r")
 	for _, c := range comparisons {
-		median := fmt.Sprintf("%+.3f", c.Median)
+		median := signed(c.Median, 3)
 		if !math.IsNaN(c.Lower) {
-			median += fmt.Sprintf(" [%+.3f, %+.3f]", c.Lower, c.Upper)
+			median += " [" + signed(c.Lower, 3) + ", " + signed(c.Upper, 3) + "]"
 		}
 		t.Rows = append(t.Rows, append(r.labels(c.reference.RunTitle, c.reference.NetworkTitle, c.reference.Title+" − "+c.against.Title, c.segment),
-			strconv.Itoa(c.N), fmt.Sprintf("%+.3f", c.Mean), median, fmt.Sprintf("%d/%d/%d", c.Larger, c.Equal, c.Smaller),
-			formatP(c.P), formatP(c.holm), fmt.Sprintf("%+.2f", c.RankBiserial)))
+			strconv.Itoa(c.N), signed(c.Mean, 3), median, fmt.Sprintf("%d/%d/%d", c.Larger, c.Equal, c.Smaller),
+			formatP(c.P), formatP(c.holm), signed(c.RankBiserial, 2)))
 	}
 	return t
+}
+
+// signed formats a difference with its sign; what rounds to zero has none.
+func signed(v float64, decimals int) string {
+	text := fmt.Sprintf("%+.*f", decimals, v)
+	if strings.Trim(text, "+-0.") == "" {
+		return text[1:]
+	}
+	return text
 }
 
 // formatP formats a p-value.
@@ -147,10 +156,13 @@ func (r *Run) comparisonNotes(comparisons int) []string {
 	if spreadOf(r.Results).seeds > 1 {
 		unit = "The cases are the units: of each case the mean over its seeds comes first, because seeds of a case are not independent."
 	}
+	if spreadOf(r.Results).folds > 1 {
+		unit += " The networks of different folds share most of their training cases, which makes p somewhat too small."
+	}
 	return []string{
-		"mean, median: of the differences of the cases, A-FL minus the other loss; the interval is that of the median, by the percentile bootstrap over the cases. " +
+		"mean, median: of the differences of the cases, A-FL minus the other loss; the interval is that of the median, by the percentile bootstrap over the cases, which takes at least 6. " +
 			"better, equal, worse: number of cases in which A-FL has the larger, the same, the smaller value.",
-		fmt.Sprintf("p: two-sided Wilcoxon signed-rank test, without the equal cases. Holm p: adjusted for %s of a table.", countOf(comparisons, "the only comparison", "the %d comparisons")),
+		"p: two-sided Wilcoxon signed-rank test, without the equal cases. Holm p: adjusted for " + countOf(comparisons, "the number of comparisons in a table, here one: equal to p.", "the %d comparisons of a table."),
 		"effect r: rank-biserial correlation, +1 if A-FL is better in every case and −1 if it is worse in every one.",
 		unit,
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -173,6 +174,21 @@ func TestComparisonsCSV(t *testing.T) {
 	require.NoError(t, run.WriteComparisonsCSV(path))
 	_, rows = readCSV(t, path)
 	assert.Empty(t, rows)
+}
+
+func TestSigned(t *testing.T) {
+	for v, want := range map[float64]string{0.1234: "+0.123", -0.1234: "-0.123", -0.0004: "0.000", 0.0004: "0.000", 0: "0.000", 10: "+10.000"} {
+		assert.Equal(t, want, signed(v, 3))
+	}
+}
+
+// TestFoldsAreToldBesideTests: networks of different folds share training cases.
+func TestFoldsAreToldBesideTests(t *testing.T) {
+	run := pooledRun()
+	note := func() string { return unwrapped(strings.Join(run.comparisonNotes(1), "\n")) }
+	assert.Contains(t, note(), "share most of their training cases")
+	run.Results = run.Results[:1]
+	assert.NotContains(t, note(), "share most of their training cases")
 }
 
 func TestFormatP(t *testing.T) {

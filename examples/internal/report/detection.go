@@ -64,7 +64,7 @@ type detectionResult struct {
 	lesions, found, candidates float64 // mean over the sets
 	scores                     []detectionScore
 	// p is the p-value of the permutation test that A-FL has the larger PI-CAI score than
-	// this loss; undefined for A-FL itself and without several trainings of both.
+	// this loss; undefined for A-FL itself and without several sets of both.
 	p outcome.Number
 }
 
@@ -130,7 +130,7 @@ func (d *detectionResult) score() error {
 		}
 		// Seeds that are not finished have other cases than the first.
 		whole := !slices.ContainsFunc(sets, func(s *detection.Set) bool { return s.Cases() != sets[0].Cases() })
-		if score.value.Defined() && whole {
+		if score.value.Defined() && whole && d.cases > 1 {
 			interval, err := detection.BootstrapMean(sets, statistic.of, detectionResamples, statistics.Confidence, detectionSeed)
 			if err != nil {
 				return err
@@ -142,52 +142,38 @@ func (d *detectionResult) score() error {
 	return nil
 }
 
-const comparedLoss = "afl"
-
-// compare sets the p-value against the trainings of A-FL among all results.
+// compare sets the p-value against the first A-FL of the same run and network.
 func (d *detectionResult) compare(all []detectionResult) error {
-	if d.Loss == comparedLoss {
+	i := slices.IndexFunc(all, func(a detectionResult) bool {
+		return isAFL(a.Loss) && a.Run == d.Run && a.RunTitle == d.RunTitle && a.Network == d.Network
+	})
+	if i < 0 || d == &all[i] {
 		return nil
 	}
-	for i := range all {
-		a := &all[i]
-		if a.Loss != comparedLoss || a.Run != d.Run || a.RunTitle != d.RunTitle || a.Network != d.Network {
-			continue
-		}
-		baseline, err := d.trainingScores()
-		if err != nil {
-			return err
-		}
-		alternative, err := a.trainingScores()
-		if err != nil {
-			return err
-		}
-		if len(baseline) < 2 || len(alternative) < 2 {
-			return nil
-		}
-		p, err := detection.PermutationTest(baseline, alternative, detectionSeed)
-		d.p = outcome.Number(p)
+	baseline, err := d.setScores()
+	if err != nil {
 		return err
 	}
-	return nil
+	alternative, err := all[i].setScores()
+	if err != nil || len(baseline) < 2 || len(alternative) < 2 {
+		return err
+	}
+	p, err := detection.PermutationTest(baseline, alternative, detectionSeed)
+	d.p = outcome.Number(p)
+	return err
 }
 
-// trainingScores returns the PI-CAI score of each training that has one.
-func (d *detectionResult) trainingScores() ([]float64, error) {
+// setScores returns the PI-CAI score of each set that has one. The folds of a seed are one set:
+// scores of different folds are of different cases and cannot be exchanged.
+func (d *detectionResult) setScores() ([]float64, error) {
 	var scores []float64
-	for _, t := range d.Trainings {
-		sets, err := outcome.DetectionSets(t.Cases)
+	for _, s := range d.sets {
+		v, err := picaiScore(s.Set)
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range sets {
-			v, err := picaiScore(s.Set)
-			if err != nil {
-				return nil, err
-			}
-			if !math.IsNaN(v) {
-				scores = append(scores, v)
-			}
+		if !math.IsNaN(v) {
+			scores = append(scores, v)
 		}
 	}
 	return scores, nil
@@ -267,28 +253,30 @@ func detectionNotes(all []detectionResult, compared bool) []string {
 	notes := []string{
 		"Detection as in the PI-CAI challenge: a lesion candidate (-detection) has the largest probability of its voxels as its confidence and finds a lesion if their intersection over union is at least 0.1; a case has the largest confidence of its candidates.",
 		"AP: average precision over lesions; AUROC: over cases with and without lesions; PI-CAI score: mean of both; sens. at 0.5, 1, 2 FP: share of lesions found with at most so many false positives per case.",
-		fmt.Sprintf("95%% intervals: percentiles of %d bootstrap resamples of the cases, without those in which the score has no value.", detectionResamples),
+		fmt.Sprintf("95%% intervals: percentiles of %d bootstrap resamples of the cases, without those in which the score has no value. With few cases they are too narrow; one of no width says only that every resample has the same score.", detectionResamples),
 		"found: lesions with a candidate at any confidence; candidates: those that find a lesion and the false ones. A candidate of a lesion that another one finds counts as neither.",
 	}
-	var oneKind []string
+	var held []string // how many cases hold a lesion
 	for _, d := range all {
 		text := ""
 		switch d.positive {
+		default:
+			text = fmt.Sprintf("%d of %d cases hold a lesion.", d.positive, d.cases)
 		case d.cases:
 			text = fmt.Sprintf("AUROC and PI-CAI score have no value (%s), as %d of %d cases hold a lesion.", dash, d.positive, d.cases)
 		case 0:
 			text = fmt.Sprintf("AP, AUROC, PI-CAI score and sensitivities have no value (%s), as 0 of %d cases hold a lesion.", dash, d.cases)
 		}
-		if text != "" && !slices.Contains(oneKind, text) {
-			oneKind = append(oneKind, text)
+		if !slices.Contains(held, text) {
+			held = append(held, text)
 		}
 	}
-	notes = append(notes, oneKind...)
+	notes = append(notes, held...)
 	if n := slices.MaxFunc(all, func(a, b detectionResult) int { return len(a.sets) - len(b.sets) }); len(n.sets) > 1 {
 		notes = append(notes, fmt.Sprintf("Scores and counts are means over up to %d results of each case, from different trainings. A resample draws a case with all of its results.", len(n.sets)))
 	}
 	if compared {
-		notes = append(notes, "p (A-FL): one-sided permutation test over the PI-CAI scores of the single trainings, that A-FL's are larger than this loss's.")
+		notes = append(notes, "p (A-FL): one-sided permutation test over the PI-CAI scores of the single seeds, the folds of a seed pooled, that those of the first A-FL are larger than this loss's. It is not adjusted for the number of losses, and with n seeds of each it is at least 1/C(2n, n), such as 1/6 for 2 and 1/20 for 3.")
 	}
 	return notes
 }

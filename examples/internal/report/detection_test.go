@@ -227,7 +227,21 @@ func TestDetectionOfSeveralSeeds(t *testing.T) {
 	assert.Less(t, p, 0.5)
 	table := run.detectionTables()[0]
 	assert.Equal(t, "p (A-FL)", table.Table.Header[len(table.Table.Header)-1])
-	assert.Contains(t, table.Notes[4], "up to 3 results of each case")
+	assert.Contains(t, table.Notes[5], "up to 3 results of each case")
+
+	// The folds of a seed have one score together: halves of the cases change nothing.
+	folded := &Run{}
+	for _, l := range run.Results {
+		first, second := l, l
+		first.Cases, second.Cases, second.Fold = l.Cases[:5], l.Cases[5:], 1
+		folded.Results = append(folded.Results, first, second)
+	}
+	for i := range folded.Results {
+		folded.Results[i].Loss = map[string]string{"afl": "afl-paper", "fl": "fl"}[folded.Results[i].Loss] // any A-FL
+	}
+	all, err = folded.detection()
+	require.NoError(t, err)
+	assert.EqualValues(t, p, all[1].p)
 
 	// A seed with fewer cases than the others has no interval, as its resamples have others.
 	run.Results[1].Cases = run.Results[1].Cases[:8]
@@ -236,6 +250,17 @@ func TestDetectionOfSeveralSeeds(t *testing.T) {
 	assert.True(t, all[0].scores[0].value.Defined())
 	assert.False(t, all[0].scores[0].lower.Defined())
 	assert.True(t, all[1].scores[0].lower.Defined())
+}
+
+// TestDetectionOfFewCases: a single case has scores without an interval, and the notes say how
+// many cases hold a lesion.
+func TestDetectionOfFewCases(t *testing.T) {
+	all, err := trainingsOf(rand.New(rand.NewPCG(2, 9)), 1, 1, 1).detection()
+	require.NoError(t, err)
+	assert.True(t, all[0].scores[0].value.Defined())
+	assert.False(t, all[0].scores[0].lower.Defined())
+	table := trainingsOf(rand.New(rand.NewPCG(2, 9)), 1, 5, 2).detectionTables()[0]
+	assert.Contains(t, table.Notes, "2 of 5 cases hold a lesion.")
 }
 
 func TestDetectionWithoutOneKindOfCases(t *testing.T) {

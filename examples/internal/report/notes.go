@@ -51,6 +51,23 @@ func (r *Run) divergenceNotes() []string {
 	return notes
 }
 
+// earlyStopNotes names the trainings that ended before their last epoch.
+func (r *Run) earlyStopNotes() []string {
+	var notes []string
+	all := spreadOf(r.Results)
+	for _, l := range r.Results {
+		if !l.StoppedEarly {
+			continue
+		}
+		title := r.title(l)
+		if label := all.label(&l); label != "" {
+			title += " (" + label + ")"
+		}
+		notes = append(notes, fmt.Sprintf("%s stopped early after epoch %d, because no epoch after epoch %d was better.", title, len(l.Epochs), l.BestEpoch))
+	}
+	return notes
+}
+
 // progressNotes names the trainings that go on.
 func (r *Run) progressNotes() []string {
 	var notes []string

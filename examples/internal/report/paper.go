@@ -138,7 +138,7 @@ func (r *Run) paperTable() []NamedTable {
 		return nil
 	}
 	notes := []string{
-		"paper: the figures of Tables 1 and 2 of arXiv:2407.09828 for " + data.title + ". Table 1 has eight losses with the U-Net with ResNet50, Table 2 FL and A-FL with eight networks.",
+		"paper: the figures of Tables 1 and 2 of arXiv:2407.09828 for " + data.title + ". Table 1 has eight losses with the U-Net with ResNet50, Table 2 FL and A-FL with eight networks. The paper trained for 200 epochs: figures of a shorter run, or of other cases, do not contradict it.",
 		"The IoU and Dice of the paper's released code are the soft IoU and soft Dice of this report; fg IoU and fg Dice have no counterpart. The paper's Sens. and Spec. are not known to be those of hard masks: they may be other measures than those beside them.",
 		data.note,
 	}

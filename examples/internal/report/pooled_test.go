@@ -52,6 +52,11 @@ func TestPooledTable(t *testing.T) {
 	assert.Contains(t, md, "optimistic")
 	assert.NotContains(t, md, "## Notes\n\n- A-FL")
 
+	single := run.Results[0]
+	single.Loss, single.Title = "fl", "FL"
+	uneven := &Run{Results: append(slices.Clone(run.Results), single)}
+	assert.Contains(t, unwrapped(uneven.Markdown()), "- Each row pools the trainings of up to 2 folds × 2 seeds. ")
+
 	run.Results[1].Diverged = &outcome.Divergence{Epoch: 2, Step: 3, What: "the training loss is NaN"}
 	run.Results[2].Ongoing = "in epoch 3 of 9"
 	run.Results[3].Ongoing, run.Results[3].Evaluated, run.Results[3].Cases, run.Results[3].BestEpoch = "at the start of epoch 1 of 9", 0, nil, 0

@@ -55,7 +55,7 @@ func (r *Run) Tables() []NamedTable {
 // Notes states what the tables do not show: the prediction rules for masks, which trainings
 // diverged, which go on, and whose masks miss every tumor.
 func (r *Run) Notes() []string {
-	return slices.Concat(r.ruleNotes(), r.divergenceNotes(), r.progressNotes(), r.emptyMaskNotes())
+	return slices.Concat(r.ruleNotes(), r.divergenceNotes(), r.earlyStopNotes(), r.progressNotes(), r.emptyMaskNotes())
 }
 
 func writeItems(b *strings.Builder, items []string) {
@@ -137,7 +137,11 @@ func (r *Run) pooling() []string {
 	if s.seeds*s.folds == 1 {
 		return nil
 	}
-	text := fmt.Sprintf("Each row pools the trainings of %s. ", s.trainings())
+	upTo := ""
+	if slices.ContainsFunc(r.Results.Pool(), func(p outcome.Pooled) bool { return len(p.Trainings) < s.seeds*s.folds }) {
+		upTo = "up to " // runs that were joined
+	}
+	text := fmt.Sprintf("Each row pools the trainings of %s%s. ", upTo, s.trainings())
 	switch {
 	case r.Report == outcome.OnTestDir:
 		text += "Of each case the mean over its trainings comes first: n and the intervals count cases."

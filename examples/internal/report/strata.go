@@ -103,8 +103,9 @@ func (r *Run) strataTables() []NamedTable {
 // notes states the bounds of the strata.
 func (s *strata) notes() []string {
 	value := func(v float64) string { return strconv.FormatFloat(v, 'g', 3, 64) + s.unit }
-	bounds := fmt.Sprintf("Thirds of the cases with a lesion: %s up to %s (%d), %s up to %s (%d), %s above (%d).",
-		s.thirds[0], value(s.cuts[0]), s.cases[0], s.thirds[1], value(s.cuts[1]), s.cases[1], s.thirds[2], s.cases[2])
+	cases := func(third int) string { return countOf(s.cases[third], "1 case", "%d cases") }
+	bounds := fmt.Sprintf("Thirds of the cases with a lesion: %s up to %s (%s), %s up to %s (%s), %s above (%s).",
+		s.thirds[0], value(s.cuts[0]), cases(0), s.thirds[1], value(s.cuts[1]), cases(1), s.thirds[2], cases(2))
 	if s.name == "volume" {
 		return []string{
 			bounds + " The volume of a case is that of all its lesions.",

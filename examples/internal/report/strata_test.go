@@ -19,10 +19,10 @@ func TestStrata(t *testing.T) {
 	require.Len(t, volume.Table.Rows, 3)
 	// A-FL: means of 0.51 to 0.54, 0.55 to 0.57 and 0.58 to 0.60.
 	assert.Equal(t, []string{"A-FL", "0.525", "0.560", "0.590", "0.263", "0.280", "0.295"}, volume.Table.Rows[1])
-	assert.Contains(t, volume.Notes[0], "small up to 4 ml (4), medium up to 7 ml (3), large above (3).")
+	assert.Contains(t, volume.Notes[0], "small up to 4 ml (4 cases), medium up to 7 ml (3 cases), large above (3 cases).")
 	// Smoothness falls with the volume: 0.6, 0.59 … 0.51, cut at 0.54 and 0.57.
 	assert.Equal(t, "A-FL", smoothness.Table.Rows[1][0])
-	assert.Contains(t, smoothness.Notes[0], "smooth up to 0.54 (4), medium up to 0.57 (3), rough above (3).")
+	assert.Contains(t, smoothness.Notes[0], "smooth up to 0.54 (4 cases), medium up to 0.57 (3 cases), rough above (3 cases).")
 	assert.Equal(t, []string{"0.585", "0.550", "0.520"}, smoothness.Table.Rows[1][1:4])
 
 	path := filepath.Join(t.TempDir(), "strata.csv")

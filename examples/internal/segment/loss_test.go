@@ -141,5 +141,5 @@ func TestBinaryLossIsThatOfTheRegistry(t *testing.T) {
 		assert.Equal(t, title, gotTitle)
 	}
 	_, _, err := Scheme{}.Loss("dize")
-	assert.ErrorContains(t, err, "maybe dice")
+	assert.ErrorContains(t, err, "did you mean dice?")
 }

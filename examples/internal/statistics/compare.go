@@ -27,7 +27,8 @@ type Comparison struct {
 	Mean   float64 // mean difference
 	Median float64 // median difference
 	// Lower and Upper bound the percentile bootstrap interval of the median difference over
-	// the cases. They are NaN for a single case.
+	// the cases. They are NaN below 6 cases, where even the smallest and the largest
+	// difference enclose the median with a confidence 1 − 2¹⁻ⁿ of less than 95%.
 	Lower, Upper float64
 
 	// P is the two-sided p-value of the Wilcoxon signed-rank test of [afl.WilcoxonPaired], in
@@ -85,11 +86,12 @@ func Compare(x, y []float64, seed uint64) (Comparison, error) {
 	return c, err
 }
 
-// medianInterval returns the median of values and its bootstrap interval.
+// medianInterval returns the median of values and its bootstrap interval, NaN for too few
+// values.
 func medianInterval(values []float64, seed uint64) (median, lower, upper float64) {
 	sorted := slices.Sorted(slices.Values(values))
 	median = bootstrap.Quantile(sorted, 0.5)
-	if len(values) < 2 {
+	if 1-SmallestP(len(values)) < Confidence {
 		return median, math.NaN(), math.NaN()
 	}
 	n := len(sorted)

@@ -65,6 +65,8 @@ func TestCompareCountsAndMirrors(t *testing.T) {
 
 	same, err := Compare(x, x, 3)
 	require.NoError(t, err)
+	assert.True(t, math.IsNaN(same.Lower) && math.IsNaN(same.Upper), "5 cases are too few for an interval")
+	same.Lower, same.Upper = 0, 0
 	assert.Equal(t, Comparison{N: 5, Equal: 5, P: 1}, same)
 
 	one, err := Compare([]float64{2}, []float64{1}, 3)
@@ -76,7 +78,7 @@ func TestCompareCountsAndMirrors(t *testing.T) {
 // TestMedianInterval compares with the bootstrap of medians that are computed the long way.
 func TestMedianInterval(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 4))
-	for _, n := range []int{2, 3, 8, 15} {
+	for _, n := range []int{6, 7, 8, 15} {
 		x, zero := make([]float64, n), make([]float64, n)
 		for i := range x {
 			x[i] = rng.NormFloat64()

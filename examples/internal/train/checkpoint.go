@@ -19,16 +19,16 @@ import (
 )
 
 // A checkpoint is one safetensors file: the network's state_dict under "network.",
-// SGD's velocities under "velocity.", and the state as JSON in the metadata. It is a
+// the optimizer's state under "optimizer.", and the state as JSON in the metadata. It is a
 // single file because a rename replaces only one file atomically.
 const (
 	// CheckpointName is the file name of a checkpoint, in the folder of its loss.
 	CheckpointName = "checkpoint.safetensors"
 
 	checkpointKind   = "afl training state "
-	checkpointFormat = checkpointKind + "4"
+	checkpointFormat = checkpointKind + "5"
 	networkPrefix    = "network."
-	velocityPrefix   = "velocity."
+	optimizerPrefix  = "optimizer."
 )
 
 // IsCheckpoint reports whether a weights file with this metadata is a checkpoint, in
@@ -66,6 +66,11 @@ type state struct {
 	History   []outcome.Epoch     `json:"history"`
 	BestEpoch int                 `json:"best_epoch"` // 0 before the first
 	Diverged  *outcome.Divergence `json:"diverged"`
+	// StoppedEarly says that the epochs have reached Job.EarlyStop.
+	StoppedEarly bool `json:"stopped_early"`
+	// ScheduledEpochs is the number of epochs on which the learning rates depend, 0 if they
+	// do not.
+	ScheduledEpochs int `json:"scheduled_epochs"`
 
 	// Evaluation is the last evaluation of the best weights with all measures; nil before
 	// the first.
@@ -84,10 +89,13 @@ func newState(key Key, rule string) state {
 }
 
 // trained reports whether no step is left of a training of the given number of epochs.
-func (s *state) trained(epochs int) bool { return s.Epoch > epochs || s.Diverged != nil }
+func (s *state) trained(epochs int) bool {
+	return s.Epoch > epochs || s.Diverged != nil || s.StoppedEarly
+}
 
 // finished reports whether the best weights have been evaluated after the last epoch. A
-// finished training continues if its run is given more epochs.
+// finished training continues if its run is given more epochs, unless it diverged or stopped
+// early: a run with these epochs from the start would have ended there too.
 func (s *state) finished(epochs int) bool {
 	return s.trained(epochs) && s.Evaluation != nil && s.Evaluation.Epochs == len(s.History)
 }
@@ -99,6 +107,8 @@ func (s *state) check(key Key, p *Plan) error {
 		return fmt.Errorf("it belongs to the network %q and the loss %q, not to %q and %q", s.Network, s.Loss, key.Network, key.Loss)
 	case s.Seed != key.Seed || s.Fold != key.Fold:
 		return fmt.Errorf("it belongs to the seed %d and the fold %d, not to %d and %d", s.Seed, s.Fold, key.Seed, key.Fold)
+	case s.ScheduledEpochs != 0 && s.ScheduledEpochs != p.Epochs:
+		return fmt.Errorf("its learning rates are those of a training of %d epochs, which cannot become one of %d", s.ScheduledEpochs, p.Epochs)
 	case s.Epoch < 1 || s.Epoch > p.Epochs+1:
 		return fmt.Errorf("it is in epoch %d of %d", s.Epoch, p.Epochs)
 	case len(s.History) != s.Epoch-1:
@@ -157,12 +167,12 @@ func (t *trainer) save() error {
 	for name, v := range network {
 		tensors[networkPrefix+name] = v
 	}
-	velocity, err := t.sgd.StateDict(t.job.Backend)
+	optimizer, err := t.optimizer.StateDict(t.job.Backend)
 	if err != nil {
 		return err
 	}
-	for name, v := range velocity {
-		tensors[velocityPrefix+name] = v
+	for name, v := range optimizer {
+		tensors[optimizerPrefix+name] = v
 	}
 	raw, err := json.Marshal(t.state)
 	if err != nil {
@@ -265,10 +275,7 @@ func (t *trainer) restore() (err error) {
 	if t.net, err = t.network.New(t.key.Seed); err != nil {
 		return err
 	}
-	t.sgd = &nn.SGD{
-		LearningRate: t.job.LearningRate, Momentum: t.job.Momentum, WeightDecay: t.job.WeightDecay,
-		Nesterov: t.job.Momentum > 0,
-	}
+	t.optimizer = t.job.NewOptimizer()
 	if t.saved == "" {
 		return nil
 	}
@@ -279,12 +286,12 @@ func (t *trainer) restore() (err error) {
 	if metadata[runKey] != t.job.ID || metadata[stateKey] != t.saved {
 		return fmt.Errorf("train: checkpoint %s: another process has replaced it", t.checkpointPath())
 	}
-	network, velocity := map[string]*tensor.Dense{}, map[string]*tensor.Dense{}
+	network, optimizer := map[string]*tensor.Dense{}, map[string]*tensor.Dense{}
 	for name, v := range tensors {
 		if n, ok := strings.CutPrefix(name, networkPrefix); ok {
 			network[n] = v
-		} else if n, ok := strings.CutPrefix(name, velocityPrefix); ok {
-			velocity[n] = v
+		} else if n, ok := strings.CutPrefix(name, optimizerPrefix); ok {
+			optimizer[n] = v
 		} else {
 			return fmt.Errorf("train: checkpoint %s: the tensor %q belongs neither to the network nor to the optimizer", t.checkpointPath(), name)
 		}
@@ -292,7 +299,7 @@ func (t *trainer) restore() (err error) {
 	if err := nn.LoadStateDict(t.job.Backend, t.net, network); err != nil {
 		return fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
 	}
-	if err := t.sgd.LoadStateDict(t.job.Backend, t.net.Parameters(), velocity); err != nil {
+	if err := t.optimizer.LoadStateDict(t.job.Backend, t.net.Parameters(), optimizer); err != nil {
 		return fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
 	}
 	freeNow()

@@ -75,6 +75,7 @@ func (s *state) result(id string, epochs, steps int) outcome.Result {
 	if e := s.Evaluation; e != nil {
 		r.Evaluated, r.BestEpoch, r.Cases = e.Epochs, e.BestEpoch, e.Cases
 	}
+	r.StoppedEarly = s.StoppedEarly && len(s.History) < epochs
 	if !s.finished(epochs) {
 		r.Ongoing = s.position(epochs, steps)
 	}

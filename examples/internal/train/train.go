@@ -7,7 +7,10 @@
 // A network starts from weights drawn from the seed, which are the same for every loss and
 // fold.
 // A step uses one case (batch 1): forward pass, loss and its gradient with respect to
-// the logits, backward pass, one SGD update. After the steps of an epoch, every
+// the logits, backward pass, one update by SGD. With options of the Job that the paper did not
+// use, the optimizer is AdamW, the learning rate follows a schedule, gradients are clipped, an
+// update uses the mean gradient of several cases, and a training ends when it no longer
+// improves. After the steps of an epoch, every
 // validation case is predicted as a whole. The weights with the highest value of the
 // measure that Job.Select names are saved, by default the mean soft validation Dice as in
 // the paper's released code; with several classes or regions it is the mean of theirs. At
@@ -24,11 +27,12 @@
 //
 // All random numbers are drawn from the seed, the epoch and the case or the step, never
 // from a generator whose state persists. The state of training therefore consists of the
-// weights, running statistics, momentum and position, and an interrupted and resumed
+// weights, running statistics, optimizer state and position, and an interrupted and resumed
 // training produces the same files as an uninterrupted one, byte for byte.
 //
 // A run that is given more epochs, losses, networks or seeds continues in the same way, and
-// ends with the files of a run that had them from the start.
+// ends with the files of a run that had them from the start. A learning rate that decays to
+// the end of a training depends on the number of epochs, so that such a run is not given more.
 //
 // # Files
 //
@@ -99,12 +103,12 @@ type Network struct {
 // optional are required.
 type Job struct {
 	// ID identifies the run: it is stored in every file, and a file with another ID is not
-	// used. Jobs that lead to different bits need different IDs, where Epochs, Losses, Networks
-	// and Seeds do not count.
+	// used. Jobs that lead to different bits need different IDs, where Losses, Networks and
+	// Seeds do not count, and Epochs only if the learning rate depends on it (Schedule).
 	ID string
 	// Dir is the folder of the run; it must exist and belong to this process. If it contains
-	// the state of a run with this ID, that run is continued; Epochs, Losses, Networks and
-	// Seeds may have grown since then.
+	// the state of a run with this ID, that run is continued; Losses, Networks, Seeds and,
+	// unless the learning rate depends on it, Epochs may have grown since then.
 	Dir string
 	// Guard is called before every file is written; if it returns an error, the run ends
 	// with it and the file is left as it was.
@@ -137,9 +141,25 @@ type Job struct {
 	// initial weights, the order of the cases, their augmentation and dropout.
 	Seed  uint64
 	Seeds int
-	// LearningRate, Momentum and WeightDecay are the parameters of SGD, which uses
-	// Nesterov momentum if Momentum is positive.
+	// Optimizer is one of [Optimizers]. Optional: by default SGD.
+	Optimizer string
+	// LearningRate, Momentum and WeightDecay are the parameters of the optimizer. SGD uses
+	// Nesterov momentum if Momentum is positive; AdamW has none and requires 0. SGD adds
+	// WeightDecay·w to the gradient; AdamW multiplies w by 1 − rate·WeightDecay.
 	LearningRate, Momentum, WeightDecay float64
+	// Schedule multiplies LearningRate; its unit of time is an epoch, and its total is Epochs.
+	// Optional: by default the rate is constant.
+	Schedule nn.Schedule
+	// ClipNorm is the largest global norm of the gradients of an update, to which larger ones
+	// are scaled; 0: they are not clipped.
+	ClipNorm float64
+	// Accumulate is the number of samples, each a batch of 1, whose gradients are averaged for
+	// an update; 0 means 1. The last update of an epoch averages those that are left. A
+	// training is interrupted only between updates.
+	Accumulate int
+	// EarlyStop ends a training after this many epochs in a row whose weights were not better
+	// by Select; 0: never. It then counts as finished.
+	EarlyStop int
 
 	// Select is one of [Selections].
 	Select string
@@ -243,6 +263,9 @@ func (j *Job) check() error {
 	case j.Detection != nil && j.Scheme.Kind != segment.Binary:
 		return fmt.Errorf("train: Job.Detection is set, but Job.Scheme has %v, want a binary one", j.Scheme)
 	}
+	if err := j.checkOptimization(); err != nil {
+		return err
+	}
 	for fold := range j.Splits {
 		if err := j.checkSplit(fold); err != nil {
 			return err
@@ -317,6 +340,7 @@ func (j *Job) training(plan *Plan, n *Network, key Key, c *clock) (*trainer, err
 		job: j, plan: plan, split: &j.Splits[key.Fold], network: n, key: key, label: plan.label(key),
 		title: title, loss: loss, rule: rule, clock: c, state: newState(key, rule.String()),
 	}
+	t.state.ScheduledEpochs = j.scheduledEpochs()
 	return t, t.readState()
 }
 
@@ -351,7 +375,7 @@ func (t *trainer) train(ctx context.Context) error {
 		return err
 	}
 	err := t.run(ctx)
-	t.net, t.sgd, t.logits, t.grad, t.scan = nil, nil, nil, nil, onScan{}
+	t.net, t.optimizer, t.logits, t.grad, t.scan = nil, nil, nil, nil, onScan{}
 	return err
 }
 

@@ -338,7 +338,7 @@ func TestInterruptionWritesAValidCheckpoint(t *testing.T) {
 	assert.Len(t, trainer.state.History, 1)
 	assert.Nil(t, trainer.state.Evaluation)
 	require.NoError(t, trainer.restore())
-	velocity, err := trainer.sgd.StateDict(job.Backend)
+	velocity, err := trainer.optimizer.StateDict(job.Backend)
 	require.NoError(t, err)
 	assert.Len(t, velocity, len(trainer.net.Parameters()))
 }

@@ -36,12 +36,12 @@ type trainer struct {
 	// publish shows the results after every epoch.
 	publish func() error
 
-	net   nn.Network
-	sgd   *nn.SGD
-	state state
-	saved string // state in the checkpoint, as stored; empty if there is none
-	// torn is set during a training step: the network's running statistics have changed,
-	// but the step is not in the state.
+	net       nn.Network
+	optimizer nn.Optimizer
+	state     state
+	saved     string // state in the checkpoint, as stored; empty if there is none
+	// torn is set during an update: the network's running statistics have changed, but the
+	// samples are not in the state.
 	torn bool
 
 	logits, grad *tensor.Dense // network's output and its gradient, reused for equal shapes
@@ -49,7 +49,10 @@ type trainer struct {
 }
 
 // divergence is the error returned when a number is no longer finite.
-type divergence struct{ what string }
+type divergence struct {
+	what  string
+	after int // samples of the same update before that of the number
+}
 
 func (d *divergence) Error() string { return d.what }
 
@@ -62,7 +65,7 @@ func (t *trainer) run(ctx context.Context) error {
 		case errors.As(err, &d):
 			// The failed step follows those that are done; if all are done, it was the
 			// validation that failed.
-			step := len(t.state.Done) + 1
+			step := len(t.state.Done) + d.after + 1
 			if step > t.steps() {
 				step = 0
 			}
@@ -142,16 +145,29 @@ func (t *trainer) epoch(ctx context.Context) error {
 	t.state.Epoch++
 	t.state.Done, t.state.LossSum = nil, 0
 	t.job.Progress.Println(t.epochLine(e))
+	if n := t.job.EarlyStop; n > 0 && e.Epoch-t.state.BestEpoch >= n {
+		// Also in the last epoch: a run that is given more epochs must stop here too.
+		t.state.StoppedEarly = true
+		if e.Epoch < t.job.Epochs {
+			t.job.Progress.Println(fmt.Sprintf("%s: stopped early after epoch %d of %d; %s has not improved since epoch %d", t.label, e.Epoch, t.job.Epochs, t.job.Select, t.state.BestEpoch))
+		}
+	}
 	return nil
 }
 
 func (t *trainer) trainEpoch(ctx context.Context) error {
-	// The loader yields all cases in the order of the whole epoch. The sample is nil for
-	// cases that were done before an interruption.
 	if len(t.state.Done) == t.steps() {
 		return nil
 	}
+	rate, err := t.job.rate(t.state.Epoch)
+	if err != nil {
+		return err
+	}
+	t.optimizer.SetLearningRate(rate)
+	// The loader yields all cases in the order of the whole epoch. The sample is nil for
+	// cases that were done before an interruption.
 	loader := dataset.Loader{Source: skipping{t.network.Source, setOf(t.state.Done)}}
+	var samples []*dataset.Sample // of the next update
 	for sample, err := range loader.Train(ctx, t.split.Train, t.key.Seed, t.state.Epoch) {
 		if err != nil {
 			return err
@@ -159,14 +175,16 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		if sample == nil {
 			continue
 		}
-		start := time.Now()
-		value, err := t.step(sample)
+		samples = append(samples, sample)
+		left := t.steps() - len(t.state.Done)
+		if len(samples) < min(t.job.accumulate(), left) {
+			continue
+		}
+		value, err := t.step(samples)
 		if err != nil {
 			return err
 		}
-		t.state.LossSum += value
-		t.state.Done = append(t.state.Done, sample.ID)
-		t.clock.step(time.Since(start))
+		samples = nil
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
 			t.label, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(),
 			t.left(t.steps()-len(t.state.Done), len(t.split.Valid)), value))
@@ -180,18 +198,55 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 	return nil
 }
 
-// step performs one update on one sample and returns the loss before the update.
-func (t *trainer) step(s *dataset.Sample) (float64, error) {
+// step performs one update with the mean of the gradients of the samples and adds them to the
+// state. It returns the loss of the last sample before the update.
+func (t *trainer) step(samples []*dataset.Sample) (float64, error) {
 	b := t.job.Backend
 	defer b.EndStep()
 	t.torn = true
-	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, len(t.state.Done)))
+	start := time.Now()
+	var sum gradients
+	values := make([]float64, len(samples))
+	for i, s := range samples {
+		var err error
+		if values[i], err = t.backward(s, len(t.state.Done)+i); err != nil {
+			var d *divergence
+			if errors.As(err, &d) {
+				d.after = i
+			}
+			return 0, err
+		}
+		if err := sum.add(b, t.net.Parameters()); err != nil {
+			return 0, err
+		}
+	}
+	if err := sum.mean(b, t.net.Parameters()); err != nil {
+		return 0, err
+	}
+	if err := t.update(); err != nil {
+		return 0, err
+	}
+	took := time.Since(start) / time.Duration(len(samples))
+	for i, s := range samples {
+		t.state.LossSum += values[i]
+		t.state.Done = append(t.state.Done, s.ID)
+		t.clock.step(took)
+	}
+	t.torn = false
+	return values[len(values)-1], nil
+}
+
+// backward computes the gradients of the loss of one sample, with the dropout of the given
+// step of the epoch, from 0. It returns the loss.
+func (t *trainer) backward(s *dataset.Sample, step int) (float64, error) {
+	b := t.job.Backend
+	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, step))
 	y, err := t.forward(tape, s)
 	if err != nil {
 		return 0, err
 	}
 	if bad, ok := measure.NonFinite(t.logits); ok {
-		return 0, &divergence{fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
+		return 0, &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
 	}
 	t.scan.take(t.logits, s)
 	value, err := afl.GradInto(t.loss, t.scan.logits, t.scan.label, t.scan.gradient())
@@ -199,7 +254,7 @@ func (t *trainer) step(s *dataset.Sample) (float64, error) {
 		return 0, fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
 	}
 	if math.IsNaN(value) || math.IsInf(value, 0) {
-		return 0, &divergence{fmt.Sprintf("the training loss is %v", value)}
+		return 0, &divergence{what: fmt.Sprintf("the training loss is %v", value)}
 	}
 	t.grad = reuse(t.grad, tensor.Float32, t.logits.Shape()...)
 	t.scan.pad(t.grad)
@@ -207,14 +262,7 @@ func (t *trainer) step(s *dataset.Sample) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := tape.Backward(y, gy); err != nil {
-		return 0, err
-	}
-	if err := t.sgd.Step(b, t.net.Parameters()); err != nil {
-		return 0, err
-	}
-	t.torn = false
-	return value, nil
+	return value, tape.Backward(y, gy)
 }
 
 // forward runs the network on a sample and copies the logits to t.logits on the host.
@@ -262,7 +310,7 @@ func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (outcome.Cas
 		return outcome.Case{}, err
 	}
 	if bad, ok := measure.NonFinite(t.logits); ok {
-		return outcome.Case{}, &divergence{fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
+		return outcome.Case{}, &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
 	}
 	t.scan.take(t.logits, s)
 	values, segments, err := measure.Case(t.job.Scheme, t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
@@ -326,7 +374,7 @@ func (t *trainer) finish(ctx context.Context) error {
 // the final evaluation, the cases are those of the evaluation.
 func (t *trainer) left(steps, cases int) string {
 	follows := t.follows
-	if epochs := t.job.Epochs - t.state.Epoch; epochs >= 0 && t.state.Diverged == nil {
+	if epochs := t.job.Epochs - t.state.Epoch; epochs >= 0 && !t.state.trained(t.job.Epochs) {
 		n := t.clock.current
 		follows = append([]amount{{n, epochs * t.steps(), epochs*len(t.split.Valid) + len(t.split.Reported())}}, follows...)
 	}

@@ -109,13 +109,15 @@ class Chart {
     this.read(null);
   }
 
-  // read shows the values of the curves at an index of x, or their last ones.
+  // read shows the values of the curves at an index of x. Without one it shows the last value
+  // over the epochs, but none where x has limits: that a ROC curve ends at 1 says nothing.
   read(index) {
-    this.at.textContent = index === null || index === undefined ? '' : `${this.data.x.label} ${fewDigits(this.columns[0][index])}`;
+    const none = index === null || index === undefined;
+    this.at.textContent = none ? '' : `${this.data.x.label} ${fewDigits(this.columns[0][index])}`;
     this.names.forEach((name, i) => {
       const ys = this.columns[i + 1];
-      const y = index === null || index === undefined ? ys.findLast(v => v !== undefined) : ys[index];
-      name.querySelector('output').textContent = y === undefined || y === null ? '–' : fewDigits(y);
+      const y = none ? ys.findLast(v => v !== undefined) : ys[index];
+      name.querySelector('output').textContent = none && this.data.x.max !== undefined ? '' : y === undefined || y === null ? '–' : fewDigits(y);
     });
   }
 

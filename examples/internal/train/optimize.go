@@ -1,0 +1,140 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// Values of Job.Optimizer.
+const (
+	SGD   = "sgd"
+	AdamW = "adamw"
+)
+
+// Optimizers returns the values of Job.Optimizer. The first is the paper's.
+func Optimizers() []string { return []string{SGD, AdamW} }
+
+// NewOptimizer returns the Job's optimizer in its initial state.
+func (j *Job) NewOptimizer() nn.Optimizer {
+	if j.Optimizer == AdamW {
+		o := nn.NewAdamW(j.LearningRate)
+		o.WeightDecay = j.WeightDecay
+		return o
+	}
+	return &nn.SGD{LearningRate: j.LearningRate, Momentum: j.Momentum, WeightDecay: j.WeightDecay, Nesterov: j.Momentum > 0}
+}
+
+// rate returns the learning rate of an epoch, from 1.
+func (j *Job) rate(epoch int) (float64, error) {
+	factor, err := j.Schedule.Factor(epoch-1, j.Epochs)
+	if err != nil {
+		return 0, fmt.Errorf("train: Job.Schedule: %w", err)
+	}
+	return j.LearningRate * factor, nil
+}
+
+// scheduledEpochs returns the number of epochs on which the learning rate of every epoch
+// depends, 0 if it does not depend on their number.
+func (j *Job) scheduledEpochs() int {
+	if j.Schedule.Decay == "" || j.Schedule.Decay == nn.Constant {
+		return 0
+	}
+	return j.Epochs
+}
+
+func (j *Job) checkOptimization() error {
+	// The conditions are written so that NaN is an error.
+	switch {
+	case j.Optimizer != "" && !slices.Contains(Optimizers(), j.Optimizer):
+		return fmt.Errorf("train: Job.Optimizer is %q, want %s", j.Optimizer, strings.Join(Optimizers(), " or "))
+	case !(j.LearningRate >= 0) || math.IsInf(j.LearningRate, 1):
+		return fmt.Errorf("train: Job.LearningRate is %v, want a number of at least 0", j.LearningRate)
+	case j.Optimizer == AdamW && j.Momentum != 0:
+		return fmt.Errorf("train: Job.Momentum is %v, want 0, because %s has no momentum", j.Momentum, AdamW)
+	case !(j.ClipNorm >= 0):
+		return fmt.Errorf("train: Job.ClipNorm is %v, want at least 0", j.ClipNorm)
+	case j.Accumulate < 0:
+		return fmt.Errorf("train: Job.Accumulate is %d, want at least 0", j.Accumulate)
+	case j.EarlyStop < 0:
+		return fmt.Errorf("train: Job.EarlyStop is %d, want at least 0", j.EarlyStop)
+	case j.EarlyStop > 0 && j.Select == SelectLast:
+		return fmt.Errorf("train: Job.EarlyStop is %d, want 0, because Job.Select is %q, by which every epoch is the best", j.EarlyStop, SelectLast)
+	}
+	_, err := j.rate(1)
+	return err
+}
+
+// accumulate returns the number of samples per update.
+func (j *Job) accumulate() int { return max(j.Accumulate, 1) }
+
+// gradients sums the gradients of the samples of one update.
+type gradients struct {
+	sums []nn.Array // by parameter; nil without a gradient so far
+	n    int        // samples
+}
+
+// add adds the gradients that a backward pass left in the parameters. The arrays must live
+// until mean, so the samples share a step of the backend.
+func (g *gradients) add(b nn.Backend, params []*nn.Param) error {
+	if g.sums == nil {
+		g.sums = make([]nn.Array, len(params))
+	}
+	g.n++
+	old := map[nn.Array]bool{} // parameters may share a gradient
+	for i, p := range params {
+		switch {
+		case p.Grad == nil:
+		case g.sums[i] == nil:
+			g.sums[i] = p.Grad
+		default:
+			sum, _, err := b.Add(g.sums[i], p.Grad)
+			if err != nil {
+				return fmt.Errorf("train: gradient of %s: %w", p.Name, err)
+			}
+			old[g.sums[i]], old[p.Grad] = true, true
+			g.sums[i] = sum
+		}
+	}
+	for _, sum := range g.sums {
+		delete(old, sum)
+	}
+	for a := range old {
+		b.Release(a)
+	}
+	return nil
+}
+
+// mean stores the mean over the samples in the parameters.
+func (g *gradients) mean(b nn.Backend, params []*nn.Param) (err error) {
+	for i, p := range params {
+		p.Grad = g.sums[i]
+		if p.Grad == nil || g.n == 1 {
+			continue
+		}
+		if p.Grad, err = b.Scale(g.sums[i], 1/float64(g.n)); err != nil {
+			return fmt.Errorf("train: gradient of %s: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
+// update updates the weights by the gradients in the parameters.
+func (t *trainer) update() error {
+	b, params := t.job.Backend, t.net.Parameters()
+	if t.job.ClipNorm > 0 {
+		_, err := nn.ClipGradients(b, params, t.job.ClipNorm)
+		var bad *nn.NonFiniteGradientError
+		if errors.As(err, &bad) {
+			return &divergence{what: bad.Error()}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return t.optimizer.Step(b, params)
+}
