@@ -66,11 +66,12 @@
 // math.Pow.
 //
 // On amd64 and arm64 every call is computed by vector kernels. The fastest are those for
-// float32 logits, class indices of one byte and a reduced loss. Maps as the target, voxel
-// weights, label smoothing and un-reduced losses, whose elements are a new tensor in every
-// call, mostly take up to twice as much time for each byte, CE and what is focal on soft
-// maps up to two and a half times, and A-FL on soft maps, whose statistics are made in
-// float64, up to three and a half times.
+// float32 logits and a reduced loss of class indices of one byte, or of maps of zeros and
+// ones of float32, uint8 or bool, which for a softmax have a single one for each voxel;
+// float32 voxel weights may come with them, but for a softmax of three or more channels.
+// Soft maps, label smoothing and un-reduced losses, whose elements are a new tensor in
+// every call, mostly take from one and a half times to twice as much time for each byte,
+// and A-FL on soft maps, whose statistics are made in float64, up to three times.
 //
 // # Metrics
 //

@@ -40,17 +40,32 @@ func magnitude(x, y, z float64) float64 {
 
 // sum adds up numbers in the order of the kernels' partial sums.
 func sum(s []float64) float64 {
-	var sums [sumLanes64]float64
+	total, _ := sumPositive(s)
+	return total
+}
+
+// sumPositive is sum for numbers of at least 0, of which it also counts those above. The
+// partial sums are variables, as the compiler keeps no array in registers.
+func sumPositive(s []float64) (total float64, above int) {
+	var a, b, c, d, e, f, g, h float64
+	count := uint64(0)
 	for ; len(s) >= sumLanes64; s = s[sumLanes64:] {
-		for i, v := range s[:sumLanes64] {
-			sums[i] += v
-		}
+		v := (*[sumLanes64]float64)(s)
+		a, b, c, d = a+v[0], b+v[1], c+v[2], d+v[3]
+		e, f, g, h = e+v[4], f+v[5], g+v[6], h+v[7]
+		count += isAbove(v[0]) + isAbove(v[1]) + isAbove(v[2]) + isAbove(v[3]) +
+			isAbove(v[4]) + isAbove(v[5]) + isAbove(v[6]) + isAbove(v[7])
 	}
+	sums := [sumLanes64]float64{a, b, c, d, e, f, g, h}
 	for i, v := range s {
 		sums[i] += v
+		count += isAbove(v)
 	}
-	return sumLanes(sums[:])
+	return sumLanes(sums[:]), int(count)
 }
+
+// isAbove is 1 for a number above 0 and 0 for 0, without a branch.
+func isAbove(v float64) uint64 { return -math.Float64bits(v) >> 63 }
 
 // softRow reads voxels [lo,hi) of channel c of sample n of a target of maps into dst and
 // returns their sum.

@@ -53,13 +53,8 @@ func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, err
 		slab, mask := i%slabs, i/slabs
 		lo, hi := slab*b.Space[0]/slabs, (slab+1)*b.Space[0]/slabs
 		return gradientPlanes(b, kernels, mask/st.K, mask%st.K, lo, hi, s, func(_ int, magnitude []float64) {
-			boundary := 0
-			for _, m := range magnitude {
-				if m != 0 {
-					boundary++
-				}
-			}
-			part[2*i] += sum(magnitude)
+			total, boundary := sumPositive(magnitude)
+			part[2*i] += total
 			part[2*i+1] += float64(boundary)
 		})
 	})
