@@ -73,6 +73,12 @@ func (b *tab) text(selector string) string {
 	return texts[0]
 }
 
+// waitText waits until an element has a text.
+func (b *tab) waitText(selector, text string) {
+	b.t.Helper()
+	b.wait(fmt.Sprintf("document.querySelector(%q).textContent === %q", selector, text))
+}
+
 // picture returns what a canvas shows, as a URL.
 func (b *tab) picture(selector string) string {
 	b.t.Helper()
@@ -205,8 +211,10 @@ func testCases(t *testing.T, b *tab) {
 	assert.Contains(t, b.text(".tip"), "case_1: A-FL 0.5700, FL 0.5200 (press it")
 	b.press("Enter")
 	b.wait("document.querySelector('.viewer select').value === 'case_1'")
+	b.waitText(".viewer .names button:nth-child(2)", "A-FLDice 0.570")
 	b.click(".viewer .cases button:first-child")
 	b.wait("document.querySelector('.viewer select').value === 'case_0'")
+	b.waitText(".viewer .names button:nth-child(2)", "A-FLDice 0.500")
 }
 
 func testViewer(t *testing.T, b *tab) {

@@ -205,8 +205,8 @@ func eval[T any](b *tab, expression string) T {
 // wait waits until a condition is true.
 func (b *tab) wait(condition string) {
 	b.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !eval[bool](b, condition); time.Sleep(20 * time.Millisecond) {
-		require.True(b.t, time.Now().Before(deadline), "not within ten seconds: %s; the console has %q", condition, b.complaints())
+	for deadline := time.Now().Add(time.Minute); !eval[bool](b, condition); time.Sleep(20 * time.Millisecond) {
+		require.True(b.t, time.Now().Before(deadline), "not within a minute: %s; the console has %q", condition, b.complaints())
 	}
 }
 
@@ -220,14 +220,22 @@ func (b *tab) settle() {
 type point struct{ X, Y float64 }
 
 // at returns the point of the window that is at (x, y), each from 0 to 1, in an element, which is
-// scrolled into the window.
+// scrolled into the window. It waits until the element stays where it is for two frames, as a
+// click beside it would be lost.
 func (b *tab) at(selector string, x, y float64) point {
 	b.t.Helper()
-	return eval[point](b, fmt.Sprintf(`(() => {
-		const e = document.querySelector(%q);
-		e.scrollIntoView({block: 'center', behavior: 'instant'});
-		const r = e.getBoundingClientRect();
-		return {X: r.left + %g * r.width, Y: r.top + %g * r.height};
+	return eval[point](b, fmt.Sprintf(`(async () => {
+		let last = '';
+		for (let same = 0; same < 2;) {
+			const e = document.querySelector(%q);
+			e.scrollIntoView({block: 'center', behavior: 'instant'});
+			await new Promise(requestAnimationFrame);
+			const r = e.getBoundingClientRect(), now = [r.left, r.top, r.width, r.height].join();
+			same = now === last ? same + 1 : 0;
+			last = now;
+		}
+		const r = document.querySelector(%[1]q).getBoundingClientRect();
+		return {X: r.left + %[2]g * r.width, Y: r.top + %[3]g * r.height};
 	})()`, selector, x, y))
 }
 
@@ -273,11 +281,14 @@ func (b *tab) press(key string) {
 	b.call("Input.dispatchKeyEvent", map[string]any{"type": "keyUp", "key": key}, nil)
 }
 
-// window sets the size of the window and the theme of the system.
+// window sets the size of the window and the theme of the system, which prefers less motion: a
+// click must not have to hit what scrolls.
 func (b *tab) window(width, height int, theme string) {
 	b.t.Helper()
 	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}, nil)
-	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]any{{"name": "prefers-color-scheme", "value": theme}}}, nil)
+	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]any{
+		{"name": "prefers-color-scheme", "value": theme}, {"name": "prefers-reduced-motion", "value": "reduce"},
+	}}, nil)
 }
 
 // screenshot writes a picture of the whole page.

@@ -14,7 +14,8 @@ if (data.cases) {
     const there = Boolean(viewer && viewer.has(id));
     if (there && !ask) {
       viewer.open(id);
-      document.getElementById('viewer').scrollIntoView({ behavior: 'smooth' });
+      const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+      document.getElementById('viewer').scrollIntoView({ behavior: still ? 'instant' : 'smooth' });
     }
     return there;
   };
