@@ -92,8 +92,13 @@ func newTab(t *testing.T) *tab {
 			t.Logf("Chromium said:\n%s", said.String())
 		}
 	})
-	if _, ok := <-b.send("Browser.getVersion", nil); !ok {
-		t.Skipf("report.html is not tested in a browser: %s does not start here", program)
+	select {
+	case _, ok := <-b.send("Browser.getVersion", nil):
+		if !ok {
+			t.Skipf("report.html is not tested in a browser: %s does not start here", program)
+		}
+	case <-time.After(2 * time.Minute):
+		require.Fail(t, program+" does not answer in two minutes")
 	}
 	var target struct{ TargetID, SessionID string }
 	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
