@@ -68,7 +68,7 @@ func TestCounts(t *testing.T) {
 		require.NoError(t, err, name)
 		assert.Equal(t, c.four, got.Parameters, name)
 		assert.InDelta(t, c.brats, float64(got.MultiplyAdds)/brats, 0.05, name)
-		step, err := counter.Training(shape, true)
+		step, err := counter.Step(shape, &nn.SGD{Momentum: 0.9})
 		require.NoError(t, err, name)
 		assert.Equal(t, got.MultiplyAdds, step.MultiplyAdds, name)
 		assert.Equal(t, got.KeptBytes+4*c.four, step.KeptBytes, "%s: velocities", name)
@@ -94,7 +94,7 @@ func TestMemoryMatchesTheCount(t *testing.T) {
 		for _, mode := range []nn.Mode{nn.Inference, nn.Training} {
 			want, err := counter.Inference(shape)
 			if mode == nn.Training {
-				want, err = counter.Training(shape, false)
+				want, err = counter.Step(shape, &nn.SGD{})
 			}
 			require.NoError(t, err)
 

@@ -61,16 +61,6 @@ func newCounter(b *backend, create func(nn.Backend) (nn.Network, error)) (*Count
 	return &Counter{b, net}, nil
 }
 
-// Training returns the cost of a training step on a batch of shape N×C×X×Y×Z with SGD, with a
-// velocity for each parameter if momentum is set.
-func (c *Counter) Training(shape []int, momentum bool) (Cost, error) {
-	opt := &nn.SGD{}
-	if momentum {
-		opt.Momentum = 0.9
-	}
-	return c.Step(shape, opt)
-}
-
 // Step returns the cost of a training step on a batch of shape N×C×X×Y×Z: forward pass,
 // backward pass, and an update by a new optimizer.
 func (c *Counter) Step(shape []int, opt nn.Optimizer) (Cost, error) {

@@ -42,7 +42,7 @@ func TestCountsByHand(t *testing.T) {
 	}, got)
 	assert.Equal(t, got.KeptBytes+got.PassBytes+got.HostBytes, got.Bytes())
 
-	step, err := counter.Training([]int{2, 3, 4, 5, 6}, true)
+	step, err := counter.Step([]int{2, 3, 4, 5, 6}, &nn.SGD{Momentum: 0.9})
 	require.NoError(t, err)
 	assert.Equal(t, got.MultiplyAdds, step.MultiplyAdds)
 	assert.EqualValues(t, 4*(all+weights), step.KeptBytes)
@@ -60,10 +60,10 @@ func TestCountsByHand(t *testing.T) {
 	assert.EqualValues(t, 4*(all+2*weights), adamw.KeptBytes)
 	assert.Equal(t, step.PassBytes, adamw.PassBytes)
 
-	again, err := counter.Training([]int{2, 3, 4, 5, 6}, true)
+	again, err := counter.Step([]int{2, 3, 4, 5, 6}, &nn.SGD{Momentum: 0.9})
 	require.NoError(t, err)
 	assert.Equal(t, step, again, "a pass does not affect later counts")
-	plain, err := counter.Training([]int{2, 3, 4, 5, 6}, false)
+	plain, err := counter.Step([]int{2, 3, 4, 5, 6}, &nn.SGD{})
 	require.NoError(t, err)
 	assert.Equal(t, step.KeptBytes-4*weights, plain.KeptBytes)
 
@@ -71,7 +71,7 @@ func TestCountsByHand(t *testing.T) {
 	// second ReLU needs the latter: it takes the memory of the former.
 	fused, err := cost.NewFused(create)
 	require.NoError(t, err)
-	got, err = fused.Training([]int{2, 3, 4, 5, 6}, true)
+	got, err = fused.Step([]int{2, 3, 4, 5, 6}, &nn.SGD{Momentum: 0.9})
 	require.NoError(t, err)
 	assert.Equal(t, step.MultiplyAdds, got.MultiplyAdds)
 	assert.Equal(t, step.KeptBytes, got.KeptBytes)

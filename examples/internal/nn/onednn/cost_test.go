@@ -23,7 +23,7 @@ func TestMemoryMatchesTheCount(t *testing.T) {
 		counter, err := cost.NewFused(create)
 		require.NoError(t, err)
 		shape := []int{1, 3, 64, 64, 48}
-		want, err := counter.Training(shape, true)
+		want, err := counter.Step(shape, &nn.SGD{Momentum: 0.9})
 		require.NoError(t, err)
 
 		opened, err := New(nn.Float32, Config{})
