@@ -12,7 +12,6 @@ import (
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/surface"
-	"github.com/x/afl/examples/internal/weights"
 )
 
 // masks calls use with what the best weights predict of each case: every voxel that is not
@@ -22,15 +21,8 @@ func (t *trainer) masks(ctx context.Context, cases []dataset.Case, use func(i in
 		return err
 	}
 	defer func() { t.net, t.logits, t.scan = nil, nil, onScan{} }()
-	best, metadata, err := weights.Load(t.bestPath())
-	if err != nil {
+	if err := t.loadBest(); err != nil {
 		return err
-	}
-	if err := t.checkBest(metadata); err != nil {
-		return err
-	}
-	if err := nn.LoadStateDict(t.job.Backend, t.net, best); err != nil {
-		return fmt.Errorf("train: %s: %w", t.bestPath(), err)
 	}
 	for i, c := range cases {
 		if err := ctx.Err(); err != nil {

@@ -333,6 +333,21 @@ func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (outcome.Cas
 	return c, nil
 }
 
+// loadBest loads the best weights from their file into the network.
+func (t *trainer) loadBest() error {
+	best, metadata, err := weights.Load(t.bestPath())
+	if err != nil {
+		return err
+	}
+	if err := t.checkBest(metadata); err != nil {
+		return err
+	}
+	if err := nn.LoadStateDict(t.job.Backend, t.net, best); err != nil {
+		return fmt.Errorf("train: %s: %w", t.bestPath(), err)
+	}
+	return nil
+}
+
 // finish writes the last weights, and evaluates the best weights from their file with all
 // measures, on the cases that are reported.
 func (t *trainer) finish(ctx context.Context) error {
@@ -345,15 +360,8 @@ func (t *trainer) finish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		best, metadata, err := weights.Load(t.bestPath())
-		if err != nil {
+		if err := t.loadBest(); err != nil {
 			return err
-		}
-		if err := t.checkBest(metadata); err != nil {
-			return err
-		}
-		if err := nn.LoadStateDict(t.job.Backend, t.net, best); err != nil {
-			return fmt.Errorf("train: %s: %w", t.bestPath(), err)
 		}
 		cases, err := t.predictAll(ctx, t.split.Reported(), measure.Everything, "evaluating the best weights")
 		// The checkpoint must contain the last weights, even if interrupted here.
