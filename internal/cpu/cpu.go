@@ -149,6 +149,7 @@ type scratch struct {
 	rows32 rowScratch[float32]
 	rows64 rowScratch[float64]
 	bits   bitScratch
+	tile   Tile
 	planes [3]maskPlane
 	row    []float64
 }
