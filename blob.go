@@ -112,6 +112,12 @@ func (l Blob) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*ten
 			return nil, public(err)
 		}
 	}
+	if grad != nil && c.batch.C > 1 { // the background takes no part
+		zeros := make([]float64, c.batch.V)
+		for n := range c.batch.N {
+			storeFloats(grad.Data(), n*c.batch.C*c.batch.V, zeros)
+		}
+	}
 	value := 0.0
 	for i := range b.images {
 		for k := range terms {

@@ -261,7 +261,7 @@ func lovaszWalk[T float32 | float64](order []radixsort.Item[T], label []int32, c
 		}
 		sum += float64(float64(it.Value) * d)
 		if out != nil {
-			out[it.At] = T(d * scale)
+			out[it.At] = T(d*scale) + 0*it.Value // a NaN stays one
 		}
 		if inside == total && (g > 0 || i == 0) {
 			break

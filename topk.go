@@ -75,6 +75,9 @@ func (l TopKCrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalO
 	case []float64:
 		taken, sum = selection.Largest(data, m)
 	}
+	if math.IsInf(sum, 1) && logits.Dtype() == tensor.Float32 {
+		return l.evalWide(logits, target, grad, opts)
+	}
 	if grad != nil {
 		switch g := grad.Data().(type) {
 		case []float32:
@@ -84,6 +87,24 @@ func (l TopKCrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalO
 		}
 	}
 	return numberTensor(sum / float64(m)), nil
+}
+
+// evalWide evaluates the loss of float32 logits in float64, which holds elements that
+// float32 does not.
+func (l TopKCrossEntropy) evalWide(logits, target, grad *tensor.Dense, opts []EvalOption) (*tensor.Dense, error) {
+	x := logits.Data().([]float32)
+	wide := make([]float64, len(x))
+	readFloats(x, 0, wide)
+	shape := tensor.WithShape(logits.Shape()...)
+	var wideGrad *tensor.Dense
+	if grad != nil {
+		wideGrad = tensor.New(tensor.Of(tensor.Float64), shape)
+	}
+	value, err := l.Eval(tensor.New(shape, tensor.WithBacking(wide)), target, wideGrad, opts...)
+	if err == nil && grad != nil {
+		storeFloats(grad.Data(), 0, wideGrad.Data().([]float64))
+	}
+	return value, err
 }
 
 // markIgnored sets the elements of ignored voxels to −1, less than any other, and returns

@@ -91,7 +91,7 @@ func (t *Tile) PowerOfQ(c, i int, e float64) float64 {
 // architecture. It is 0 below 1e-300.
 func Power(x, e float64) float64 {
 	switch {
-	case e == 1:
+	case e == 1, !(x <= math.MaxFloat64): // NaN and infinity stay
 		return x
 	case x < 1e-300:
 		return 0
