@@ -23,15 +23,13 @@ const errorSums = 3
 
 // addErrors adds the sums of a channel of a tile.
 func addErrors(sums []float64, t *cpu.Tile, k int) {
-	p, q := t.P[k], t.Q[k]
+	n := len(t.Weight)
+	p, q, target := t.P[k][:n], t.Q[k][:n], t.Target[k][:n]
 	var tp, fp, fn float64
 	for i, w := range t.Weight {
-		if w == 0 {
-			continue
-		}
-		y := t.T(k, i)
-		tp += float64(w * y * p[i])
-		fp += float64(w * (1 - y) * p[i])
+		p, y := float64(w*p[i]), target[i]
+		tp += float64(y * p)
+		fp += float64((1 - y) * p)
 		fn += float64(w * y * q[i])
 	}
 	sums[0] += tp
@@ -43,7 +41,7 @@ func addErrors(sums []float64, t *cpu.Tile, k int) {
 func addSemimetricErrors(sums []float64, t *cpu.Tile, k int) {
 	var tp, fp, fn float64
 	for i, w := range t.Weight {
-		y, p := t.T(k, i), t.P[k][i]
+		y, p := t.Target[k][i], t.P[k][i]
 		tp += float64(w * min(p, y))
 		fp += float64(w * max(p-y, 0))
 		fn += float64(w * max(y-p, 0))
@@ -77,12 +75,10 @@ func (r *errorRatio) pull(t *cpu.Tile, k int, semimetric bool) {
 	// df/dp = (d − f·(hit·s + d))/den, d = fp·(1−s) − fn·s, where s is the derivative of
 	// the voxel's part in TP.
 	u := r.scale / r.den
-	pull, factor := t.Pull[k], t.Factor[k]
+	n := len(t.Weight)
+	pull, factor, target := t.Pull[k][:n], t.Factor[k][:n], t.Target[k][:n]
 	for i, w := range t.Weight {
-		if w == 0 {
-			continue
-		}
-		s := t.T(k, i)
+		s := target[i]
 		if semimetric {
 			s = stepOfMin(t.P[k][i], s)
 		}
@@ -155,7 +151,7 @@ func (in *input) overlapByErrors(l *plan.Loss, call *plan.Call) (*tensor.Dense, 
 	if in.semimetric {
 		add = addSemimetricErrors
 	}
-	v := cpu.Visit{Batch: b, Activation: o.Activation, Sums: b.C * errorSums}
+	v := cpu.Visit{Batch: b, Activation: o.Activation, Targets: true, Sums: b.C * errorSums}
 	v.Do = func(t *cpu.Tile, sums []float64) error {
 		for k := o.First; k < b.C; k++ {
 			add(sums[k*errorSums:], t, k)

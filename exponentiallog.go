@@ -90,7 +90,7 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 	}
 	first := l.first(classes)
 	const valid, entropy, overlap = 0, 1, 2 // sums: voxels, the second part, and three of each class
-	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Sums: 2 + classes*errorSums}
+	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Targets: true, Sums: 2 + classes*errorSums}
 	v.Do = func(t *cpu.Tile, sums []float64) error {
 		for i, y := range t.Class {
 			if y >= 0 {
@@ -139,7 +139,7 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 		for k := first; k < classes; k++ {
 			r, pull, factor := ratios[at+k], t.Pull[k], t.Factor[k]
 			for i, w := range t.Weight {
-				pull[i] = w * factor[i] * (r.base - float64(r.hit*t.T(k, i)))
+				pull[i] = w * factor[i] * (r.base - float64(r.hit*t.Target[k][i]))
 			}
 		}
 		for i, y := range t.Class {

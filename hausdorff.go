@@ -135,47 +135,57 @@ func (l HausdorffDT) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption
 		return nil, err
 	}
 
-	v := cpu.Visit{Activation: activation, Sums: k}
+	voxels := float64(c.batch.V)
+	if l.Batch {
+		voxels *= float64(c.batch.N)
+	}
+	v := cpu.Visit{Activation: activation, Targets: true, Sums: k}
+	var slope []float64 // ∂L/∂f of the groups
 	v.Do = func(t *cpu.Tile, sums []float64) error {
+		n := len(t.Weight)
 		for j, ch := range channels {
-			row := weights[(t.Sample*k+j)*c.batch.V+t.Lo:]
-			sum := 0.0
-			for i, w := range t.Weight {
-				d := difference(t, ch, i)
-				sum += float64(w * row[i] * d * d)
+			group := t.Sample*k + j
+			row := weights[group*c.batch.V+t.Lo:][:n]
+			p, q, y, factor := t.P[ch][:n], t.Q[ch][:n], t.Target[ch][:n], t.Factor[ch][:n]
+			sum, s := 0.0, 0.0
+			if v.Grad != nil {
+				if l.Batch {
+					group = j
+				}
+				s = 2 * slope[group] / voxels
 			}
-			sums[j] += sum
+			for i, w := range t.Weight {
+				// p − t, which does not cancel for a target of 0 or 1.
+				d := float64(p[i]*(1-y[i])) - float64(q[i]*y[i])
+				e := w * row[i] * d
+				sum += float64(e * d)
+				if v.Grad != nil {
+					t.Pull[ch][i] = s * e * factor[i]
+				}
+			}
+			if len(sums) > 0 {
+				sums[j] += sum
+			}
 		}
 		return nil
+	}
+	// The derivative by the groups is known before them, but for the logarithm.
+	if slope = l.slopes(c, k); grad != nil && !l.Log {
+		v.Grad = grad
 	}
 	sums, err := c.pass(v)
 	if err != nil {
 		return nil, err
 	}
-	voxels := float64(c.batch.V)
 	if l.Batch {
-		sums, voxels = total(sums, k), voxels*float64(c.batch.N)
+		sums = total(sums, k)
 	}
 	for i := range sums {
 		sums[i] /= voxels
 	}
-	value, slope := l.reduce(sums, c.upstream)
-	if grad != nil {
+	value := l.reduce(sums, slope)
+	if grad != nil && l.Log {
 		v.Sums, v.Grad = 0, grad
-		v.Do = func(t *cpu.Tile, _ []float64) error {
-			for j, ch := range channels {
-				group := t.Sample*k + j
-				row := weights[group*c.batch.V+t.Lo:]
-				if l.Batch {
-					group = j
-				}
-				s := 2 * slope[group] / voxels
-				for i, w := range t.Weight {
-					t.Pull[ch][i] = s * w * row[i] * difference(t, ch, i) * t.Factor[ch][i]
-				}
-			}
-			return nil
-		}
 		if _, err := c.pass(v); err != nil {
 			return nil, err
 		}
@@ -186,49 +196,52 @@ func (l HausdorffDT) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption
 	return numberTensor(value[0]), nil
 }
 
-// reduce returns the loss of the values of the groups, which it may change, and its
-// derivative with respect to each.
-func (l HausdorffDT) reduce(groups []float64, upstream *tensor.Dense) (value, slope []float64) {
-	slope = make([]float64, len(groups))
-	if l.Reduction == ReduceNone {
-		for i, f := range groups {
-			slope[i] = 1
-			if l.Log {
-				groups[i], slope[i] = math.Log1p(f), 1/(1+f)
-			}
-			if upstream != nil {
-				slope[i] *= upstream.Data().([]float64)[i]
-			}
-		}
-		return groups, slope
+// slopes returns the derivative of the loss with respect to each group, without the
+// logarithm.
+func (l HausdorffDT) slopes(c *hostCall, channels int) []float64 {
+	groups := channels
+	if !l.Batch {
+		groups *= c.batch.N
 	}
-	sum, scale := 0.0, 1.0
-	for _, f := range groups {
-		sum += f
-	}
-	if l.Reduction == ReduceMean {
-		scale = 1 / float64(len(groups))
-	}
-	sum *= scale
-	if l.Log {
-		sum, scale = math.Log1p(sum), scale/(1+sum)
-	}
+	slope := make([]float64, groups)
 	for i := range slope {
-		slope[i] = scale
+		slope[i] = 1
+		switch {
+		case l.Reduction == ReduceMean:
+			slope[i] = 1 / float64(groups)
+		case c.upstream != nil:
+			slope[i] = c.upstream.Data().([]float64)[i]
+		}
 	}
-	return []float64{sum}, slope
+	return slope
 }
 
-// difference returns p − t, for a target of 0 or 1 without cancellation.
-func difference(t *cpu.Tile, ch, i int) float64 {
-	switch y := t.T(ch, i); y {
-	case 0:
-		return t.P[ch][i]
-	case 1:
-		return -t.Q[ch][i]
-	default:
-		return t.P[ch][i] - y
+// reduce returns the loss of the values of the groups, which it may change, and works the
+// logarithm into the slopes.
+func (l HausdorffDT) reduce(groups, slope []float64) []float64 {
+	if l.Reduction != ReduceNone {
+		sum := 0.0
+		for _, f := range groups {
+			sum += f
+		}
+		if l.Reduction == ReduceMean {
+			sum /= float64(len(groups))
+		}
+		if l.Log {
+			for i := range slope {
+				slope[i] /= 1 + sum
+			}
+			sum = math.Log1p(sum)
+		}
+		return []float64{sum}
 	}
+	if l.Log {
+		for i, f := range groups {
+			slope[i] /= 1 + f
+			groups[i] = math.Log1p(f)
+		}
+	}
+	return groups
 }
 
 // distances returns the sum of both distances' powers, N×C'×V.
@@ -239,18 +252,31 @@ func (l HausdorffDT) distances(c *hostCall, activation plan.Activation, channels
 	}
 	k, voxels := len(channels), c.batch.V
 	predicted := make([]uint8, c.batch.N*k*voxels)
-	_, err = c.pass(cpu.Visit{Activation: activation, Do: func(t *cpu.Tile, _ []float64) error {
+	// The logits tell p > ½, but of three or more channels by a softmax.
+	visit := cpu.Visit{Activation: plan.None}
+	pair := activation == plan.Softmax && c.batch.C == 2
+	if activation == plan.Softmax && !pair {
+		visit.Activation = activation
+	}
+	visit.Do = func(t *cpu.Tile, _ []float64) error {
 		for j, ch := range channels {
 			row := predicted[(t.Sample*k+j)*voxels+t.Lo:]
-			for i, p := range t.P[ch] {
-				if p > 0.5 {
+			threshold := 0.5
+			if activation == plan.Sigmoid {
+				threshold = 0
+			}
+			for i, x := range t.P[ch] {
+				if pair {
+					threshold = t.P[1-ch][i]
+				}
+				if x > threshold {
 					row[i] = 1
 				}
 			}
 		}
 		return nil
-	}})
-	if err != nil {
+	}
+	if _, err = c.pass(visit); err != nil {
 		return nil, err
 	}
 	sum := make([]float64, len(predicted))

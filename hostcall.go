@@ -165,28 +165,18 @@ func eachPart(n int, f func(lo, hi int)) {
 // channels, or of their class: zeros and ones, N×K×V.
 func (c *hostCall) targetMasks(channels []int) ([]uint8, error) {
 	masks := make([]uint8, c.batch.N*len(channels)*c.batch.V)
-	_, err := c.pass(cpu.Visit{Activation: plan.None, Do: func(t *cpu.Tile, _ []float64) error {
+	_, err := c.pass(cpu.Visit{Activation: plan.None, Targets: true, Do: func(t *cpu.Tile, _ []float64) error {
 		for j, ch := range channels {
 			row := masks[(t.Sample*len(channels)+j)*c.batch.V+t.Lo:][:t.Hi-t.Lo]
-			setAbove(row, t, ch, c.batch.C == 1)
+			for i, y := range t.Target[ch] {
+				if y > 0.5 {
+					row[i] = 1
+				}
+			}
 		}
 		return nil
 	}})
 	return masks, err
-}
-
-// setAbove sets the voxels of a tile whose target is above ½ in a channel, which for class
-// indices of one channel is the class 1.
-func setAbove(mask []uint8, t *cpu.Tile, ch int, single bool) {
-	class := int32(ch)
-	if single {
-		class = 1
-	}
-	for i := range mask {
-		if t.Map != nil && t.Map[ch][i] > 0.5 || t.Map == nil && t.Class[i] == class {
-			mask[i] = 1
-		}
-	}
 }
 
 // eachUnit calls f, concurrently, for every unit of work.

@@ -99,7 +99,7 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 		gamma[1], exponent[0] = l.Gamma, 1-l.Gamma
 	}
 	const valid, focal, overlap = 0, 1, 2 // sums: voxels, F, and three of each class
-	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Sums: 2 + 2*errorSums}
+	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Targets: true, Sums: 2 + 2*errorSums}
 	v.Do = func(t *cpu.Tile, sums []float64) error {
 		for i, y := range t.Class {
 			if y < 0 {

@@ -3,10 +3,11 @@ package cpu
 import (
 	"math"
 
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/cpu/kernel"
 	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
-
-	"gorgonia.org/tensor"
 )
 
 // Visit is a pass over a batch for losses that are no [plan.Plan]: it makes the
@@ -17,8 +18,8 @@ type Visit struct {
 	Activation plan.Activation
 	// Pair makes two classes of a single channel, by a softmax over (0, x).
 	Pair bool
-	// Logs asks for the logarithms of the probabilities.
-	Logs bool
+	// Logs asks for the logarithms of the probabilities, and Targets for [Tile.Target].
+	Logs, Targets bool
 	// Sums is how many numbers Do sums for each sample.
 	Sums int
 	// Grad is nil, or receives the gradient with respect to the logits that Do leaves in
@@ -36,8 +37,9 @@ type Tile struct {
 	Sample, Lo, Hi int // voxels [Lo,Hi) of the sample
 	// Class holds the class indices of a target of indices, −1 where a voxel is ignored.
 	Class []int32
-	// Map holds the target by channel where it is one of maps, else nil.
-	Map [][]float64
+	// Target holds the target by channel, where the visit asks for it: its maps, or 1 and 0
+	// for class indices, the class of a single channel being 1.
+	Target [][]float64
 	// Weight holds the voxel weights: 1 where the batch has none, 0 where a voxel is ignored.
 	Weight []float64
 	// P and Q hold the probabilities by channel and their complements, both to full relative
@@ -52,26 +54,12 @@ type Tile struct {
 	// Factor is what ∂L/∂p is multiplied by to become Pull: P, or 1 without an activation.
 	Factor [][]float64
 
-	sigmoid bool
-	memory  []float64
-	rows    [][]float64
-	index   [tileVoxels]int32
-	ones    [tileVoxels]float64
-}
-
-// T returns the target of voxel i of the tile in a channel: 1 or 0 for class indices, the
-// class of a single channel being 1.
-func (t *Tile) T(c, i int) float64 {
-	switch {
-	case t.Map != nil:
-		return t.Map[c][i]
-	case len(t.P) == 1:
-		c = 1
-	}
-	if t.Class[i] == int32(c) {
-		return 1
-	}
-	return 0
+	sigmoid  bool
+	memory   []float64
+	rows     [][]float64
+	index    [tileVoxels]int32
+	args     rowArgs[float64] // of the row kernels
+	logistic []float64        // their results, rows of kernel.Tile numbers
 }
 
 // PowerOfQ returns the complement of a channel's probability to the power e, which is not
@@ -104,7 +92,10 @@ func Power(x, e float64) float64 {
 // reserve returns n rows of tileVoxels numbers.
 func (t *Tile) reserve(n int) {
 	if cap(t.memory) < n*tileVoxels {
-		t.memory = make([]float64, n*tileVoxels)
+		t.memory = alignedOf[float64](n * tileVoxels)
+	}
+	if t.logistic == nil {
+		t.logistic = alignedOf[float64](3 * kernel.Tile)
 	}
 	t.rows = t.rows[:0]
 	for i := range n {
@@ -128,7 +119,7 @@ func (k Backend) Visit(v *Visit) ([]float64, error) {
 	return sumChunks(b.N, b.V, v.Sums, parallel.Forwards, func(ch chunk, acc []float64, s *scratch) error {
 		for lo := ch.lo; lo < ch.hi; lo += tileVoxels {
 			t := &s.tile
-			if err := v.load(t, b, ch.n, lo, min(lo+tileVoxels, ch.hi)); err != nil {
+			if err := v.load(t, b, &k.kernels().rows64, ch.n, lo, min(lo+tileVoxels, ch.hi)); err != nil {
 				return err
 			}
 			if err := v.Do(t, acc); err != nil {
@@ -143,7 +134,7 @@ func (k Backend) Visit(v *Visit) ([]float64, error) {
 }
 
 // load reads a tile and makes its probabilities.
-func (v *Visit) load(t *Tile, b *batch, n, lo, hi int) error {
+func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi int) error {
 	t.Sample, t.Lo, t.Hi, t.sigmoid = n, lo, hi, v.Activation == plan.Sigmoid
 	width, c := hi-lo, b.C
 	if v.Pair {
@@ -152,7 +143,7 @@ func (v *Visit) load(t *Tile, b *batch, n, lo, hi int) error {
 	t.reserve(9*c + 2) // all that is taken below
 	t.Weight = t.take(1, width)[0]
 	t.P, t.Q = t.take(c, width), t.take(c, width)
-	t.Class, t.Map, t.Log, t.LogQ, t.Pull, t.Factor = nil, nil, nil, nil, nil, nil
+	t.Class, t.Target, t.Log, t.LogQ, t.Pull, t.Factor = nil, nil, nil, nil, nil, nil
 	if v.Logs {
 		t.Log, t.LogQ = t.take(c, width), t.take(c, width)
 	}
@@ -163,8 +154,8 @@ func (v *Visit) load(t *Tile, b *batch, n, lo, hi int) error {
 		}
 	}
 	if b.Target.Dense {
-		t.Map = t.take(b.C, width)
-		for ch, row := range t.Map {
+		t.Target = t.take(b.C, width)
+		for ch, row := range t.Target {
 			if err := maps(b, n, ch, lo, hi, row); err != nil {
 				return err
 			}
@@ -184,9 +175,23 @@ func (v *Visit) load(t *Tile, b *batch, n, lo, hi int) error {
 			t.Weight[i] = 1
 		}
 	}
-	for i, y := range t.Class {
-		if y == ignored {
-			t.Weight[i] = 0
+	if b.Target.HasIgnore {
+		for i, y := range t.Class {
+			if y == ignored {
+				t.Weight[i] = 0
+			}
+		}
+	}
+	if v.Targets && !b.Target.Dense {
+		t.Target = t.take(c, width)
+		for ch, row := range t.Target {
+			class := int32(ch)
+			if c == 1 {
+				class = 1
+			}
+			for i, y := range t.Class {
+				row[i] = oneIf(y == class)
+			}
 		}
 	}
 	x := t.P
@@ -196,6 +201,9 @@ func (v *Visit) load(t *Tile, b *batch, n, lo, hi int) error {
 	for ch, row := range x {
 		if err := widenAny(b.logits, (n*b.C+ch)*b.V+lo, row); err != nil {
 			return err
+		}
+		if b.weight == nil && !b.Target.HasIgnore {
+			continue
 		}
 		for i, w := range t.Weight {
 			if w == 0 {
@@ -215,28 +223,76 @@ func (v *Visit) load(t *Tile, b *batch, n, lo, hi int) error {
 		return nil
 	case v.Activation == plan.Sigmoid:
 		for ch := range t.P {
-			v.sigmoid(t, ch)
+			p, q := t.P[ch], t.Q[ch]
+			v.logistics(t, kernels, p)
+			if v.Logs {
+				t.logs(p, t.Log[ch], t.LogQ[ch])
+			}
+			t.probabilities(p, p, q)
 		}
 	default:
 		if v.Pair {
 			clear(t.P[0])
 		}
-		v.softmax(t, t.take(1, width)[0])
+		if c == 2 {
+			v.softmaxPair(t, kernels)
+		} else {
+			v.softmax(t, t.take(1, width)[0])
+		}
 	}
 	t.Factor = t.P
 	return nil
 }
 
-// sigmoid replaces the logits of a channel by probabilities.
-func (v *Visit) sigmoid(t *Tile, ch int) {
-	p, q := t.P[ch], t.Q[ch]
-	for i, x := range p {
-		if v.Logs {
-			p[i], q[i], t.Log[ch][i], t.LogQ[ch][i] = Logistic(x)
-		} else {
-			p[i], q[i], _ = logistic(x)
-		}
+// logistics computes e^−|x|, 1/(1+e^−|x|) and, where the visit asks for logarithms,
+// log(1+e^−|x|) by the row kernels.
+func (v *Visit) logistics(t *Tile, kernels *rowKernels[float64], x []float64) {
+	n := (len(x) + kernel.Block - 1) / kernel.Block * kernel.Block
+	t.args.row[kernel.ArgX], t.args.row[kernel.ArgWeight] = x[:n], ones64[:n]
+	t.args.row[kernel.ArgLogistic] = t.logistic
+	kernels[kernel.RowExp](&t.args, n)
+	if v.Logs {
+		kernels[kernel.RowLog](&t.args, n)
 	}
+}
+
+// ones64 are the weights of voxels that count.
+var ones64 = func() []float64 {
+	row := alignedOf[float64](tileVoxels)
+	for i := range row {
+		row[i] = 1
+	}
+	return row
+}()
+
+// result returns a row of what logistics computed.
+func (t *Tile) result(row, n int) []float64 { return t.logistic[row*kernel.Tile:][:n] }
+
+// probabilities stores the sigmoid of x and its complement, after logistics.
+func (t *Tile) probabilities(x, p, q []float64) {
+	e, r := t.result(kernel.BufExp, len(x)), t.result(kernel.BufReciprocal, len(x))
+	for i, x := range x {
+		both := [2]float64{r[i], e[i] * r[i]}
+		side := math.Float64bits(x) >> 63 // an index in place of a branch that is taken at random
+		p[i], q[i] = both[side], both[side^1]
+	}
+}
+
+// logs stores the logarithms of the sigmoid of x and of its complement, after logistics.
+func (t *Tile) logs(x, p, q []float64) {
+	l := t.result(kernel.BufLog, len(x))
+	for i, x := range x {
+		size := math.Abs(x)
+		p[i], q[i] = (x-size)/2-l[i], -(x+size)/2-l[i]
+	}
+}
+
+// oneIf returns 1 or 0.
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // logistic returns 1/(1+e^−x), its complement and e^−|x|.
@@ -261,10 +317,6 @@ func Exp(x float64) float64 { return exp64(x) }
 
 // softmax replaces the logits by probabilities. rest is scratch memory.
 func (v *Visit) softmax(t *Tile, rest []float64) {
-	if len(t.P) == 2 {
-		v.softmaxPair(t)
-		return
-	}
 	for i := range rest {
 		top := 0
 		for c := range t.P {
@@ -303,28 +355,35 @@ func (v *Visit) softmax(t *Tile, rest []float64) {
 }
 
 // softmaxPair is softmax for two channels, the sigmoid of their difference.
-func (v *Visit) softmaxPair(t *Tile) {
-	x0, x1 := t.P[0], t.P[1]
-	for i := range x0 {
-		var p, q float64
-		if x := x1[i] - x0[i]; v.Logs {
-			p, q, t.Log[1][i], t.Log[0][i] = Logistic(x)
-		} else {
-			p, q, _ = logistic(x)
-		}
-		x0[i], x1[i], t.Q[0][i], t.Q[1][i] = q, p, p, q
+func (v *Visit) softmaxPair(t *Tile, kernels *rowKernels[float64]) {
+	x0, x := t.P[0], t.P[1]
+	for i := range x {
+		x[i] -= x0[i]
 	}
+	v.logistics(t, kernels, x)
+	if v.Logs {
+		t.logs(x, t.Log[1], t.Log[0])
+	}
+	t.probabilities(x, t.P[1], t.P[0])
+	copy(t.Q[0], t.P[1])
+	copy(t.Q[1], t.P[0])
 }
 
 // store turns the derivatives of a tile into the gradient with respect to the logits.
 func (v *Visit) store(t *Tile, b *batch) {
-	switch v.Activation {
-	case plan.None:
-	case plan.Sigmoid:
+	switch {
+	case v.Activation == plan.None:
+	case v.Activation == plan.Sigmoid:
 		for c, row := range t.Pull {
 			for i := range row {
 				row[i] *= t.Q[c][i]
 			}
+		}
+	case len(t.Pull) == 2:
+		a0, a1, p0, p1 := t.Pull[0], t.Pull[1], t.P[0], t.P[1]
+		for i := range a0 {
+			d := float64(a1[i]*p0[i]) - float64(p1[i]*a0[i])
+			a0[i], a1[i] = -d, d
 		}
 	default:
 		pull := t.take(len(t.Pull), 1) // of one voxel
