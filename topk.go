@@ -141,12 +141,9 @@ func scaleTaken[T float32 | float64](grad []T, taken []uint64, channels, voxels 
 				if word == 0 {
 					clear(g[i : i+n])
 				} else {
-					for j := range n {
-						if word>>j&1 != 0 {
-							g[i+j] *= scale
-						} else {
-							g[i+j] = 0
-						}
+					factor := [2]T{0, scale}
+					for j := range g[i : i+n] {
+						g[i+j] *= factor[word>>j&1]
 					}
 				}
 				i += n
