@@ -9,8 +9,7 @@
 //	trainer := train.NewTrainer(backend, ctx, model, gomlx.Loss(loss, images.ChannelsLast), optimizer, nil, nil)
 //
 // Formulas, options and defaults are those of package afl; the loss and its gradient are
-// made of GoMLX's own operations, so that they run on any of its backends, and agree with
-// package afl's to rounding.
+// made of GoMLX's own operations, and agree with package afl's to rounding.
 package gomlx
 
 import (
@@ -48,7 +47,7 @@ import (
 // package afl documents, its channel axis where the logits have theirs, and train.Trainer
 // takes the mean of it. Elements have the logits' type, sums over voxels and the statistics
 // of labels are float64. Logits of a half precision type are converted to float32, and the
-// loss is float32.
+// loss is float32. It is made to be differentiated once.
 //
 // Losses of package afl by value are taken, also an [afl.Sum] of them. [afl.WithStats] and
 // [afl.WithUpstream] have no counterpart: the statistics of A-FL are those of the target,

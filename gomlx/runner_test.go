@@ -6,7 +6,9 @@ import (
 
 	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/backends/simplego"
+	"github.com/gomlx/gomlx/pkg/core/dtypes"
 	. "github.com/gomlx/gomlx/pkg/core/graph"
+	"github.com/gomlx/gomlx/pkg/core/shapes"
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 	"github.com/gomlx/gomlx/pkg/core/tensors/images"
 	"github.com/stretchr/testify/require"
@@ -29,13 +31,14 @@ var backend = func() backends.Backend {
 type runner struct {
 	losstest.CPU // statistics of labels
 	channels     images.ChannelsAxisConfig
+	brief        bool
 }
 
 func (r runner) Name() string { return "GoMLX with " + r.channels.String() }
 
 func (r runner) Traits() losstest.Traits {
 	return losstest.Traits{
-		Brief: true,
+		Brief: r.brief,
 		Float32: losstest.Accuracy{
 			Value:    losstest.Tolerance{Relative: 2e-6, Absolute: 1e-7},
 			Gradient: losstest.Tolerance{Relative: 5e-6, Largest: 1e-6},
@@ -81,8 +84,8 @@ func (r runner) Eval(t testing.TB, l afl.Loss, c losstest.Call) (value, grad *te
 	return r.toDense(t, out[0], shape), grad, nil
 }
 
-// last reports whether the channel axis of a tensor has to move, which one of as many axes
-// as the logits, or of the groups of a loss over the batch, has.
+// moves reports whether a tensor has a channel axis that has to move: one of as many axes
+// as the logits has, and groups of the whole batch, which have one less.
 func (r runner) moves(rank int, logits tensor.Shape) bool {
 	return r.channels == images.ChannelsLast && rank >= len(logits)-1 && rank > 2
 }
@@ -169,3 +172,5 @@ func denseOf(t testing.TB, x *tensors.Tensor) *tensor.Dense {
 	}
 	return tensor.New(tensor.WithShape(dims...), tensor.WithBacking(backing))
 }
+
+func shapesOf(dt dtypes.DType, dims []int) shapes.Shape { return shapes.Make(dt, dims...) }
