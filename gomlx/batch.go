@@ -79,10 +79,13 @@ func refuse(argument string, got any, want string, args ...any) error {
 }
 
 func newBatch(labels, predictions []*Node, channels images.ChannelsAxisConfig) (*batch, error) {
-	if len(predictions) != 1 || predictions[0] == nil {
+	if len(predictions) != 1 {
 		return nil, refuse("length of predictions", len(predictions), "1, the logits")
 	}
 	x := predictions[0]
+	if x == nil {
+		return nil, refuse("predictions[0]", "nil", "the logits")
+	}
 	if x.Rank() != 4 && x.Rank() != 5 {
 		return nil, refuse("shape of predictions[0]", x.Shape(), "2 or 3 spatial axes besides those of samples and channels")
 	}

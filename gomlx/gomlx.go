@@ -56,7 +56,8 @@ import (
 // Bad options, shapes and types panic with an [*afl.ArgumentError] while the graph is
 // built, as GoMLX's own losses do with theirs. Exec.Exec and Trainer.TrainStep return it as
 // an error. Element values are not checked, as a graph cannot refuse them: a class index
-// that is no class is in none, and map values outside [0,1] are used as they are.
+// that no channel has is the target of none, though foreground for A-FL, and map values
+// outside [0,1] are used as they are.
 func Loss(l afl.Loss, channels images.ChannelsAxisConfig) losses.LossFn {
 	return func(labels, predictions []*Node) *Node {
 		b, err := newBatch(labels, predictions, channels)

@@ -294,9 +294,11 @@ func TestRefusals(t *testing.T) {
 		assert.Contains(t, refused.Want, test.wanted)
 		exec.Finalize()
 	}
-	for _, predictions := range [][]*Node{nil, {nil}, make([]*Node, 2)} {
-		assert.PanicsWithError(t, fmt.Sprintf("afl: length of predictions is %d, want 1, the logits", len(predictions)), func() {
-			Loss(dice, images.ChannelsFirst)(nil, predictions)
-		})
+	for message, predictions := range map[string][]*Node{
+		"length of predictions is 0, want 1, the logits": nil,
+		"length of predictions is 2, want 1, the logits": make([]*Node, 2),
+		"predictions[0] is nil, want the logits":         {nil},
+	} {
+		assert.PanicsWithError(t, "afl: "+message, func() { Loss(dice, images.ChannelsFirst)(nil, predictions) })
 	}
 }
