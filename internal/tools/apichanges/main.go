@@ -84,25 +84,35 @@ func compare(since, oldFolder, newFolder string) (string, error) {
 
 // load returns the importable packages of the module in a folder.
 func load(folder string) (*apidiff.Module, error) {
-	loaded, err := packages.Load(&packages.Config{
-		Dir: folder, Fset: token.NewFileSet(),
-		Mode: packages.NeedName | packages.NeedTypes | packages.NeedModule,
-	}, "./...")
+	config := &packages.Config{Dir: folder, Fset: token.NewFileSet(), Mode: packages.NeedName | packages.NeedModule}
+	listed, err := packages.Load(config, "./...")
 	if err != nil {
 		return nil, err
 	}
 	module := &apidiff.Module{}
-	for _, p := range loaded {
+	var public []string
+	for _, p := range listed {
 		for _, e := range p.Errors {
 			return nil, e
 		}
 		module.Path = p.Module.Path
 		if p.Name != "main" && !slices.Contains(strings.Split(p.PkgPath, "/"), "internal") {
-			module.Packages = append(module.Packages, p.Types)
+			public = append(public, p.PkgPath)
 		}
 	}
-	if len(module.Packages) == 0 {
+	if len(public) == 0 {
 		return nil, fmt.Errorf("%s holds no package that can be imported", folder)
+	}
+	config.Mode |= packages.NeedTypes // which compiles, so of these alone
+	loaded, err := packages.Load(config, public...)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range loaded {
+		for _, e := range p.Errors {
+			return nil, e
+		}
+		module.Packages = append(module.Packages, p.Types)
 	}
 	return module, nil
 }
