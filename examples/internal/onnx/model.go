@@ -298,16 +298,18 @@ func (m *Model) Encode(to io.Writer) error {
 	// A bufio.Writer returns its first error again from Flush.
 	w.Write(start)
 	w.Write(before)
+	var raw []byte
 	for _, t := range m.initializers {
 		w.Write(t.begin())
-		var raw [8]byte
-		for _, v := range t.floats {
-			binary.LittleEndian.PutUint32(raw[:], math.Float32bits(v))
-			w.Write(raw[:4])
+		for part := range slices.Chunk(t.floats, 1<<12) {
+			raw = raw[:0]
+			for _, v := range part {
+				raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+			}
+			w.Write(raw)
 		}
 		for _, v := range t.ints {
-			binary.LittleEndian.PutUint64(raw[:], uint64(int64(v)))
-			w.Write(raw[:])
+			w.Write(binary.LittleEndian.AppendUint64(raw[:0], uint64(int64(v))))
 		}
 	}
 	w.Write(after)
