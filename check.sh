@@ -116,10 +116,10 @@ else
 	echo 'left out: WebAssembly, for want of node'
 fi
 
-# The networks start no goroutines of their own: what their layers start is tested in nn. Of
+# The networks and their export start no goroutines of their own: what layers start is tested in nn. Of
 # training and the programs it runs what is interrupted.
 step race detector
-go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|train|cli)$')
+go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|onnx|train|cli)$')
 go test -timeout 20m -race -short -run 'SecondInterrupt|InterruptWhile|OneRunPerFolder|ErrorInMidEpoch' ./examples/internal/train ./examples/internal/cli
 
 step done

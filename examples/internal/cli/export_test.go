@@ -54,7 +54,7 @@ func saveNetwork(t *testing.T, path string, scheme segment.Scheme, rule afl.Pred
 	if change != nil {
 		change(state)
 	}
-	metadata := map[string]string{settings.RuleKey: rule.String(), "loss": "dice", "epochs": "3", "run": "0123"}
+	metadata := map[string]string{settings.RuleKey: rule.String(), "loss": "dice", "epochs": "3", "run": "0123", "seed": "2", "fold": "1", "selected_by": "last", "other": "x"}
 	require.NoError(t, s.Store(metadata))
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	require.NoError(t, weights.Save(path, state, metadata))
@@ -101,7 +101,7 @@ Written to %s: ONNX, operator set 17, %d nodes, 1 MiB.
 		"channels": `["t2w","adc"]`, "spacing": "[1,1,1]", "orientation": "RAS", "normalization": "nonzero_zscore",
 		"size_multiple": "[2,4,4]", "window": "[14,16,16]", "overlap": "0.25",
 		"prediction_rule": "Argmax", "labels": "[0,1,4]", "classes": `[{"name":"1","labels":[1]},{"name":"4","labels":[4]}]`,
-		"loss": "dice", "epochs": "3", "run": "0123", "weights_sha256": hash, "network": m.Metadata["network"],
+		"loss": "dice", "epochs": "3", "run": "0123", "seed": "2", "fold": "1", "selected_by": "last", "weights_sha256": hash, "network": m.Metadata["network"],
 	}, m.Metadata)
 	var config models.Config
 	require.NoError(t, config.UnmarshalJSON([]byte(m.Metadata["network"])))

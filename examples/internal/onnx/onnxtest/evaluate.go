@@ -174,7 +174,7 @@ func (e *evaluation) node(n Node) (y nn.Array, err error) {
 		y, _, err = b.Concat(in...)
 	case "Tile":
 		repeats := e.tensors[n.Inputs[1]].Ints
-		if !slices.Equal(repeats, []int64{1, repeats[1], 1, 1, 1}) {
+		if len(repeats) != 5 || !slices.Equal(repeats, []int64{1, repeats[1], 1, 1, 1}) {
 			return nil, fmt.Errorf("repeats are %v", repeats)
 		}
 		y, _, err = b.RepeatChannels(in[0], in[0].Shape()[1]*int(repeats[1]))
