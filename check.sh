@@ -56,6 +56,15 @@ fi
 step staticcheck
 go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
+step 'the losses for GoMLX, a module of their own'
+(
+	cd gomlx
+	go mod tidy -diff
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	go test ./...
+)
+
 # tested lists packages: without a C++ compiler, those that need none.
 tested() {
 	if [ "$cxx" ]; then go list "$@"; else go list "$@" | grep -vE '/cuda(/|$)|/workload/gpu$'; fi
