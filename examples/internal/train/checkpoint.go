@@ -49,6 +49,18 @@ const (
 	selectKey = "selected_by" // Job.Select
 )
 
+// Origin returns the part of a weights file's metadata that says which training wrote it: the
+// run, the loss, the seed, the fold, the epochs, and the measure by which they were selected.
+func Origin(metadata map[string]string) map[string]string {
+	origin := map[string]string{}
+	for _, key := range []string{runKey, lossKey, seedKey, foldKey, epochsKey, selectKey} {
+		if value, ok := metadata[key]; ok {
+			origin[key] = value
+		}
+	}
+	return origin
+}
+
 // state is the state of one training, except for the tensors.
 type state struct {
 	Network string `json:"network"`

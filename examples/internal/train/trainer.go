@@ -416,7 +416,7 @@ func (t *trainer) epochLine(e outcome.Epoch) string {
 
 func (t *trainer) dir() string            { return t.plan.dir(t.job.Dir, t.key) }
 func (t *trainer) checkpointPath() string { return filepath.Join(t.dir(), CheckpointName) }
-func (t *trainer) bestPath() string       { return filepath.Join(t.dir(), bestName) }
+func (t *trainer) bestPath() string       { return filepath.Join(t.dir(), BestName) }
 func (t *trainer) lastPath() string       { return filepath.Join(t.dir(), lastName) }
 
 // skipping is a Source that returns a nil sample immediately for training cases that the
