@@ -155,6 +155,7 @@ type scratch struct {
 	bits   bitScratch
 	planes [3]maskPlane
 	row    []float64
+	soft   softScratch
 }
 
 // grow returns s with length n, in the same memory if that is large enough.
