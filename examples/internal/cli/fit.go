@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 
+	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/memory"
 	"github.com/x/afl/examples/internal/models"
@@ -56,7 +57,7 @@ func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels i
 		if err := nn.CheckMultiple(model, asked, f.config.Multiple()); err != nil && explicit[name] && len(o.model) == 1 {
 			return nil, usageErrorf("-%s %s: %v", name, times(asked), err)
 		}
-		f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, o.seed) })
+		f.counter, err = backends.Counter(string(o.backend), func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, o.seed) })
 		if err != nil {
 			return nil, usageErrorf("-model %s: %v", model, err)
 		}
