@@ -87,6 +87,10 @@ func (f *fitted) volumes(source dataset.Source, training, validation []dataset.C
 	return v, nil
 }
 
+// processBytes is the memory that a program takes besides what it computes with: its code, the
+// Go runtime, and oneDNN's compiled primitives. As measured it is 45 to 75 MiB.
+const processBytes = 50 << 20
+
 // count adds the network's cost to its facts, for a training with the given optimization. It
 // returns an error if the network needs more memory than the machine has.
 func (f *fitted) count(v volumes, optimization *optimizationFlags) error {
@@ -101,6 +105,8 @@ func (f *fitted) count(v volumes, optimization *optimizationFlags) error {
 	if err != nil {
 		return err
 	}
+	step.HostBytes += processBytes
+	prediction.HostBytes += processBytes
 	f.step, f.prediction = step, prediction
 	spatial := func(shape []int) string { return times([3]int(shape[2:])) }
 	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels takes %.1f GFLOP and about %s of memory.",
