@@ -265,17 +265,18 @@ func (t *trainer) verify() error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	return t.checkBest(metadata)
+	return t.checkWeights(t.bestPath(), metadata, t.state.BestEpoch)
 }
 
-// checkBest returns an error if metadata is not that of the best weights.
-func (t *trainer) checkBest(metadata map[string]string) error {
+// checkWeights returns an error if metadata is not that of this training's weights after the
+// given number of epochs.
+func (t *trainer) checkWeights(path string, metadata map[string]string, epochs int) error {
 	for _, want := range []struct{ key, value string }{
-		{runKey, t.job.ID}, {lossKey, t.key.Loss}, {epochsKey, strconv.Itoa(t.state.BestEpoch)},
+		{runKey, t.job.ID}, {lossKey, t.key.Loss}, {epochsKey, strconv.Itoa(epochs)},
 		{seedKey, strconv.FormatUint(t.key.Seed, 10)}, {foldKey, t.foldName()},
 	} {
 		if got := metadata[want.key]; got != want.value {
-			return fmt.Errorf("train: %s does not hold the best weights of this training: its %s is %q, want %q", t.bestPath(), want.key, got, want.value)
+			return fmt.Errorf("train: %s does not hold the weights of this training after epoch %d: its %s is %q, want %q", path, epochs, want.key, got, want.value)
 		}
 	}
 	return nil
@@ -289,7 +290,12 @@ func (t *trainer) restore() (err error) {
 	}
 	t.optimizer = t.job.NewOptimizer()
 	if t.saved == "" {
-		return nil
+		if t.network.Load != nil {
+			if err := t.network.Load(t.net); err != nil {
+				return err
+			}
+		}
+		return nn.Initialize(t.job.Backend, t.net)
 	}
 	tensors, metadata, err := weights.Load(t.checkpointPath())
 	if err != nil {

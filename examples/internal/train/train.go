@@ -86,8 +86,13 @@ var ErrInterrupted = errors.New("train: interrupted")
 type Network struct {
 	// Name appears in file names and CSV files, Title in tables.
 	Name, Title string
-	// New returns the network with its initial weights for a seed, on the Job's Backend.
+	// New returns the network for a seed, on the Job's Backend. Its parameters and buffers need
+	// no values.
 	New func(seed uint64) (nn.Network, error)
+	// Load sets the initial values of a new network that are not drawn from the seed. Optional:
+	// by default all are drawn. It is not called for a training that continues from a
+	// checkpoint.
+	Load func(nn.Network) error
 	// Source produces samples of sizes that the network accepts.
 	Source dataset.Source
 	// StepCost and CaseCost are the costs of a training step and of a prediction, in any
