@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/x/afl/examples/internal/nn"
 )
@@ -19,6 +20,10 @@ type gradients struct {
 	trees   [][]nn.Array // largest first; each by parameter, nil for one without a gradient
 	samples int
 }
+
+// GradientSets returns the largest number of complete sets of gradients that an update of the
+// given number of samples holds besides that of a backward pass.
+func GradientSets(samples int) int { return bits.Len(uint(samples)) - 1 }
 
 // add adds the gradients that the backward pass of the next sample left in the parameters. The
 // gradients so far belong to the same step of the backend; see arrays.

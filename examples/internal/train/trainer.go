@@ -179,7 +179,7 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		if err := t.checkBatch(samples); err != nil {
 			return err
 		}
-		if left := t.samples() - len(t.state.Done); len(samples) < min(t.job.updateSamples(), left) {
+		if left := t.samples() - len(t.state.Done); len(samples) < min(t.job.UpdateSamples(), left) {
 			continue
 		}
 		value, err := t.update(samples)
