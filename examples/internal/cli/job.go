@@ -159,7 +159,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		if err != nil {
 			return nil, err
 		}
-		if err := f.count(volumes, &o.optimization); err != nil {
+		if err := f.count(volumes, &o.optimization, len(splits[0].Train)); err != nil {
 			return nil, err
 		}
 		needed.add(f, trainings)
@@ -181,7 +181,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			New:         func(seed uint64) (nn.Network, error) { return models.NewUninitialized(f.config, backend, seed) },
 			Load:        func(net nn.Network) error { return begin.load(backend, net) },
 			Source:      source,
-			StepCost:    3 * float64(f.step.MultiplyAdds),
+			SampleCost:  3 * float64(f.step.MultiplyAdds),
 			CaseCost:    float64(f.prediction.MultiplyAdds),
 			WeightsInfo: info,
 		})

@@ -206,7 +206,7 @@ func (r *recorder) Zeros(shape []int) (nn.Array, error) {
 func (r *recorder) Release(nn.Array) {}
 
 // EndStep implements nn.Backend. It does nothing, as arrays hold no memory.
-func (r *recorder) EndStep() {}
+func (r *recorder) EndStep(...nn.Array) {}
 
 // bothEnds returns padding in ONNX's order: at the beginning of each axis, then at the end.
 func bothEnds(p [3]int) []int { return []int{p[0], p[1], p[2], p[0], p[1], p[2]} }
