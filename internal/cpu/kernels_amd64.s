@@ -56965,14 +56965,22 @@ loop:
 	VORPD     Y6, Y7, Y7
 	VORPD     Y7, Y2, Y2
 	VADDPD    Y5, Y3, Y3
+	TESTQ     AX, AX
+	JZ        added0
 	VMOVUPD   Y5, (AX)(SI*8)
+
+added0:
 	VCVTPS2PD 16(CX)(SI*4), Y5
 	VCMPPD    $0x19, Y0, Y5, Y6
 	VCMPPD    $0x16, Y1, Y5, Y7
 	VORPD     Y6, Y7, Y7
 	VORPD     Y7, Y2, Y2
 	VADDPD    Y5, Y4, Y4
+	TESTQ     AX, AX
+	JZ        added1
 	VMOVUPD   Y5, 32(AX)(SI*8)
+
+added1:
 	ADDQ      $0x08, SI
 	CMPQ      SI, BX
 	JL        loop
@@ -57022,6 +57030,76 @@ loop:
 	VZEROUPPER
 	RET
 
+// func softMagnitudesAVX2(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·softMagnitudesAVX2(SB), NOSPLIT, $32-80
+	MOVQ         around+0(FP), CX
+	MOVQ         left+8(FP), DX
+	MOVQ         right+16(FP), BX
+	MOVQ         up+24(FP), SI
+	MOVQ         down+32(FP), DI
+	MOVQ         ends+40(FP), R8
+	MOVQ         steps+48(FP), AX
+	MOVQ         sums+56(FP), R9
+	MOVQ         n+72(FP), R10
+	LEAQ         4(CX), R11
+	LEAQ         8(CX), R12
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPD      (R9), Y3
+	VMOVUPD      32(R9), Y4
+	XORQ         AX, AX
+
+loop:
+	VMOVUPS      (R11)(AX*4), Y5
+	VPMOVZXBD    (R8)(AX*1), Y6
+	VBROADCASTSS constants<>+1344(SB), Y7
+	VPCMPEQD     Y7, Y6, Y7
+	VBROADCASTSS constants<>+1376(SB), Y8
+	VPCMPEQD     Y8, Y6, Y6
+	VMOVUPS      (BX)(AX*4), Y8
+	VMOVUPS      (DX)(AX*4), Y9
+	VSUBPS       Y9, Y8, Y8
+	VMOVUPS      (DI)(AX*4), Y9
+	VMOVUPS      (SI)(AX*4), Y10
+	VSUBPS       Y10, Y9, Y9
+	VMOVUPS      (R12)(AX*4), Y10
+	VBLENDVPS    Y6, Y5, Y10, Y10
+	VMOVUPS      (CX)(AX*4), Y11
+	VBLENDVPS    Y7, Y5, Y11, Y5
+	VSUBPS       Y5, Y10, Y5
+	VORPS        Y9, Y8, Y10
+	VORPS        Y5, Y10, Y10
+	VCMPPS       $0x04, constants<>+64(SB), Y10, Y10
+	VPSUBD       Y10, Y2, Y2
+	VBROADCASTSS constants<>+544(SB), Y10
+	VBLENDVPS    Y7, constants<>+256(SB), Y10, Y7
+	VBLENDVPS    Y6, constants<>+256(SB), Y7, Y6
+	VMULPS       Y0, Y8, Y7
+	VMULPS       Y7, Y7, Y7
+	VMULPS       Y1, Y9, Y8
+	VMULPS       Y8, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y5, Y5, Y5
+	VADDPS       Y5, Y7, Y5
+	VSQRTPS      Y5, Y5
+	VMOVUPS      Y5, (SP)
+	VCVTPS2PD    (SP), Y5
+	VADDPD       Y5, Y3, Y3
+	VCVTPS2PD    16(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	ADDQ         $0x08, AX
+	CMPQ         AX, R10
+	JL           loop
+	VMOVUPD      Y3, (R9)
+	VMOVUPD      Y4, 32(R9)
+	MOVQ         boundary+64(FP), AX
+	VMOVUPS      Y2, (AX)
+	VZEROUPPER
+	RET
+
 // func rowClass32AVX512(args *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowClass32AVX512(SB), NOSPLIT, $0-16
@@ -57049,7 +57127,7 @@ loop:
 	JL             loop
 	VEXTRACTF64X4  $0x01, Z2, Y1
 	VORPS          Y2, Y1, Y1
-	VPTEST         constants<>+1344(SB), Y1
+	VPTEST         constants<>+1408(SB), Y1
 	JZ             flag1
 	ORQ            $0x01, 472(AX)
 
@@ -57099,10 +57177,10 @@ loop:
 	PREFETCHT0  2112(DX)(CX*4)
 	VMOVUPS     (DX)(CX*4), Z0
 	VMOVUPS     64(DX)(CX*4), Z1
-	VCMPPS.BCST $0x19, constants<>+1376(SB), Z0, K3
-	VCMPPS.BCST $0x19, constants<>+1376(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1440(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1440(SB), Z1, K6
+	VCMPPS.BCST $0x19, constants<>+1440(SB), Z0, K3
+	VCMPPS.BCST $0x19, constants<>+1440(SB), Z1, K4
+	VCMPPS.BCST $0x16, constants<>+1504(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1504(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
@@ -57152,16 +57230,16 @@ loop:
 	VMOVUPS     64(DX)(CX*4), Z1
 	VCMPPS.BCST $0x19, constants<>+64(SB), Z0, K3
 	VCMPPS.BCST $0x19, constants<>+64(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1504(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1504(SB), Z1, K6
+	VCMPPS.BCST $0x16, constants<>+1568(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1568(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
-	VCMPPS.BCST $0x19, constants<>+1536(SB), Z0, K3
-	VCMPPS.BCST $0x19, constants<>+1536(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1568(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1568(SB), Z1, K6
+	VCMPPS.BCST $0x19, constants<>+1600(SB), Z0, K3
+	VCMPPS.BCST $0x19, constants<>+1600(SB), Z1, K4
+	VCMPPS.BCST $0x16, constants<>+1632(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1632(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	VCMPPS.BCST $0x04, constants<>+64(SB), Z0, K5
@@ -59886,7 +59964,7 @@ loop:
 	JL             loop
 	VEXTRACTF64X4  $0x01, Z2, Y1
 	VORPS          Y2, Y1, Y1
-	VPTEST         constants<>+1344(SB), Y1
+	VPTEST         constants<>+1408(SB), Y1
 	JZ             flag1
 	ORQ            $0x01, 472(AX)
 
@@ -59901,7 +59979,7 @@ TEXT ·rowValid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
 	MOVQ         432(AX), BX
-	VBROADCASTSD constants<>+1600(SB), Z0
+	VBROADCASTSD constants<>+1664(SB), Z0
 	XORQ         AX, AX
 
 loop:
@@ -59911,8 +59989,8 @@ loop:
 	VPCMPEQQ       Z0, Z2, K2
 	VMOVUPS        (CX)(AX*8), Z1
 	VMOVUPS        64(CX)(AX*8), Z2
-	VBLENDMPD.BCST constants<>+1632(SB), Z1, K1, Z1
-	VBLENDMPD.BCST constants<>+1632(SB), Z2, K2, Z2
+	VBLENDMPD.BCST constants<>+1696(SB), Z1, K1, Z1
+	VBLENDMPD.BCST constants<>+1696(SB), Z2, K2, Z2
 	VMOVUPS        Z1, (DX)(AX*8)
 	VMOVUPS        Z2, 64(DX)(AX*8)
 	ADDQ           $0x10, AX
@@ -59936,18 +60014,18 @@ loop:
 	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
-	VCMPPD.BCST $0x19, constants<>+1664(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1664(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1696(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1696(SB), Z1, K6
+	VCMPPD.BCST $0x19, constants<>+1728(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1728(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1760(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1760(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
 	VMINPD.BCST constants<>+1280(SB), Z0, Z0
 	VMINPD.BCST constants<>+1280(SB), Z1, Z1
-	VMAXPD.BCST constants<>+1632(SB), Z0, Z0
-	VMAXPD.BCST constants<>+1632(SB), Z1, Z1
+	VMAXPD.BCST constants<>+1696(SB), Z0, Z0
+	VMAXPD.BCST constants<>+1696(SB), Z1, Z1
 	VMULPD      Z0, Z0, Z2
 	VMULPD      Z1, Z1, Z3
 	VCMPPD      $0x04, Z0, Z2, K3
@@ -59987,22 +60065,22 @@ loop:
 	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
-	VCMPPD.BCST $0x19, constants<>+1632(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1632(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1728(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1728(SB), Z1, K6
-	KORW        K3, K5, K3
-	KORW        K4, K6, K4
-	KORW        K3, K1, K1
-	KORW        K4, K1, K1
-	VCMPPD.BCST $0x19, constants<>+1760(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1760(SB), Z1, K4
+	VCMPPD.BCST $0x19, constants<>+1696(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1696(SB), Z1, K4
 	VCMPPD.BCST $0x16, constants<>+1792(SB), Z0, K5
 	VCMPPD.BCST $0x16, constants<>+1792(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
-	VCMPPD.BCST $0x04, constants<>+1632(SB), Z0, K5
-	VCMPPD.BCST $0x04, constants<>+1632(SB), Z1, K6
+	KORW        K3, K1, K1
+	KORW        K4, K1, K1
+	VCMPPD.BCST $0x19, constants<>+1824(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1824(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1856(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1856(SB), Z1, K6
+	KORW        K3, K5, K3
+	KORW        K4, K6, K4
+	VCMPPD.BCST $0x04, constants<>+1696(SB), Z0, K5
+	VCMPPD.BCST $0x04, constants<>+1696(SB), Z1, K6
 	KANDW       K3, K5, K3
 	KANDW       K4, K6, K4
 	KORW        K3, K2, K2
@@ -60061,53 +60139,53 @@ loop:
 	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z         (CX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(CX)(AX*8), K2, Z1
-	VORPD.BCST        constants<>+1824(SB), Z0, Z0
-	VORPD.BCST        constants<>+1824(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VORPD.BCST        constants<>+1888(SB), Z0, Z0
+	VORPD.BCST        constants<>+1888(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -60146,61 +60224,61 @@ loop:
 	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z         (CX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(CX)(AX*8), K2, Z1
 	VMOVUPS           (SI)(AX*8), Z2
 	VMOVUPS           64(SI)(AX*8), Z3
-	VBROADCASTSD      constants<>+2368(SB), Z4
-	VBROADCASTSD      constants<>+2368(SB), Z5
-	VFMADD231PD.BCST  constants<>+2336(SB), Z2, Z4
-	VFMADD231PD.BCST  constants<>+2336(SB), Z3, Z5
+	VBROADCASTSD      constants<>+2432(SB), Z4
+	VBROADCASTSD      constants<>+2432(SB), Z5
+	VFMADD231PD.BCST  constants<>+2400(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+2400(SB), Z3, Z5
 	VMULPD            Z4, Z0, Z0
 	VMULPD            Z5, Z1, Z1
-	VORPD.BCST        constants<>+1824(SB), Z0, Z0
-	VORPD.BCST        constants<>+1824(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VORPD.BCST        constants<>+1888(SB), Z0, Z0
+	VORPD.BCST        constants<>+1888(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -60241,10 +60319,10 @@ loop:
 	VCMPPD.BCST      $0x1d, constants<>+1312(SB), Z2, K3
 	VCMPPD.BCST      $0x1d, constants<>+1312(SB), Z3, K4
 	VBROADCASTSD     constants<>+1312(SB), Z4
-	VFMADD213PD.BCST constants<>+2400(SB), Z4, K1, Z0
-	VFMADD213PD.BCST constants<>+2400(SB), Z4, K2, Z1
-	VFMADD213PD.BCST constants<>+2400(SB), Z4, K3, Z2
-	VFMADD213PD.BCST constants<>+2400(SB), Z4, K4, Z3
+	VFMADD213PD.BCST constants<>+2464(SB), Z4, K1, Z0
+	VFMADD213PD.BCST constants<>+2464(SB), Z4, K2, Z1
+	VFMADD213PD.BCST constants<>+2464(SB), Z4, K3, Z2
+	VFMADD213PD.BCST constants<>+2464(SB), Z4, K4, Z3
 	VBROADCASTSD.Z   constants<>+1280(SB), K1, Z4
 	VBROADCASTSD.Z   constants<>+1280(SB), K2, Z5
 	VBROADCASTSD.Z   constants<>+1280(SB), K3, Z6
@@ -60253,134 +60331,134 @@ loop:
 	VMULPD           Z1, Z1, Z9
 	VMULPD           Z2, Z2, Z10
 	VMULPD           Z3, Z3, Z11
+	VBROADCASTSD     constants<>+2528(SB), Z12
+	VBROADCASTSD     constants<>+2528(SB), Z13
+	VBROADCASTSD     constants<>+2528(SB), Z14
+	VBROADCASTSD     constants<>+2528(SB), Z15
+	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2496(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2496(SB), Z3, Z15
+	VBROADCASTSD     constants<>+2592(SB), Z16
+	VBROADCASTSD     constants<>+2592(SB), Z17
+	VBROADCASTSD     constants<>+2592(SB), Z18
+	VBROADCASTSD     constants<>+2592(SB), Z19
+	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2560(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2560(SB), Z3, Z19
+	VFMADD231PD      Z8, Z12, Z16
+	VFMADD231PD      Z9, Z13, Z17
+	VFMADD231PD      Z10, Z14, Z18
+	VFMADD231PD      Z11, Z15, Z19
+	VBROADCASTSD     constants<>+2656(SB), Z12
+	VBROADCASTSD     constants<>+2656(SB), Z13
+	VBROADCASTSD     constants<>+2656(SB), Z14
+	VBROADCASTSD     constants<>+2656(SB), Z15
+	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2624(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2624(SB), Z3, Z15
+	VFMADD231PD      Z8, Z16, Z12
+	VFMADD231PD      Z9, Z17, Z13
+	VFMADD231PD      Z10, Z18, Z14
+	VFMADD231PD      Z11, Z19, Z15
+	VBROADCASTSD     constants<>+2720(SB), Z16
+	VBROADCASTSD     constants<>+2720(SB), Z17
+	VBROADCASTSD     constants<>+2720(SB), Z18
+	VBROADCASTSD     constants<>+2720(SB), Z19
+	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2688(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2688(SB), Z3, Z19
+	VFMADD231PD      Z8, Z12, Z16
+	VFMADD231PD      Z9, Z13, Z17
+	VFMADD231PD      Z10, Z14, Z18
+	VFMADD231PD      Z11, Z15, Z19
+	VBROADCASTSD     constants<>+2784(SB), Z12
+	VBROADCASTSD     constants<>+2784(SB), Z13
+	VBROADCASTSD     constants<>+2784(SB), Z14
+	VBROADCASTSD     constants<>+2784(SB), Z15
+	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2752(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2752(SB), Z3, Z15
+	VFMADD231PD      Z8, Z16, Z12
+	VFMADD231PD      Z9, Z17, Z13
+	VFMADD231PD      Z10, Z18, Z14
+	VFMADD231PD      Z11, Z19, Z15
+	VBROADCASTSD     constants<>+2848(SB), Z16
+	VBROADCASTSD     constants<>+2848(SB), Z17
+	VBROADCASTSD     constants<>+2848(SB), Z18
+	VBROADCASTSD     constants<>+2848(SB), Z19
+	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2816(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2816(SB), Z3, Z19
+	VFMADD231PD      Z8, Z12, Z16
+	VFMADD231PD      Z9, Z13, Z17
+	VFMADD231PD      Z10, Z14, Z18
+	VFMADD231PD      Z11, Z15, Z19
+	VBROADCASTSD     constants<>+2912(SB), Z12
+	VBROADCASTSD     constants<>+2912(SB), Z13
+	VBROADCASTSD     constants<>+2912(SB), Z14
+	VBROADCASTSD     constants<>+2912(SB), Z15
+	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2880(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2880(SB), Z3, Z15
+	VFMADD231PD      Z8, Z16, Z12
+	VFMADD231PD      Z9, Z17, Z13
+	VFMADD231PD      Z10, Z18, Z14
+	VFMADD231PD      Z11, Z19, Z15
+	VBROADCASTSD     constants<>+2976(SB), Z16
+	VBROADCASTSD     constants<>+2976(SB), Z17
+	VBROADCASTSD     constants<>+2976(SB), Z18
+	VBROADCASTSD     constants<>+2976(SB), Z19
+	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2944(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2944(SB), Z3, Z19
+	VFMADD231PD      Z8, Z12, Z16
+	VFMADD231PD      Z9, Z13, Z17
+	VFMADD231PD      Z10, Z14, Z18
+	VFMADD231PD      Z11, Z15, Z19
+	VBROADCASTSD     constants<>+3040(SB), Z12
+	VBROADCASTSD     constants<>+3040(SB), Z13
+	VBROADCASTSD     constants<>+3040(SB), Z14
+	VBROADCASTSD     constants<>+3040(SB), Z15
+	VFMADD231PD.BCST constants<>+3008(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+3008(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+3008(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+3008(SB), Z3, Z15
+	VFMADD231PD      Z8, Z16, Z12
+	VFMADD231PD      Z9, Z17, Z13
+	VFMADD231PD      Z10, Z18, Z14
+	VFMADD231PD      Z11, Z19, Z15
+	VBROADCASTSD     constants<>+3104(SB), Z16
+	VBROADCASTSD     constants<>+3104(SB), Z17
+	VBROADCASTSD     constants<>+3104(SB), Z18
+	VBROADCASTSD     constants<>+3104(SB), Z19
+	VFMADD231PD.BCST constants<>+3072(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+3072(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+3072(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+3072(SB), Z3, Z19
+	VFMADD231PD      Z8, Z12, Z16
+	VFMADD231PD      Z9, Z13, Z17
+	VFMADD231PD      Z10, Z14, Z18
+	VFMADD231PD      Z11, Z15, Z19
 	VBROADCASTSD     constants<>+2464(SB), Z12
 	VBROADCASTSD     constants<>+2464(SB), Z13
 	VBROADCASTSD     constants<>+2464(SB), Z14
 	VBROADCASTSD     constants<>+2464(SB), Z15
-	VFMADD231PD.BCST constants<>+2432(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2432(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2432(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2432(SB), Z3, Z15
-	VBROADCASTSD     constants<>+2528(SB), Z16
-	VBROADCASTSD     constants<>+2528(SB), Z17
-	VBROADCASTSD     constants<>+2528(SB), Z18
-	VBROADCASTSD     constants<>+2528(SB), Z19
-	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2496(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2496(SB), Z3, Z19
-	VFMADD231PD      Z8, Z12, Z16
-	VFMADD231PD      Z9, Z13, Z17
-	VFMADD231PD      Z10, Z14, Z18
-	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2592(SB), Z12
-	VBROADCASTSD     constants<>+2592(SB), Z13
-	VBROADCASTSD     constants<>+2592(SB), Z14
-	VBROADCASTSD     constants<>+2592(SB), Z15
-	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2560(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2560(SB), Z3, Z15
-	VFMADD231PD      Z8, Z16, Z12
-	VFMADD231PD      Z9, Z17, Z13
-	VFMADD231PD      Z10, Z18, Z14
-	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2656(SB), Z16
-	VBROADCASTSD     constants<>+2656(SB), Z17
-	VBROADCASTSD     constants<>+2656(SB), Z18
-	VBROADCASTSD     constants<>+2656(SB), Z19
-	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2624(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2624(SB), Z3, Z19
-	VFMADD231PD      Z8, Z12, Z16
-	VFMADD231PD      Z9, Z13, Z17
-	VFMADD231PD      Z10, Z14, Z18
-	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2720(SB), Z12
-	VBROADCASTSD     constants<>+2720(SB), Z13
-	VBROADCASTSD     constants<>+2720(SB), Z14
-	VBROADCASTSD     constants<>+2720(SB), Z15
-	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2688(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2688(SB), Z3, Z15
-	VFMADD231PD      Z8, Z16, Z12
-	VFMADD231PD      Z9, Z17, Z13
-	VFMADD231PD      Z10, Z18, Z14
-	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2784(SB), Z16
-	VBROADCASTSD     constants<>+2784(SB), Z17
-	VBROADCASTSD     constants<>+2784(SB), Z18
-	VBROADCASTSD     constants<>+2784(SB), Z19
-	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2752(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2752(SB), Z3, Z19
-	VFMADD231PD      Z8, Z12, Z16
-	VFMADD231PD      Z9, Z13, Z17
-	VFMADD231PD      Z10, Z14, Z18
-	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2848(SB), Z12
-	VBROADCASTSD     constants<>+2848(SB), Z13
-	VBROADCASTSD     constants<>+2848(SB), Z14
-	VBROADCASTSD     constants<>+2848(SB), Z15
-	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2816(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2816(SB), Z3, Z15
-	VFMADD231PD      Z8, Z16, Z12
-	VFMADD231PD      Z9, Z17, Z13
-	VFMADD231PD      Z10, Z18, Z14
-	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2912(SB), Z16
-	VBROADCASTSD     constants<>+2912(SB), Z17
-	VBROADCASTSD     constants<>+2912(SB), Z18
-	VBROADCASTSD     constants<>+2912(SB), Z19
-	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2880(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2880(SB), Z3, Z19
-	VFMADD231PD      Z8, Z12, Z16
-	VFMADD231PD      Z9, Z13, Z17
-	VFMADD231PD      Z10, Z14, Z18
-	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2976(SB), Z12
-	VBROADCASTSD     constants<>+2976(SB), Z13
-	VBROADCASTSD     constants<>+2976(SB), Z14
-	VBROADCASTSD     constants<>+2976(SB), Z15
-	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2944(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2944(SB), Z3, Z15
-	VFMADD231PD      Z8, Z16, Z12
-	VFMADD231PD      Z9, Z17, Z13
-	VFMADD231PD      Z10, Z18, Z14
-	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+3040(SB), Z16
-	VBROADCASTSD     constants<>+3040(SB), Z17
-	VBROADCASTSD     constants<>+3040(SB), Z18
-	VBROADCASTSD     constants<>+3040(SB), Z19
-	VFMADD231PD.BCST constants<>+3008(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+3008(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+3008(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+3008(SB), Z3, Z19
-	VFMADD231PD      Z8, Z12, Z16
-	VFMADD231PD      Z9, Z13, Z17
-	VFMADD231PD      Z10, Z14, Z18
-	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2400(SB), Z12
-	VBROADCASTSD     constants<>+2400(SB), Z13
-	VBROADCASTSD     constants<>+2400(SB), Z14
-	VBROADCASTSD     constants<>+2400(SB), Z15
 	VFMADD231PD      Z0, Z16, Z12
 	VFMADD231PD      Z1, Z17, Z13
 	VFMADD231PD      Z2, Z18, Z14
 	VFMADD231PD      Z3, Z19, Z15
-	VMULPD.BCST      constants<>+1952(SB), Z4, Z16
-	VMULPD.BCST      constants<>+1952(SB), Z5, Z17
-	VMULPD.BCST      constants<>+1952(SB), Z6, Z18
-	VMULPD.BCST      constants<>+1952(SB), Z7, Z19
+	VMULPD.BCST      constants<>+2016(SB), Z4, Z16
+	VMULPD.BCST      constants<>+2016(SB), Z5, Z17
+	VMULPD.BCST      constants<>+2016(SB), Z6, Z18
+	VMULPD.BCST      constants<>+2016(SB), Z7, Z19
 	VADDPD           Z0, Z16, Z20
 	VADDPD           Z1, Z17, Z21
 	VADDPD           Z2, Z18, Z22
@@ -60393,10 +60471,10 @@ loop:
 	VSUBPD           Z17, Z1, Z1
 	VSUBPD           Z18, Z2, Z2
 	VSUBPD           Z19, Z3, Z3
-	VFMADD231PD.BCST constants<>+1984(SB), Z4, Z0
-	VFMADD231PD.BCST constants<>+1984(SB), Z5, Z1
-	VFMADD231PD.BCST constants<>+1984(SB), Z6, Z2
-	VFMADD231PD.BCST constants<>+1984(SB), Z7, Z3
+	VFMADD231PD.BCST constants<>+2048(SB), Z4, Z0
+	VFMADD231PD.BCST constants<>+2048(SB), Z5, Z1
+	VFMADD231PD.BCST constants<>+2048(SB), Z6, Z2
+	VFMADD231PD.BCST constants<>+2048(SB), Z7, Z3
 	VFMADD231PD      Z8, Z12, Z0
 	VFMADD231PD      Z9, Z13, Z1
 	VFMADD231PD      Z10, Z14, Z2
@@ -60430,19 +60508,19 @@ TEXT ·rowPower64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS           (BX)(AX*8), Z0
 	VMOVUPS           64(BX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z         (DX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
 	VMOVUPS           (SI)(AX*8), Z2
 	VMOVUPS           64(SI)(AX*8), Z3
-	VBROADCASTSD      constants<>+2368(SB), Z4
-	VBROADCASTSD      constants<>+2368(SB), Z5
-	VFMADD231PD.BCST  constants<>+2336(SB), Z2, Z4
-	VFMADD231PD.BCST  constants<>+2336(SB), Z3, Z5
+	VBROADCASTSD      constants<>+2432(SB), Z4
+	VBROADCASTSD      constants<>+2432(SB), Z5
+	VFMADD231PD.BCST  constants<>+2400(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+2400(SB), Z3, Z5
 	VMULPD            Z4, Z0, Z0
 	VMULPD            Z5, Z1, Z1
-	VBROADCASTSD      constants<>+1632(SB), Z2
+	VBROADCASTSD      constants<>+1696(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
 	VMOVUPS           8192(R8)(AX*8), Z2
@@ -60451,47 +60529,47 @@ loop:
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
 	VMULPD.BCST       32(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -60529,8 +60607,8 @@ TEXT ·rowFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
@@ -60542,14 +60620,14 @@ loop:
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1632(SB), Z18
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1696(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -60604,7 +60682,7 @@ noElements:
 	VMULPD       Z15, Z3, Z3
 	VMULPD       Z4, Z2, Z2
 	VMULPD       Z5, Z3, Z3
-	VBROADCASTSD constants<>+1632(SB), Z4
+	VBROADCASTSD constants<>+1696(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
 	VMOVUPS      Z2, (R9)(AX*8)
@@ -60640,8 +60718,8 @@ TEXT ·rowFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
@@ -60653,14 +60731,14 @@ loop:
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1632(SB), Z18
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1696(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -60675,10 +60753,10 @@ loop:
 	VFMADD231PD.BCST (CX), Z7, Z15
 	VMOVUPS          4096(R9)(AX*8), Z16
 	VMOVUPS          4160(R9)(AX*8), Z17
-	VBROADCASTSD     constants<>+2368(SB), Z18
-	VBROADCASTSD     constants<>+2368(SB), Z19
-	VFMADD231PD.BCST constants<>+2336(SB), Z6, Z18
-	VFMADD231PD.BCST constants<>+2336(SB), Z7, Z19
+	VBROADCASTSD     constants<>+2432(SB), Z18
+	VBROADCASTSD     constants<>+2432(SB), Z19
+	VFMADD231PD.BCST constants<>+2400(SB), Z6, Z18
+	VFMADD231PD.BCST constants<>+2400(SB), Z7, Z19
 	VMULPD           Z18, Z4, Z18
 	VMULPD           Z19, Z5, Z19
 	VPMOVQ2M         Z18, K3
@@ -60727,10 +60805,10 @@ noElements:
 	VBLENDMPD        Z17, Z19, K4, Z17
 	VFNMADD231PD     Z16, Z10, Z9
 	VFNMADD231PD     Z17, Z11, Z8
-	VBROADCASTSD     constants<>+2368(SB), Z10
-	VBROADCASTSD     constants<>+2368(SB), Z11
-	VFMADD231PD.BCST constants<>+2336(SB), Z6, Z10
-	VFMADD231PD.BCST constants<>+2336(SB), Z7, Z11
+	VBROADCASTSD     constants<>+2432(SB), Z10
+	VBROADCASTSD     constants<>+2432(SB), Z11
+	VFMADD231PD.BCST constants<>+2400(SB), Z6, Z10
+	VFMADD231PD.BCST constants<>+2400(SB), Z7, Z11
 	VMOVUPS          4096(R9)(AX*8), Z6
 	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
@@ -60757,7 +60835,7 @@ noElements:
 	VMULPD           Z15, Z3, Z3
 	VMULPD           Z9, Z2, Z2
 	VMULPD           Z8, Z3, Z3
-	VBROADCASTSD     constants<>+1632(SB), Z4
+	VBROADCASTSD     constants<>+1696(SB), Z4
 	VFMADD231PD      Z2, Z4, Z1
 	VFMADD231PD      Z3, Z4, Z1
 	VMOVUPS          Z2, (R10)(AX*8)
@@ -60793,8 +60871,8 @@ TEXT ·rowFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
@@ -60806,14 +60884,14 @@ loop:
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1632(SB), Z18
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1696(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -60864,10 +60942,10 @@ noElements:
 	VBLENDMPD        Z17, Z19, K4, Z17
 	VFNMADD231PD     Z16, Z10, Z9
 	VFNMADD231PD     Z17, Z11, Z8
-	VBROADCASTSD     constants<>+2368(SB), Z10
-	VBROADCASTSD     constants<>+2368(SB), Z11
-	VFMADD231PD.BCST constants<>+2336(SB), Z6, Z10
-	VFMADD231PD.BCST constants<>+2336(SB), Z7, Z11
+	VBROADCASTSD     constants<>+2432(SB), Z10
+	VBROADCASTSD     constants<>+2432(SB), Z11
+	VFMADD231PD.BCST constants<>+2400(SB), Z6, Z10
+	VFMADD231PD.BCST constants<>+2400(SB), Z7, Z11
 	VMOVUPS          4096(R9)(AX*8), Z6
 	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
@@ -60894,7 +60972,7 @@ noElements:
 	VMULPD           Z15, Z3, Z3
 	VMULPD           Z9, Z2, Z2
 	VMULPD           Z8, Z3, Z3
-	VBROADCASTSD     constants<>+1632(SB), Z4
+	VBROADCASTSD     constants<>+1696(SB), Z4
 	VFMADD231PD      Z2, Z4, Z1
 	VFMADD231PD      Z3, Z4, Z1
 	VMOVUPS          Z2, (R10)(AX*8)
@@ -60924,8 +61002,8 @@ loop:
 	PREFETCHT0     4160(DX)(AX*8)
 	VMOVUPS        (BX)(AX*8), Z0
 	VMOVUPS        64(BX)(AX*8), Z1
-	VCMPPD.BCST    $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST    $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST    $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST    $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z      (DX)(AX*8), K1, Z0
 	VMOVUPD.Z      64(DX)(AX*8), K2, Z1
 	VMOVUPS        (SI)(AX*8), Z2
@@ -60962,55 +61040,55 @@ TEXT ·rowSoftmaxExp64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS           (BX)(AX*8), Z0
 	VMOVUPS           64(BX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z         (DX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
 	VMOVUPS           (DI)(AX*8), Z2
 	VMOVUPS           64(DI)(AX*8), Z3
 	VSUBPD            Z2, Z0, Z0
 	VSUBPD            Z3, Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -61060,8 +61138,8 @@ loop:
 	VCMPPD.BCST      $0x1d, constants<>+1312(SB), Z1, K2
 	VADDPD.BCST      constants<>+1280(SB), Z0, Z2
 	VADDPD.BCST      constants<>+1280(SB), Z1, Z3
-	VPADDQ.BCST      constants<>+3072(SB), Z2, Z4
-	VPADDQ.BCST      constants<>+3072(SB), Z3, Z5
+	VPADDQ.BCST      constants<>+3136(SB), Z2, Z4
+	VPADDQ.BCST      constants<>+3136(SB), Z3, Z5
 	VPSRLQ           $0x34, Z4, Z4
 	VPSRLQ           $0x34, Z5, Z5
 	VPSLLQ           $0x34, Z4, Z6
@@ -61070,10 +61148,10 @@ loop:
 	VPSUBQ           Z7, Z3, Z3
 	VPADDQ.BCST      constants<>+1280(SB), Z2, Z2
 	VPADDQ.BCST      constants<>+1280(SB), Z3, Z3
-	VORPD.BCST       constants<>+3104(SB), Z4, Z4
-	VORPD.BCST       constants<>+3104(SB), Z5, Z5
-	VSUBPD.BCST      constants<>+3136(SB), Z4, Z4
-	VSUBPD.BCST      constants<>+3136(SB), Z5, Z5
+	VORPD.BCST       constants<>+3168(SB), Z4, Z4
+	VORPD.BCST       constants<>+3168(SB), Z5, Z5
+	VSUBPD.BCST      constants<>+3200(SB), Z4, Z4
+	VSUBPD.BCST      constants<>+3200(SB), Z5, Z5
 	VSUBPD.BCST      constants<>+1280(SB), Z2, Z2
 	VSUBPD.BCST      constants<>+1280(SB), Z3, Z3
 	VBLENDMPD        Z2, Z0, K1, Z0
@@ -61082,78 +61160,78 @@ loop:
 	VMOVAPD.Z        Z5, K2, Z3
 	VMULPD           Z0, Z0, Z4
 	VMULPD           Z1, Z1, Z5
+	VBROADCASTSD     constants<>+2528(SB), Z6
+	VBROADCASTSD     constants<>+2528(SB), Z7
+	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z7
+	VBROADCASTSD     constants<>+2592(SB), Z8
+	VBROADCASTSD     constants<>+2592(SB), Z9
+	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z9
+	VFMADD231PD      Z4, Z6, Z8
+	VFMADD231PD      Z5, Z7, Z9
+	VBROADCASTSD     constants<>+2656(SB), Z6
+	VBROADCASTSD     constants<>+2656(SB), Z7
+	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z7
+	VFMADD231PD      Z4, Z8, Z6
+	VFMADD231PD      Z5, Z9, Z7
+	VBROADCASTSD     constants<>+2720(SB), Z8
+	VBROADCASTSD     constants<>+2720(SB), Z9
+	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z9
+	VFMADD231PD      Z4, Z6, Z8
+	VFMADD231PD      Z5, Z7, Z9
+	VBROADCASTSD     constants<>+2784(SB), Z6
+	VBROADCASTSD     constants<>+2784(SB), Z7
+	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z7
+	VFMADD231PD      Z4, Z8, Z6
+	VFMADD231PD      Z5, Z9, Z7
+	VBROADCASTSD     constants<>+2848(SB), Z8
+	VBROADCASTSD     constants<>+2848(SB), Z9
+	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z9
+	VFMADD231PD      Z4, Z6, Z8
+	VFMADD231PD      Z5, Z7, Z9
+	VBROADCASTSD     constants<>+2912(SB), Z6
+	VBROADCASTSD     constants<>+2912(SB), Z7
+	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z7
+	VFMADD231PD      Z4, Z8, Z6
+	VFMADD231PD      Z5, Z9, Z7
+	VBROADCASTSD     constants<>+2976(SB), Z8
+	VBROADCASTSD     constants<>+2976(SB), Z9
+	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z9
+	VFMADD231PD      Z4, Z6, Z8
+	VFMADD231PD      Z5, Z7, Z9
+	VBROADCASTSD     constants<>+3040(SB), Z6
+	VBROADCASTSD     constants<>+3040(SB), Z7
+	VFMADD231PD.BCST constants<>+3008(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+3008(SB), Z1, Z7
+	VFMADD231PD      Z4, Z8, Z6
+	VFMADD231PD      Z5, Z9, Z7
+	VBROADCASTSD     constants<>+3104(SB), Z8
+	VBROADCASTSD     constants<>+3104(SB), Z9
+	VFMADD231PD.BCST constants<>+3072(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+3072(SB), Z1, Z9
+	VFMADD231PD      Z4, Z6, Z8
+	VFMADD231PD      Z5, Z7, Z9
 	VBROADCASTSD     constants<>+2464(SB), Z6
 	VBROADCASTSD     constants<>+2464(SB), Z7
-	VFMADD231PD.BCST constants<>+2432(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2432(SB), Z1, Z7
-	VBROADCASTSD     constants<>+2528(SB), Z8
-	VBROADCASTSD     constants<>+2528(SB), Z9
-	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z9
-	VFMADD231PD      Z4, Z6, Z8
-	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2592(SB), Z6
-	VBROADCASTSD     constants<>+2592(SB), Z7
-	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z7
-	VFMADD231PD      Z4, Z8, Z6
-	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2656(SB), Z8
-	VBROADCASTSD     constants<>+2656(SB), Z9
-	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z9
-	VFMADD231PD      Z4, Z6, Z8
-	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2720(SB), Z6
-	VBROADCASTSD     constants<>+2720(SB), Z7
-	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z7
-	VFMADD231PD      Z4, Z8, Z6
-	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2784(SB), Z8
-	VBROADCASTSD     constants<>+2784(SB), Z9
-	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z9
-	VFMADD231PD      Z4, Z6, Z8
-	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2848(SB), Z6
-	VBROADCASTSD     constants<>+2848(SB), Z7
-	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z7
-	VFMADD231PD      Z4, Z8, Z6
-	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2912(SB), Z8
-	VBROADCASTSD     constants<>+2912(SB), Z9
-	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z9
-	VFMADD231PD      Z4, Z6, Z8
-	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2976(SB), Z6
-	VBROADCASTSD     constants<>+2976(SB), Z7
-	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z7
-	VFMADD231PD      Z4, Z8, Z6
-	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+3040(SB), Z8
-	VBROADCASTSD     constants<>+3040(SB), Z9
-	VFMADD231PD.BCST constants<>+3008(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+3008(SB), Z1, Z9
-	VFMADD231PD      Z4, Z6, Z8
-	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2400(SB), Z6
-	VBROADCASTSD     constants<>+2400(SB), Z7
 	VFMADD231PD      Z0, Z8, Z6
 	VFMADD231PD      Z1, Z9, Z7
-	VMULPD.BCST      constants<>+1952(SB), Z2, Z8
-	VMULPD.BCST      constants<>+1952(SB), Z3, Z9
+	VMULPD.BCST      constants<>+2016(SB), Z2, Z8
+	VMULPD.BCST      constants<>+2016(SB), Z3, Z9
 	VADDPD           Z0, Z8, Z10
 	VADDPD           Z1, Z9, Z11
 	VSUBPD           Z8, Z10, Z8
 	VSUBPD           Z9, Z11, Z9
 	VSUBPD           Z8, Z0, Z0
 	VSUBPD           Z9, Z1, Z1
-	VFMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VFMADD231PD      Z4, Z6, Z0
 	VFMADD231PD      Z5, Z7, Z1
 	VADDPD           Z0, Z10, Z0
@@ -61194,10 +61272,10 @@ loop:
 	VMOVUPS           12352(BX)(AX*8), Z3
 	VMULPD            Z2, Z0, Z0
 	VMULPD            Z3, Z1, Z1
-	VMAXPD.BCST       constants<>+3168(SB), Z0, Z0
-	VMAXPD.BCST       constants<>+3168(SB), Z1, Z1
-	VPADDQ.BCST       constants<>+3072(SB), Z0, Z2
-	VPADDQ.BCST       constants<>+3072(SB), Z1, Z3
+	VMAXPD.BCST       constants<>+3232(SB), Z0, Z0
+	VMAXPD.BCST       constants<>+3232(SB), Z1, Z1
+	VPADDQ.BCST       constants<>+3136(SB), Z0, Z2
+	VPADDQ.BCST       constants<>+3136(SB), Z1, Z3
 	VPSRLQ            $0x34, Z2, Z2
 	VPSRLQ            $0x34, Z3, Z3
 	VPSLLQ            $0x34, Z2, Z4
@@ -61206,133 +61284,133 @@ loop:
 	VPSUBQ            Z5, Z1, Z1
 	VPADDQ.BCST       constants<>+1280(SB), Z0, Z0
 	VPADDQ.BCST       constants<>+1280(SB), Z1, Z1
-	VORPD.BCST        constants<>+3104(SB), Z2, Z2
-	VORPD.BCST        constants<>+3104(SB), Z3, Z3
-	VSUBPD.BCST       constants<>+3136(SB), Z2, Z2
-	VSUBPD.BCST       constants<>+3136(SB), Z3, Z3
+	VORPD.BCST        constants<>+3168(SB), Z2, Z2
+	VORPD.BCST        constants<>+3168(SB), Z3, Z3
+	VSUBPD.BCST       constants<>+3200(SB), Z2, Z2
+	VSUBPD.BCST       constants<>+3200(SB), Z3, Z3
 	VSUBPD.BCST       constants<>+1280(SB), Z0, Z0
 	VSUBPD.BCST       constants<>+1280(SB), Z1, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
+	VBROADCASTSD      constants<>+2528(SB), Z6
+	VBROADCASTSD      constants<>+2528(SB), Z7
+	VFMADD231PD.BCST  constants<>+2496(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2496(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2592(SB), Z8
+	VBROADCASTSD      constants<>+2592(SB), Z9
+	VFMADD231PD.BCST  constants<>+2560(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2560(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+2656(SB), Z6
+	VBROADCASTSD      constants<>+2656(SB), Z7
+	VFMADD231PD.BCST  constants<>+2624(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2624(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VBROADCASTSD      constants<>+2720(SB), Z8
+	VBROADCASTSD      constants<>+2720(SB), Z9
+	VFMADD231PD.BCST  constants<>+2688(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2688(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+2784(SB), Z6
+	VBROADCASTSD      constants<>+2784(SB), Z7
+	VFMADD231PD.BCST  constants<>+2752(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2752(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VBROADCASTSD      constants<>+2848(SB), Z8
+	VBROADCASTSD      constants<>+2848(SB), Z9
+	VFMADD231PD.BCST  constants<>+2816(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2816(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+2912(SB), Z6
+	VBROADCASTSD      constants<>+2912(SB), Z7
+	VFMADD231PD.BCST  constants<>+2880(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2880(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VBROADCASTSD      constants<>+2976(SB), Z8
+	VBROADCASTSD      constants<>+2976(SB), Z9
+	VFMADD231PD.BCST  constants<>+2944(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2944(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+3040(SB), Z6
+	VBROADCASTSD      constants<>+3040(SB), Z7
+	VFMADD231PD.BCST  constants<>+3008(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+3008(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VBROADCASTSD      constants<>+3104(SB), Z8
+	VBROADCASTSD      constants<>+3104(SB), Z9
+	VFMADD231PD.BCST  constants<>+3072(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+3072(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
 	VBROADCASTSD      constants<>+2464(SB), Z6
 	VBROADCASTSD      constants<>+2464(SB), Z7
-	VFMADD231PD.BCST  constants<>+2432(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2432(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2528(SB), Z8
-	VBROADCASTSD      constants<>+2528(SB), Z9
-	VFMADD231PD.BCST  constants<>+2496(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2496(SB), Z1, Z9
-	VFMADD231PD       Z4, Z6, Z8
-	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2592(SB), Z6
-	VBROADCASTSD      constants<>+2592(SB), Z7
-	VFMADD231PD.BCST  constants<>+2560(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2560(SB), Z1, Z7
-	VFMADD231PD       Z4, Z8, Z6
-	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2656(SB), Z8
-	VBROADCASTSD      constants<>+2656(SB), Z9
-	VFMADD231PD.BCST  constants<>+2624(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2624(SB), Z1, Z9
-	VFMADD231PD       Z4, Z6, Z8
-	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2720(SB), Z6
-	VBROADCASTSD      constants<>+2720(SB), Z7
-	VFMADD231PD.BCST  constants<>+2688(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2688(SB), Z1, Z7
-	VFMADD231PD       Z4, Z8, Z6
-	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2784(SB), Z8
-	VBROADCASTSD      constants<>+2784(SB), Z9
-	VFMADD231PD.BCST  constants<>+2752(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2752(SB), Z1, Z9
-	VFMADD231PD       Z4, Z6, Z8
-	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2848(SB), Z6
-	VBROADCASTSD      constants<>+2848(SB), Z7
-	VFMADD231PD.BCST  constants<>+2816(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2816(SB), Z1, Z7
-	VFMADD231PD       Z4, Z8, Z6
-	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2912(SB), Z8
-	VBROADCASTSD      constants<>+2912(SB), Z9
-	VFMADD231PD.BCST  constants<>+2880(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2880(SB), Z1, Z9
-	VFMADD231PD       Z4, Z6, Z8
-	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2976(SB), Z6
-	VBROADCASTSD      constants<>+2976(SB), Z7
-	VFMADD231PD.BCST  constants<>+2944(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2944(SB), Z1, Z7
-	VFMADD231PD       Z4, Z8, Z6
-	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+3040(SB), Z8
-	VBROADCASTSD      constants<>+3040(SB), Z9
-	VFMADD231PD.BCST  constants<>+3008(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+3008(SB), Z1, Z9
-	VFMADD231PD       Z4, Z6, Z8
-	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2400(SB), Z6
-	VBROADCASTSD      constants<>+2400(SB), Z7
 	VFMADD231PD       Z0, Z8, Z6
 	VFMADD231PD       Z1, Z9, Z7
-	VMULPD.BCST       constants<>+1952(SB), Z2, Z8
-	VMULPD.BCST       constants<>+1952(SB), Z3, Z9
+	VMULPD.BCST       constants<>+2016(SB), Z2, Z8
+	VMULPD.BCST       constants<>+2016(SB), Z3, Z9
 	VADDPD            Z0, Z8, Z10
 	VADDPD            Z1, Z9, Z11
 	VSUBPD            Z8, Z10, Z8
 	VSUBPD            Z9, Z11, Z9
 	VSUBPD            Z8, Z0, Z0
 	VSUBPD            Z9, Z1, Z1
-	VFMADD231PD.BCST  constants<>+1984(SB), Z2, Z0
-	VFMADD231PD.BCST  constants<>+1984(SB), Z3, Z1
+	VFMADD231PD.BCST  constants<>+2048(SB), Z2, Z0
+	VFMADD231PD.BCST  constants<>+2048(SB), Z3, Z1
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
 	VADDPD            Z0, Z10, Z0
 	VADDPD            Z1, Z11, Z1
 	VMULPD.BCST       24(CX), Z0, Z0
 	VMULPD.BCST       24(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -61369,8 +61447,8 @@ TEXT ·rowSoftmaxFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     56(CX), Z5
@@ -61387,8 +61465,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMULPD           Z3, Z5, Z3
@@ -61415,8 +61493,8 @@ noElements:
 	VMULPD      Z2, Z4, Z2
 	VMULPD      Z5, Z1, Z1
 	VMULPD      Z6, Z2, Z2
-	VXORPD.BCST constants<>+1824(SB), Z1, Z1
-	VXORPD.BCST constants<>+1824(SB), Z2, Z2
+	VXORPD.BCST constants<>+1888(SB), Z1, Z1
+	VXORPD.BCST constants<>+1888(SB), Z2, Z2
 	VMOVUPS     Z1, (R9)(AX*8)
 	VMOVUPS     Z2, 64(R9)(AX*8)
 
@@ -61448,8 +61526,8 @@ TEXT ·rowSoftmaxFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     56(CX), Z5
@@ -61466,8 +61544,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
@@ -61518,8 +61596,8 @@ noElements:
 	VMULPD       Z2, Z10, Z2
 	VMULPD       Z5, Z1, Z1
 	VMULPD       Z6, Z2, Z2
-	VMAXPD.BCST  constants<>+3168(SB), Z7, Z5
-	VMAXPD.BCST  constants<>+3168(SB), Z8, Z6
+	VMAXPD.BCST  constants<>+3232(SB), Z7, Z5
+	VMAXPD.BCST  constants<>+3232(SB), Z8, Z6
 	VDIVPD       Z5, Z3, Z3
 	VDIVPD       Z6, Z4, Z4
 	VMULPD.BCST  24(CX), Z11, Z5
@@ -61530,8 +61608,8 @@ noElements:
 	VFMADD231PD  Z4, Z6, Z8
 	VMULPD       Z7, Z1, Z1
 	VMULPD       Z8, Z2, Z2
-	VXORPD.BCST  constants<>+1824(SB), Z1, Z1
-	VXORPD.BCST  constants<>+1824(SB), Z2, Z2
+	VXORPD.BCST  constants<>+1888(SB), Z1, Z1
+	VXORPD.BCST  constants<>+1888(SB), Z2, Z2
 	VMOVUPS      Z1, (R10)(AX*8)
 	VMOVUPS      Z2, 64(R10)(AX*8)
 
@@ -61563,8 +61641,8 @@ TEXT ·rowSoftmaxFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     56(CX), Z5
@@ -61581,8 +61659,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
@@ -61633,8 +61711,8 @@ noElements:
 	VMULPD       Z2, Z10, Z2
 	VMULPD       Z5, Z1, Z1
 	VMULPD       Z6, Z2, Z2
-	VMAXPD.BCST  constants<>+3168(SB), Z7, Z5
-	VMAXPD.BCST  constants<>+3168(SB), Z8, Z6
+	VMAXPD.BCST  constants<>+3232(SB), Z7, Z5
+	VMAXPD.BCST  constants<>+3232(SB), Z8, Z6
 	VDIVPD       Z5, Z3, Z3
 	VDIVPD       Z6, Z4, Z4
 	VMULPD.BCST  24(CX), Z11, Z5
@@ -61645,8 +61723,8 @@ noElements:
 	VFMADD231PD  Z4, Z6, Z8
 	VMULPD       Z7, Z1, Z1
 	VMULPD       Z8, Z2, Z2
-	VXORPD.BCST  constants<>+1824(SB), Z1, Z1
-	VXORPD.BCST  constants<>+1824(SB), Z2, Z2
+	VXORPD.BCST  constants<>+1888(SB), Z1, Z1
+	VXORPD.BCST  constants<>+1888(SB), Z2, Z2
 	VMOVUPS      Z1, (R10)(AX*8)
 	VMOVUPS      Z2, 64(R10)(AX*8)
 
@@ -61743,7 +61821,7 @@ loop:
 	VMOVUPS      12352(R9)(CX*8), Z2
 	VMULPD       Z1, Z7, Z1
 	VMULPD       Z2, Z8, Z2
-	VBROADCASTSD constants<>+1632(SB), Z3
+	VBROADCASTSD constants<>+1696(SB), Z3
 	VFMADD231PD  Z1, Z3, Z0
 	VFMADD231PD  Z2, Z3, Z0
 	CMPB         464(AX), $0x00
@@ -61782,8 +61860,8 @@ loop:
 	PREFETCHT0  4160(DX)(AX*8)
 	VMOVUPS     (BX)(AX*8), Z0
 	VMOVUPS     64(BX)(AX*8), Z1
-	VCMPPD.BCST $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z   (CX)(AX*8), K1, Z0
 	VMOVUPD.Z   64(CX)(AX*8), K2, Z1
 	VMOVUPD.Z   (DX)(AX*8), K1, Z2
@@ -61809,7 +61887,7 @@ TEXT ·rowPairPower64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS           12288(DX)(AX*8), Z0
 	VMOVUPS           12352(DX)(AX*8), Z1
-	VBROADCASTSD      constants<>+1632(SB), Z2
+	VBROADCASTSD      constants<>+1696(SB), Z2
 	VMAXPD            Z0, Z2, Z3
 	VMAXPD            Z1, Z2, Z2
 	VMOVUPS           8192(DX)(AX*8), Z4
@@ -61818,47 +61896,47 @@ loop:
 	VADDPD            Z5, Z2, Z2
 	VMULPD.BCST       152(CX), Z3, Z3
 	VMULPD.BCST       152(CX), Z2, Z2
-	VBROADCASTSD      constants<>+1856(SB), Z4
+	VBROADCASTSD      constants<>+1920(SB), Z4
 	VMAXPD            Z3, Z4, Z3
 	VMAXPD            Z2, Z4, Z2
-	VBROADCASTSD      constants<>+1920(SB), Z4
-	VBROADCASTSD      constants<>+1920(SB), Z5
-	VFMADD231PD.BCST  constants<>+1888(SB), Z3, Z4
-	VFMADD231PD.BCST  constants<>+1888(SB), Z2, Z5
+	VBROADCASTSD      constants<>+1984(SB), Z4
+	VBROADCASTSD      constants<>+1984(SB), Z5
+	VFMADD231PD.BCST  constants<>+1952(SB), Z3, Z4
+	VFMADD231PD.BCST  constants<>+1952(SB), Z2, Z5
 	VRNDSCALEPD       $0x00, Z4, Z4
 	VRNDSCALEPD       $0x00, Z5, Z5
-	VFNMADD231PD.BCST constants<>+1952(SB), Z4, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z5, Z2
-	VFNMADD231PD.BCST constants<>+1984(SB), Z4, Z3
-	VFNMADD231PD.BCST constants<>+1984(SB), Z5, Z2
+	VFNMADD231PD.BCST constants<>+2016(SB), Z4, Z3
+	VFNMADD231PD.BCST constants<>+2016(SB), Z5, Z2
+	VFNMADD231PD.BCST constants<>+2048(SB), Z4, Z3
+	VFNMADD231PD.BCST constants<>+2048(SB), Z5, Z2
 	VMULPD            Z3, Z3, Z6
 	VMULPD            Z2, Z2, Z7
-	VBROADCASTSD      constants<>+2048(SB), Z8
-	VBROADCASTSD      constants<>+2048(SB), Z9
-	VFMADD231PD.BCST  constants<>+2016(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2016(SB), Z2, Z9
-	VBROADCASTSD      constants<>+2112(SB), Z10
-	VBROADCASTSD      constants<>+2112(SB), Z11
-	VFMADD231PD.BCST  constants<>+2080(SB), Z3, Z10
-	VFMADD231PD.BCST  constants<>+2080(SB), Z2, Z11
+	VBROADCASTSD      constants<>+2112(SB), Z8
+	VBROADCASTSD      constants<>+2112(SB), Z9
+	VFMADD231PD.BCST  constants<>+2080(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2080(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z10
+	VBROADCASTSD      constants<>+2176(SB), Z11
+	VFMADD231PD.BCST  constants<>+2144(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+2144(SB), Z2, Z11
 	VFMADD231PD       Z6, Z8, Z10
 	VFMADD231PD       Z7, Z9, Z11
-	VBROADCASTSD      constants<>+2176(SB), Z8
-	VBROADCASTSD      constants<>+2176(SB), Z9
-	VFMADD231PD.BCST  constants<>+2144(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2144(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2240(SB), Z8
+	VBROADCASTSD      constants<>+2240(SB), Z9
+	VFMADD231PD.BCST  constants<>+2208(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2208(SB), Z2, Z9
 	VFMADD231PD       Z6, Z10, Z8
 	VFMADD231PD       Z7, Z11, Z9
-	VBROADCASTSD      constants<>+2240(SB), Z10
-	VBROADCASTSD      constants<>+2240(SB), Z11
-	VFMADD231PD.BCST  constants<>+2208(SB), Z3, Z10
-	VFMADD231PD.BCST  constants<>+2208(SB), Z2, Z11
+	VBROADCASTSD      constants<>+2304(SB), Z10
+	VBROADCASTSD      constants<>+2304(SB), Z11
+	VFMADD231PD.BCST  constants<>+2272(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+2272(SB), Z2, Z11
 	VFMADD231PD       Z6, Z8, Z10
 	VFMADD231PD       Z7, Z9, Z11
-	VBROADCASTSD      constants<>+2304(SB), Z8
-	VBROADCASTSD      constants<>+2304(SB), Z9
-	VFMADD231PD.BCST  constants<>+2272(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2272(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2368(SB), Z8
+	VBROADCASTSD      constants<>+2368(SB), Z9
+	VFMADD231PD.BCST  constants<>+2336(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2336(SB), Z2, Z9
 	VFMADD231PD       Z6, Z10, Z8
 	VFMADD231PD       Z7, Z11, Z9
 	VFMADD231PD       Z6, Z8, Z3
@@ -61869,9 +61947,9 @@ loop:
 	VSCALEFPD         Z5, Z2, Z2
 	VMOVUPS           Z3, 24576(DX)(AX*8)
 	VMOVUPS           Z2, 24640(DX)(AX*8)
-	VXORPD.BCST       constants<>+1824(SB), Z0, Z0
-	VXORPD.BCST       constants<>+1824(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1632(SB), Z2
+	VXORPD.BCST       constants<>+1888(SB), Z0, Z0
+	VXORPD.BCST       constants<>+1888(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1696(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
 	VMOVUPS           8192(DX)(AX*8), Z2
@@ -61880,47 +61958,47 @@ loop:
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
 	VMULPD.BCST       32(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -61959,8 +62037,8 @@ TEXT ·rowPairFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -61977,17 +62055,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     176(DX), Z16
 	VBROADCASTSD     176(DX), Z17
 	VFMADD231PD.BCST 168(DX), Z14, Z16
 	VFMADD231PD.BCST 168(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z17, K4
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z17, K4
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -62000,9 +62078,9 @@ loop:
 	VBROADCASTSD     56(DX), Z19
 	VFMADD231PD.BCST 48(DX), Z14, Z18
 	VFMADD231PD.BCST 48(DX), Z15, Z19
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z19, K4
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z19, K4
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z4, Z14, Z4
 	VMAXPD           Z5, Z14, Z5
 	VADDPD           Z6, Z4, Z4
@@ -62059,11 +62137,11 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1632(SB), Z4
+	VBROADCASTSD constants<>+1696(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1824(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1824(SB), Z3, Z5
+	VXORPD.BCST  constants<>+1888(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1888(SB), Z3, Z5
 	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
@@ -62120,8 +62198,8 @@ TEXT ·rowPairFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -62138,17 +62216,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     176(DX), Z16
 	VBROADCASTSD     176(DX), Z17
 	VFMADD231PD.BCST 168(DX), Z14, Z16
 	VFMADD231PD.BCST 168(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z17, K4
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z17, K4
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -62165,9 +62243,9 @@ loop:
 	VBROADCASTSD     56(DX), Z19
 	VFMADD231PD.BCST 48(DX), Z16, Z18
 	VFMADD231PD.BCST 48(DX), Z17, Z19
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z19, K4
-	VBROADCASTSD     constants<>+1632(SB), Z16
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z19, K4
+	VBROADCASTSD     constants<>+1696(SB), Z16
 	VMAXPD           Z4, Z16, Z4
 	VMAXPD           Z5, Z16, Z5
 	VADDPD           Z6, Z4, Z4
@@ -62240,11 +62318,11 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1632(SB), Z4
+	VBROADCASTSD constants<>+1696(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1824(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1824(SB), Z3, Z5
+	VXORPD.BCST  constants<>+1888(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1888(SB), Z3, Z5
 	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
@@ -62301,8 +62379,8 @@ TEXT ·rowPairFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -62319,17 +62397,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     176(DX), Z16
 	VBROADCASTSD     176(DX), Z17
 	VFMADD231PD.BCST 168(DX), Z14, Z16
 	VFMADD231PD.BCST 168(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z17, K4
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z17, K4
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -62346,9 +62424,9 @@ loop:
 	VBROADCASTSD     56(DX), Z19
 	VFMADD231PD.BCST 48(DX), Z16, Z18
 	VFMADD231PD.BCST 48(DX), Z17, Z19
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z19, K4
-	VBROADCASTSD     constants<>+1632(SB), Z16
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z19, K4
+	VBROADCASTSD     constants<>+1696(SB), Z16
 	VMAXPD           Z4, Z16, Z4
 	VMAXPD           Z5, Z16, Z5
 	VADDPD           Z6, Z4, Z4
@@ -62421,11 +62499,11 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1632(SB), Z4
+	VBROADCASTSD constants<>+1696(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1824(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1824(SB), Z3, Z5
+	VXORPD.BCST  constants<>+1888(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1888(SB), Z3, Z5
 	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
@@ -62480,8 +62558,8 @@ TEXT ·rowPairSums64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z6
 	VMOVUPS          64(BX)(AX*8), Z7
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z6, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z7, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z6, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z7, K1
 	VMOVUPS          12288(SI)(AX*8), Z8
 	VMOVUPS          12352(SI)(AX*8), Z9
 	VMOVUPS          4096(SI)(AX*8), Z10
@@ -62565,8 +62643,8 @@ TEXT ·rowPairGrad64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z1
 	VMOVUPS          64(SI)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
 	VMOVUPS          12288(DI)(CX*8), Z3
 	VMOVUPS          12352(DI)(CX*8), Z4
 	VMOVUPS          4096(DI)(CX*8), Z5
@@ -62605,11 +62683,11 @@ loop:
 	VMULPD           Z6, Z4, Z4
 	VMULPD           Z3, Z1, Z1
 	VMULPD           Z4, Z2, Z2
-	VBROADCASTSD     constants<>+1632(SB), Z3
+	VBROADCASTSD     constants<>+1696(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	VXORPD.BCST      constants<>+1824(SB), Z1, Z3
-	VXORPD.BCST      constants<>+1824(SB), Z2, Z4
+	VXORPD.BCST      constants<>+1888(SB), Z1, Z3
+	VXORPD.BCST      constants<>+1888(SB), Z2, Z4
 	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (R8)(CX*8), Z5
@@ -62658,8 +62736,8 @@ TEXT ·rowSumsNone64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z4, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z4, K2
 	VMOVUPD.Z        (SI)(AX*8), K1, Z5
 	VMOVUPD.Z        64(SI)(AX*8), K2, Z6
 	VMOVUPS          (BX)(AX*8), Z7
@@ -62709,8 +62787,8 @@ TEXT ·rowSumsSigmoid64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z4, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z4, K2
 	VMOVUPS          4096(DI)(AX*8), Z5
 	VMOVUPS          4160(DI)(AX*8), Z6
 	VMOVUPS          (DI)(AX*8), Z7
@@ -62772,8 +62850,8 @@ TEXT ·rowSumsSoftmax64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z4, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z4, K1
 	VMOVUPS          (SI)(AX*8), Z5
 	VMOVUPS          64(SI)(AX*8), Z6
 	VMOVUPS          12288(DI)(AX*8), Z7
@@ -62825,8 +62903,8 @@ TEXT ·rowGradNone64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
 	VMOVUPD.Z        (R8)(CX*8), K1, Z3
 	VMOVUPD.Z        64(R8)(CX*8), K2, Z4
 	VMOVUPS          (SI)(CX*8), Z5
@@ -62839,7 +62917,7 @@ loop:
 	VFMADD231PD.BCST 88(DX), Z4, Z8
 	VMULPD           Z1, Z7, Z1
 	VMULPD           Z2, Z8, Z2
-	VBROADCASTSD     constants<>+1632(SB), Z3
+	VBROADCASTSD     constants<>+1696(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
 	CMPB             464(AX), $0x00
@@ -62878,8 +62956,8 @@ TEXT ·rowGradSigmoid64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
 	VMOVUPS          4096(R9)(CX*8), Z3
 	VMOVUPS          4160(R9)(CX*8), Z4
 	VMOVUPS          (R9)(CX*8), Z5
@@ -62906,7 +62984,7 @@ loop:
 	VMULPD           Z2, Z10, Z2
 	VMULPD           Z3, Z1, Z1
 	VMULPD           Z4, Z2, Z2
-	VBROADCASTSD     constants<>+1632(SB), Z3
+	VBROADCASTSD     constants<>+1696(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
 	CMPB             464(AX), $0x00
@@ -62945,8 +63023,8 @@ TEXT ·rowGradSoftmax64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
 	VMOVUPS          (R8)(CX*8), Z3
 	VMOVUPS          64(R8)(CX*8), Z4
 	VMOVUPS          12288(R9)(CX*8), Z5
@@ -63005,7 +63083,7 @@ loop:
 	CMPQ      CX, n+8(FP)
 	JL        loop
 	VORPS     Y2, Y1, Y1
-	VPTEST    constants<>+1344(SB), Y1
+	VPTEST    constants<>+1408(SB), Y1
 	JZ        flag1
 	ORQ       $0x01, 472(AX)
 
@@ -63048,8 +63126,8 @@ TEXT ·rowMap32AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 2048(DX)(CX*4)
 	VMOVUPS    (DX)(CX*4), Y2
-	VCMPPS     $0x19, constants<>+1376(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1440(SB), Y2, Y4
+	VCMPPS     $0x19, constants<>+1440(SB), Y2, Y3
+	VCMPPS     $0x16, constants<>+1504(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
 	VMINPS     constants<>+256(SB), Y2, Y2
@@ -63090,11 +63168,11 @@ loop:
 	PREFETCHT0 2048(DX)(CX*4)
 	VMOVUPS    (DX)(CX*4), Y2
 	VCMPPS     $0x19, constants<>+64(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1504(SB), Y2, Y4
+	VCMPPS     $0x16, constants<>+1568(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
-	VCMPPS     $0x19, constants<>+1536(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1568(SB), Y2, Y4
+	VCMPPS     $0x19, constants<>+1600(SB), Y2, Y3
+	VCMPPS     $0x16, constants<>+1632(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VCMPPS     $0x04, constants<>+64(SB), Y2, Y4
 	VANDPS     Y3, Y4, Y3
@@ -65034,7 +65112,7 @@ loop:
 	CMPQ      CX, n+8(FP)
 	JL        loop
 	VORPS     Y2, Y1, Y1
-	VPTEST    constants<>+1344(SB), Y1
+	VPTEST    constants<>+1408(SB), Y1
 	JZ        flag1
 	ORQ       $0x01, 472(AX)
 
@@ -65049,14 +65127,14 @@ TEXT ·rowValid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
 	MOVQ         432(AX), BX
-	VBROADCASTSD constants<>+1600(SB), Y0
+	VBROADCASTSD constants<>+1664(SB), Y0
 	XORQ         AX, AX
 
 loop:
 	VPMOVZXBQ (BX)(AX*1), Y1
 	VPCMPEQQ  Y0, Y1, Y1
 	VMOVUPS   (CX)(AX*8), Y2
-	VBLENDVPD Y1, constants<>+1632(SB), Y2, Y1
+	VBLENDVPD Y1, constants<>+1696(SB), Y2, Y1
 	VMOVUPS   Y1, (DX)(AX*8)
 	ADDQ      $0x04, AX
 	CMPQ      AX, n+8(FP)
@@ -65077,12 +65155,12 @@ TEXT ·rowMap64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
-	VCMPPD     $0x19, constants<>+1664(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1696(SB), Y2, Y4
+	VCMPPD     $0x19, constants<>+1728(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1760(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
 	VMINPD     constants<>+1280(SB), Y2, Y2
-	VMAXPD     constants<>+1632(SB), Y2, Y2
+	VMAXPD     constants<>+1696(SB), Y2, Y2
 	VMULPD     Y2, Y2, Y3
 	VCMPPD     $0x04, Y2, Y3, Y3
 	VORPS      Y3, Y1, Y1
@@ -65118,14 +65196,14 @@ TEXT ·rowWeight64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
-	VCMPPD     $0x19, constants<>+1632(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1728(SB), Y2, Y4
-	VORPS      Y3, Y4, Y3
-	VORPS      Y3, Y0, Y0
-	VCMPPD     $0x19, constants<>+1760(SB), Y2, Y3
+	VCMPPD     $0x19, constants<>+1696(SB), Y2, Y3
 	VCMPPD     $0x16, constants<>+1792(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
-	VCMPPD     $0x04, constants<>+1632(SB), Y2, Y4
+	VORPS      Y3, Y0, Y0
+	VCMPPD     $0x19, constants<>+1824(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1856(SB), Y2, Y4
+	VORPS      Y3, Y4, Y3
+	VCMPPD     $0x04, constants<>+1696(SB), Y2, Y4
 	VANDPS     Y3, Y4, Y3
 	VORPS      Y3, Y1, Y1
 	VMOVUPS    Y2, (BX)(CX*8)
@@ -65181,40 +65259,40 @@ TEXT ·rowExp64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
-	VORPD        constants<>+1824(SB), Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
+	VORPD        constants<>+1888(SB), Y0, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3264(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3264(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*8)
@@ -65241,44 +65319,44 @@ TEXT ·rowScaledExp64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
-	VBROADCASTSD constants<>+2368(SB), Y2
-	VFMADD231PD  constants<>+2336(SB), Y1, Y2
+	VBROADCASTSD constants<>+2432(SB), Y2
+	VFMADD231PD  constants<>+2400(SB), Y1, Y2
 	VMULPD       Y2, Y0, Y0
-	VORPD        constants<>+1824(SB), Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
+	VORPD        constants<>+1888(SB), Y0, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3264(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3264(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*8)
@@ -65304,8 +65382,8 @@ loop:
 	VMOVUPS      32(CX)(AX*8), Y1
 	VCMPPD       $0x1d, constants<>+1312(SB), Y0, Y2
 	VCMPPD       $0x1d, constants<>+1312(SB), Y1, Y3
-	VBROADCASTSD constants<>+2400(SB), Y4
-	VBROADCASTSD constants<>+2400(SB), Y5
+	VBROADCASTSD constants<>+2464(SB), Y4
+	VBROADCASTSD constants<>+2464(SB), Y5
 	VFMADD231PD  constants<>+1312(SB), Y0, Y4
 	VFMADD231PD  constants<>+1312(SB), Y1, Y5
 	VBLENDVPD    Y2, Y4, Y0, Y0
@@ -65314,78 +65392,78 @@ loop:
 	VANDPS       constants<>+1280(SB), Y3, Y3
 	VMULPD       Y0, Y0, Y4
 	VMULPD       Y1, Y1, Y5
+	VBROADCASTSD constants<>+2528(SB), Y6
+	VBROADCASTSD constants<>+2528(SB), Y7
+	VFMADD231PD  constants<>+2496(SB), Y0, Y6
+	VFMADD231PD  constants<>+2496(SB), Y1, Y7
+	VBROADCASTSD constants<>+2592(SB), Y8
+	VBROADCASTSD constants<>+2592(SB), Y9
+	VFMADD231PD  constants<>+2560(SB), Y0, Y8
+	VFMADD231PD  constants<>+2560(SB), Y1, Y9
+	VFMADD231PD  Y4, Y6, Y8
+	VFMADD231PD  Y5, Y7, Y9
+	VBROADCASTSD constants<>+2656(SB), Y6
+	VBROADCASTSD constants<>+2656(SB), Y7
+	VFMADD231PD  constants<>+2624(SB), Y0, Y6
+	VFMADD231PD  constants<>+2624(SB), Y1, Y7
+	VFMADD231PD  Y4, Y8, Y6
+	VFMADD231PD  Y5, Y9, Y7
+	VBROADCASTSD constants<>+2720(SB), Y8
+	VBROADCASTSD constants<>+2720(SB), Y9
+	VFMADD231PD  constants<>+2688(SB), Y0, Y8
+	VFMADD231PD  constants<>+2688(SB), Y1, Y9
+	VFMADD231PD  Y4, Y6, Y8
+	VFMADD231PD  Y5, Y7, Y9
+	VBROADCASTSD constants<>+2784(SB), Y6
+	VBROADCASTSD constants<>+2784(SB), Y7
+	VFMADD231PD  constants<>+2752(SB), Y0, Y6
+	VFMADD231PD  constants<>+2752(SB), Y1, Y7
+	VFMADD231PD  Y4, Y8, Y6
+	VFMADD231PD  Y5, Y9, Y7
+	VBROADCASTSD constants<>+2848(SB), Y8
+	VBROADCASTSD constants<>+2848(SB), Y9
+	VFMADD231PD  constants<>+2816(SB), Y0, Y8
+	VFMADD231PD  constants<>+2816(SB), Y1, Y9
+	VFMADD231PD  Y4, Y6, Y8
+	VFMADD231PD  Y5, Y7, Y9
+	VBROADCASTSD constants<>+2912(SB), Y6
+	VBROADCASTSD constants<>+2912(SB), Y7
+	VFMADD231PD  constants<>+2880(SB), Y0, Y6
+	VFMADD231PD  constants<>+2880(SB), Y1, Y7
+	VFMADD231PD  Y4, Y8, Y6
+	VFMADD231PD  Y5, Y9, Y7
+	VBROADCASTSD constants<>+2976(SB), Y8
+	VBROADCASTSD constants<>+2976(SB), Y9
+	VFMADD231PD  constants<>+2944(SB), Y0, Y8
+	VFMADD231PD  constants<>+2944(SB), Y1, Y9
+	VFMADD231PD  Y4, Y6, Y8
+	VFMADD231PD  Y5, Y7, Y9
+	VBROADCASTSD constants<>+3040(SB), Y6
+	VBROADCASTSD constants<>+3040(SB), Y7
+	VFMADD231PD  constants<>+3008(SB), Y0, Y6
+	VFMADD231PD  constants<>+3008(SB), Y1, Y7
+	VFMADD231PD  Y4, Y8, Y6
+	VFMADD231PD  Y5, Y9, Y7
+	VBROADCASTSD constants<>+3104(SB), Y8
+	VBROADCASTSD constants<>+3104(SB), Y9
+	VFMADD231PD  constants<>+3072(SB), Y0, Y8
+	VFMADD231PD  constants<>+3072(SB), Y1, Y9
+	VFMADD231PD  Y4, Y6, Y8
+	VFMADD231PD  Y5, Y7, Y9
 	VBROADCASTSD constants<>+2464(SB), Y6
 	VBROADCASTSD constants<>+2464(SB), Y7
-	VFMADD231PD  constants<>+2432(SB), Y0, Y6
-	VFMADD231PD  constants<>+2432(SB), Y1, Y7
-	VBROADCASTSD constants<>+2528(SB), Y8
-	VBROADCASTSD constants<>+2528(SB), Y9
-	VFMADD231PD  constants<>+2496(SB), Y0, Y8
-	VFMADD231PD  constants<>+2496(SB), Y1, Y9
-	VFMADD231PD  Y4, Y6, Y8
-	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2592(SB), Y6
-	VBROADCASTSD constants<>+2592(SB), Y7
-	VFMADD231PD  constants<>+2560(SB), Y0, Y6
-	VFMADD231PD  constants<>+2560(SB), Y1, Y7
-	VFMADD231PD  Y4, Y8, Y6
-	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2656(SB), Y8
-	VBROADCASTSD constants<>+2656(SB), Y9
-	VFMADD231PD  constants<>+2624(SB), Y0, Y8
-	VFMADD231PD  constants<>+2624(SB), Y1, Y9
-	VFMADD231PD  Y4, Y6, Y8
-	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2720(SB), Y6
-	VBROADCASTSD constants<>+2720(SB), Y7
-	VFMADD231PD  constants<>+2688(SB), Y0, Y6
-	VFMADD231PD  constants<>+2688(SB), Y1, Y7
-	VFMADD231PD  Y4, Y8, Y6
-	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2784(SB), Y8
-	VBROADCASTSD constants<>+2784(SB), Y9
-	VFMADD231PD  constants<>+2752(SB), Y0, Y8
-	VFMADD231PD  constants<>+2752(SB), Y1, Y9
-	VFMADD231PD  Y4, Y6, Y8
-	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2848(SB), Y6
-	VBROADCASTSD constants<>+2848(SB), Y7
-	VFMADD231PD  constants<>+2816(SB), Y0, Y6
-	VFMADD231PD  constants<>+2816(SB), Y1, Y7
-	VFMADD231PD  Y4, Y8, Y6
-	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2912(SB), Y8
-	VBROADCASTSD constants<>+2912(SB), Y9
-	VFMADD231PD  constants<>+2880(SB), Y0, Y8
-	VFMADD231PD  constants<>+2880(SB), Y1, Y9
-	VFMADD231PD  Y4, Y6, Y8
-	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2976(SB), Y6
-	VBROADCASTSD constants<>+2976(SB), Y7
-	VFMADD231PD  constants<>+2944(SB), Y0, Y6
-	VFMADD231PD  constants<>+2944(SB), Y1, Y7
-	VFMADD231PD  Y4, Y8, Y6
-	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+3040(SB), Y8
-	VBROADCASTSD constants<>+3040(SB), Y9
-	VFMADD231PD  constants<>+3008(SB), Y0, Y8
-	VFMADD231PD  constants<>+3008(SB), Y1, Y9
-	VFMADD231PD  Y4, Y6, Y8
-	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2400(SB), Y6
-	VBROADCASTSD constants<>+2400(SB), Y7
 	VFMADD231PD  Y0, Y8, Y6
 	VFMADD231PD  Y1, Y9, Y7
-	VMULPD       constants<>+1952(SB), Y2, Y8
-	VMULPD       constants<>+1952(SB), Y3, Y9
+	VMULPD       constants<>+2016(SB), Y2, Y8
+	VMULPD       constants<>+2016(SB), Y3, Y9
 	VADDPD       Y0, Y8, Y10
 	VADDPD       Y1, Y9, Y11
 	VSUBPD       Y8, Y10, Y8
 	VSUBPD       Y9, Y11, Y9
 	VSUBPD       Y8, Y0, Y0
 	VSUBPD       Y9, Y1, Y1
-	VFMADD231PD  constants<>+1984(SB), Y2, Y0
-	VFMADD231PD  constants<>+1984(SB), Y3, Y1
+	VFMADD231PD  constants<>+2048(SB), Y2, Y0
+	VFMADD231PD  constants<>+2048(SB), Y3, Y1
 	VFMADD231PD  Y4, Y6, Y0
 	VFMADD231PD  Y5, Y7, Y1
 	VADDPD       Y0, Y10, Y0
@@ -65412,49 +65490,49 @@ TEXT ·rowPower64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
-	VBROADCASTSD constants<>+2368(SB), Y2
-	VFMADD231PD  constants<>+2336(SB), Y1, Y2
+	VBROADCASTSD constants<>+2432(SB), Y2
+	VFMADD231PD  constants<>+2400(SB), Y1, Y2
 	VMULPD       Y2, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMAXPD       Y0, Y1, Y0
 	VMOVUPS      8192(R8)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3264(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3264(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 24576(DI)(AX*8)
@@ -65483,7 +65561,7 @@ TEXT ·rowFocalZero64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
 	VBROADCASTSD constants<>+1280(SB), Y4
@@ -65491,11 +65569,11 @@ loop:
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1632(SB), Y7
+	VBROADCASTSD constants<>+1696(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1824(SB), Y2, Y8
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VXORPD       constants<>+1888(SB), Y2, Y8
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -65530,7 +65608,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R11)(R12*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R11)(R12*1)
@@ -65563,7 +65641,7 @@ TEXT ·rowFocalTwo64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
 	VBROADCASTSD constants<>+1280(SB), Y4
@@ -65571,11 +65649,11 @@ loop:
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1632(SB), Y7
+	VBROADCASTSD constants<>+1696(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1824(SB), Y2, Y8
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VXORPD       constants<>+1888(SB), Y2, Y8
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -65585,8 +65663,8 @@ loop:
 	VBROADCASTSD (CX), Y8
 	VFMADD231PD  Y8, Y3, Y7
 	VMOVUPS      4096(R9)(AX*8), Y8
-	VBROADCASTSD constants<>+2368(SB), Y9
-	VFMADD231PD  constants<>+2336(SB), Y3, Y9
+	VBROADCASTSD constants<>+2432(SB), Y9
+	VFMADD231PD  constants<>+2400(SB), Y3, Y9
 	VMULPD       Y9, Y2, Y9
 	VMOVUPS      (R9)(AX*8), Y10
 	VMULPD       Y8, Y10, Y10
@@ -65615,8 +65693,8 @@ noElements:
 	VMULPD       Y10, Y4, Y4
 	VBLENDVPD    Y2, Y8, Y9, Y8
 	VFNMADD231PD Y8, Y5, Y4
-	VBROADCASTSD constants<>+2368(SB), Y5
-	VFMADD231PD  constants<>+2336(SB), Y3, Y5
+	VBROADCASTSD constants<>+2432(SB), Y5
+	VFMADD231PD  constants<>+2400(SB), Y3, Y5
 	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
@@ -65630,7 +65708,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R12)(R13*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R12)(R13*1)
@@ -65663,7 +65741,7 @@ TEXT ·rowFocal64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
 	VBROADCASTSD constants<>+1280(SB), Y4
@@ -65671,11 +65749,11 @@ loop:
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1632(SB), Y7
+	VBROADCASTSD constants<>+1696(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1824(SB), Y2, Y8
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VXORPD       constants<>+1888(SB), Y2, Y8
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -65708,8 +65786,8 @@ noElements:
 	VMULPD       Y10, Y4, Y4
 	VBLENDVPD    Y2, Y8, Y9, Y8
 	VFNMADD231PD Y8, Y5, Y4
-	VBROADCASTSD constants<>+2368(SB), Y5
-	VFMADD231PD  constants<>+2336(SB), Y3, Y5
+	VBROADCASTSD constants<>+2432(SB), Y5
+	VFMADD231PD  constants<>+2400(SB), Y3, Y5
 	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
@@ -65723,7 +65801,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R12)(R13*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R12)(R13*1)
@@ -65750,7 +65828,7 @@ TEXT ·rowLargest64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0   4096(DX)(AX*8)
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
 	VCMPPD       $0x1e, Y1, Y0, Y2
@@ -65779,41 +65857,41 @@ TEXT ·rowSoftmaxExp64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (DI)(AX*8), Y1
 	VSUBPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3264(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3264(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (SI)(AX*8)
@@ -65845,53 +65923,53 @@ loop:
 	VMOVUPS      Y1, 12288(CX)(AX*8)
 	VCMPPD       $0x1d, constants<>+1312(SB), Y0, Y1
 	VADDPD       constants<>+1280(SB), Y0, Y2
-	VPADDQ       constants<>+3072(SB), Y2, Y3
+	VPADDQ       constants<>+3136(SB), Y2, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPSLLQ       $0x34, Y3, Y4
 	VPSUBQ       Y4, Y2, Y2
 	VPADDQ       constants<>+1280(SB), Y2, Y2
-	VORPD        constants<>+3104(SB), Y3, Y3
-	VSUBPD       constants<>+3136(SB), Y3, Y3
+	VORPD        constants<>+3168(SB), Y3, Y3
+	VSUBPD       constants<>+3200(SB), Y3, Y3
 	VSUBPD       constants<>+1280(SB), Y2, Y2
 	VBLENDVPD    Y1, Y2, Y0, Y0
 	VANDPS       Y3, Y1, Y1
 	VMULPD       Y0, Y0, Y2
+	VBROADCASTSD constants<>+2528(SB), Y3
+	VFMADD231PD  constants<>+2496(SB), Y0, Y3
+	VBROADCASTSD constants<>+2592(SB), Y4
+	VFMADD231PD  constants<>+2560(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2656(SB), Y3
+	VFMADD231PD  constants<>+2624(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2720(SB), Y4
+	VFMADD231PD  constants<>+2688(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2784(SB), Y3
+	VFMADD231PD  constants<>+2752(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2848(SB), Y4
+	VFMADD231PD  constants<>+2816(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2912(SB), Y3
+	VFMADD231PD  constants<>+2880(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2976(SB), Y4
+	VFMADD231PD  constants<>+2944(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+3040(SB), Y3
+	VFMADD231PD  constants<>+3008(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+3104(SB), Y4
+	VFMADD231PD  constants<>+3072(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
 	VBROADCASTSD constants<>+2464(SB), Y3
-	VFMADD231PD  constants<>+2432(SB), Y0, Y3
-	VBROADCASTSD constants<>+2528(SB), Y4
-	VFMADD231PD  constants<>+2496(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2592(SB), Y3
-	VFMADD231PD  constants<>+2560(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2656(SB), Y4
-	VFMADD231PD  constants<>+2624(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2720(SB), Y3
-	VFMADD231PD  constants<>+2688(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2784(SB), Y4
-	VFMADD231PD  constants<>+2752(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2848(SB), Y3
-	VFMADD231PD  constants<>+2816(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2912(SB), Y4
-	VFMADD231PD  constants<>+2880(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2976(SB), Y3
-	VFMADD231PD  constants<>+2944(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+3040(SB), Y4
-	VFMADD231PD  constants<>+3008(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2400(SB), Y3
 	VFMADD231PD  Y0, Y4, Y3
-	VMULPD       constants<>+1952(SB), Y1, Y4
+	VMULPD       constants<>+2016(SB), Y1, Y4
 	VADDPD       Y0, Y4, Y5
 	VSUBPD       Y4, Y5, Y4
 	VSUBPD       Y4, Y0, Y0
-	VFMADD231PD  constants<>+1984(SB), Y1, Y0
+	VFMADD231PD  constants<>+2048(SB), Y1, Y0
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       Y0, Y5, Y0
 	VMOVUPS      Y0, 16384(CX)(AX*8)
@@ -65921,87 +65999,87 @@ loop:
 	VBLENDVPD    Y2, Y1, Y0, Y0
 	VMOVUPS      12288(BX)(AX*8), Y1
 	VMULPD       Y1, Y0, Y0
-	VMAXPD       constants<>+3168(SB), Y0, Y0
-	VPADDQ       constants<>+3072(SB), Y0, Y1
+	VMAXPD       constants<>+3232(SB), Y0, Y0
+	VPADDQ       constants<>+3136(SB), Y0, Y1
 	VPSRLQ       $0x34, Y1, Y1
 	VPSLLQ       $0x34, Y1, Y2
 	VPSUBQ       Y2, Y0, Y0
 	VPADDQ       constants<>+1280(SB), Y0, Y0
-	VORPD        constants<>+3104(SB), Y1, Y1
-	VSUBPD       constants<>+3136(SB), Y1, Y1
+	VORPD        constants<>+3168(SB), Y1, Y1
+	VSUBPD       constants<>+3200(SB), Y1, Y1
 	VSUBPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       Y0, Y0, Y2
+	VBROADCASTSD constants<>+2528(SB), Y3
+	VFMADD231PD  constants<>+2496(SB), Y0, Y3
+	VBROADCASTSD constants<>+2592(SB), Y4
+	VFMADD231PD  constants<>+2560(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2656(SB), Y3
+	VFMADD231PD  constants<>+2624(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2720(SB), Y4
+	VFMADD231PD  constants<>+2688(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2784(SB), Y3
+	VFMADD231PD  constants<>+2752(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2848(SB), Y4
+	VFMADD231PD  constants<>+2816(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2912(SB), Y3
+	VFMADD231PD  constants<>+2880(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2976(SB), Y4
+	VFMADD231PD  constants<>+2944(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+3040(SB), Y3
+	VFMADD231PD  constants<>+3008(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+3104(SB), Y4
+	VFMADD231PD  constants<>+3072(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
 	VBROADCASTSD constants<>+2464(SB), Y3
-	VFMADD231PD  constants<>+2432(SB), Y0, Y3
-	VBROADCASTSD constants<>+2528(SB), Y4
-	VFMADD231PD  constants<>+2496(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2592(SB), Y3
-	VFMADD231PD  constants<>+2560(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2656(SB), Y4
-	VFMADD231PD  constants<>+2624(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2720(SB), Y3
-	VFMADD231PD  constants<>+2688(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2784(SB), Y4
-	VFMADD231PD  constants<>+2752(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2848(SB), Y3
-	VFMADD231PD  constants<>+2816(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2912(SB), Y4
-	VFMADD231PD  constants<>+2880(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2976(SB), Y3
-	VFMADD231PD  constants<>+2944(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+3040(SB), Y4
-	VFMADD231PD  constants<>+3008(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2400(SB), Y3
 	VFMADD231PD  Y0, Y4, Y3
-	VMULPD       constants<>+1952(SB), Y1, Y4
+	VMULPD       constants<>+2016(SB), Y1, Y4
 	VADDPD       Y0, Y4, Y5
 	VSUBPD       Y4, Y5, Y4
 	VSUBPD       Y4, Y0, Y0
-	VFMADD231PD  constants<>+1984(SB), Y1, Y0
+	VFMADD231PD  constants<>+2048(SB), Y1, Y0
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       Y0, Y5, Y0
 	VBROADCASTSD 24(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3264(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3264(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 24576(BX)(AX*8)
@@ -66030,7 +66108,7 @@ TEXT ·rowSoftmaxFocalZero64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 56(CX), Y3
 	VBROADCASTSD 48(CX), Y4
@@ -66040,7 +66118,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1632(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1696(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMULPD       Y2, Y3, Y2
 	VMOVUPS      (R11)(R12*1), Y4
@@ -66060,7 +66138,7 @@ noElements:
 	VANDPS  (DI)(AX*8), Y1, Y1
 	VMULPD  Y0, Y1, Y0
 	VMULPD  Y3, Y0, Y0
-	VXORPD  constants<>+1824(SB), Y0, Y0
+	VXORPD  constants<>+1888(SB), Y0, Y0
 	VMOVUPS Y0, (R9)(AX*8)
 
 noGradient:
@@ -66090,7 +66168,7 @@ TEXT ·rowSoftmaxFocalTwo64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 56(CX), Y3
 	VBROADCASTSD 48(CX), Y4
@@ -66100,7 +66178,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1632(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1696(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
 	VMOVUPS      12288(R8)(AX*8), Y5
@@ -66133,14 +66211,14 @@ noElements:
 	VANDPS       (DI)(AX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	VMAXPD       constants<>+3168(SB), Y4, Y1
+	VMAXPD       constants<>+3232(SB), Y4, Y1
 	VDIVPD       Y1, Y2, Y1
 	VBROADCASTSD 24(CX), Y2
 	VMULPD       Y2, Y6, Y2
 	VBROADCASTSD constants<>+1280(SB), Y3
 	VFMADD231PD  Y1, Y2, Y3
 	VMULPD       Y3, Y0, Y0
-	VXORPD       constants<>+1824(SB), Y0, Y0
+	VXORPD       constants<>+1888(SB), Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*8)
 
 noGradient:
@@ -66170,7 +66248,7 @@ TEXT ·rowSoftmaxFocal64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 56(CX), Y3
 	VBROADCASTSD 48(CX), Y4
@@ -66180,7 +66258,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1632(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1696(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
 	VMOVUPS      12288(R8)(AX*8), Y5
@@ -66213,14 +66291,14 @@ noElements:
 	VANDPS       (DI)(AX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	VMAXPD       constants<>+3168(SB), Y4, Y1
+	VMAXPD       constants<>+3232(SB), Y4, Y1
 	VDIVPD       Y1, Y2, Y1
 	VBROADCASTSD 24(CX), Y2
 	VMULPD       Y2, Y6, Y2
 	VBROADCASTSD constants<>+1280(SB), Y3
 	VFMADD231PD  Y1, Y2, Y3
 	VMULPD       Y3, Y0, Y0
-	VXORPD       constants<>+1824(SB), Y0, Y0
+	VXORPD       constants<>+1888(SB), Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*8)
 
 noGradient:
@@ -66290,7 +66368,7 @@ loop:
 	VMOVUPS      Y0, 20480(R9)(CX*8)
 	VMOVUPS      12288(R9)(CX*8), Y0
 	VMULPD       Y0, Y3, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
@@ -66323,7 +66401,7 @@ loop:
 	PREFETCHT0 4096(CX)(AX*8)
 	PREFETCHT0 4096(DX)(AX*8)
 	VMOVUPS    (BX)(AX*8), Y0
-	VCMPPD     $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD     $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS     (CX)(AX*8), Y0, Y1
 	VANDPS     (DX)(AX*8), Y0, Y0
 	VSUBPD     Y0, Y1, Y0
@@ -66344,84 +66422,84 @@ TEXT ·rowPairPower64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      12288(DX)(AX*8), Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMAXPD       Y0, Y1, Y1
 	VMOVUPS      8192(DX)(AX*8), Y2
 	VADDPD       Y2, Y1, Y1
 	VBROADCASTSD 152(CX), Y2
 	VMULPD       Y2, Y1, Y1
-	VBROADCASTSD constants<>+1856(SB), Y2
-	VMAXPD       Y1, Y2, Y1
 	VBROADCASTSD constants<>+1920(SB), Y2
-	VFMADD231PD  constants<>+1888(SB), Y1, Y2
+	VMAXPD       Y1, Y2, Y1
+	VBROADCASTSD constants<>+1984(SB), Y2
+	VFMADD231PD  constants<>+1952(SB), Y1, Y2
 	VROUNDPD     $0x00, Y2, Y2
-	VFNMADD231PD constants<>+1952(SB), Y2, Y1
-	VFNMADD231PD constants<>+1984(SB), Y2, Y1
+	VFNMADD231PD constants<>+2016(SB), Y2, Y1
+	VFNMADD231PD constants<>+2048(SB), Y2, Y1
 	VMULPD       Y1, Y1, Y3
-	VBROADCASTSD constants<>+2048(SB), Y4
-	VFMADD231PD  constants<>+2016(SB), Y1, Y4
-	VBROADCASTSD constants<>+2112(SB), Y5
-	VFMADD231PD  constants<>+2080(SB), Y1, Y5
+	VBROADCASTSD constants<>+2112(SB), Y4
+	VFMADD231PD  constants<>+2080(SB), Y1, Y4
+	VBROADCASTSD constants<>+2176(SB), Y5
+	VFMADD231PD  constants<>+2144(SB), Y1, Y5
 	VFMADD231PD  Y3, Y4, Y5
-	VBROADCASTSD constants<>+2176(SB), Y4
-	VFMADD231PD  constants<>+2144(SB), Y1, Y4
+	VBROADCASTSD constants<>+2240(SB), Y4
+	VFMADD231PD  constants<>+2208(SB), Y1, Y4
 	VFMADD231PD  Y3, Y5, Y4
-	VBROADCASTSD constants<>+2240(SB), Y5
-	VFMADD231PD  constants<>+2208(SB), Y1, Y5
+	VBROADCASTSD constants<>+2304(SB), Y5
+	VFMADD231PD  constants<>+2272(SB), Y1, Y5
 	VFMADD231PD  Y3, Y4, Y5
-	VBROADCASTSD constants<>+2304(SB), Y4
-	VFMADD231PD  constants<>+2272(SB), Y1, Y4
+	VBROADCASTSD constants<>+2368(SB), Y4
+	VFMADD231PD  constants<>+2336(SB), Y1, Y4
 	VFMADD231PD  Y3, Y5, Y4
 	VFMADD231PD  Y3, Y4, Y1
 	VADDPD       constants<>+1280(SB), Y1, Y1
 	VMULPD       constants<>+1312(SB), Y2, Y3
 	VROUNDPD     $0x01, Y3, Y3
 	VSUBPD       Y3, Y2, Y2
-	VADDPD       constants<>+3200(SB), Y3, Y3
+	VADDPD       constants<>+3264(SB), Y3, Y3
 	VPSLLQ       $0x34, Y3, Y3
 	VMULPD       Y3, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3264(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y1, Y1
 	VMOVUPS      Y1, 24576(DX)(AX*8)
-	VXORPD       constants<>+1824(SB), Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VXORPD       constants<>+1888(SB), Y0, Y0
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMAXPD       Y0, Y1, Y0
 	VMOVUPS      8192(DX)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3264(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3264(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 16384(DX)(AX*8)
@@ -66451,7 +66529,7 @@ TEXT ·rowPairFocalZero64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -66459,13 +66537,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1824(SB), Y2, Y5
+	VXORPD       constants<>+1888(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 176(DX), Y8
 	VBROADCASTSD 168(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1632(SB), Y8, Y7
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VCMPPD       $0x04, constants<>+1696(SB), Y8, Y7
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -66473,8 +66551,8 @@ loop:
 	VBROADCASTSD 56(DX), Y9
 	VBROADCASTSD 48(DX), Y10
 	VFMADD231PD  Y10, Y7, Y9
-	VCMPPD       $0x04, constants<>+1632(SB), Y9, Y7
-	VBROADCASTSD constants<>+1632(SB), Y10
+	VCMPPD       $0x04, constants<>+1696(SB), Y9, Y7
+	VBROADCASTSD constants<>+1696(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y7, Y2
@@ -66511,11 +66589,11 @@ noElements0:
 	VMULPD       Y8, Y0, Y0
 	VMULPD       Y4, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1824(SB), Y0, Y1
+	VXORPD       constants<>+1888(SB), Y0, Y1
 	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
@@ -66561,7 +66639,7 @@ TEXT ·rowPairFocalTwo64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -66569,13 +66647,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1824(SB), Y2, Y5
+	VXORPD       constants<>+1888(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 176(DX), Y8
 	VBROADCASTSD 168(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1632(SB), Y8, Y7
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VCMPPD       $0x04, constants<>+1696(SB), Y8, Y7
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -66585,8 +66663,8 @@ loop:
 	VBROADCASTSD 56(DX), Y9
 	VBROADCASTSD 48(DX), Y10
 	VFMADD231PD  Y10, Y8, Y9
-	VCMPPD       $0x04, constants<>+1632(SB), Y9, Y8
-	VBROADCASTSD constants<>+1632(SB), Y10
+	VCMPPD       $0x04, constants<>+1696(SB), Y9, Y8
+	VBROADCASTSD constants<>+1696(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
@@ -66633,11 +66711,11 @@ noElements0:
 	VFMADD231PD  Y5, Y1, Y3
 	VMULPD       Y3, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1824(SB), Y0, Y1
+	VXORPD       constants<>+1888(SB), Y0, Y1
 	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
@@ -66683,7 +66761,7 @@ TEXT ·rowPairFocal64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -66691,13 +66769,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1824(SB), Y2, Y5
+	VXORPD       constants<>+1888(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 176(DX), Y8
 	VBROADCASTSD 168(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1632(SB), Y8, Y7
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VCMPPD       $0x04, constants<>+1696(SB), Y8, Y7
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -66707,8 +66785,8 @@ loop:
 	VBROADCASTSD 56(DX), Y9
 	VBROADCASTSD 48(DX), Y10
 	VFMADD231PD  Y10, Y8, Y9
-	VCMPPD       $0x04, constants<>+1632(SB), Y9, Y8
-	VBROADCASTSD constants<>+1632(SB), Y10
+	VCMPPD       $0x04, constants<>+1696(SB), Y9, Y8
+	VBROADCASTSD constants<>+1696(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
@@ -66755,11 +66833,11 @@ noElements0:
 	VFMADD231PD  Y5, Y1, Y3
 	VMULPD       Y3, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1824(SB), Y0, Y1
+	VXORPD       constants<>+1888(SB), Y0, Y1
 	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
@@ -66799,7 +66877,7 @@ TEXT ·rowPairSums64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      12288(SI)(AX*8), Y1
 	VMOVUPS      4096(SI)(AX*8), Y2
 	VMOVUPS      (SI)(AX*8), Y3
@@ -66865,7 +66943,7 @@ TEXT ·rowPairGrad64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y1
 	VMOVUPS      4096(DI)(CX*8), Y2
 	VMOVUPS      (DI)(CX*8), Y3
@@ -66888,11 +66966,11 @@ loop:
 	VMULPD       Y0, Y2, Y0
 	VMULPD       Y1, Y4, Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	VXORPD       constants<>+1824(SB), Y0, Y1
+	VXORPD       constants<>+1888(SB), Y0, Y1
 	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Y2
@@ -66930,7 +67008,7 @@ TEXT ·rowSumsNone64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VANDPS       (SI)(AX*8), Y1, Y1
 	VMOVUPS      (BX)(AX*8), Y2
 	VMULPD       Y0, Y1, Y3
@@ -66972,7 +67050,7 @@ TEXT ·rowSumsSigmoid64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      4096(DI)(AX*8), Y2
 	VMOVUPS      (DI)(AX*8), Y3
 	VMULPD       Y2, Y3, Y3
@@ -67019,7 +67097,7 @@ TEXT ·rowSumsSoftmax64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y1
 	VMOVUPS      12288(DI)(AX*8), Y2
 	VMULPD       Y2, Y1, Y1
@@ -67063,7 +67141,7 @@ TEXT ·rowGradNone64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VANDPS       (R8)(CX*8), Y1, Y1
 	VMOVUPS      (SI)(CX*8), Y2
 	VBROADCASTSD 80(DX), Y3
@@ -67072,7 +67150,7 @@ loop:
 	VBROADCASTSD 88(DX), Y2
 	VFMADD231PD  Y2, Y1, Y3
 	VMULPD       Y0, Y3, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R9)(R10*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R9)(R10*1)
@@ -67107,7 +67185,7 @@ TEXT ·rowGradSigmoid64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      4096(R9)(CX*8), Y2
 	VMOVUPS      (R9)(CX*8), Y3
 	VMULPD       Y2, Y3, Y3
@@ -67122,7 +67200,7 @@ loop:
 	VFMADD231PD  Y3, Y1, Y4
 	VMULPD       Y0, Y4, Y0
 	VMULPD       Y2, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
@@ -67157,7 +67235,7 @@ TEXT ·rowGradSoftmax64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      (R8)(CX*8), Y1
 	VMOVUPS      12288(R9)(CX*8), Y2
 	VMULPD       Y2, Y1, Y1
@@ -85150,272 +85228,288 @@ DATA constants<>+1312(SB)/8, $0x3fe0000000000000
 DATA constants<>+1320(SB)/8, $0x3fe0000000000000
 DATA constants<>+1328(SB)/8, $0x3fe0000000000000
 DATA constants<>+1336(SB)/8, $0x3fe0000000000000
-DATA constants<>+1344(SB)/4, $0xfffffffe
-DATA constants<>+1348(SB)/4, $0xfffffffe
-DATA constants<>+1352(SB)/4, $0xfffffffe
-DATA constants<>+1356(SB)/4, $0xfffffffe
-DATA constants<>+1360(SB)/4, $0xfffffffe
-DATA constants<>+1364(SB)/4, $0xfffffffe
-DATA constants<>+1368(SB)/4, $0xfffffffe
-DATA constants<>+1372(SB)/4, $0xfffffffe
-DATA constants<>+1376(SB)/4, $0xb727c5ac
-DATA constants<>+1380(SB)/4, $0xb727c5ac
-DATA constants<>+1384(SB)/4, $0xb727c5ac
-DATA constants<>+1388(SB)/4, $0xb727c5ac
-DATA constants<>+1392(SB)/4, $0xb727c5ac
-DATA constants<>+1396(SB)/4, $0xb727c5ac
-DATA constants<>+1400(SB)/4, $0xb727c5ac
-DATA constants<>+1404(SB)/4, $0xb727c5ac
-DATA constants<>+1408(SB)/4, $0x3f800054
-DATA constants<>+1412(SB)/4, $0x3f800054
-DATA constants<>+1416(SB)/4, $0x3f800054
-DATA constants<>+1420(SB)/4, $0x3f800054
-DATA constants<>+1424(SB)/4, $0x3f800054
-DATA constants<>+1428(SB)/4, $0x3f800054
-DATA constants<>+1432(SB)/4, $0x3f800054
-DATA constants<>+1436(SB)/4, $0x3f800054
-DATA constants<>+1440(SB)/4, $0x3f800053
-DATA constants<>+1444(SB)/4, $0x3f800053
-DATA constants<>+1448(SB)/4, $0x3f800053
-DATA constants<>+1452(SB)/4, $0x3f800053
-DATA constants<>+1456(SB)/4, $0x3f800053
-DATA constants<>+1460(SB)/4, $0x3f800053
-DATA constants<>+1464(SB)/4, $0x3f800053
-DATA constants<>+1468(SB)/4, $0x3f800053
-DATA constants<>+1472(SB)/4, $0x7f800000
-DATA constants<>+1476(SB)/4, $0x7f800000
-DATA constants<>+1480(SB)/4, $0x7f800000
-DATA constants<>+1484(SB)/4, $0x7f800000
-DATA constants<>+1488(SB)/4, $0x7f800000
-DATA constants<>+1492(SB)/4, $0x7f800000
-DATA constants<>+1496(SB)/4, $0x7f800000
-DATA constants<>+1500(SB)/4, $0x7f800000
-DATA constants<>+1504(SB)/4, $0x7f7fffff
-DATA constants<>+1508(SB)/4, $0x7f7fffff
-DATA constants<>+1512(SB)/4, $0x7f7fffff
-DATA constants<>+1516(SB)/4, $0x7f7fffff
-DATA constants<>+1520(SB)/4, $0x7f7fffff
-DATA constants<>+1524(SB)/4, $0x7f7fffff
-DATA constants<>+1528(SB)/4, $0x7f7fffff
-DATA constants<>+1532(SB)/4, $0x7f7fffff
-DATA constants<>+1536(SB)/4, $0x21800000
-DATA constants<>+1540(SB)/4, $0x21800000
-DATA constants<>+1544(SB)/4, $0x21800000
-DATA constants<>+1548(SB)/4, $0x21800000
-DATA constants<>+1552(SB)/4, $0x21800000
-DATA constants<>+1556(SB)/4, $0x21800000
-DATA constants<>+1560(SB)/4, $0x21800000
-DATA constants<>+1564(SB)/4, $0x21800000
-DATA constants<>+1568(SB)/4, $0x5d800000
-DATA constants<>+1572(SB)/4, $0x5d800000
-DATA constants<>+1576(SB)/4, $0x5d800000
-DATA constants<>+1580(SB)/4, $0x5d800000
-DATA constants<>+1584(SB)/4, $0x5d800000
-DATA constants<>+1588(SB)/4, $0x5d800000
-DATA constants<>+1592(SB)/4, $0x5d800000
-DATA constants<>+1596(SB)/4, $0x5d800000
-DATA constants<>+1600(SB)/8, $0x00000000000000ff
-DATA constants<>+1608(SB)/8, $0x00000000000000ff
-DATA constants<>+1616(SB)/8, $0x00000000000000ff
-DATA constants<>+1624(SB)/8, $0x00000000000000ff
-DATA constants<>+1632(SB)/8, $0x0000000000000000
-DATA constants<>+1640(SB)/8, $0x0000000000000000
-DATA constants<>+1648(SB)/8, $0x0000000000000000
-DATA constants<>+1656(SB)/8, $0x0000000000000000
-DATA constants<>+1664(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1672(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1680(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1688(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1696(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1704(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1712(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1720(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1728(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1736(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1744(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1752(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1760(SB)/8, $0x3c30000000000000
-DATA constants<>+1768(SB)/8, $0x3c30000000000000
-DATA constants<>+1776(SB)/8, $0x3c30000000000000
-DATA constants<>+1784(SB)/8, $0x3c30000000000000
-DATA constants<>+1792(SB)/8, $0x43b0000000000000
-DATA constants<>+1800(SB)/8, $0x43b0000000000000
-DATA constants<>+1808(SB)/8, $0x43b0000000000000
-DATA constants<>+1816(SB)/8, $0x43b0000000000000
-DATA constants<>+1824(SB)/8, $0x8000000000000000
-DATA constants<>+1832(SB)/8, $0x8000000000000000
-DATA constants<>+1840(SB)/8, $0x8000000000000000
-DATA constants<>+1848(SB)/8, $0x8000000000000000
-DATA constants<>+1856(SB)/8, $0xc087500000000000
-DATA constants<>+1864(SB)/8, $0xc087500000000000
-DATA constants<>+1872(SB)/8, $0xc087500000000000
-DATA constants<>+1880(SB)/8, $0xc087500000000000
-DATA constants<>+1888(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1896(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1904(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1912(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1920(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1928(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1936(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1944(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1952(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1960(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1968(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1976(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1984(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+1992(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+2000(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+2008(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+2016(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2024(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2032(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2040(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2048(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2056(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2064(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2072(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2080(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2088(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2096(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2104(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2112(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2120(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2128(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2136(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2144(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2152(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2160(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2168(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2176(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2184(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2192(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2200(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2208(SB)/8, $0x3f81111111090ded
-DATA constants<>+2216(SB)/8, $0x3f81111111090ded
-DATA constants<>+2224(SB)/8, $0x3f81111111090ded
-DATA constants<>+2232(SB)/8, $0x3f81111111090ded
-DATA constants<>+2240(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2248(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2256(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2264(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2272(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2280(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2288(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2296(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2304(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2312(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2320(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2328(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2336(SB)/8, $0x4000000000000000
-DATA constants<>+2344(SB)/8, $0x4000000000000000
-DATA constants<>+2352(SB)/8, $0x4000000000000000
-DATA constants<>+2360(SB)/8, $0x4000000000000000
-DATA constants<>+2368(SB)/8, $0xbff0000000000000
-DATA constants<>+2376(SB)/8, $0xbff0000000000000
-DATA constants<>+2384(SB)/8, $0xbff0000000000000
-DATA constants<>+2392(SB)/8, $0xbff0000000000000
-DATA constants<>+2400(SB)/8, $0xbfe0000000000000
-DATA constants<>+2408(SB)/8, $0xbfe0000000000000
-DATA constants<>+2416(SB)/8, $0xbfe0000000000000
-DATA constants<>+2424(SB)/8, $0xbfe0000000000000
-DATA constants<>+2432(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2440(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2448(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2456(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2464(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2472(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2480(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2488(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2496(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2504(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2512(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2520(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2528(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2536(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2544(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2552(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2560(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2568(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2576(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2584(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2592(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2600(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2608(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2616(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2624(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2632(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2640(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2648(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2656(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2664(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2672(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2680(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2688(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2696(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2704(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2712(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2720(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2728(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2736(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2744(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2752(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2760(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2768(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2776(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2784(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2792(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2800(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2808(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2816(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2824(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2832(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2840(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2848(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2856(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2864(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2872(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2880(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2888(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2896(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2904(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2912(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2920(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2928(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2936(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2944(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2952(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2960(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2968(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2976(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+2984(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+2992(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+3000(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+3008(SB)/8, $0xbfd0000000000158
-DATA constants<>+3016(SB)/8, $0xbfd0000000000158
-DATA constants<>+3024(SB)/8, $0xbfd0000000000158
-DATA constants<>+3032(SB)/8, $0xbfd0000000000158
-DATA constants<>+3040(SB)/8, $0x3fd555555555554a
-DATA constants<>+3048(SB)/8, $0x3fd555555555554a
-DATA constants<>+3056(SB)/8, $0x3fd555555555554a
-DATA constants<>+3064(SB)/8, $0x3fd555555555554a
-DATA constants<>+3072(SB)/8, $0x0008000000000000
-DATA constants<>+3080(SB)/8, $0x0008000000000000
-DATA constants<>+3088(SB)/8, $0x0008000000000000
-DATA constants<>+3096(SB)/8, $0x0008000000000000
-DATA constants<>+3104(SB)/8, $0x4330000000000000
-DATA constants<>+3112(SB)/8, $0x4330000000000000
-DATA constants<>+3120(SB)/8, $0x4330000000000000
-DATA constants<>+3128(SB)/8, $0x4330000000000000
-DATA constants<>+3136(SB)/8, $0x43300000000003ff
-DATA constants<>+3144(SB)/8, $0x43300000000003ff
-DATA constants<>+3152(SB)/8, $0x43300000000003ff
-DATA constants<>+3160(SB)/8, $0x43300000000003ff
-DATA constants<>+3168(SB)/8, $0x0010000000000000
-DATA constants<>+3176(SB)/8, $0x0010000000000000
-DATA constants<>+3184(SB)/8, $0x0010000000000000
-DATA constants<>+3192(SB)/8, $0x0010000000000000
-DATA constants<>+3200(SB)/8, $0x43380000000003ff
-DATA constants<>+3208(SB)/8, $0x43380000000003ff
-DATA constants<>+3216(SB)/8, $0x43380000000003ff
-DATA constants<>+3224(SB)/8, $0x43380000000003ff
-GLOBL constants<>(SB), RODATA|NOPTR, $3232
+DATA constants<>+1344(SB)/4, $0x00000001
+DATA constants<>+1348(SB)/4, $0x00000001
+DATA constants<>+1352(SB)/4, $0x00000001
+DATA constants<>+1356(SB)/4, $0x00000001
+DATA constants<>+1360(SB)/4, $0x00000001
+DATA constants<>+1364(SB)/4, $0x00000001
+DATA constants<>+1368(SB)/4, $0x00000001
+DATA constants<>+1372(SB)/4, $0x00000001
+DATA constants<>+1376(SB)/4, $0x00000002
+DATA constants<>+1380(SB)/4, $0x00000002
+DATA constants<>+1384(SB)/4, $0x00000002
+DATA constants<>+1388(SB)/4, $0x00000002
+DATA constants<>+1392(SB)/4, $0x00000002
+DATA constants<>+1396(SB)/4, $0x00000002
+DATA constants<>+1400(SB)/4, $0x00000002
+DATA constants<>+1404(SB)/4, $0x00000002
+DATA constants<>+1408(SB)/4, $0xfffffffe
+DATA constants<>+1412(SB)/4, $0xfffffffe
+DATA constants<>+1416(SB)/4, $0xfffffffe
+DATA constants<>+1420(SB)/4, $0xfffffffe
+DATA constants<>+1424(SB)/4, $0xfffffffe
+DATA constants<>+1428(SB)/4, $0xfffffffe
+DATA constants<>+1432(SB)/4, $0xfffffffe
+DATA constants<>+1436(SB)/4, $0xfffffffe
+DATA constants<>+1440(SB)/4, $0xb727c5ac
+DATA constants<>+1444(SB)/4, $0xb727c5ac
+DATA constants<>+1448(SB)/4, $0xb727c5ac
+DATA constants<>+1452(SB)/4, $0xb727c5ac
+DATA constants<>+1456(SB)/4, $0xb727c5ac
+DATA constants<>+1460(SB)/4, $0xb727c5ac
+DATA constants<>+1464(SB)/4, $0xb727c5ac
+DATA constants<>+1468(SB)/4, $0xb727c5ac
+DATA constants<>+1472(SB)/4, $0x3f800054
+DATA constants<>+1476(SB)/4, $0x3f800054
+DATA constants<>+1480(SB)/4, $0x3f800054
+DATA constants<>+1484(SB)/4, $0x3f800054
+DATA constants<>+1488(SB)/4, $0x3f800054
+DATA constants<>+1492(SB)/4, $0x3f800054
+DATA constants<>+1496(SB)/4, $0x3f800054
+DATA constants<>+1500(SB)/4, $0x3f800054
+DATA constants<>+1504(SB)/4, $0x3f800053
+DATA constants<>+1508(SB)/4, $0x3f800053
+DATA constants<>+1512(SB)/4, $0x3f800053
+DATA constants<>+1516(SB)/4, $0x3f800053
+DATA constants<>+1520(SB)/4, $0x3f800053
+DATA constants<>+1524(SB)/4, $0x3f800053
+DATA constants<>+1528(SB)/4, $0x3f800053
+DATA constants<>+1532(SB)/4, $0x3f800053
+DATA constants<>+1536(SB)/4, $0x7f800000
+DATA constants<>+1540(SB)/4, $0x7f800000
+DATA constants<>+1544(SB)/4, $0x7f800000
+DATA constants<>+1548(SB)/4, $0x7f800000
+DATA constants<>+1552(SB)/4, $0x7f800000
+DATA constants<>+1556(SB)/4, $0x7f800000
+DATA constants<>+1560(SB)/4, $0x7f800000
+DATA constants<>+1564(SB)/4, $0x7f800000
+DATA constants<>+1568(SB)/4, $0x7f7fffff
+DATA constants<>+1572(SB)/4, $0x7f7fffff
+DATA constants<>+1576(SB)/4, $0x7f7fffff
+DATA constants<>+1580(SB)/4, $0x7f7fffff
+DATA constants<>+1584(SB)/4, $0x7f7fffff
+DATA constants<>+1588(SB)/4, $0x7f7fffff
+DATA constants<>+1592(SB)/4, $0x7f7fffff
+DATA constants<>+1596(SB)/4, $0x7f7fffff
+DATA constants<>+1600(SB)/4, $0x21800000
+DATA constants<>+1604(SB)/4, $0x21800000
+DATA constants<>+1608(SB)/4, $0x21800000
+DATA constants<>+1612(SB)/4, $0x21800000
+DATA constants<>+1616(SB)/4, $0x21800000
+DATA constants<>+1620(SB)/4, $0x21800000
+DATA constants<>+1624(SB)/4, $0x21800000
+DATA constants<>+1628(SB)/4, $0x21800000
+DATA constants<>+1632(SB)/4, $0x5d800000
+DATA constants<>+1636(SB)/4, $0x5d800000
+DATA constants<>+1640(SB)/4, $0x5d800000
+DATA constants<>+1644(SB)/4, $0x5d800000
+DATA constants<>+1648(SB)/4, $0x5d800000
+DATA constants<>+1652(SB)/4, $0x5d800000
+DATA constants<>+1656(SB)/4, $0x5d800000
+DATA constants<>+1660(SB)/4, $0x5d800000
+DATA constants<>+1664(SB)/8, $0x00000000000000ff
+DATA constants<>+1672(SB)/8, $0x00000000000000ff
+DATA constants<>+1680(SB)/8, $0x00000000000000ff
+DATA constants<>+1688(SB)/8, $0x00000000000000ff
+DATA constants<>+1696(SB)/8, $0x0000000000000000
+DATA constants<>+1704(SB)/8, $0x0000000000000000
+DATA constants<>+1712(SB)/8, $0x0000000000000000
+DATA constants<>+1720(SB)/8, $0x0000000000000000
+DATA constants<>+1728(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1736(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1744(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1752(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1760(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1768(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1776(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1784(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1792(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1800(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1808(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1816(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1824(SB)/8, $0x3c30000000000000
+DATA constants<>+1832(SB)/8, $0x3c30000000000000
+DATA constants<>+1840(SB)/8, $0x3c30000000000000
+DATA constants<>+1848(SB)/8, $0x3c30000000000000
+DATA constants<>+1856(SB)/8, $0x43b0000000000000
+DATA constants<>+1864(SB)/8, $0x43b0000000000000
+DATA constants<>+1872(SB)/8, $0x43b0000000000000
+DATA constants<>+1880(SB)/8, $0x43b0000000000000
+DATA constants<>+1888(SB)/8, $0x8000000000000000
+DATA constants<>+1896(SB)/8, $0x8000000000000000
+DATA constants<>+1904(SB)/8, $0x8000000000000000
+DATA constants<>+1912(SB)/8, $0x8000000000000000
+DATA constants<>+1920(SB)/8, $0xc087500000000000
+DATA constants<>+1928(SB)/8, $0xc087500000000000
+DATA constants<>+1936(SB)/8, $0xc087500000000000
+DATA constants<>+1944(SB)/8, $0xc087500000000000
+DATA constants<>+1952(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1960(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1968(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1976(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1984(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+1992(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+2000(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+2008(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+2016(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2024(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2032(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2040(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2048(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2056(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2064(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2072(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2080(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2088(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2096(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2104(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2112(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2120(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2128(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2136(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2144(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2152(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2160(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2168(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2176(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2184(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2192(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2200(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2208(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2216(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2224(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2232(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2240(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2248(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2256(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2264(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2272(SB)/8, $0x3f81111111090ded
+DATA constants<>+2280(SB)/8, $0x3f81111111090ded
+DATA constants<>+2288(SB)/8, $0x3f81111111090ded
+DATA constants<>+2296(SB)/8, $0x3f81111111090ded
+DATA constants<>+2304(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2312(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2320(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2328(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2336(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2344(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2352(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2360(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2368(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2376(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2384(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2392(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2400(SB)/8, $0x4000000000000000
+DATA constants<>+2408(SB)/8, $0x4000000000000000
+DATA constants<>+2416(SB)/8, $0x4000000000000000
+DATA constants<>+2424(SB)/8, $0x4000000000000000
+DATA constants<>+2432(SB)/8, $0xbff0000000000000
+DATA constants<>+2440(SB)/8, $0xbff0000000000000
+DATA constants<>+2448(SB)/8, $0xbff0000000000000
+DATA constants<>+2456(SB)/8, $0xbff0000000000000
+DATA constants<>+2464(SB)/8, $0xbfe0000000000000
+DATA constants<>+2472(SB)/8, $0xbfe0000000000000
+DATA constants<>+2480(SB)/8, $0xbfe0000000000000
+DATA constants<>+2488(SB)/8, $0xbfe0000000000000
+DATA constants<>+2496(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2504(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2512(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2520(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2528(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2536(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2544(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2552(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2560(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2568(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2576(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2584(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2592(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2600(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2608(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2616(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2624(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2632(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2640(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2648(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2656(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2664(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2672(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2680(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2688(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2696(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2704(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2712(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2720(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2728(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2736(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2744(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2752(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2760(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2768(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2776(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2784(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2792(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2800(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2808(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2816(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2824(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2832(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2840(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2848(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2856(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2864(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2872(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2880(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2888(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2896(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2904(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2912(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2920(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2928(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2936(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2944(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2952(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2960(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2968(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2976(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+2984(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+2992(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+3000(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+3008(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3016(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3024(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3032(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3040(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3048(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3056(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3064(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3072(SB)/8, $0xbfd0000000000158
+DATA constants<>+3080(SB)/8, $0xbfd0000000000158
+DATA constants<>+3088(SB)/8, $0xbfd0000000000158
+DATA constants<>+3096(SB)/8, $0xbfd0000000000158
+DATA constants<>+3104(SB)/8, $0x3fd555555555554a
+DATA constants<>+3112(SB)/8, $0x3fd555555555554a
+DATA constants<>+3120(SB)/8, $0x3fd555555555554a
+DATA constants<>+3128(SB)/8, $0x3fd555555555554a
+DATA constants<>+3136(SB)/8, $0x0008000000000000
+DATA constants<>+3144(SB)/8, $0x0008000000000000
+DATA constants<>+3152(SB)/8, $0x0008000000000000
+DATA constants<>+3160(SB)/8, $0x0008000000000000
+DATA constants<>+3168(SB)/8, $0x4330000000000000
+DATA constants<>+3176(SB)/8, $0x4330000000000000
+DATA constants<>+3184(SB)/8, $0x4330000000000000
+DATA constants<>+3192(SB)/8, $0x4330000000000000
+DATA constants<>+3200(SB)/8, $0x43300000000003ff
+DATA constants<>+3208(SB)/8, $0x43300000000003ff
+DATA constants<>+3216(SB)/8, $0x43300000000003ff
+DATA constants<>+3224(SB)/8, $0x43300000000003ff
+DATA constants<>+3232(SB)/8, $0x0010000000000000
+DATA constants<>+3240(SB)/8, $0x0010000000000000
+DATA constants<>+3248(SB)/8, $0x0010000000000000
+DATA constants<>+3256(SB)/8, $0x0010000000000000
+DATA constants<>+3264(SB)/8, $0x43380000000003ff
+DATA constants<>+3272(SB)/8, $0x43380000000003ff
+DATA constants<>+3280(SB)/8, $0x43380000000003ff
+DATA constants<>+3288(SB)/8, $0x43380000000003ff
+GLOBL constants<>(SB), RODATA|NOPTR, $3296

@@ -53613,25 +53613,25 @@ word:
 
 // func widenNEON(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 TEXT ·widenNEON(SB), NOSPLIT, $0-36
-	MOVD $constants<>(SB), R7
-	MOVD dst+0(FP), R6
-	MOVD src+8(FP), R5
-	MOVD sums+16(FP), R4
-	MOVD n+24(FP), R3
+	MOVD $constants<>(SB), R6
+	MOVD dst+0(FP), R5
+	MOVD src+8(FP), R4
+	MOVD sums+16(FP), R3
+	MOVD n+24(FP), R2
 	WORD $0x6f00e40e // movi v14.2d, #0x0
 	WORD $0x6f00e40d // movi v13.2d, #0x0
-	WORD $0x3dc0acec // ldr q12, [x7, #688]
+	WORD $0x3dc0accc // ldr q12, [x6, #688]
 	WORD $0x6f00e40b // movi v11.2d, #0x0
 	WORD $0x6f00e40a // movi v10.2d, #0x0
-	WORD $0x3dc00089 // ldr q9, [x4]
-	WORD $0x3dc00488 // ldr q8, [x4, #16]
-	WORD $0x3dc00887 // ldr q7, [x4, #32]
-	WORD $0x3dc00c86 // ldr q6, [x4, #48]
-	MOVD $0, R2
+	WORD $0x3dc00069 // ldr q9, [x3]
+	WORD $0x3dc00468 // ldr q8, [x3, #16]
+	WORD $0x3dc00867 // ldr q7, [x3, #32]
+	WORD $0x3dc00c66 // ldr q6, [x3, #48]
+	MOVD $0, R1
 
 loop:
-	ADD R2<<2, R5, R1
-	WORD $0x3dc00020 // ldr q0, [x1]
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x0e617805 // fcvtl v5.2d, v0.2s
 	WORD $0x4e617804 // fcvtl2 v4.2d, v0.4s
 	WORD $0x6e6ee4a0 // fcmge v0.2d, v5.2d, v14.2d
@@ -53648,10 +53648,15 @@ loop:
 	WORD $0x4ea01d4a // orr v10.16b, v10.16b, v0.16b
 	WORD $0x4e65d529 // fadd v9.2d, v9.2d, v5.2d
 	WORD $0x4e64d508 // fadd v8.2d, v8.2d, v4.2d
-	ADD R2<<3, R6, R0
+	CMP $0, R5
+	BEQ added0
+	ADD R1<<3, R5, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	WORD $0x3dc00420 // ldr q0, [x1, #16]
+
+added0:
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x0e617805 // fcvtl v5.2d, v0.2s
 	WORD $0x4e617804 // fcvtl2 v4.2d, v0.4s
 	WORD $0x6e6ee4a0 // fcmge v0.2d, v5.2d, v14.2d
@@ -53668,18 +53673,23 @@ loop:
 	WORD $0x4ea01d4a // orr v10.16b, v10.16b, v0.16b
 	WORD $0x4e65d4e7 // fadd v7.2d, v7.2d, v5.2d
 	WORD $0x4e64d4c6 // fadd v6.2d, v6.2d, v4.2d
+	CMP $0, R5
+	BEQ added1
+	ADD R1<<3, R5, R0
 	WORD $0x3d800805 // str q5, [x0, #32]
 	WORD $0x3d800c04 // str q4, [x0, #48]
-	ADD $8, R2, R2
-	CMP R3, R2
+
+added1:
+	ADD $8, R1, R1
+	CMP R2, R1
 	BLT loop
-	WORD $0x3d800089 // str q9, [x4]
-	WORD $0x3d800488 // str q8, [x4, #16]
-	WORD $0x3d800887 // str q7, [x4, #32]
-	WORD $0x3d800c86 // str q6, [x4, #48]
-	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x3d800069 // str q9, [x3]
+	WORD $0x3d800468 // str q8, [x3, #16]
+	WORD $0x3d800867 // str q7, [x3, #32]
+	WORD $0x3d800c66 // str q6, [x3, #48]
+	WORD $0x3dc000c0 // ldr q0, [x6]
 	WORD $0x4e201d61 // and v1.16b, v11.16b, v0.16b
-	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x3dc000c0 // ldr q0, [x6]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e20bc20 // addp v0.16b, v1.16b, v0.16b
 	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
@@ -53755,6 +53765,144 @@ loop:
 	BLT loop
 	RET
 
+// func softMagnitudesNEON(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+TEXT ·softMagnitudesNEON(SB), NOSPLIT, $40-80
+	ADD $16, RSP, R12
+	MOVD $constants<>(SB), R13
+	MOVD around+0(FP), R11
+	MOVD left+8(FP), R10
+	MOVD right+16(FP), R9
+	MOVD up+24(FP), R8
+	MOVD down+32(FP), R7
+	MOVD ends+40(FP), R6
+	MOVD steps+48(FP), R0
+	MOVD sums+56(FP), R5
+	MOVD n+72(FP), R4
+	ADD $4, R11, R3
+	ADD $8, R11, R2
+	WORD $0x4d40c80d // ld1r {v13.4s}, [x0]
+	ADD $4, R0, R0
+	WORD $0x4d40c80c // ld1r {v12.4s}, [x0]
+	WORD $0x6f00e40b // movi v11.2d, #0x0
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x3dc000a9 // ldr q9, [x5]
+	WORD $0x3dc004a8 // ldr q8, [x5, #16]
+	WORD $0x3dc008a7 // ldr q7, [x5, #32]
+	WORD $0x3dc00ca6 // ldr q6, [x5, #48]
+	WORD $0x3dc015a5 // ldr q5, [x13, #80]
+	WORD $0x3dc02da4 // ldr q4, [x13, #176]
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R3, R0
+	WORD $0x3dc00018 // ldr q24, [x0]
+	WORD $0x3dc00417 // ldr q23, [x0, #16]
+	ADD R1<<0, R6, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc0b5a0 // ldr q0, [x13, #720]
+	WORD $0x6ea08c56 // cmeq v22.4s, v2.4s, v0.4s
+	WORD $0x6ea08c35 // cmeq v21.4s, v1.4s, v0.4s
+	WORD $0x3dc0b9a0 // ldr q0, [x13, #736]
+	WORD $0x6ea08c4f // cmeq v15.4s, v2.4s, v0.4s
+	WORD $0x6ea08c2e // cmeq v14.4s, v1.4s, v0.4s
+	ADD R1<<2, R9, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R1<<2, R10, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4ea1d474 // fsub v20.4s, v3.4s, v1.4s
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	ADD R1<<2, R7, R0
+	WORD $0x3dc00010 // ldr q16, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R1<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4ea1d613 // fsub v19.4s, v16.4s, v1.4s
+	WORD $0x4ea0d452 // fsub v18.4s, v2.4s, v0.4s
+	ADD R1<<2, R2, R0
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x4eaf1df1 // mov v17.16b, v15.16b
+	WORD $0x6e601f11 // bsl v17.16b, v24.16b, v0.16b
+	WORD $0x4eae1dc0 // mov v0.16b, v14.16b
+	WORD $0x6e611ee0 // bsl v0.16b, v23.16b, v1.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	ADD R1<<2, R11, R0
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x4eb61ec1 // mov v1.16b, v22.16b
+	WORD $0x6e601f01 // bsl v1.16b, v24.16b, v0.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x6e621ee0 // bsl v0.16b, v23.16b, v2.16b
+	WORD $0x4ea1d631 // fsub v17.4s, v17.4s, v1.4s
+	WORD $0x4ea0d610 // fsub v16.4s, v16.4s, v0.4s
+	WORD $0x4eb31e80 // orr v0.16b, v20.16b, v19.16b
+	WORD $0x4eb21c61 // orr v1.16b, v3.16b, v18.16b
+	WORD $0x4eb11c00 // orr v0.16b, v0.16b, v17.16b
+	WORD $0x4eb01c22 // orr v2.16b, v1.16b, v16.16b
+	WORD $0x4e25e400 // fcmeq v0.4s, v0.4s, v5.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e25e440 // fcmeq v0.4s, v2.4s, v5.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x6ea1856b // sub v11.4s, v11.4s, v1.4s
+	WORD $0x6ea0854a // sub v10.4s, v10.4s, v0.4s
+	WORD $0x3dc051a1 // ldr q1, [x13, #320]
+	WORD $0x4eb61ec2 // mov v2.16b, v22.16b
+	WORD $0x6e611c82 // bsl v2.16b, v4.16b, v1.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e621c8f // bsl v15.16b, v4.16b, v2.16b
+	WORD $0x4eae1dc0 // mov v0.16b, v14.16b
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6e2dde81 // fmul v1.4s, v20.4s, v13.4s
+	WORD $0x6e2ddc60 // fmul v0.4s, v3.4s, v13.4s
+	WORD $0x6e21dc23 // fmul v3.4s, v1.4s, v1.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	WORD $0x6e2cde61 // fmul v1.4s, v19.4s, v12.4s
+	WORD $0x6e2cde40 // fmul v0.4s, v18.4s, v12.4s
+	WORD $0x6e21dc21 // fmul v1.4s, v1.4s, v1.4s
+	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x6e2fde21 // fmul v1.4s, v17.4s, v15.4s
+	WORD $0x6e2ede00 // fmul v0.4s, v16.4s, v14.4s
+	WORD $0x6e21dc21 // fmul v1.4s, v1.4s, v1.4s
+	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6ea1f821 // fsqrt v1.4s, v1.4s
+	WORD $0x6ea1f800 // fsqrt v0.4s, v0.4s
+	WORD $0x3d800181 // str q1, [x12]
+	WORD $0x3d800580 // str q0, [x12, #16]
+	WORD $0x3dc00180 // ldr q0, [x12]
+	WORD $0x0e617801 // fcvtl v1.2d, v0.2s
+	WORD $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	WORD $0x4e61d529 // fadd v9.2d, v9.2d, v1.2d
+	WORD $0x4e60d508 // fadd v8.2d, v8.2d, v0.2d
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x0e617801 // fcvtl v1.2d, v0.2s
+	WORD $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	WORD $0x4e61d4e7 // fadd v7.2d, v7.2d, v1.2d
+	WORD $0x4e60d4c6 // fadd v6.2d, v6.2d, v0.2d
+	ADD $8, R1, R1
+	CMP R4, R1
+	BLT loop
+	WORD $0x3d8000a9 // str q9, [x5]
+	WORD $0x3d8004a8 // str q8, [x5, #16]
+	WORD $0x3d8008a7 // str q7, [x5, #32]
+	WORD $0x3d800ca6 // str q6, [x5, #48]
+	MOVD boundary+64(FP), R0
+	WORD $0x3d80000b // str q11, [x0]
+	WORD $0x3d80040a // str q10, [x0, #16]
+	RET
+
 // func rowClass32NEON(args *byte, n int)
 TEXT ·rowClass32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
@@ -53791,7 +53939,7 @@ loop:
 	BLT loop
 	WORD $0x4ea41cc6 // orr v6.16b, v6.16b, v4.16b
 	WORD $0x4ea31ca5 // orr v5.16b, v5.16b, v3.16b
-	WORD $0x3dc0b4a0 // ldr q0, [x5, #720]
+	WORD $0x3dc0bca0 // ldr q0, [x5, #752]
 	WORD $0x4e201cc1 // and v1.16b, v6.16b, v0.16b
 	WORD $0x4e201ca0 // and v0.16b, v5.16b, v0.16b
 	WORD $0x4ea01c20 // orr v0.16b, v1.16b, v0.16b
@@ -53857,12 +54005,12 @@ loop:
 	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0b8a1 // ldr q1, [x5, #736]
+	WORD $0x3dc0c0a1 // ldr q1, [x5, #768]
 	WORD $0x6e21e540 // fcmge v0.4s, v10.4s, v1.4s
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e21e520 // fcmge v0.4s, v9.4s, v1.4s
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0c0a2 // ldr q2, [x5, #768]
+	WORD $0x3dc0c8a2 // ldr q2, [x5, #800]
 	WORD $0x6e2ae440 // fcmge v0.4s, v2.4s, v10.4s
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
@@ -53956,7 +54104,7 @@ loop:
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e2be500 // fcmge v0.4s, v8.4s, v11.4s
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0c8a2 // ldr q2, [x5, #800]
+	WORD $0x3dc0d0a2 // ldr q2, [x5, #832]
 	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e28e440 // fcmge v0.4s, v2.4s, v8.4s
@@ -53965,12 +54113,12 @@ loop:
 	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
 	WORD $0x4ea11d4a // orr v10.16b, v10.16b, v1.16b
 	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
-	WORD $0x3dc0cca1 // ldr q1, [x5, #816]
+	WORD $0x3dc0d4a1 // ldr q1, [x5, #848]
 	WORD $0x6e21e520 // fcmge v0.4s, v9.4s, v1.4s
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
 	WORD $0x6e21e500 // fcmge v0.4s, v8.4s, v1.4s
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0d0a2 // ldr q2, [x5, #832]
+	WORD $0x3dc0d8a2 // ldr q2, [x5, #864]
 	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e28e440 // fcmge v0.4s, v2.4s, v8.4s
@@ -57599,7 +57747,7 @@ loop:
 	BLT loop
 	WORD $0x4ea41cc6 // orr v6.16b, v6.16b, v4.16b
 	WORD $0x4ea31ca5 // orr v5.16b, v5.16b, v3.16b
-	WORD $0x3dc0b4a0 // ldr q0, [x5, #720]
+	WORD $0x3dc0bca0 // ldr q0, [x5, #752]
 	WORD $0x4e201cc1 // and v1.16b, v6.16b, v0.16b
 	WORD $0x4e201ca0 // and v0.16b, v5.16b, v0.16b
 	WORD $0x4ea01c20 // orr v0.16b, v1.16b, v0.16b
@@ -57621,7 +57769,7 @@ TEXT ·rowValid64NEON(SB), NOSPLIT, $0-16
 	MOVD 0(R0), R4
 	MOVD 96(R0), R3
 	MOVD 432(R0), R2
-	WORD $0x3dc0d4a5 // ldr q5, [x5, #848]
+	WORD $0x3dc0dca5 // ldr q5, [x5, #880]
 	MOVD $0, R1
 
 loop:
@@ -57636,7 +57784,7 @@ loop:
 	ADD R1<<3, R4, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc0d8a2 // ldr q2, [x5, #864]
+	WORD $0x3dc0e0a2 // ldr q2, [x5, #896]
 	WORD $0x6e601c41 // bsl v1.16b, v2.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
@@ -57666,12 +57814,12 @@ loop:
 	PRFM 4096(R0), PLDL1KEEP
 	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0dca1 // ldr q1, [x5, #880]
+	WORD $0x3dc0e4a1 // ldr q1, [x5, #912]
 	WORD $0x6e61e540 // fcmge v0.2d, v10.2d, v1.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e61e520 // fcmge v0.2d, v9.2d, v1.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0e0a2 // ldr q2, [x5, #896]
+	WORD $0x3dc0e8a2 // ldr q2, [x5, #928]
 	WORD $0x6e6ae440 // fcmge v0.2d, v2.2d, v10.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
@@ -57687,7 +57835,7 @@ loop:
 	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
 	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	WORD $0x3dc0d8a1 // ldr q1, [x5, #864]
+	WORD $0x3dc0e0a1 // ldr q1, [x5, #896]
 	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
 	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
@@ -57760,12 +57908,12 @@ loop:
 	PRFM 4096(R0), PLDL1KEEP
 	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00408 // ldr q8, [x0, #16]
-	WORD $0x3dc0d8ab // ldr q11, [x5, #864]
+	WORD $0x3dc0e0ab // ldr q11, [x5, #896]
 	WORD $0x6e6be520 // fcmge v0.2d, v9.2d, v11.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e6be500 // fcmge v0.2d, v8.2d, v11.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0e4a2 // ldr q2, [x5, #912]
+	WORD $0x3dc0eca2 // ldr q2, [x5, #944]
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e68e440 // fcmge v0.2d, v2.2d, v8.2d
@@ -57774,12 +57922,12 @@ loop:
 	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
 	WORD $0x4ea11d4a // orr v10.16b, v10.16b, v1.16b
 	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
-	WORD $0x3dc0e8a1 // ldr q1, [x5, #928]
+	WORD $0x3dc0f0a1 // ldr q1, [x5, #960]
 	WORD $0x6e61e520 // fcmge v0.2d, v9.2d, v1.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
 	WORD $0x6e61e500 // fcmge v0.2d, v8.2d, v1.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0eca2 // ldr q2, [x5, #944]
+	WORD $0x3dc0f4a2 // ldr q2, [x5, #976]
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e68e440 // fcmge v0.2d, v2.2d, v8.2d
@@ -57878,63 +58026,63 @@ loop:
 	ADD R2<<3, R4, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d8c0 // ldr q0, [x6, #864]
+	WORD $0x3dc0e0c0 // ldr q0, [x6, #896]
 	WORD $0x6ee0e442 // fcmgt v2.2d, v2.2d, v0.2d
 	WORD $0x6ee0e423 // fcmgt v3.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
 	WORD $0x4e201c61 // and v1.16b, v3.16b, v0.16b
-	WORD $0x3dc0f0c0 // ldr q0, [x6, #960]
+	WORD $0x3dc0f8c0 // ldr q0, [x6, #992]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
-	WORD $0x3dc0f4c0 // ldr q0, [x6, #976]
+	WORD $0x3dc0fcc0 // ldr q0, [x6, #1008]
 	WORD $0x4e62f40b // fmax v11.2d, v0.2d, v2.2d
 	WORD $0x4e61f40a // fmax v10.2d, v0.2d, v1.2d
-	WORD $0x3dc0fcc2 // ldr q2, [x6, #1008]
-	WORD $0x3dc0fcc1 // ldr q1, [x6, #1008]
-	WORD $0x3dc0f8c0 // ldr q0, [x6, #992]
+	WORD $0x3dc104c2 // ldr q2, [x6, #1040]
+	WORD $0x3dc104c1 // ldr q1, [x6, #1040]
+	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e618849 // frintn v9.2d, v2.2d
 	WORD $0x4e618828 // frintn v8.2d, v1.2d
-	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
+	WORD $0x3dc108c0 // ldr q0, [x6, #1056]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
-	WORD $0x3dc104c0 // ldr q0, [x6, #1040]
+	WORD $0x3dc10cc0 // ldr q0, [x6, #1072]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x6e6bdd66 // fmul v6.2d, v11.2d, v11.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
-	WORD $0x3dc10cc2 // ldr q2, [x6, #1072]
-	WORD $0x3dc10cc1 // ldr q1, [x6, #1072]
-	WORD $0x3dc108c0 // ldr q0, [x6, #1056]
+	WORD $0x3dc114c2 // ldr q2, [x6, #1104]
+	WORD $0x3dc114c1 // ldr q1, [x6, #1104]
+	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
-	WORD $0x3dc114c4 // ldr q4, [x6, #1104]
-	WORD $0x3dc114c3 // ldr q3, [x6, #1104]
-	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
+	WORD $0x3dc11cc4 // ldr q4, [x6, #1136]
+	WORD $0x3dc11cc3 // ldr q3, [x6, #1136]
+	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11cc2 // ldr q2, [x6, #1136]
-	WORD $0x3dc11cc1 // ldr q1, [x6, #1136]
-	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
+	WORD $0x3dc124c2 // ldr q2, [x6, #1168]
+	WORD $0x3dc124c1 // ldr q1, [x6, #1168]
+	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc124c4 // ldr q4, [x6, #1168]
-	WORD $0x3dc124c3 // ldr q3, [x6, #1168]
-	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
+	WORD $0x3dc12cc4 // ldr q4, [x6, #1200]
+	WORD $0x3dc12cc3 // ldr q3, [x6, #1200]
+	WORD $0x3dc128c0 // ldr q0, [x6, #1184]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12cc2 // ldr q2, [x6, #1200]
-	WORD $0x3dc12cc1 // ldr q1, [x6, #1200]
-	WORD $0x3dc128c0 // ldr q0, [x6, #1184]
+	WORD $0x3dc134c2 // ldr q2, [x6, #1232]
+	WORD $0x3dc134c1 // ldr q1, [x6, #1232]
+	WORD $0x3dc130c0 // ldr q0, [x6, #1216]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -57951,7 +58099,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d526 // fsub v6.2d, v9.2d, v1.2d
 	WORD $0x4ee0d505 // fsub v5.2d, v8.2d, v0.2d
-	WORD $0x3dc19cc4 // ldr q4, [x6, #1648]
+	WORD $0x3dc1a4c4 // ldr q4, [x6, #1680]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -57996,7 +58144,7 @@ loop:
 	ADD R2<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d8e0 // ldr q0, [x7, #864]
+	WORD $0x3dc0e0e0 // ldr q0, [x7, #896]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
@@ -58006,63 +58154,63 @@ loop:
 	ADD R2<<3, R3, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc134e2 // ldr q2, [x7, #1232]
-	WORD $0x3dc134e1 // ldr q1, [x7, #1232]
-	WORD $0x3dc130e0 // ldr q0, [x7, #1216]
+	WORD $0x3dc13ce2 // ldr q2, [x7, #1264]
+	WORD $0x3dc13ce1 // ldr q1, [x7, #1264]
+	WORD $0x3dc138e0 // ldr q0, [x7, #1248]
 	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
 	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
 	WORD $0x6e62dcc2 // fmul v2.2d, v6.2d, v2.2d
 	WORD $0x6e61dca1 // fmul v1.2d, v5.2d, v1.2d
-	WORD $0x3dc0f0e0 // ldr q0, [x7, #960]
+	WORD $0x3dc0f8e0 // ldr q0, [x7, #992]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
-	WORD $0x3dc0f4e0 // ldr q0, [x7, #976]
+	WORD $0x3dc0fce0 // ldr q0, [x7, #1008]
 	WORD $0x4e62f40b // fmax v11.2d, v0.2d, v2.2d
 	WORD $0x4e61f40a // fmax v10.2d, v0.2d, v1.2d
-	WORD $0x3dc0fce2 // ldr q2, [x7, #1008]
-	WORD $0x3dc0fce1 // ldr q1, [x7, #1008]
-	WORD $0x3dc0f8e0 // ldr q0, [x7, #992]
+	WORD $0x3dc104e2 // ldr q2, [x7, #1040]
+	WORD $0x3dc104e1 // ldr q1, [x7, #1040]
+	WORD $0x3dc100e0 // ldr q0, [x7, #1024]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e618849 // frintn v9.2d, v2.2d
 	WORD $0x4e618828 // frintn v8.2d, v1.2d
-	WORD $0x3dc100e0 // ldr q0, [x7, #1024]
+	WORD $0x3dc108e0 // ldr q0, [x7, #1056]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
-	WORD $0x3dc104e0 // ldr q0, [x7, #1040]
+	WORD $0x3dc10ce0 // ldr q0, [x7, #1072]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x6e6bdd66 // fmul v6.2d, v11.2d, v11.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
-	WORD $0x3dc10ce2 // ldr q2, [x7, #1072]
-	WORD $0x3dc10ce1 // ldr q1, [x7, #1072]
-	WORD $0x3dc108e0 // ldr q0, [x7, #1056]
+	WORD $0x3dc114e2 // ldr q2, [x7, #1104]
+	WORD $0x3dc114e1 // ldr q1, [x7, #1104]
+	WORD $0x3dc110e0 // ldr q0, [x7, #1088]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
-	WORD $0x3dc114e4 // ldr q4, [x7, #1104]
-	WORD $0x3dc114e3 // ldr q3, [x7, #1104]
-	WORD $0x3dc110e0 // ldr q0, [x7, #1088]
+	WORD $0x3dc11ce4 // ldr q4, [x7, #1136]
+	WORD $0x3dc11ce3 // ldr q3, [x7, #1136]
+	WORD $0x3dc118e0 // ldr q0, [x7, #1120]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11ce2 // ldr q2, [x7, #1136]
-	WORD $0x3dc11ce1 // ldr q1, [x7, #1136]
-	WORD $0x3dc118e0 // ldr q0, [x7, #1120]
+	WORD $0x3dc124e2 // ldr q2, [x7, #1168]
+	WORD $0x3dc124e1 // ldr q1, [x7, #1168]
+	WORD $0x3dc120e0 // ldr q0, [x7, #1152]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc124e4 // ldr q4, [x7, #1168]
-	WORD $0x3dc124e3 // ldr q3, [x7, #1168]
-	WORD $0x3dc120e0 // ldr q0, [x7, #1152]
+	WORD $0x3dc12ce4 // ldr q4, [x7, #1200]
+	WORD $0x3dc12ce3 // ldr q3, [x7, #1200]
+	WORD $0x3dc128e0 // ldr q0, [x7, #1184]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12ce2 // ldr q2, [x7, #1200]
-	WORD $0x3dc12ce1 // ldr q1, [x7, #1200]
-	WORD $0x3dc128e0 // ldr q0, [x7, #1184]
+	WORD $0x3dc134e2 // ldr q2, [x7, #1232]
+	WORD $0x3dc134e1 // ldr q1, [x7, #1232]
+	WORD $0x3dc130e0 // ldr q0, [x7, #1216]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -58079,7 +58227,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d526 // fsub v6.2d, v9.2d, v1.2d
 	WORD $0x4ee0d505 // fsub v5.2d, v8.2d, v0.2d
-	WORD $0x3dc19ce4 // ldr q4, [x7, #1648]
+	WORD $0x3dc1a4e4 // ldr q4, [x7, #1680]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -58126,10 +58274,10 @@ loop:
 	WORD $0x6e64e567 // fcmge v7.2d, v11.2d, v4.2d
 	WORD $0x6e64e546 // fcmge v6.2d, v10.2d, v4.2d
 	WORD $0x6e64e525 // fcmge v5.2d, v9.2d, v4.2d
-	WORD $0x3dc13863 // ldr q3, [x3, #1248]
-	WORD $0x3dc13862 // ldr q2, [x3, #1248]
-	WORD $0x3dc13861 // ldr q1, [x3, #1248]
-	WORD $0x3dc13860 // ldr q0, [x3, #1248]
+	WORD $0x3dc14063 // ldr q3, [x3, #1280]
+	WORD $0x3dc14062 // ldr q2, [x3, #1280]
+	WORD $0x3dc14061 // ldr q1, [x3, #1280]
+	WORD $0x3dc14060 // ldr q0, [x3, #1280]
 	WORD $0x4e64cd83 // fmla v3.2d, v12.2d, v4.2d
 	WORD $0x4e64cd62 // fmla v2.2d, v11.2d, v4.2d
 	WORD $0x4e64cd41 // fmla v1.2d, v10.2d, v4.2d
@@ -58151,111 +58299,85 @@ loop:
 	WORD $0x6e76decf // fmul v15.2d, v22.2d, v22.2d
 	WORD $0x6e75deae // fmul v14.2d, v21.2d, v21.2d
 	WORD $0x6e64dc8d // fmul v13.2d, v4.2d, v4.2d
-	WORD $0x3dc14069 // ldr q9, [x3, #1280]
-	WORD $0x3dc14068 // ldr q8, [x3, #1280]
-	WORD $0x3dc14067 // ldr q7, [x3, #1280]
-	WORD $0x3dc14066 // ldr q6, [x3, #1280]
-	WORD $0x3dc13c60 // ldr q0, [x3, #1264]
-	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
-	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
-	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
-	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
-	WORD $0x3dc14865 // ldr q5, [x3, #1312]
-	WORD $0x3dc14863 // ldr q3, [x3, #1312]
-	WORD $0x3dc14862 // ldr q2, [x3, #1312]
-	WORD $0x3dc14861 // ldr q1, [x3, #1312]
+	WORD $0x3dc14869 // ldr q9, [x3, #1312]
+	WORD $0x3dc14868 // ldr q8, [x3, #1312]
+	WORD $0x3dc14867 // ldr q7, [x3, #1312]
+	WORD $0x3dc14866 // ldr q6, [x3, #1312]
 	WORD $0x3dc14460 // ldr q0, [x3, #1296]
-	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
-	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
-	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
-	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
-	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
-	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
-	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
-	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc15069 // ldr q9, [x3, #1344]
-	WORD $0x3dc15068 // ldr q8, [x3, #1344]
-	WORD $0x3dc15067 // ldr q7, [x3, #1344]
-	WORD $0x3dc15066 // ldr q6, [x3, #1344]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x3dc15065 // ldr q5, [x3, #1344]
+	WORD $0x3dc15063 // ldr q3, [x3, #1344]
+	WORD $0x3dc15062 // ldr q2, [x3, #1344]
+	WORD $0x3dc15061 // ldr q1, [x3, #1344]
 	WORD $0x3dc14c60 // ldr q0, [x3, #1328]
-	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
-	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
-	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
-	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
-	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
-	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
-	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
-	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc15865 // ldr q5, [x3, #1376]
-	WORD $0x3dc15863 // ldr q3, [x3, #1376]
-	WORD $0x3dc15862 // ldr q2, [x3, #1376]
-	WORD $0x3dc15861 // ldr q1, [x3, #1376]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc15869 // ldr q9, [x3, #1376]
+	WORD $0x3dc15868 // ldr q8, [x3, #1376]
+	WORD $0x3dc15867 // ldr q7, [x3, #1376]
+	WORD $0x3dc15866 // ldr q6, [x3, #1376]
 	WORD $0x3dc15460 // ldr q0, [x3, #1360]
-	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
-	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
-	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
-	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
-	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
-	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
-	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
-	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc16069 // ldr q9, [x3, #1408]
-	WORD $0x3dc16068 // ldr q8, [x3, #1408]
-	WORD $0x3dc16067 // ldr q7, [x3, #1408]
-	WORD $0x3dc16066 // ldr q6, [x3, #1408]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
+	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc16065 // ldr q5, [x3, #1408]
+	WORD $0x3dc16063 // ldr q3, [x3, #1408]
+	WORD $0x3dc16062 // ldr q2, [x3, #1408]
+	WORD $0x3dc16061 // ldr q1, [x3, #1408]
 	WORD $0x3dc15c60 // ldr q0, [x3, #1392]
-	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
-	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
-	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
-	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
-	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
-	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
-	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
-	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc16865 // ldr q5, [x3, #1440]
-	WORD $0x3dc16863 // ldr q3, [x3, #1440]
-	WORD $0x3dc16862 // ldr q2, [x3, #1440]
-	WORD $0x3dc16861 // ldr q1, [x3, #1440]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc16869 // ldr q9, [x3, #1440]
+	WORD $0x3dc16868 // ldr q8, [x3, #1440]
+	WORD $0x3dc16867 // ldr q7, [x3, #1440]
+	WORD $0x3dc16866 // ldr q6, [x3, #1440]
 	WORD $0x3dc16460 // ldr q0, [x3, #1424]
-	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
-	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
-	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
-	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
-	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
-	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
-	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
-	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc17069 // ldr q9, [x3, #1472]
-	WORD $0x3dc17068 // ldr q8, [x3, #1472]
-	WORD $0x3dc17067 // ldr q7, [x3, #1472]
-	WORD $0x3dc17066 // ldr q6, [x3, #1472]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
+	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc17065 // ldr q5, [x3, #1472]
+	WORD $0x3dc17063 // ldr q3, [x3, #1472]
+	WORD $0x3dc17062 // ldr q2, [x3, #1472]
+	WORD $0x3dc17061 // ldr q1, [x3, #1472]
 	WORD $0x3dc16c60 // ldr q0, [x3, #1456]
-	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
-	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
-	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
-	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
-	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
-	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
-	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
-	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc17865 // ldr q5, [x3, #1504]
-	WORD $0x3dc17863 // ldr q3, [x3, #1504]
-	WORD $0x3dc17862 // ldr q2, [x3, #1504]
-	WORD $0x3dc17861 // ldr q1, [x3, #1504]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc17869 // ldr q9, [x3, #1504]
+	WORD $0x3dc17868 // ldr q8, [x3, #1504]
+	WORD $0x3dc17867 // ldr q7, [x3, #1504]
+	WORD $0x3dc17866 // ldr q6, [x3, #1504]
 	WORD $0x3dc17460 // ldr q0, [x3, #1488]
-	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
-	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
-	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
-	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
-	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
-	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
-	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
-	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc18069 // ldr q9, [x3, #1536]
-	WORD $0x3dc18068 // ldr q8, [x3, #1536]
-	WORD $0x3dc18067 // ldr q7, [x3, #1536]
-	WORD $0x3dc18066 // ldr q6, [x3, #1536]
-	WORD $0x3dc17c60 // ldr q0, [x3, #1520]
 	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
 	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
@@ -58264,11 +58386,11 @@ loop:
 	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
 	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
 	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc18865 // ldr q5, [x3, #1568]
-	WORD $0x3dc18863 // ldr q3, [x3, #1568]
-	WORD $0x3dc18862 // ldr q2, [x3, #1568]
-	WORD $0x3dc18861 // ldr q1, [x3, #1568]
-	WORD $0x3dc18460 // ldr q0, [x3, #1552]
+	WORD $0x3dc18065 // ldr q5, [x3, #1536]
+	WORD $0x3dc18063 // ldr q3, [x3, #1536]
+	WORD $0x3dc18062 // ldr q2, [x3, #1536]
+	WORD $0x3dc18061 // ldr q1, [x3, #1536]
+	WORD $0x3dc17c60 // ldr q0, [x3, #1520]
 	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
 	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
 	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
@@ -58277,15 +58399,41 @@ loop:
 	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
 	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
 	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc1386c // ldr q12, [x3, #1248]
-	WORD $0x3dc1386b // ldr q11, [x3, #1248]
-	WORD $0x3dc1386a // ldr q10, [x3, #1248]
-	WORD $0x3dc13869 // ldr q9, [x3, #1248]
+	WORD $0x3dc18869 // ldr q9, [x3, #1568]
+	WORD $0x3dc18868 // ldr q8, [x3, #1568]
+	WORD $0x3dc18867 // ldr q7, [x3, #1568]
+	WORD $0x3dc18866 // ldr q6, [x3, #1568]
+	WORD $0x3dc18460 // ldr q0, [x3, #1552]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
+	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc19065 // ldr q5, [x3, #1600]
+	WORD $0x3dc19063 // ldr q3, [x3, #1600]
+	WORD $0x3dc19062 // ldr q2, [x3, #1600]
+	WORD $0x3dc19061 // ldr q1, [x3, #1600]
+	WORD $0x3dc18c60 // ldr q0, [x3, #1584]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc1406c // ldr q12, [x3, #1280]
+	WORD $0x3dc1406b // ldr q11, [x3, #1280]
+	WORD $0x3dc1406a // ldr q10, [x3, #1280]
+	WORD $0x3dc14069 // ldr q9, [x3, #1280]
 	WORD $0x4e77ccac // fmla v12.2d, v5.2d, v23.2d
 	WORD $0x4e76cc6b // fmla v11.2d, v3.2d, v22.2d
 	WORD $0x4e75cc4a // fmla v10.2d, v2.2d, v21.2d
 	WORD $0x4e64cc29 // fmla v9.2d, v1.2d, v4.2d
-	WORD $0x3dc10060 // ldr q0, [x3, #1024]
+	WORD $0x3dc10860 // ldr q0, [x3, #1056]
 	WORD $0x6e60de83 // fmul v3.2d, v20.2d, v0.2d
 	WORD $0x6e60de62 // fmul v2.2d, v19.2d, v0.2d
 	WORD $0x6e60de41 // fmul v1.2d, v18.2d, v0.2d
@@ -58302,7 +58450,7 @@ loop:
 	WORD $0x4ee2d6c2 // fsub v2.2d, v22.2d, v2.2d
 	WORD $0x4ee1d6a1 // fsub v1.2d, v21.2d, v1.2d
 	WORD $0x4ee0d484 // fsub v4.2d, v4.2d, v0.2d
-	WORD $0x3dc10460 // ldr q0, [x3, #1040]
+	WORD $0x3dc10c60 // ldr q0, [x3, #1072]
 	WORD $0x4e60ce83 // fmla v3.2d, v20.2d, v0.2d
 	WORD $0x4e60ce62 // fmla v2.2d, v19.2d, v0.2d
 	WORD $0x4e60ce41 // fmla v1.2d, v18.2d, v0.2d
@@ -58341,7 +58489,7 @@ loop:
 	ADD R1<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d900 // ldr q0, [x8, #864]
+	WORD $0x3dc0e100 // ldr q0, [x8, #896]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -58352,14 +58500,14 @@ loop:
 	ADD R1<<3, R4, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc13502 // ldr q2, [x8, #1232]
-	WORD $0x3dc13501 // ldr q1, [x8, #1232]
-	WORD $0x3dc13100 // ldr q0, [x8, #1216]
+	WORD $0x3dc13d02 // ldr q2, [x8, #1264]
+	WORD $0x3dc13d01 // ldr q1, [x8, #1264]
+	WORD $0x3dc13900 // ldr q0, [x8, #1248]
 	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
 	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
 	WORD $0x6e62dcc2 // fmul v2.2d, v6.2d, v2.2d
 	WORD $0x6e61dca3 // fmul v3.2d, v5.2d, v1.2d
-	WORD $0x3dc0d901 // ldr q1, [x8, #864]
+	WORD $0x3dc0e101 // ldr q1, [x8, #896]
 	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -58375,53 +58523,53 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0f500 // ldr q0, [x8, #976]
+	WORD $0x3dc0fd00 // ldr q0, [x8, #1008]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0fd02 // ldr q2, [x8, #1008]
-	WORD $0x3dc0fd01 // ldr q1, [x8, #1008]
-	WORD $0x3dc0f900 // ldr q0, [x8, #992]
+	WORD $0x3dc10502 // ldr q2, [x8, #1040]
+	WORD $0x3dc10501 // ldr q1, [x8, #1040]
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
-	WORD $0x3dc10100 // ldr q0, [x8, #1024]
+	WORD $0x3dc10900 // ldr q0, [x8, #1056]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
-	WORD $0x3dc10500 // ldr q0, [x8, #1040]
+	WORD $0x3dc10d00 // ldr q0, [x8, #1072]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc10d02 // ldr q2, [x8, #1072]
-	WORD $0x3dc10d01 // ldr q1, [x8, #1072]
-	WORD $0x3dc10900 // ldr q0, [x8, #1056]
+	WORD $0x3dc11502 // ldr q2, [x8, #1104]
+	WORD $0x3dc11501 // ldr q1, [x8, #1104]
+	WORD $0x3dc11100 // ldr q0, [x8, #1088]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc11504 // ldr q4, [x8, #1104]
-	WORD $0x3dc11503 // ldr q3, [x8, #1104]
-	WORD $0x3dc11100 // ldr q0, [x8, #1088]
+	WORD $0x3dc11d04 // ldr q4, [x8, #1136]
+	WORD $0x3dc11d03 // ldr q3, [x8, #1136]
+	WORD $0x3dc11900 // ldr q0, [x8, #1120]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11d02 // ldr q2, [x8, #1136]
-	WORD $0x3dc11d01 // ldr q1, [x8, #1136]
-	WORD $0x3dc11900 // ldr q0, [x8, #1120]
+	WORD $0x3dc12502 // ldr q2, [x8, #1168]
+	WORD $0x3dc12501 // ldr q1, [x8, #1168]
+	WORD $0x3dc12100 // ldr q0, [x8, #1152]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc12504 // ldr q4, [x8, #1168]
-	WORD $0x3dc12503 // ldr q3, [x8, #1168]
-	WORD $0x3dc12100 // ldr q0, [x8, #1152]
+	WORD $0x3dc12d04 // ldr q4, [x8, #1200]
+	WORD $0x3dc12d03 // ldr q3, [x8, #1200]
+	WORD $0x3dc12900 // ldr q0, [x8, #1184]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12d02 // ldr q2, [x8, #1200]
-	WORD $0x3dc12d01 // ldr q1, [x8, #1200]
-	WORD $0x3dc12900 // ldr q0, [x8, #1184]
+	WORD $0x3dc13502 // ldr q2, [x8, #1232]
+	WORD $0x3dc13501 // ldr q1, [x8, #1232]
+	WORD $0x3dc13100 // ldr q0, [x8, #1216]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -58438,7 +58586,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
 	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
-	WORD $0x3dc19d04 // ldr q4, [x8, #1648]
+	WORD $0x3dc1a504 // ldr q4, [x8, #1680]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -58481,7 +58629,7 @@ loop:
 	ADD R1<<3, R9, R0
 	WORD $0x3dc00006 // ldr q6, [x0]
 	WORD $0x3dc00405 // ldr q5, [x0, #16]
-	WORD $0x3dc0d980 // ldr q0, [x12, #864]
+	WORD $0x3dc0e180 // ldr q0, [x12, #896]
 	WORD $0x6ee0e4cd // fcmgt v13.2d, v6.2d, v0.2d
 	WORD $0x6ee0e4ac // fcmgt v12.2d, v5.2d, v0.2d
 	ADD R1<<3, R10, R0
@@ -58502,7 +58650,7 @@ loop:
 	ADD R1<<3, R6, R0
 	WORD $0x3dc8000b // ldr q11, [x0, #8192]
 	WORD $0x3dc8040a // ldr q10, [x0, #8208]
-	WORD $0x3dc0d982 // ldr q2, [x12, #864]
+	WORD $0x3dc0e182 // ldr q2, [x12, #896]
 	WORD $0x6ef1e440 // fcmgt v0.2d, v2.2d, v17.2d
 	WORD $0x6e711c40 // bsl v0.16b, v2.16b, v17.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58510,10 +58658,10 @@ loop:
 	WORD $0x6e701c40 // bsl v0.16b, v2.16b, v16.16b
 	WORD $0x4e6bd427 // fadd v7.2d, v1.2d, v11.2d
 	WORD $0x4e6ad404 // fadd v4.2d, v0.2d, v10.2d
-	WORD $0x3dc0f180 // ldr q0, [x12, #960]
+	WORD $0x3dc0f980 // ldr q0, [x12, #992]
 	WORD $0x6e201e21 // eor v1.16b, v17.16b, v0.16b
 	WORD $0x6e201e03 // eor v3.16b, v16.16b, v0.16b
-	WORD $0x3dc0d982 // ldr q2, [x12, #864]
+	WORD $0x3dc0e182 // ldr q2, [x12, #896]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58588,7 +58736,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e63dc24 // fmul v4.2d, v1.2d, v3.2d
 	WORD $0x6e62dc03 // fmul v3.2d, v0.2d, v2.2d
-	WORD $0x3dc0d982 // ldr q2, [x12, #864]
+	WORD $0x3dc0e182 // ldr q2, [x12, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -58629,7 +58777,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0d9a0 // ldr q0, [x13, #864]
+	WORD $0x3dc0e1a0 // ldr q0, [x13, #896]
 	WORD $0x6ee0e4af // fcmgt v15.2d, v5.2d, v0.2d
 	WORD $0x6ee0e48e // fcmgt v14.2d, v4.2d, v0.2d
 	ADD R1<<3, R11, R0
@@ -58650,7 +58798,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc8000d // ldr q13, [x0, #8192]
 	WORD $0x3dc8040c // ldr q12, [x0, #8208]
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	WORD $0x6ef3e440 // fcmgt v0.2d, v2.2d, v19.2d
 	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58658,10 +58806,10 @@ loop:
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4e6dd42b // fadd v11.2d, v1.2d, v13.2d
 	WORD $0x4e6cd40a // fadd v10.2d, v0.2d, v12.2d
-	WORD $0x3dc0f1a0 // ldr q0, [x13, #960]
+	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
 	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
 	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58683,9 +58831,9 @@ loop:
 	ADD R1<<3, R6, R0
 	WORD $0x3dc40016 // ldr q22, [x0, #4096]
 	WORD $0x3dc4040b // ldr q11, [x0, #4112]
-	WORD $0x3dc135a2 // ldr q2, [x13, #1232]
-	WORD $0x3dc135a1 // ldr q1, [x13, #1232]
-	WORD $0x3dc131a0 // ldr q0, [x13, #1216]
+	WORD $0x3dc13da2 // ldr q2, [x13, #1264]
+	WORD $0x3dc13da1 // ldr q1, [x13, #1264]
+	WORD $0x3dc139a0 // ldr q0, [x13, #1248]
 	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
 	WORD $0x4e60ce81 // fmla v1.2d, v20.2d, v0.2d
 	WORD $0x6e62de6a // fmul v10.2d, v19.2d, v2.2d
@@ -58747,9 +58895,9 @@ noElements:
 	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
 	WORD $0x4ee1cce9 // fmls v9.2d, v7.2d, v1.2d
 	WORD $0x4ee0ccc8 // fmls v8.2d, v6.2d, v0.2d
-	WORD $0x3dc135a7 // ldr q7, [x13, #1232]
-	WORD $0x3dc135a6 // ldr q6, [x13, #1232]
-	WORD $0x3dc131a0 // ldr q0, [x13, #1216]
+	WORD $0x3dc13da7 // ldr q7, [x13, #1264]
+	WORD $0x3dc13da6 // ldr q6, [x13, #1264]
+	WORD $0x3dc139a0 // ldr q0, [x13, #1248]
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
 	WORD $0x4e60ce86 // fmla v6.2d, v20.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -58785,7 +58933,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e69dc24 // fmul v4.2d, v1.2d, v9.2d
 	WORD $0x6e68dc03 // fmul v3.2d, v0.2d, v8.2d
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -58826,7 +58974,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0d9a0 // ldr q0, [x13, #864]
+	WORD $0x3dc0e1a0 // ldr q0, [x13, #896]
 	WORD $0x6ee0e4af // fcmgt v15.2d, v5.2d, v0.2d
 	WORD $0x6ee0e48e // fcmgt v14.2d, v4.2d, v0.2d
 	ADD R1<<3, R11, R0
@@ -58847,7 +58995,7 @@ loop:
 	ADD R1<<3, R7, R14
 	WORD $0x3dc801cd // ldr q13, [x14, #8192]
 	WORD $0x3dc805cc // ldr q12, [x14, #8208]
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	WORD $0x6ef3e440 // fcmgt v0.2d, v2.2d, v19.2d
 	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58855,10 +59003,10 @@ loop:
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4e6dd42b // fadd v11.2d, v1.2d, v13.2d
 	WORD $0x4e6cd40a // fadd v10.2d, v0.2d, v12.2d
-	WORD $0x3dc0f1a0 // ldr q0, [x13, #960]
+	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
 	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
 	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58926,9 +59074,9 @@ noElements:
 	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
 	WORD $0x4ee1cce9 // fmls v9.2d, v7.2d, v1.2d
 	WORD $0x4ee0ccc8 // fmls v8.2d, v6.2d, v0.2d
-	WORD $0x3dc135a7 // ldr q7, [x13, #1232]
-	WORD $0x3dc135a6 // ldr q6, [x13, #1232]
-	WORD $0x3dc131a0 // ldr q0, [x13, #1216]
+	WORD $0x3dc13da7 // ldr q7, [x13, #1264]
+	WORD $0x3dc13da6 // ldr q6, [x13, #1264]
+	WORD $0x3dc139a0 // ldr q0, [x13, #1248]
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
 	WORD $0x4e60ce86 // fmla v6.2d, v20.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -58964,7 +59112,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e69dc24 // fmul v4.2d, v1.2d, v9.2d
 	WORD $0x6e68dc03 // fmul v3.2d, v0.2d, v8.2d
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -59000,7 +59148,7 @@ loop:
 	ADD R2<<3, R4, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d8e0 // ldr q0, [x7, #864]
+	WORD $0x3dc0e0e0 // ldr q0, [x7, #896]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
@@ -59049,7 +59197,7 @@ loop:
 	ADD R2<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d900 // ldr q0, [x8, #864]
+	WORD $0x3dc0e100 // ldr q0, [x8, #896]
 	WORD $0x6ee0e442 // fcmgt v2.2d, v2.2d, v0.2d
 	WORD $0x6ee0e423 // fcmgt v3.2d, v1.2d, v0.2d
 	ADD R2<<3, R6, R0
@@ -59062,53 +59210,53 @@ loop:
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4ee1d442 // fsub v2.2d, v2.2d, v1.2d
 	WORD $0x4ee0d461 // fsub v1.2d, v3.2d, v0.2d
-	WORD $0x3dc0f500 // ldr q0, [x8, #976]
+	WORD $0x3dc0fd00 // ldr q0, [x8, #1008]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0fd02 // ldr q2, [x8, #1008]
-	WORD $0x3dc0fd01 // ldr q1, [x8, #1008]
-	WORD $0x3dc0f900 // ldr q0, [x8, #992]
+	WORD $0x3dc10502 // ldr q2, [x8, #1040]
+	WORD $0x3dc10501 // ldr q1, [x8, #1040]
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
-	WORD $0x3dc10100 // ldr q0, [x8, #1024]
+	WORD $0x3dc10900 // ldr q0, [x8, #1056]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
-	WORD $0x3dc10500 // ldr q0, [x8, #1040]
+	WORD $0x3dc10d00 // ldr q0, [x8, #1072]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc10d02 // ldr q2, [x8, #1072]
-	WORD $0x3dc10d01 // ldr q1, [x8, #1072]
-	WORD $0x3dc10900 // ldr q0, [x8, #1056]
+	WORD $0x3dc11502 // ldr q2, [x8, #1104]
+	WORD $0x3dc11501 // ldr q1, [x8, #1104]
+	WORD $0x3dc11100 // ldr q0, [x8, #1088]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc11504 // ldr q4, [x8, #1104]
-	WORD $0x3dc11503 // ldr q3, [x8, #1104]
-	WORD $0x3dc11100 // ldr q0, [x8, #1088]
+	WORD $0x3dc11d04 // ldr q4, [x8, #1136]
+	WORD $0x3dc11d03 // ldr q3, [x8, #1136]
+	WORD $0x3dc11900 // ldr q0, [x8, #1120]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11d02 // ldr q2, [x8, #1136]
-	WORD $0x3dc11d01 // ldr q1, [x8, #1136]
-	WORD $0x3dc11900 // ldr q0, [x8, #1120]
+	WORD $0x3dc12502 // ldr q2, [x8, #1168]
+	WORD $0x3dc12501 // ldr q1, [x8, #1168]
+	WORD $0x3dc12100 // ldr q0, [x8, #1152]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc12504 // ldr q4, [x8, #1168]
-	WORD $0x3dc12503 // ldr q3, [x8, #1168]
-	WORD $0x3dc12100 // ldr q0, [x8, #1152]
+	WORD $0x3dc12d04 // ldr q4, [x8, #1200]
+	WORD $0x3dc12d03 // ldr q3, [x8, #1200]
+	WORD $0x3dc12900 // ldr q0, [x8, #1184]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12d02 // ldr q2, [x8, #1200]
-	WORD $0x3dc12d01 // ldr q1, [x8, #1200]
-	WORD $0x3dc12900 // ldr q0, [x8, #1184]
+	WORD $0x3dc13502 // ldr q2, [x8, #1232]
+	WORD $0x3dc13501 // ldr q1, [x8, #1232]
+	WORD $0x3dc13100 // ldr q0, [x8, #1216]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -59125,7 +59273,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
 	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
-	WORD $0x3dc19d04 // ldr q4, [x8, #1648]
+	WORD $0x3dc1a504 // ldr q4, [x8, #1680]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -59187,7 +59335,7 @@ loop:
 	WORD $0x6e60e506 // fcmge v6.2d, v8.2d, v0.2d
 	WORD $0x4e6ad525 // fadd v5.2d, v9.2d, v10.2d
 	WORD $0x4e6ad504 // fadd v4.2d, v8.2d, v10.2d
-	WORD $0x3dc18c60 // ldr q0, [x3, #1584]
+	WORD $0x3dc19460 // ldr q0, [x3, #1616]
 	WORD $0x4ee084a1 // add v1.2d, v5.2d, v0.2d
 	WORD $0x4ee08480 // add v0.2d, v4.2d, v0.2d
 	WORD $0x6f4c0422 // ushr v2.2d, v1.2d, #52
@@ -59198,10 +59346,10 @@ loop:
 	WORD $0x6ee08480 // sub v0.2d, v4.2d, v0.2d
 	WORD $0x4eea8425 // add v5.2d, v1.2d, v10.2d
 	WORD $0x4eea8404 // add v4.2d, v0.2d, v10.2d
-	WORD $0x3dc19060 // ldr q0, [x3, #1600]
+	WORD $0x3dc19860 // ldr q0, [x3, #1632]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01c61 // orr v1.16b, v3.16b, v0.16b
-	WORD $0x3dc19460 // ldr q0, [x3, #1616]
+	WORD $0x3dc19c60 // ldr q0, [x3, #1648]
 	WORD $0x4ee0d443 // fsub v3.2d, v2.2d, v0.2d
 	WORD $0x4ee0d422 // fsub v2.2d, v1.2d, v0.2d
 	WORD $0x4eead4a1 // fsub v1.2d, v5.2d, v10.2d
@@ -59214,79 +59362,79 @@ loop:
 	WORD $0x4e221cc9 // and v9.16b, v6.16b, v2.16b
 	WORD $0x6e6cdd88 // fmul v8.2d, v12.2d, v12.2d
 	WORD $0x6e6bdd67 // fmul v7.2d, v11.2d, v11.2d
-	WORD $0x3dc14064 // ldr q4, [x3, #1280]
-	WORD $0x3dc14063 // ldr q3, [x3, #1280]
-	WORD $0x3dc13c60 // ldr q0, [x3, #1264]
-	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
-	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
-	WORD $0x3dc14862 // ldr q2, [x3, #1312]
-	WORD $0x3dc14861 // ldr q1, [x3, #1312]
+	WORD $0x3dc14864 // ldr q4, [x3, #1312]
+	WORD $0x3dc14863 // ldr q3, [x3, #1312]
 	WORD $0x3dc14460 // ldr q0, [x3, #1296]
-	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
-	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
-	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
-	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc15064 // ldr q4, [x3, #1344]
-	WORD $0x3dc15063 // ldr q3, [x3, #1344]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x3dc15062 // ldr q2, [x3, #1344]
+	WORD $0x3dc15061 // ldr q1, [x3, #1344]
 	WORD $0x3dc14c60 // ldr q0, [x3, #1328]
-	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
-	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
-	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
-	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc15862 // ldr q2, [x3, #1376]
-	WORD $0x3dc15861 // ldr q1, [x3, #1376]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc15864 // ldr q4, [x3, #1376]
+	WORD $0x3dc15863 // ldr q3, [x3, #1376]
 	WORD $0x3dc15460 // ldr q0, [x3, #1360]
-	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
-	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
-	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
-	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc16064 // ldr q4, [x3, #1408]
-	WORD $0x3dc16063 // ldr q3, [x3, #1408]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
+	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
+	WORD $0x3dc16062 // ldr q2, [x3, #1408]
+	WORD $0x3dc16061 // ldr q1, [x3, #1408]
 	WORD $0x3dc15c60 // ldr q0, [x3, #1392]
-	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
-	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
-	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
-	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc16862 // ldr q2, [x3, #1440]
-	WORD $0x3dc16861 // ldr q1, [x3, #1440]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc16864 // ldr q4, [x3, #1440]
+	WORD $0x3dc16863 // ldr q3, [x3, #1440]
 	WORD $0x3dc16460 // ldr q0, [x3, #1424]
-	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
-	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
-	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
-	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc17064 // ldr q4, [x3, #1472]
-	WORD $0x3dc17063 // ldr q3, [x3, #1472]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
+	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
+	WORD $0x3dc17062 // ldr q2, [x3, #1472]
+	WORD $0x3dc17061 // ldr q1, [x3, #1472]
 	WORD $0x3dc16c60 // ldr q0, [x3, #1456]
-	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
-	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
-	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
-	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc17862 // ldr q2, [x3, #1504]
-	WORD $0x3dc17861 // ldr q1, [x3, #1504]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc17864 // ldr q4, [x3, #1504]
+	WORD $0x3dc17863 // ldr q3, [x3, #1504]
 	WORD $0x3dc17460 // ldr q0, [x3, #1488]
-	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
-	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
-	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
-	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc18064 // ldr q4, [x3, #1536]
-	WORD $0x3dc18063 // ldr q3, [x3, #1536]
-	WORD $0x3dc17c60 // ldr q0, [x3, #1520]
 	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
 	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
 	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
 	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc18862 // ldr q2, [x3, #1568]
-	WORD $0x3dc18861 // ldr q1, [x3, #1568]
-	WORD $0x3dc18460 // ldr q0, [x3, #1552]
+	WORD $0x3dc18062 // ldr q2, [x3, #1536]
+	WORD $0x3dc18061 // ldr q1, [x3, #1536]
+	WORD $0x3dc17c60 // ldr q0, [x3, #1520]
 	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
 	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
 	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
 	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc13866 // ldr q6, [x3, #1248]
-	WORD $0x3dc13865 // ldr q5, [x3, #1248]
+	WORD $0x3dc18864 // ldr q4, [x3, #1568]
+	WORD $0x3dc18863 // ldr q3, [x3, #1568]
+	WORD $0x3dc18460 // ldr q0, [x3, #1552]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
+	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
+	WORD $0x3dc19062 // ldr q2, [x3, #1600]
+	WORD $0x3dc19061 // ldr q1, [x3, #1600]
+	WORD $0x3dc18c60 // ldr q0, [x3, #1584]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc14066 // ldr q6, [x3, #1280]
+	WORD $0x3dc14065 // ldr q5, [x3, #1280]
 	WORD $0x4e6ccc46 // fmla v6.2d, v2.2d, v12.2d
 	WORD $0x4e6bcc25 // fmla v5.2d, v1.2d, v11.2d
-	WORD $0x3dc10060 // ldr q0, [x3, #1024]
+	WORD $0x3dc10860 // ldr q0, [x3, #1056]
 	WORD $0x6e60dd41 // fmul v1.2d, v10.2d, v0.2d
 	WORD $0x6e60dd20 // fmul v0.2d, v9.2d, v0.2d
 	WORD $0x4e6cd424 // fadd v4.2d, v1.2d, v12.2d
@@ -59295,7 +59443,7 @@ loop:
 	WORD $0x4ee0d460 // fsub v0.2d, v3.2d, v0.2d
 	WORD $0x4ee1d581 // fsub v1.2d, v12.2d, v1.2d
 	WORD $0x4ee0d562 // fsub v2.2d, v11.2d, v0.2d
-	WORD $0x3dc10460 // ldr q0, [x3, #1040]
+	WORD $0x3dc10c60 // ldr q0, [x3, #1072]
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e60cd22 // fmla v2.2d, v9.2d, v0.2d
 	WORD $0x4e68ccc1 // fmla v1.2d, v6.2d, v8.2d
@@ -59345,14 +59493,14 @@ loop:
 	WORD $0x3dcc0420 // ldr q0, [x1, #12304]
 	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
-	WORD $0x3dc198c1 // ldr q1, [x6, #1632]
+	WORD $0x3dc1a0c1 // ldr q1, [x6, #1664]
 	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
 	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x3dc18cc0 // ldr q0, [x6, #1584]
+	WORD $0x3dc194c0 // ldr q0, [x6, #1616]
 	WORD $0x4ee08481 // add v1.2d, v4.2d, v0.2d
 	WORD $0x4ee08460 // add v0.2d, v3.2d, v0.2d
 	WORD $0x6f4c0422 // ushr v2.2d, v1.2d, #52
@@ -59363,89 +59511,89 @@ loop:
 	WORD $0x6ee08460 // sub v0.2d, v3.2d, v0.2d
 	WORD $0x4eeb8424 // add v4.2d, v1.2d, v11.2d
 	WORD $0x4eeb8403 // add v3.2d, v0.2d, v11.2d
-	WORD $0x3dc190c0 // ldr q0, [x6, #1600]
+	WORD $0x3dc198c0 // ldr q0, [x6, #1632]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01ca1 // orr v1.16b, v5.16b, v0.16b
-	WORD $0x3dc194c0 // ldr q0, [x6, #1616]
+	WORD $0x3dc19cc0 // ldr q0, [x6, #1648]
 	WORD $0x4ee0d44c // fsub v12.2d, v2.2d, v0.2d
 	WORD $0x4ee0d42a // fsub v10.2d, v1.2d, v0.2d
 	WORD $0x4eebd48e // fsub v14.2d, v4.2d, v11.2d
 	WORD $0x4eebd46d // fsub v13.2d, v3.2d, v11.2d
 	WORD $0x6e6eddc9 // fmul v9.2d, v14.2d, v14.2d
 	WORD $0x6e6ddda8 // fmul v8.2d, v13.2d, v13.2d
-	WORD $0x3dc140c4 // ldr q4, [x6, #1280]
-	WORD $0x3dc140c3 // ldr q3, [x6, #1280]
-	WORD $0x3dc13cc0 // ldr q0, [x6, #1264]
-	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
-	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
-	WORD $0x3dc148c2 // ldr q2, [x6, #1312]
-	WORD $0x3dc148c1 // ldr q1, [x6, #1312]
+	WORD $0x3dc148c4 // ldr q4, [x6, #1312]
+	WORD $0x3dc148c3 // ldr q3, [x6, #1312]
 	WORD $0x3dc144c0 // ldr q0, [x6, #1296]
-	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
-	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
-	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
-	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc150c4 // ldr q4, [x6, #1344]
-	WORD $0x3dc150c3 // ldr q3, [x6, #1344]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x3dc150c2 // ldr q2, [x6, #1344]
+	WORD $0x3dc150c1 // ldr q1, [x6, #1344]
 	WORD $0x3dc14cc0 // ldr q0, [x6, #1328]
-	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
-	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
-	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
-	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc158c2 // ldr q2, [x6, #1376]
-	WORD $0x3dc158c1 // ldr q1, [x6, #1376]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc158c4 // ldr q4, [x6, #1376]
+	WORD $0x3dc158c3 // ldr q3, [x6, #1376]
 	WORD $0x3dc154c0 // ldr q0, [x6, #1360]
-	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
-	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
-	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
-	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc160c4 // ldr q4, [x6, #1408]
-	WORD $0x3dc160c3 // ldr q3, [x6, #1408]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x3dc160c2 // ldr q2, [x6, #1408]
+	WORD $0x3dc160c1 // ldr q1, [x6, #1408]
 	WORD $0x3dc15cc0 // ldr q0, [x6, #1392]
-	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
-	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
-	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
-	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc168c2 // ldr q2, [x6, #1440]
-	WORD $0x3dc168c1 // ldr q1, [x6, #1440]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc168c4 // ldr q4, [x6, #1440]
+	WORD $0x3dc168c3 // ldr q3, [x6, #1440]
 	WORD $0x3dc164c0 // ldr q0, [x6, #1424]
-	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
-	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
-	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
-	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc170c4 // ldr q4, [x6, #1472]
-	WORD $0x3dc170c3 // ldr q3, [x6, #1472]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x3dc170c2 // ldr q2, [x6, #1472]
+	WORD $0x3dc170c1 // ldr q1, [x6, #1472]
 	WORD $0x3dc16cc0 // ldr q0, [x6, #1456]
-	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
-	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
-	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
-	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc178c2 // ldr q2, [x6, #1504]
-	WORD $0x3dc178c1 // ldr q1, [x6, #1504]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc178c4 // ldr q4, [x6, #1504]
+	WORD $0x3dc178c3 // ldr q3, [x6, #1504]
 	WORD $0x3dc174c0 // ldr q0, [x6, #1488]
-	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
-	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
-	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
-	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc180c4 // ldr q4, [x6, #1536]
-	WORD $0x3dc180c3 // ldr q3, [x6, #1536]
-	WORD $0x3dc17cc0 // ldr q0, [x6, #1520]
 	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
 	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
 	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc188c2 // ldr q2, [x6, #1568]
-	WORD $0x3dc188c1 // ldr q1, [x6, #1568]
-	WORD $0x3dc184c0 // ldr q0, [x6, #1552]
+	WORD $0x3dc180c2 // ldr q2, [x6, #1536]
+	WORD $0x3dc180c1 // ldr q1, [x6, #1536]
+	WORD $0x3dc17cc0 // ldr q0, [x6, #1520]
 	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
 	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
 	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc138c7 // ldr q7, [x6, #1248]
-	WORD $0x3dc138c6 // ldr q6, [x6, #1248]
+	WORD $0x3dc188c4 // ldr q4, [x6, #1568]
+	WORD $0x3dc188c3 // ldr q3, [x6, #1568]
+	WORD $0x3dc184c0 // ldr q0, [x6, #1552]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x3dc190c2 // ldr q2, [x6, #1600]
+	WORD $0x3dc190c1 // ldr q1, [x6, #1600]
+	WORD $0x3dc18cc0 // ldr q0, [x6, #1584]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc140c7 // ldr q7, [x6, #1280]
+	WORD $0x3dc140c6 // ldr q6, [x6, #1280]
 	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
 	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc100c5 // ldr q5, [x6, #1024]
+	WORD $0x3dc108c5 // ldr q5, [x6, #1056]
 	WORD $0x6e65dd81 // fmul v1.2d, v12.2d, v5.2d
 	WORD $0x6e65dd40 // fmul v0.2d, v10.2d, v5.2d
 	WORD $0x4e6ed422 // fadd v2.2d, v1.2d, v14.2d
@@ -59454,7 +59602,7 @@ loop:
 	WORD $0x4ee0d480 // fsub v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d5c1 // fsub v1.2d, v14.2d, v1.2d
 	WORD $0x4ee0d5a0 // fsub v0.2d, v13.2d, v0.2d
-	WORD $0x3dc104c3 // ldr q3, [x6, #1040]
+	WORD $0x3dc10cc3 // ldr q3, [x6, #1072]
 	WORD $0x4e63cd81 // fmla v1.2d, v12.2d, v3.2d
 	WORD $0x4e63cd40 // fmla v0.2d, v10.2d, v3.2d
 	WORD $0x4e69cce1 // fmla v1.2d, v7.2d, v9.2d
@@ -59465,12 +59613,12 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0f4c0 // ldr q0, [x6, #976]
+	WORD $0x3dc0fcc0 // ldr q0, [x6, #1008]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0fcc2 // ldr q2, [x6, #1008]
-	WORD $0x3dc0fcc1 // ldr q1, [x6, #1008]
-	WORD $0x3dc0f8c0 // ldr q0, [x6, #992]
+	WORD $0x3dc104c2 // ldr q2, [x6, #1040]
+	WORD $0x3dc104c1 // ldr q1, [x6, #1040]
+	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
@@ -59481,35 +59629,35 @@ loop:
 	WORD $0x4ee3cce9 // fmls v9.2d, v7.2d, v3.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc10cc2 // ldr q2, [x6, #1072]
-	WORD $0x3dc10cc1 // ldr q1, [x6, #1072]
-	WORD $0x3dc108c0 // ldr q0, [x6, #1056]
+	WORD $0x3dc114c2 // ldr q2, [x6, #1104]
+	WORD $0x3dc114c1 // ldr q1, [x6, #1104]
+	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc114c4 // ldr q4, [x6, #1104]
-	WORD $0x3dc114c3 // ldr q3, [x6, #1104]
-	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
+	WORD $0x3dc11cc4 // ldr q4, [x6, #1136]
+	WORD $0x3dc11cc3 // ldr q3, [x6, #1136]
+	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11cc2 // ldr q2, [x6, #1136]
-	WORD $0x3dc11cc1 // ldr q1, [x6, #1136]
-	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
+	WORD $0x3dc124c2 // ldr q2, [x6, #1168]
+	WORD $0x3dc124c1 // ldr q1, [x6, #1168]
+	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc124c4 // ldr q4, [x6, #1168]
-	WORD $0x3dc124c3 // ldr q3, [x6, #1168]
-	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
+	WORD $0x3dc12cc4 // ldr q4, [x6, #1200]
+	WORD $0x3dc12cc3 // ldr q3, [x6, #1200]
+	WORD $0x3dc128c0 // ldr q0, [x6, #1184]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12cc2 // ldr q2, [x6, #1200]
-	WORD $0x3dc12cc1 // ldr q1, [x6, #1200]
-	WORD $0x3dc128c0 // ldr q0, [x6, #1184]
+	WORD $0x3dc134c2 // ldr q2, [x6, #1232]
+	WORD $0x3dc134c1 // ldr q1, [x6, #1232]
+	WORD $0x3dc130c0 // ldr q0, [x6, #1216]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -59525,7 +59673,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
 	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
-	WORD $0x3dc19cc4 // ldr q4, [x6, #1648]
+	WORD $0x3dc1a4c4 // ldr q4, [x6, #1680]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -59567,7 +59715,7 @@ loop:
 	ADD R2<<3, R10, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0d9a4 // ldr q4, [x13, #864]
+	WORD $0x3dc0e1a4 // ldr q4, [x13, #896]
 	WORD $0x6ee4e569 // fcmgt v9.2d, v11.2d, v4.2d
 	WORD $0x6ee4e548 // fcmgt v8.2d, v10.2d, v4.2d
 	ADD R2<<3, R9, R0
@@ -59635,7 +59783,7 @@ noElements:
 	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
 	WORD $0x6e67dc21 // fmul v1.2d, v1.2d, v7.2d
 	WORD $0x6e66dc02 // fmul v2.2d, v0.2d, v6.2d
-	WORD $0x3dc0f1a0 // ldr q0, [x13, #960]
+	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R2<<3, R6, R0
@@ -59671,7 +59819,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0d9a4 // ldr q4, [x13, #864]
+	WORD $0x3dc0e1a4 // ldr q4, [x13, #896]
 	WORD $0x6ee4e62f // fcmgt v15.2d, v17.2d, v4.2d
 	WORD $0x6ee4e60e // fcmgt v14.2d, v16.2d, v4.2d
 	ADD R1<<3, R9, R0
@@ -59769,7 +59917,7 @@ noElements:
 	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
 	WORD $0x6e67dc27 // fmul v7.2d, v1.2d, v7.2d
 	WORD $0x6e66dc06 // fmul v6.2d, v0.2d, v6.2d
-	WORD $0x3dc199a2 // ldr q2, [x13, #1632]
+	WORD $0x3dc1a1a2 // ldr q2, [x13, #1664]
 	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
 	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -59787,7 +59935,7 @@ noElements:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x6e61dce1 // fmul v1.2d, v7.2d, v1.2d
 	WORD $0x6e60dcc2 // fmul v2.2d, v6.2d, v0.2d
-	WORD $0x3dc0f1a0 // ldr q0, [x13, #960]
+	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R1<<3, R5, R0
@@ -59823,7 +59971,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0d9a4 // ldr q4, [x13, #864]
+	WORD $0x3dc0e1a4 // ldr q4, [x13, #896]
 	WORD $0x6ee4e62f // fcmgt v15.2d, v17.2d, v4.2d
 	WORD $0x6ee4e60e // fcmgt v14.2d, v16.2d, v4.2d
 	ADD R1<<3, R9, R0
@@ -59921,7 +60069,7 @@ noElements:
 	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
 	WORD $0x6e67dc27 // fmul v7.2d, v1.2d, v7.2d
 	WORD $0x6e66dc06 // fmul v6.2d, v0.2d, v6.2d
-	WORD $0x3dc199a2 // ldr q2, [x13, #1632]
+	WORD $0x3dc1a1a2 // ldr q2, [x13, #1664]
 	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
 	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -59939,7 +60087,7 @@ noElements:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x6e61dce1 // fmul v1.2d, v7.2d, v1.2d
 	WORD $0x6e60dcc2 // fmul v2.2d, v6.2d, v0.2d
-	WORD $0x3dc0f1a0 // ldr q0, [x13, #960]
+	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R1<<3, R5, R0
@@ -60050,7 +60198,7 @@ loop:
 	WORD $0x3dcc0420 // ldr q0, [x1, #12304]
 	WORD $0x6e61dc64 // fmul v4.2d, v3.2d, v1.2d
 	WORD $0x6e60dc43 // fmul v3.2d, v2.2d, v0.2d
-	WORD $0x3dc0d982 // ldr q2, [x12, #864]
+	WORD $0x3dc0e182 // ldr q2, [x12, #896]
 	ADD R3<<0, R4, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -60098,7 +60246,7 @@ loop:
 	ADD R3<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d900 // ldr q0, [x8, #864]
+	WORD $0x3dc0e100 // ldr q0, [x8, #896]
 	WORD $0x6ee0e445 // fcmgt v5.2d, v2.2d, v0.2d
 	WORD $0x6ee0e424 // fcmgt v4.2d, v1.2d, v0.2d
 	WORD $0x3dc00041 // ldr q1, [x2]
@@ -60132,7 +60280,7 @@ loop:
 	ADD R2<<3, R3, R1
 	WORD $0x3dcc0032 // ldr q18, [x1, #12288]
 	WORD $0x3dcc042a // ldr q10, [x1, #12304]
-	WORD $0x3dc0d8a1 // ldr q1, [x5, #864]
+	WORD $0x3dc0e0a1 // ldr q1, [x5, #896]
 	WORD $0x6ef2e420 // fcmgt v0.2d, v1.2d, v18.2d
 	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -60147,53 +60295,53 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0f4a0 // ldr q0, [x5, #976]
+	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
 	WORD $0x4e62f414 // fmax v20.2d, v0.2d, v2.2d
 	WORD $0x4e61f40b // fmax v11.2d, v0.2d, v1.2d
-	WORD $0x3dc0fca1 // ldr q1, [x5, #1008]
-	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
-	WORD $0x3dc0f8a6 // ldr q6, [x5, #992]
+	WORD $0x3dc104a1 // ldr q1, [x5, #1040]
+	WORD $0x3dc104a0 // ldr q0, [x5, #1040]
+	WORD $0x3dc100a6 // ldr q6, [x5, #1024]
 	WORD $0x4e66ce81 // fmla v1.2d, v20.2d, v6.2d
 	WORD $0x4e66cd60 // fmla v0.2d, v11.2d, v6.2d
 	WORD $0x4e618829 // frintn v9.2d, v1.2d
 	WORD $0x4e618813 // frintn v19.2d, v0.2d
-	WORD $0x3dc100a5 // ldr q5, [x5, #1024]
+	WORD $0x3dc108a5 // ldr q5, [x5, #1056]
 	WORD $0x4ee5cd34 // fmls v20.2d, v9.2d, v5.2d
 	WORD $0x4ee5ce6b // fmls v11.2d, v19.2d, v5.2d
-	WORD $0x3dc104a4 // ldr q4, [x5, #1040]
+	WORD $0x3dc10ca4 // ldr q4, [x5, #1072]
 	WORD $0x4ee4cd34 // fmls v20.2d, v9.2d, v4.2d
 	WORD $0x4ee4ce6b // fmls v11.2d, v19.2d, v4.2d
 	WORD $0x6e74de88 // fmul v8.2d, v20.2d, v20.2d
 	WORD $0x6e6bdd67 // fmul v7.2d, v11.2d, v11.2d
-	WORD $0x3dc10ca1 // ldr q1, [x5, #1072]
-	WORD $0x3dc10ca0 // ldr q0, [x5, #1072]
-	WORD $0x3dc108b1 // ldr q17, [x5, #1056]
+	WORD $0x3dc114a1 // ldr q1, [x5, #1104]
+	WORD $0x3dc114a0 // ldr q0, [x5, #1104]
+	WORD $0x3dc110b1 // ldr q17, [x5, #1088]
 	WORD $0x4e71ce81 // fmla v1.2d, v20.2d, v17.2d
 	WORD $0x4e71cd60 // fmla v0.2d, v11.2d, v17.2d
-	WORD $0x3dc114a3 // ldr q3, [x5, #1104]
-	WORD $0x3dc114a2 // ldr q2, [x5, #1104]
-	WORD $0x3dc110b0 // ldr q16, [x5, #1088]
+	WORD $0x3dc11ca3 // ldr q3, [x5, #1136]
+	WORD $0x3dc11ca2 // ldr q2, [x5, #1136]
+	WORD $0x3dc118b0 // ldr q16, [x5, #1120]
 	WORD $0x4e70ce83 // fmla v3.2d, v20.2d, v16.2d
 	WORD $0x4e70cd62 // fmla v2.2d, v11.2d, v16.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
 	WORD $0x4e67cc02 // fmla v2.2d, v0.2d, v7.2d
-	WORD $0x3dc11ca1 // ldr q1, [x5, #1136]
-	WORD $0x3dc11ca0 // ldr q0, [x5, #1136]
-	WORD $0x3dc118af // ldr q15, [x5, #1120]
+	WORD $0x3dc124a1 // ldr q1, [x5, #1168]
+	WORD $0x3dc124a0 // ldr q0, [x5, #1168]
+	WORD $0x3dc120af // ldr q15, [x5, #1152]
 	WORD $0x4e6fce81 // fmla v1.2d, v20.2d, v15.2d
 	WORD $0x4e6fcd60 // fmla v0.2d, v11.2d, v15.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
 	WORD $0x4e67cc40 // fmla v0.2d, v2.2d, v7.2d
-	WORD $0x3dc124a3 // ldr q3, [x5, #1168]
-	WORD $0x3dc124a2 // ldr q2, [x5, #1168]
-	WORD $0x3dc120ae // ldr q14, [x5, #1152]
+	WORD $0x3dc12ca3 // ldr q3, [x5, #1200]
+	WORD $0x3dc12ca2 // ldr q2, [x5, #1200]
+	WORD $0x3dc128ae // ldr q14, [x5, #1184]
 	WORD $0x4e6ece83 // fmla v3.2d, v20.2d, v14.2d
 	WORD $0x4e6ecd62 // fmla v2.2d, v11.2d, v14.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
 	WORD $0x4e67cc02 // fmla v2.2d, v0.2d, v7.2d
-	WORD $0x3dc12ca1 // ldr q1, [x5, #1200]
-	WORD $0x3dc12ca0 // ldr q0, [x5, #1200]
-	WORD $0x3dc128ad // ldr q13, [x5, #1184]
+	WORD $0x3dc134a1 // ldr q1, [x5, #1232]
+	WORD $0x3dc134a0 // ldr q0, [x5, #1232]
+	WORD $0x3dc130ad // ldr q13, [x5, #1216]
 	WORD $0x4e6dce81 // fmla v1.2d, v20.2d, v13.2d
 	WORD $0x4e6dcd60 // fmla v0.2d, v11.2d, v13.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
@@ -60210,7 +60358,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d529 // fsub v9.2d, v9.2d, v1.2d
 	WORD $0x4ee0d667 // fsub v7.2d, v19.2d, v0.2d
-	WORD $0x3dc19ca8 // ldr q8, [x5, #1648]
+	WORD $0x3dc1a4a8 // ldr q8, [x5, #1680]
 	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
 	WORD $0x4e68d400 // fadd v0.2d, v0.2d, v8.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -60225,10 +60373,10 @@ loop:
 	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
 	WORD $0x3d980021 // str q1, [x1, #24576]
 	WORD $0x3d980420 // str q0, [x1, #24592]
-	WORD $0x3dc0f0a0 // ldr q0, [x5, #960]
+	WORD $0x3dc0f8a0 // ldr q0, [x5, #992]
 	WORD $0x6e201e42 // eor v2.16b, v18.16b, v0.16b
 	WORD $0x6e201d43 // eor v3.16b, v10.16b, v0.16b
-	WORD $0x3dc0d8a1 // ldr q1, [x5, #864]
+	WORD $0x3dc0e0a1 // ldr q1, [x5, #896]
 	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -60243,11 +60391,11 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0f4a0 // ldr q0, [x5, #976]
+	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0fca1 // ldr q1, [x5, #1008]
-	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
+	WORD $0x3dc104a1 // ldr q1, [x5, #1040]
+	WORD $0x3dc104a0 // ldr q0, [x5, #1040]
 	WORD $0x4e66cd41 // fmla v1.2d, v10.2d, v6.2d
 	WORD $0x4e66cd20 // fmla v0.2d, v9.2d, v6.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
@@ -60258,30 +60406,30 @@ loop:
 	WORD $0x4ee4ccc9 // fmls v9.2d, v6.2d, v4.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
 	WORD $0x6e69dd24 // fmul v4.2d, v9.2d, v9.2d
-	WORD $0x3dc10ca1 // ldr q1, [x5, #1072]
-	WORD $0x3dc10ca0 // ldr q0, [x5, #1072]
+	WORD $0x3dc114a1 // ldr q1, [x5, #1104]
+	WORD $0x3dc114a0 // ldr q0, [x5, #1104]
 	WORD $0x4e71cd41 // fmla v1.2d, v10.2d, v17.2d
 	WORD $0x4e71cd20 // fmla v0.2d, v9.2d, v17.2d
-	WORD $0x3dc114a3 // ldr q3, [x5, #1104]
-	WORD $0x3dc114a2 // ldr q2, [x5, #1104]
+	WORD $0x3dc11ca3 // ldr q3, [x5, #1136]
+	WORD $0x3dc11ca2 // ldr q2, [x5, #1136]
 	WORD $0x4e70cd43 // fmla v3.2d, v10.2d, v16.2d
 	WORD $0x4e70cd22 // fmla v2.2d, v9.2d, v16.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
 	WORD $0x4e64cc02 // fmla v2.2d, v0.2d, v4.2d
-	WORD $0x3dc11ca1 // ldr q1, [x5, #1136]
-	WORD $0x3dc11ca0 // ldr q0, [x5, #1136]
+	WORD $0x3dc124a1 // ldr q1, [x5, #1168]
+	WORD $0x3dc124a0 // ldr q0, [x5, #1168]
 	WORD $0x4e6fcd41 // fmla v1.2d, v10.2d, v15.2d
 	WORD $0x4e6fcd20 // fmla v0.2d, v9.2d, v15.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
-	WORD $0x3dc124a3 // ldr q3, [x5, #1168]
-	WORD $0x3dc124a2 // ldr q2, [x5, #1168]
+	WORD $0x3dc12ca3 // ldr q3, [x5, #1200]
+	WORD $0x3dc12ca2 // ldr q2, [x5, #1200]
 	WORD $0x4e6ecd43 // fmla v3.2d, v10.2d, v14.2d
 	WORD $0x4e6ecd22 // fmla v2.2d, v9.2d, v14.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
 	WORD $0x4e64cc02 // fmla v2.2d, v0.2d, v4.2d
-	WORD $0x3dc12ca1 // ldr q1, [x5, #1200]
-	WORD $0x3dc12ca0 // ldr q0, [x5, #1200]
+	WORD $0x3dc134a1 // ldr q1, [x5, #1232]
+	WORD $0x3dc134a0 // ldr q0, [x5, #1232]
 	WORD $0x4e6dcd41 // fmla v1.2d, v10.2d, v13.2d
 	WORD $0x4e6dcd20 // fmla v0.2d, v9.2d, v13.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
@@ -60338,7 +60486,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0d9e3 // ldr q3, [x15, #864]
+	WORD $0x3dc0e1e3 // ldr q3, [x15, #896]
 	WORD $0x6ee3e4ae // fcmgt v14.2d, v5.2d, v3.2d
 	WORD $0x6ee3e48d // fcmgt v13.2d, v4.2d, v3.2d
 	ADD R1<<3, R10, R0
@@ -60360,7 +60508,7 @@ loop:
 	WORD $0x6e611cc8 // bsl v8.16b, v6.16b, v1.16b
 	WORD $0x4f4106a7 // sshr v7.2d, v21.2d, #63
 	WORD $0x6e601c47 // bsl v7.16b, v2.16b, v0.16b
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ed2 // eor v18.16b, v22.16b, v0.16b
 	WORD $0x6e201eac // eor v12.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
@@ -60377,7 +60525,7 @@ loop:
 	WORD $0x6e20580b // mvn v11.16b, v0.16b
 	WORD $0x4e63e520 // fcmeq v0.2d, v9.2d, v3.2d
 	WORD $0x6e205806 // mvn v6.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60400,7 +60548,7 @@ loop:
 	WORD $0x6e205806 // mvn v6.16b, v0.16b
 	WORD $0x4e63e640 // fcmeq v0.2d, v18.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60475,7 +60623,7 @@ noElements0:
 	WORD $0x6e67dc00 // fmul v0.2d, v0.2d, v7.2d
 	WORD $0x4ee1d465 // fsub v5.2d, v3.2d, v1.2d
 	WORD $0x4ee0d444 // fsub v4.2d, v2.2d, v0.2d
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -60483,7 +60631,7 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
 	MOVBU 464(R14), R0
@@ -60547,7 +60695,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0d9e3 // ldr q3, [x15, #864]
+	WORD $0x3dc0e1e3 // ldr q3, [x15, #896]
 	WORD $0x6ee3e633 // fcmgt v19.2d, v17.2d, v3.2d
 	WORD $0x6ee3e612 // fcmgt v18.2d, v16.2d, v3.2d
 	ADD R1<<3, R10, R0
@@ -60569,7 +60717,7 @@ loop:
 	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
 	WORD $0x4f4106aa // sshr v10.2d, v21.2d, #63
 	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
 	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
@@ -60586,7 +60734,7 @@ loop:
 	WORD $0x6e205805 // mvn v5.16b, v0.16b
 	WORD $0x4e63e5c0 // fcmeq v0.2d, v14.2d, v3.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ee9e440 // fcmgt v0.2d, v2.2d, v9.2d
 	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60613,7 +60761,7 @@ loop:
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x4e63e680 // fcmeq v0.2d, v20.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60708,7 +60856,7 @@ noElements0:
 	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d4e5 // fsub v5.2d, v7.2d, v1.2d
 	WORD $0x4ee0d4c4 // fsub v4.2d, v6.2d, v0.2d
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -60716,7 +60864,7 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
 	MOVBU 464(R14), R0
@@ -60780,7 +60928,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0d9e3 // ldr q3, [x15, #864]
+	WORD $0x3dc0e1e3 // ldr q3, [x15, #896]
 	WORD $0x6ee3e633 // fcmgt v19.2d, v17.2d, v3.2d
 	WORD $0x6ee3e612 // fcmgt v18.2d, v16.2d, v3.2d
 	ADD R1<<3, R10, R20
@@ -60802,7 +60950,7 @@ loop:
 	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
 	WORD $0x4f4106aa // sshr v10.2d, v21.2d, #63
 	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
 	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
@@ -60819,7 +60967,7 @@ loop:
 	WORD $0x6e205805 // mvn v5.16b, v0.16b
 	WORD $0x4e63e5c0 // fcmeq v0.2d, v14.2d, v3.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ee9e440 // fcmgt v0.2d, v2.2d, v9.2d
 	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60846,7 +60994,7 @@ loop:
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x4e63e680 // fcmeq v0.2d, v20.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60941,7 +61089,7 @@ noElements0:
 	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d4e5 // fsub v5.2d, v7.2d, v1.2d
 	WORD $0x4ee0d4c4 // fsub v4.2d, v6.2d, v0.2d
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -60949,7 +61097,7 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
 	MOVBU 464(R14), R0
@@ -61007,7 +61155,7 @@ loop:
 	ADD R3<<3, R7, R0
 	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00408 // ldr q8, [x0, #16]
-	WORD $0x3dc0d941 // ldr q1, [x10, #864]
+	WORD $0x3dc0e141 // ldr q1, [x10, #896]
 	WORD $0x6ee1e520 // fcmgt v0.2d, v9.2d, v1.2d
 	WORD $0x6ee1e500 // fcmgt v0.2d, v8.2d, v1.2d
 	ADD R3<<3, R6, R0
@@ -61131,7 +61279,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc0000c // ldr q12, [x0]
 	WORD $0x3dc0040b // ldr q11, [x0, #16]
-	WORD $0x3dc0d961 // ldr q1, [x11, #864]
+	WORD $0x3dc0e161 // ldr q1, [x11, #896]
 	WORD $0x6ee1e580 // fcmgt v0.2d, v12.2d, v1.2d
 	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
 	ADD R1<<3, R6, R0
@@ -61188,7 +61336,7 @@ loop:
 	WORD $0x6e67dd20 // fmul v0.2d, v9.2d, v7.2d
 	WORD $0x6e61dc65 // fmul v5.2d, v3.2d, v1.2d
 	WORD $0x6e60dc44 // fmul v4.2d, v2.2d, v0.2d
-	WORD $0x3dc0d962 // ldr q2, [x11, #864]
+	WORD $0x3dc0e162 // ldr q2, [x11, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -61196,7 +61344,7 @@ loop:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f160 // ldr q0, [x11, #960]
+	WORD $0x3dc0f960 // ldr q0, [x11, #992]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
 	MOVBU 464(R10), R0
@@ -61252,7 +61400,7 @@ loop:
 	ADD R2<<3, R7, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0d920 // ldr q0, [x9, #864]
+	WORD $0x3dc0e120 // ldr q0, [x9, #896]
 	WORD $0x6ee0e563 // fcmgt v3.2d, v11.2d, v0.2d
 	WORD $0x6ee0e542 // fcmgt v2.2d, v10.2d, v0.2d
 	ADD R2<<3, R5, R0
@@ -61324,7 +61472,7 @@ loop:
 	ADD R2<<3, R8, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0d940 // ldr q0, [x10, #864]
+	WORD $0x3dc0e140 // ldr q0, [x10, #896]
 	WORD $0x6ee0e567 // fcmgt v7.2d, v11.2d, v0.2d
 	WORD $0x6ee0e546 // fcmgt v6.2d, v10.2d, v0.2d
 	ADD R2<<3, R5, R0
@@ -61410,7 +61558,7 @@ loop:
 	ADD R2<<3, R8, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0d941 // ldr q1, [x10, #864]
+	WORD $0x3dc0e141 // ldr q1, [x10, #896]
 	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
 	WORD $0x6ee1e540 // fcmgt v0.2d, v10.2d, v1.2d
 	ADD R2<<3, R6, R0
@@ -61485,7 +61633,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00407 // ldr q7, [x0, #16]
-	WORD $0x3dc0d940 // ldr q0, [x10, #864]
+	WORD $0x3dc0e140 // ldr q0, [x10, #896]
 	WORD $0x6ee0e503 // fcmgt v3.2d, v8.2d, v0.2d
 	WORD $0x6ee0e4e2 // fcmgt v2.2d, v7.2d, v0.2d
 	ADD R1<<3, R4, R0
@@ -61509,7 +61657,7 @@ loop:
 	WORD $0x4e60cca1 // fmla v1.2d, v5.2d, v0.2d
 	WORD $0x6e68dc44 // fmul v4.2d, v2.2d, v8.2d
 	WORD $0x6e67dc23 // fmul v3.2d, v1.2d, v7.2d
-	WORD $0x3dc0d942 // ldr q2, [x10, #864]
+	WORD $0x3dc0e142 // ldr q2, [x10, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -61557,7 +61705,7 @@ loop:
 	ADD R1<<3, R8, R0
 	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0d960 // ldr q0, [x11, #864]
+	WORD $0x3dc0e160 // ldr q0, [x11, #896]
 	WORD $0x6ee0e547 // fcmgt v7.2d, v10.2d, v0.2d
 	WORD $0x6ee0e526 // fcmgt v6.2d, v9.2d, v0.2d
 	ADD R1<<3, R4, R0
@@ -61597,7 +61745,7 @@ loop:
 	WORD $0x6e69dc40 // fmul v0.2d, v2.2d, v9.2d
 	WORD $0x6e66dc24 // fmul v4.2d, v1.2d, v6.2d
 	WORD $0x6e65dc03 // fmul v3.2d, v0.2d, v5.2d
-	WORD $0x3dc0d962 // ldr q2, [x11, #864]
+	WORD $0x3dc0e162 // ldr q2, [x11, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -61645,7 +61793,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00407 // ldr q7, [x0, #16]
-	WORD $0x3dc0d941 // ldr q1, [x10, #864]
+	WORD $0x3dc0e141 // ldr q1, [x10, #896]
 	WORD $0x6ee1e500 // fcmgt v0.2d, v8.2d, v1.2d
 	WORD $0x6ee1e4e0 // fcmgt v0.2d, v7.2d, v1.2d
 	ADD R1<<3, R4, R0
@@ -78999,240 +79147,248 @@ DATA constants<>+704(SB)/4, $0x00000000
 DATA constants<>+708(SB)/4, $0x3fe00000
 DATA constants<>+712(SB)/4, $0x00000000
 DATA constants<>+716(SB)/4, $0x3fe00000
-DATA constants<>+720(SB)/4, $0xfffffffe
-DATA constants<>+724(SB)/4, $0xfffffffe
-DATA constants<>+728(SB)/4, $0xfffffffe
-DATA constants<>+732(SB)/4, $0xfffffffe
-DATA constants<>+736(SB)/4, $0xb727c5ac
-DATA constants<>+740(SB)/4, $0xb727c5ac
-DATA constants<>+744(SB)/4, $0xb727c5ac
-DATA constants<>+748(SB)/4, $0xb727c5ac
-DATA constants<>+752(SB)/4, $0x3f800054
-DATA constants<>+756(SB)/4, $0x3f800054
-DATA constants<>+760(SB)/4, $0x3f800054
-DATA constants<>+764(SB)/4, $0x3f800054
-DATA constants<>+768(SB)/4, $0x3f800053
-DATA constants<>+772(SB)/4, $0x3f800053
-DATA constants<>+776(SB)/4, $0x3f800053
-DATA constants<>+780(SB)/4, $0x3f800053
-DATA constants<>+784(SB)/4, $0x7f800000
-DATA constants<>+788(SB)/4, $0x7f800000
-DATA constants<>+792(SB)/4, $0x7f800000
-DATA constants<>+796(SB)/4, $0x7f800000
-DATA constants<>+800(SB)/4, $0x7f7fffff
-DATA constants<>+804(SB)/4, $0x7f7fffff
-DATA constants<>+808(SB)/4, $0x7f7fffff
-DATA constants<>+812(SB)/4, $0x7f7fffff
-DATA constants<>+816(SB)/4, $0x21800000
-DATA constants<>+820(SB)/4, $0x21800000
-DATA constants<>+824(SB)/4, $0x21800000
-DATA constants<>+828(SB)/4, $0x21800000
-DATA constants<>+832(SB)/4, $0x5d800000
-DATA constants<>+836(SB)/4, $0x5d800000
-DATA constants<>+840(SB)/4, $0x5d800000
-DATA constants<>+844(SB)/4, $0x5d800000
-DATA constants<>+848(SB)/4, $0x000000ff
-DATA constants<>+852(SB)/4, $0x00000000
-DATA constants<>+856(SB)/4, $0x000000ff
-DATA constants<>+860(SB)/4, $0x00000000
-DATA constants<>+864(SB)/4, $0x00000000
-DATA constants<>+868(SB)/4, $0x00000000
-DATA constants<>+872(SB)/4, $0x00000000
-DATA constants<>+876(SB)/4, $0x00000000
-DATA constants<>+880(SB)/4, $0x88e368f1
-DATA constants<>+884(SB)/4, $0xbee4f8b5
-DATA constants<>+888(SB)/4, $0x88e368f1
-DATA constants<>+892(SB)/4, $0xbee4f8b5
-DATA constants<>+896(SB)/4, $0x7c5ac472
-DATA constants<>+900(SB)/4, $0x3ff0000a
-DATA constants<>+904(SB)/4, $0x7c5ac472
-DATA constants<>+908(SB)/4, $0x3ff0000a
-DATA constants<>+912(SB)/4, $0xffffffff
-DATA constants<>+916(SB)/4, $0x7fefffff
-DATA constants<>+920(SB)/4, $0xffffffff
-DATA constants<>+924(SB)/4, $0x7fefffff
-DATA constants<>+928(SB)/4, $0x00000000
-DATA constants<>+932(SB)/4, $0x3c300000
-DATA constants<>+936(SB)/4, $0x00000000
-DATA constants<>+940(SB)/4, $0x3c300000
-DATA constants<>+944(SB)/4, $0x00000000
-DATA constants<>+948(SB)/4, $0x43b00000
-DATA constants<>+952(SB)/4, $0x00000000
-DATA constants<>+956(SB)/4, $0x43b00000
+DATA constants<>+720(SB)/4, $0x00000001
+DATA constants<>+724(SB)/4, $0x00000001
+DATA constants<>+728(SB)/4, $0x00000001
+DATA constants<>+732(SB)/4, $0x00000001
+DATA constants<>+736(SB)/4, $0x00000002
+DATA constants<>+740(SB)/4, $0x00000002
+DATA constants<>+744(SB)/4, $0x00000002
+DATA constants<>+748(SB)/4, $0x00000002
+DATA constants<>+752(SB)/4, $0xfffffffe
+DATA constants<>+756(SB)/4, $0xfffffffe
+DATA constants<>+760(SB)/4, $0xfffffffe
+DATA constants<>+764(SB)/4, $0xfffffffe
+DATA constants<>+768(SB)/4, $0xb727c5ac
+DATA constants<>+772(SB)/4, $0xb727c5ac
+DATA constants<>+776(SB)/4, $0xb727c5ac
+DATA constants<>+780(SB)/4, $0xb727c5ac
+DATA constants<>+784(SB)/4, $0x3f800054
+DATA constants<>+788(SB)/4, $0x3f800054
+DATA constants<>+792(SB)/4, $0x3f800054
+DATA constants<>+796(SB)/4, $0x3f800054
+DATA constants<>+800(SB)/4, $0x3f800053
+DATA constants<>+804(SB)/4, $0x3f800053
+DATA constants<>+808(SB)/4, $0x3f800053
+DATA constants<>+812(SB)/4, $0x3f800053
+DATA constants<>+816(SB)/4, $0x7f800000
+DATA constants<>+820(SB)/4, $0x7f800000
+DATA constants<>+824(SB)/4, $0x7f800000
+DATA constants<>+828(SB)/4, $0x7f800000
+DATA constants<>+832(SB)/4, $0x7f7fffff
+DATA constants<>+836(SB)/4, $0x7f7fffff
+DATA constants<>+840(SB)/4, $0x7f7fffff
+DATA constants<>+844(SB)/4, $0x7f7fffff
+DATA constants<>+848(SB)/4, $0x21800000
+DATA constants<>+852(SB)/4, $0x21800000
+DATA constants<>+856(SB)/4, $0x21800000
+DATA constants<>+860(SB)/4, $0x21800000
+DATA constants<>+864(SB)/4, $0x5d800000
+DATA constants<>+868(SB)/4, $0x5d800000
+DATA constants<>+872(SB)/4, $0x5d800000
+DATA constants<>+876(SB)/4, $0x5d800000
+DATA constants<>+880(SB)/4, $0x000000ff
+DATA constants<>+884(SB)/4, $0x00000000
+DATA constants<>+888(SB)/4, $0x000000ff
+DATA constants<>+892(SB)/4, $0x00000000
+DATA constants<>+896(SB)/4, $0x00000000
+DATA constants<>+900(SB)/4, $0x00000000
+DATA constants<>+904(SB)/4, $0x00000000
+DATA constants<>+908(SB)/4, $0x00000000
+DATA constants<>+912(SB)/4, $0x88e368f1
+DATA constants<>+916(SB)/4, $0xbee4f8b5
+DATA constants<>+920(SB)/4, $0x88e368f1
+DATA constants<>+924(SB)/4, $0xbee4f8b5
+DATA constants<>+928(SB)/4, $0x7c5ac472
+DATA constants<>+932(SB)/4, $0x3ff0000a
+DATA constants<>+936(SB)/4, $0x7c5ac472
+DATA constants<>+940(SB)/4, $0x3ff0000a
+DATA constants<>+944(SB)/4, $0xffffffff
+DATA constants<>+948(SB)/4, $0x7fefffff
+DATA constants<>+952(SB)/4, $0xffffffff
+DATA constants<>+956(SB)/4, $0x7fefffff
 DATA constants<>+960(SB)/4, $0x00000000
-DATA constants<>+964(SB)/4, $0x80000000
+DATA constants<>+964(SB)/4, $0x3c300000
 DATA constants<>+968(SB)/4, $0x00000000
-DATA constants<>+972(SB)/4, $0x80000000
+DATA constants<>+972(SB)/4, $0x3c300000
 DATA constants<>+976(SB)/4, $0x00000000
-DATA constants<>+980(SB)/4, $0xc0875000
+DATA constants<>+980(SB)/4, $0x43b00000
 DATA constants<>+984(SB)/4, $0x00000000
-DATA constants<>+988(SB)/4, $0xc0875000
-DATA constants<>+992(SB)/4, $0x652b82fe
-DATA constants<>+996(SB)/4, $0x3ff71547
-DATA constants<>+1000(SB)/4, $0x652b82fe
-DATA constants<>+1004(SB)/4, $0x3ff71547
-DATA constants<>+1008(SB)/4, $0x39fbd688
-DATA constants<>+1012(SB)/4, $0xbfb5c01a
-DATA constants<>+1016(SB)/4, $0x39fbd688
-DATA constants<>+1020(SB)/4, $0xbfb5c01a
-DATA constants<>+1024(SB)/4, $0xfefa3800
-DATA constants<>+1028(SB)/4, $0x3fe62e42
-DATA constants<>+1032(SB)/4, $0xfefa3800
-DATA constants<>+1036(SB)/4, $0x3fe62e42
-DATA constants<>+1040(SB)/4, $0x93c76730
-DATA constants<>+1044(SB)/4, $0x3d2ef357
-DATA constants<>+1048(SB)/4, $0x93c76730
-DATA constants<>+1052(SB)/4, $0x3d2ef357
-DATA constants<>+1056(SB)/4, $0x478bb53a
-DATA constants<>+1060(SB)/4, $0x3e5c6c9b
-DATA constants<>+1064(SB)/4, $0x478bb53a
-DATA constants<>+1068(SB)/4, $0x3e5c6c9b
-DATA constants<>+1072(SB)/4, $0x28f0a8bb
-DATA constants<>+1076(SB)/4, $0x3e9283de
-DATA constants<>+1080(SB)/4, $0x28f0a8bb
-DATA constants<>+1084(SB)/4, $0x3e9283de
-DATA constants<>+1088(SB)/4, $0x351b1599
-DATA constants<>+1092(SB)/4, $0x3ec71d33
-DATA constants<>+1096(SB)/4, $0x351b1599
-DATA constants<>+1100(SB)/4, $0x3ec71d33
-DATA constants<>+1104(SB)/4, $0x6a721113
-DATA constants<>+1108(SB)/4, $0x3efa019f
-DATA constants<>+1112(SB)/4, $0x6a721113
-DATA constants<>+1116(SB)/4, $0x3efa019f
-DATA constants<>+1120(SB)/4, $0x540c7f58
-DATA constants<>+1124(SB)/4, $0x3f2a01a0
-DATA constants<>+1128(SB)/4, $0x540c7f58
-DATA constants<>+1132(SB)/4, $0x3f2a01a0
-DATA constants<>+1136(SB)/4, $0x16a2f9a5
-DATA constants<>+1140(SB)/4, $0x3f56c16c
-DATA constants<>+1144(SB)/4, $0x16a2f9a5
-DATA constants<>+1148(SB)/4, $0x3f56c16c
-DATA constants<>+1152(SB)/4, $0x11090ded
-DATA constants<>+1156(SB)/4, $0x3f811111
-DATA constants<>+1160(SB)/4, $0x11090ded
-DATA constants<>+1164(SB)/4, $0x3f811111
-DATA constants<>+1168(SB)/4, $0x555560e9
-DATA constants<>+1172(SB)/4, $0x3fa55555
-DATA constants<>+1176(SB)/4, $0x555560e9
-DATA constants<>+1180(SB)/4, $0x3fa55555
-DATA constants<>+1184(SB)/4, $0x555556d7
-DATA constants<>+1188(SB)/4, $0x3fc55555
-DATA constants<>+1192(SB)/4, $0x555556d7
-DATA constants<>+1196(SB)/4, $0x3fc55555
-DATA constants<>+1200(SB)/4, $0xfffffffe
-DATA constants<>+1204(SB)/4, $0x3fdfffff
-DATA constants<>+1208(SB)/4, $0xfffffffe
-DATA constants<>+1212(SB)/4, $0x3fdfffff
-DATA constants<>+1216(SB)/4, $0x00000000
-DATA constants<>+1220(SB)/4, $0x40000000
-DATA constants<>+1224(SB)/4, $0x00000000
-DATA constants<>+1228(SB)/4, $0x40000000
-DATA constants<>+1232(SB)/4, $0x00000000
-DATA constants<>+1236(SB)/4, $0xbff00000
-DATA constants<>+1240(SB)/4, $0x00000000
-DATA constants<>+1244(SB)/4, $0xbff00000
+DATA constants<>+988(SB)/4, $0x43b00000
+DATA constants<>+992(SB)/4, $0x00000000
+DATA constants<>+996(SB)/4, $0x80000000
+DATA constants<>+1000(SB)/4, $0x00000000
+DATA constants<>+1004(SB)/4, $0x80000000
+DATA constants<>+1008(SB)/4, $0x00000000
+DATA constants<>+1012(SB)/4, $0xc0875000
+DATA constants<>+1016(SB)/4, $0x00000000
+DATA constants<>+1020(SB)/4, $0xc0875000
+DATA constants<>+1024(SB)/4, $0x652b82fe
+DATA constants<>+1028(SB)/4, $0x3ff71547
+DATA constants<>+1032(SB)/4, $0x652b82fe
+DATA constants<>+1036(SB)/4, $0x3ff71547
+DATA constants<>+1040(SB)/4, $0x39fbd688
+DATA constants<>+1044(SB)/4, $0xbfb5c01a
+DATA constants<>+1048(SB)/4, $0x39fbd688
+DATA constants<>+1052(SB)/4, $0xbfb5c01a
+DATA constants<>+1056(SB)/4, $0xfefa3800
+DATA constants<>+1060(SB)/4, $0x3fe62e42
+DATA constants<>+1064(SB)/4, $0xfefa3800
+DATA constants<>+1068(SB)/4, $0x3fe62e42
+DATA constants<>+1072(SB)/4, $0x93c76730
+DATA constants<>+1076(SB)/4, $0x3d2ef357
+DATA constants<>+1080(SB)/4, $0x93c76730
+DATA constants<>+1084(SB)/4, $0x3d2ef357
+DATA constants<>+1088(SB)/4, $0x478bb53a
+DATA constants<>+1092(SB)/4, $0x3e5c6c9b
+DATA constants<>+1096(SB)/4, $0x478bb53a
+DATA constants<>+1100(SB)/4, $0x3e5c6c9b
+DATA constants<>+1104(SB)/4, $0x28f0a8bb
+DATA constants<>+1108(SB)/4, $0x3e9283de
+DATA constants<>+1112(SB)/4, $0x28f0a8bb
+DATA constants<>+1116(SB)/4, $0x3e9283de
+DATA constants<>+1120(SB)/4, $0x351b1599
+DATA constants<>+1124(SB)/4, $0x3ec71d33
+DATA constants<>+1128(SB)/4, $0x351b1599
+DATA constants<>+1132(SB)/4, $0x3ec71d33
+DATA constants<>+1136(SB)/4, $0x6a721113
+DATA constants<>+1140(SB)/4, $0x3efa019f
+DATA constants<>+1144(SB)/4, $0x6a721113
+DATA constants<>+1148(SB)/4, $0x3efa019f
+DATA constants<>+1152(SB)/4, $0x540c7f58
+DATA constants<>+1156(SB)/4, $0x3f2a01a0
+DATA constants<>+1160(SB)/4, $0x540c7f58
+DATA constants<>+1164(SB)/4, $0x3f2a01a0
+DATA constants<>+1168(SB)/4, $0x16a2f9a5
+DATA constants<>+1172(SB)/4, $0x3f56c16c
+DATA constants<>+1176(SB)/4, $0x16a2f9a5
+DATA constants<>+1180(SB)/4, $0x3f56c16c
+DATA constants<>+1184(SB)/4, $0x11090ded
+DATA constants<>+1188(SB)/4, $0x3f811111
+DATA constants<>+1192(SB)/4, $0x11090ded
+DATA constants<>+1196(SB)/4, $0x3f811111
+DATA constants<>+1200(SB)/4, $0x555560e9
+DATA constants<>+1204(SB)/4, $0x3fa55555
+DATA constants<>+1208(SB)/4, $0x555560e9
+DATA constants<>+1212(SB)/4, $0x3fa55555
+DATA constants<>+1216(SB)/4, $0x555556d7
+DATA constants<>+1220(SB)/4, $0x3fc55555
+DATA constants<>+1224(SB)/4, $0x555556d7
+DATA constants<>+1228(SB)/4, $0x3fc55555
+DATA constants<>+1232(SB)/4, $0xfffffffe
+DATA constants<>+1236(SB)/4, $0x3fdfffff
+DATA constants<>+1240(SB)/4, $0xfffffffe
+DATA constants<>+1244(SB)/4, $0x3fdfffff
 DATA constants<>+1248(SB)/4, $0x00000000
-DATA constants<>+1252(SB)/4, $0xbfe00000
+DATA constants<>+1252(SB)/4, $0x40000000
 DATA constants<>+1256(SB)/4, $0x00000000
-DATA constants<>+1260(SB)/4, $0xbfe00000
-DATA constants<>+1264(SB)/4, $0x1369c1b7
-DATA constants<>+1268(SB)/4, $0xbf7d07ff
-DATA constants<>+1272(SB)/4, $0x1369c1b7
-DATA constants<>+1276(SB)/4, $0xbf7d07ff
-DATA constants<>+1280(SB)/4, $0xefe15fb0
-DATA constants<>+1284(SB)/4, $0x3f9b3b2f
-DATA constants<>+1288(SB)/4, $0xefe15fb0
-DATA constants<>+1292(SB)/4, $0x3f9b3b2f
-DATA constants<>+1296(SB)/4, $0x302189f6
-DATA constants<>+1300(SB)/4, $0xbfa82c4f
-DATA constants<>+1304(SB)/4, $0x302189f6
-DATA constants<>+1308(SB)/4, $0xbfa82c4f
-DATA constants<>+1312(SB)/4, $0x95b7160c
-DATA constants<>+1316(SB)/4, $0x3facf9db
-DATA constants<>+1320(SB)/4, $0x95b7160c
-DATA constants<>+1324(SB)/4, $0x3facf9db
-DATA constants<>+1328(SB)/4, $0xad15f00f
-DATA constants<>+1332(SB)/4, $0xbfad95c4
-DATA constants<>+1336(SB)/4, $0xad15f00f
-DATA constants<>+1340(SB)/4, $0xbfad95c4
-DATA constants<>+1344(SB)/4, $0x3b339177
-DATA constants<>+1348(SB)/4, $0x3fae2aaa
-DATA constants<>+1352(SB)/4, $0x3b339177
-DATA constants<>+1356(SB)/4, $0x3fae2aaa
-DATA constants<>+1360(SB)/4, $0x370d0ab2
-DATA constants<>+1364(SB)/4, $0xbfafdede
-DATA constants<>+1368(SB)/4, $0x370d0ab2
-DATA constants<>+1372(SB)/4, $0xbfafdede
-DATA constants<>+1376(SB)/4, $0x5aef6462
-DATA constants<>+1380(SB)/4, $0x3fb10d28
-DATA constants<>+1384(SB)/4, $0x5aef6462
-DATA constants<>+1388(SB)/4, $0x3fb10d28
-DATA constants<>+1392(SB)/4, $0xf18dada9
-DATA constants<>+1396(SB)/4, $0xbfb249d7
-DATA constants<>+1400(SB)/4, $0xf18dada9
-DATA constants<>+1404(SB)/4, $0xbfb249d7
-DATA constants<>+1408(SB)/4, $0x4fe551b0
-DATA constants<>+1412(SB)/4, $0x3fb3b191
-DATA constants<>+1416(SB)/4, $0x4fe551b0
-DATA constants<>+1420(SB)/4, $0x3fb3b191
-DATA constants<>+1424(SB)/4, $0xbb96352a
-DATA constants<>+1428(SB)/4, $0xbfb55554
-DATA constants<>+1432(SB)/4, $0xbb96352a
-DATA constants<>+1436(SB)/4, $0xbfb55554
-DATA constants<>+1440(SB)/4, $0xe7911346
-DATA constants<>+1444(SB)/4, $0x3fb745cd
-DATA constants<>+1448(SB)/4, $0xe7911346
-DATA constants<>+1452(SB)/4, $0x3fb745cd
-DATA constants<>+1456(SB)/4, $0x673c94c7
-DATA constants<>+1460(SB)/4, $0xbfb99999
-DATA constants<>+1464(SB)/4, $0x673c94c7
-DATA constants<>+1468(SB)/4, $0xbfb99999
-DATA constants<>+1472(SB)/4, $0x30b14ae0
-DATA constants<>+1476(SB)/4, $0x3fbc71c7
-DATA constants<>+1480(SB)/4, $0x30b14ae0
-DATA constants<>+1484(SB)/4, $0x3fbc71c7
-DATA constants<>+1488(SB)/4, $0x00d39e1b
-DATA constants<>+1492(SB)/4, $0xbfc00000
-DATA constants<>+1496(SB)/4, $0x00d39e1b
-DATA constants<>+1500(SB)/4, $0xbfc00000
-DATA constants<>+1504(SB)/4, $0x922a3d26
-DATA constants<>+1508(SB)/4, $0x3fc24924
-DATA constants<>+1512(SB)/4, $0x922a3d26
-DATA constants<>+1516(SB)/4, $0x3fc24924
-DATA constants<>+1520(SB)/4, $0x5552bdcb
-DATA constants<>+1524(SB)/4, $0xbfc55555
-DATA constants<>+1528(SB)/4, $0x5552bdcb
-DATA constants<>+1532(SB)/4, $0xbfc55555
-DATA constants<>+1536(SB)/4, $0x9999c6bd
-DATA constants<>+1540(SB)/4, $0x3fc99999
-DATA constants<>+1544(SB)/4, $0x9999c6bd
-DATA constants<>+1548(SB)/4, $0x3fc99999
-DATA constants<>+1552(SB)/4, $0x00000158
-DATA constants<>+1556(SB)/4, $0xbfd00000
-DATA constants<>+1560(SB)/4, $0x00000158
-DATA constants<>+1564(SB)/4, $0xbfd00000
-DATA constants<>+1568(SB)/4, $0x5555554a
-DATA constants<>+1572(SB)/4, $0x3fd55555
-DATA constants<>+1576(SB)/4, $0x5555554a
-DATA constants<>+1580(SB)/4, $0x3fd55555
-DATA constants<>+1584(SB)/4, $0x00000000
-DATA constants<>+1588(SB)/4, $0x00080000
-DATA constants<>+1592(SB)/4, $0x00000000
-DATA constants<>+1596(SB)/4, $0x00080000
-DATA constants<>+1600(SB)/4, $0x00000000
-DATA constants<>+1604(SB)/4, $0x43300000
-DATA constants<>+1608(SB)/4, $0x00000000
-DATA constants<>+1612(SB)/4, $0x43300000
-DATA constants<>+1616(SB)/4, $0x000003ff
-DATA constants<>+1620(SB)/4, $0x43300000
-DATA constants<>+1624(SB)/4, $0x000003ff
-DATA constants<>+1628(SB)/4, $0x43300000
+DATA constants<>+1260(SB)/4, $0x40000000
+DATA constants<>+1264(SB)/4, $0x00000000
+DATA constants<>+1268(SB)/4, $0xbff00000
+DATA constants<>+1272(SB)/4, $0x00000000
+DATA constants<>+1276(SB)/4, $0xbff00000
+DATA constants<>+1280(SB)/4, $0x00000000
+DATA constants<>+1284(SB)/4, $0xbfe00000
+DATA constants<>+1288(SB)/4, $0x00000000
+DATA constants<>+1292(SB)/4, $0xbfe00000
+DATA constants<>+1296(SB)/4, $0x1369c1b7
+DATA constants<>+1300(SB)/4, $0xbf7d07ff
+DATA constants<>+1304(SB)/4, $0x1369c1b7
+DATA constants<>+1308(SB)/4, $0xbf7d07ff
+DATA constants<>+1312(SB)/4, $0xefe15fb0
+DATA constants<>+1316(SB)/4, $0x3f9b3b2f
+DATA constants<>+1320(SB)/4, $0xefe15fb0
+DATA constants<>+1324(SB)/4, $0x3f9b3b2f
+DATA constants<>+1328(SB)/4, $0x302189f6
+DATA constants<>+1332(SB)/4, $0xbfa82c4f
+DATA constants<>+1336(SB)/4, $0x302189f6
+DATA constants<>+1340(SB)/4, $0xbfa82c4f
+DATA constants<>+1344(SB)/4, $0x95b7160c
+DATA constants<>+1348(SB)/4, $0x3facf9db
+DATA constants<>+1352(SB)/4, $0x95b7160c
+DATA constants<>+1356(SB)/4, $0x3facf9db
+DATA constants<>+1360(SB)/4, $0xad15f00f
+DATA constants<>+1364(SB)/4, $0xbfad95c4
+DATA constants<>+1368(SB)/4, $0xad15f00f
+DATA constants<>+1372(SB)/4, $0xbfad95c4
+DATA constants<>+1376(SB)/4, $0x3b339177
+DATA constants<>+1380(SB)/4, $0x3fae2aaa
+DATA constants<>+1384(SB)/4, $0x3b339177
+DATA constants<>+1388(SB)/4, $0x3fae2aaa
+DATA constants<>+1392(SB)/4, $0x370d0ab2
+DATA constants<>+1396(SB)/4, $0xbfafdede
+DATA constants<>+1400(SB)/4, $0x370d0ab2
+DATA constants<>+1404(SB)/4, $0xbfafdede
+DATA constants<>+1408(SB)/4, $0x5aef6462
+DATA constants<>+1412(SB)/4, $0x3fb10d28
+DATA constants<>+1416(SB)/4, $0x5aef6462
+DATA constants<>+1420(SB)/4, $0x3fb10d28
+DATA constants<>+1424(SB)/4, $0xf18dada9
+DATA constants<>+1428(SB)/4, $0xbfb249d7
+DATA constants<>+1432(SB)/4, $0xf18dada9
+DATA constants<>+1436(SB)/4, $0xbfb249d7
+DATA constants<>+1440(SB)/4, $0x4fe551b0
+DATA constants<>+1444(SB)/4, $0x3fb3b191
+DATA constants<>+1448(SB)/4, $0x4fe551b0
+DATA constants<>+1452(SB)/4, $0x3fb3b191
+DATA constants<>+1456(SB)/4, $0xbb96352a
+DATA constants<>+1460(SB)/4, $0xbfb55554
+DATA constants<>+1464(SB)/4, $0xbb96352a
+DATA constants<>+1468(SB)/4, $0xbfb55554
+DATA constants<>+1472(SB)/4, $0xe7911346
+DATA constants<>+1476(SB)/4, $0x3fb745cd
+DATA constants<>+1480(SB)/4, $0xe7911346
+DATA constants<>+1484(SB)/4, $0x3fb745cd
+DATA constants<>+1488(SB)/4, $0x673c94c7
+DATA constants<>+1492(SB)/4, $0xbfb99999
+DATA constants<>+1496(SB)/4, $0x673c94c7
+DATA constants<>+1500(SB)/4, $0xbfb99999
+DATA constants<>+1504(SB)/4, $0x30b14ae0
+DATA constants<>+1508(SB)/4, $0x3fbc71c7
+DATA constants<>+1512(SB)/4, $0x30b14ae0
+DATA constants<>+1516(SB)/4, $0x3fbc71c7
+DATA constants<>+1520(SB)/4, $0x00d39e1b
+DATA constants<>+1524(SB)/4, $0xbfc00000
+DATA constants<>+1528(SB)/4, $0x00d39e1b
+DATA constants<>+1532(SB)/4, $0xbfc00000
+DATA constants<>+1536(SB)/4, $0x922a3d26
+DATA constants<>+1540(SB)/4, $0x3fc24924
+DATA constants<>+1544(SB)/4, $0x922a3d26
+DATA constants<>+1548(SB)/4, $0x3fc24924
+DATA constants<>+1552(SB)/4, $0x5552bdcb
+DATA constants<>+1556(SB)/4, $0xbfc55555
+DATA constants<>+1560(SB)/4, $0x5552bdcb
+DATA constants<>+1564(SB)/4, $0xbfc55555
+DATA constants<>+1568(SB)/4, $0x9999c6bd
+DATA constants<>+1572(SB)/4, $0x3fc99999
+DATA constants<>+1576(SB)/4, $0x9999c6bd
+DATA constants<>+1580(SB)/4, $0x3fc99999
+DATA constants<>+1584(SB)/4, $0x00000158
+DATA constants<>+1588(SB)/4, $0xbfd00000
+DATA constants<>+1592(SB)/4, $0x00000158
+DATA constants<>+1596(SB)/4, $0xbfd00000
+DATA constants<>+1600(SB)/4, $0x5555554a
+DATA constants<>+1604(SB)/4, $0x3fd55555
+DATA constants<>+1608(SB)/4, $0x5555554a
+DATA constants<>+1612(SB)/4, $0x3fd55555
+DATA constants<>+1616(SB)/4, $0x00000000
+DATA constants<>+1620(SB)/4, $0x00080000
+DATA constants<>+1624(SB)/4, $0x00000000
+DATA constants<>+1628(SB)/4, $0x00080000
 DATA constants<>+1632(SB)/4, $0x00000000
-DATA constants<>+1636(SB)/4, $0x00100000
+DATA constants<>+1636(SB)/4, $0x43300000
 DATA constants<>+1640(SB)/4, $0x00000000
-DATA constants<>+1644(SB)/4, $0x00100000
+DATA constants<>+1644(SB)/4, $0x43300000
 DATA constants<>+1648(SB)/4, $0x000003ff
-DATA constants<>+1652(SB)/4, $0x43380000
+DATA constants<>+1652(SB)/4, $0x43300000
 DATA constants<>+1656(SB)/4, $0x000003ff
-DATA constants<>+1660(SB)/4, $0x43380000
-GLOBL constants<>(SB), RODATA|NOPTR, $1664
+DATA constants<>+1660(SB)/4, $0x43300000
+DATA constants<>+1664(SB)/4, $0x00000000
+DATA constants<>+1668(SB)/4, $0x00100000
+DATA constants<>+1672(SB)/4, $0x00000000
+DATA constants<>+1676(SB)/4, $0x00100000
+DATA constants<>+1680(SB)/4, $0x000003ff
+DATA constants<>+1684(SB)/4, $0x43380000
+DATA constants<>+1688(SB)/4, $0x000003ff
+DATA constants<>+1692(SB)/4, $0x43380000
+GLOBL constants<>(SB), RODATA|NOPTR, $1696
