@@ -375,7 +375,7 @@ func (t *trainer) train(ctx context.Context) error {
 		return err
 	}
 	err := t.run(ctx)
-	t.net, t.optimizer, t.logits, t.grad, t.scan = nil, nil, nil, nil, onScan{}
+	t.net, t.optimizer, t.logits, t.scan = nil, nil, nil, onScan{}
 	return err
 }
 

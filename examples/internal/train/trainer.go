@@ -44,8 +44,8 @@ type trainer struct {
 	// samples are not in the state.
 	torn bool
 
-	logits, grad *tensor.Dense // network's output and its gradient, reused for equal shapes
-	scan         onScan
+	logits *tensor.Dense // of a prediction, reused for equal shapes
+	scan   onScan
 }
 
 // divergence is the error returned when a number is no longer finite.
@@ -241,42 +241,67 @@ func (t *trainer) step(samples []*dataset.Sample) (float64, error) {
 func (t *trainer) backward(s *dataset.Sample, step int) (float64, error) {
 	b := t.job.Backend
 	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, step))
-	y, err := t.forward(tape, s)
+	x, y, err := t.forward(tape, s)
 	if err != nil {
 		return 0, err
 	}
-	if bad, ok := measure.NonFinite(t.logits); ok {
-		return 0, &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
-	}
-	t.scan.take(t.logits, s)
-	value, err := afl.GradInto(t.loss, t.scan.logits, t.scan.label, t.scan.gradient())
-	if err != nil {
-		return 0, fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
-	}
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		return 0, &divergence{what: fmt.Sprintf("the training loss is %v", value)}
-	}
-	t.grad = reuse(t.grad, tensor.Float32, t.logits.Shape()...)
-	t.scan.pad(t.grad)
-	gy, err := b.FromHost(t.grad, nn.Step)
+	value, gy, err := t.lossOf(y.Array(), s)
 	if err != nil {
 		return 0, err
 	}
-	return value, tape.Backward(y, gy)
+	err = tape.Backward(y, gy)
+	b.Release(x)
+	b.Release(gy)
+	return value, err
 }
 
-// forward runs the network on a sample and copies the logits to t.logits on the host.
-func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
-	x, err := t.job.Backend.FromHost(s.Image, nn.Step)
-	if err != nil {
-		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+// lossOf computes the loss of a sample and its gradient with respect to the network's output.
+func (t *trainer) lossOf(y nn.Array, s *dataset.Sample) (value float64, gy nn.Array, err error) {
+	t.scan.takeLabel(s)
+	gy, err = nn.RunLoss(t.job.Backend, y, nn.Box(s.Scan), t.scan.label, func(logits, label, grad *tensor.Dense) (err error) {
+		if value, err = afl.GradInto(t.loss, logits, label, grad); err != nil {
+			err = fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
+		}
+		return err
+	})
+	var bad *nn.NonFiniteError
+	switch {
+	case errors.As(err, &bad):
+		err = t.nonFinite(s, bad.Value)
+	case err == nil && (math.IsNaN(value) || math.IsInf(value, 0)):
+		err = &divergence{what: fmt.Sprintf("the training loss is %v", value)}
 	}
-	y, err := t.net.Forward(tape, tape.Input(x))
+	return value, gy, err
+}
+
+func (t *trainer) nonFinite(s *dataset.Sample, value float64) error {
+	return &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, value)}
+}
+
+// forward runs the network on a sample and returns its input and its output.
+func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (x nn.Array, y nn.Var, err error) {
+	if x, err = t.job.Backend.FromHost(s.Image, nn.Step); err == nil {
+		y, err = t.net.Forward(tape, tape.Input(x))
+	}
 	if err != nil {
-		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+		err = fmt.Errorf("train: case %s: %w", s.ID, err)
+	}
+	return x, y, err
+}
+
+// infer predicts a sample and copies the logits to t.logits on the host. It returns the first
+// of them that is NaN or infinite, if there is one.
+func (t *trainer) infer(s *dataset.Sample) (bad float32, found bool, err error) {
+	_, y, err := t.forward(nn.NewTape(t.job.Backend, nn.Inference, 0), s)
+	if err != nil {
+		return 0, false, err
 	}
 	t.logits = reuse(t.logits, tensor.Float32, y.Shape()...)
-	return y, t.job.Backend.ToHost(y.Array(), t.logits)
+	if err := t.job.Backend.ToHost(y.Array(), t.logits); err != nil {
+		return 0, false, err
+	}
+	bad, found = nn.FirstNonFinite(t.logits.Data().([]float32))
+	return bad, found, nil
 }
 
 // predictAll predicts every one of the cases with the current weights.
@@ -305,12 +330,10 @@ func (t *trainer) predictAll(ctx context.Context, of []dataset.Case, extent meas
 
 func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (outcome.Case, error) {
 	defer t.job.Backend.EndStep()
-	tape := nn.NewTape(t.job.Backend, nn.Inference, 0)
-	if _, err := t.forward(tape, s); err != nil {
+	if bad, found, err := t.infer(s); err != nil {
 		return outcome.Case{}, err
-	}
-	if bad, ok := measure.NonFinite(t.logits); ok {
-		return outcome.Case{}, &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
+	} else if found {
+		return outcome.Case{}, t.nonFinite(s, float64(bad))
 	}
 	t.scan.take(t.logits, s)
 	values, segments, err := measure.Case(t.job.Scheme, t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
