@@ -63,11 +63,11 @@ func (t *trainer) run(ctx context.Context) error {
 		var d *divergence
 		switch {
 		case errors.As(err, &d):
-			// The failed step follows those that are done; if all are done, it was the
+			// The failed sample follows those that are done; if all are done, it was the
 			// validation that failed.
-			step := len(t.state.Done) + d.after + 1
-			if step > t.steps() {
-				step = 0
+			step := 0
+			if sample := len(t.state.Done) + d.after + 1; sample <= t.samples() {
+				step = t.plan.steps(sample)
 			}
 			t.state.Diverged = &outcome.Divergence{Epoch: t.state.Epoch, Step: step, What: d.what}
 			t.job.Progress.Println(fmt.Sprintf("%s %s; continuing without it", t.label, t.state.Diverged))
@@ -156,7 +156,7 @@ func (t *trainer) epoch(ctx context.Context) error {
 }
 
 func (t *trainer) trainEpoch(ctx context.Context) error {
-	if len(t.state.Done) == t.steps() {
+	if len(t.state.Done) == t.samples() {
 		return nil
 	}
 	rate, err := t.job.rate(t.state.Epoch)
@@ -176,31 +176,46 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 			continue
 		}
 		samples = append(samples, sample)
-		left := t.steps() - len(t.state.Done)
-		if len(samples) < min(t.job.accumulate(), left) {
+		if err := t.checkBatch(samples); err != nil {
+			return err
+		}
+		if left := t.samples() - len(t.state.Done); len(samples) < min(t.job.updateSamples(), left) {
 			continue
 		}
-		value, err := t.step(samples)
+		value, err := t.update(samples)
 		if err != nil {
 			return err
 		}
 		samples = nil
+		done, all := len(t.state.Done), t.samples()
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
-			t.label, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(),
-			t.left(t.steps()-len(t.state.Done), len(t.split.Valid)), value))
+			t.label, t.state.Epoch, t.job.Epochs, t.plan.steps(done), t.plan.steps(all),
+			t.left(all-done, len(t.split.Valid)), value))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if len(t.state.Done) == t.steps() {
+		if done == all {
 			break
 		}
 	}
 	return nil
 }
 
-// step performs one update with the mean of the gradients of the samples and adds them to the
-// state. It returns the loss of the last sample before the update.
-func (t *trainer) step(samples []*dataset.Sample) (float64, error) {
+// checkBatch returns an error if the last of the samples of an update has another size than
+// the first of its batch.
+func (t *trainer) checkBatch(samples []*dataset.Sample) error {
+	last := len(samples) - 1
+	first, s := samples[last-last%t.plan.batch()], samples[last]
+	if want, got := first.Image.Shape(), s.Image.Shape(); !got.Eq(want) {
+		return fmt.Errorf("train: case %s has %v voxels, but case %s in the same batch of %d has %v; resize or crop all volumes to one size, or accumulate the gradients of several steps instead (-accumulate), whose sizes may differ",
+			s.ID, []int(got[2:]), first.ID, t.plan.batch(), []int(want[2:]))
+	}
+	return nil
+}
+
+// update performs one update with the mean of the gradients of the samples and adds them to
+// the state. It returns the mean of their losses before the update.
+func (t *trainer) update(samples []*dataset.Sample) (float64, error) {
 	b := t.job.Backend
 	defer b.EndStep()
 	t.torn = true
@@ -223,24 +238,26 @@ func (t *trainer) step(samples []*dataset.Sample) (float64, error) {
 	if err := sum.mean(b, t.net.Parameters()); err != nil {
 		return 0, err
 	}
-	if err := t.update(); err != nil {
+	if err := t.optimize(); err != nil {
 		return 0, err
 	}
 	took := time.Since(start) / time.Duration(len(samples))
+	mean := 0.0
 	for i, s := range samples {
 		t.state.LossSum += values[i]
 		t.state.Done = append(t.state.Done, s.ID)
-		t.clock.step(took)
+		t.clock.sample(took)
+		mean += values[i] / float64(len(samples))
 	}
 	t.torn = false
-	return values[len(values)-1], nil
+	return mean, nil
 }
 
-// backward computes the gradients of the loss of one sample, with the dropout of the given
-// step of the epoch, from 0. It returns the loss.
-func (t *trainer) backward(s *dataset.Sample, step int) (float64, error) {
+// backward computes the gradients of the loss of one sample, with the dropout of the sample of
+// the given number in the epoch, from 0. It returns the loss.
+func (t *trainer) backward(s *dataset.Sample, number int) (float64, error) {
 	b := t.job.Backend
-	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, step))
+	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
 	x, y, err := t.forward(tape, s)
 	if err != nil {
 		return 0, err
@@ -401,20 +418,20 @@ func (t *trainer) finish(ctx context.Context) error {
 	return nil
 }
 
-// left describes the time left, given the steps and validation cases left of the epoch. In
+// left describes the time left, given the samples and validation cases left of the epoch. In
 // the final evaluation, the cases are those of the evaluation.
-func (t *trainer) left(steps, cases int) string {
+func (t *trainer) left(samples, cases int) string {
 	follows := t.follows
 	if epochs := t.job.Epochs - t.state.Epoch; epochs >= 0 && !t.state.trained(t.job.Epochs) {
 		n := t.clock.current
-		follows = append([]amount{{n, epochs * t.steps(), epochs*len(t.split.Valid) + len(t.split.Reported())}}, follows...)
+		follows = append([]amount{{n, epochs * t.samples(), epochs*len(t.split.Valid) + len(t.split.Reported())}}, follows...)
 	}
-	return t.clock.left(amount{t.clock.current, steps, cases}, follows)
+	return t.clock.left(amount{t.clock.current, samples, cases}, follows)
 }
 
-func (t *trainer) steps() int { return t.plan.steps(t.key.Fold) }
+func (t *trainer) samples() int { return t.plan.samples(t.key.Fold) }
 
-func (t *trainer) position() string { return t.state.position(t.job.Epochs, t.steps()) }
+func (t *trainer) position() string { return t.state.position(t.plan) }
 
 func (t *trainer) epochLine(e outcome.Epoch) string {
 	show := func(m outcome.Measure) string { return e.Valid[m].Format(e.Cases, 3) }
@@ -464,7 +481,7 @@ func setOf(ids []string) map[string]bool {
 	return set
 }
 
-// dropoutSeed returns a distinct seed for every step.
-func dropoutSeed(seed uint64, epoch, step int) uint64 {
-	return rand.NewPCG(seed, uint64(epoch)<<32|uint64(step)).Uint64()
+// dropoutSeed returns a distinct seed for every sample of an epoch, given its number.
+func dropoutSeed(seed uint64, epoch, number int) uint64 {
+	return rand.NewPCG(seed, uint64(epoch)<<32|uint64(number)).Uint64()
 }
