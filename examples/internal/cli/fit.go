@@ -3,8 +3,10 @@ package cli
 import (
 	"flag"
 	"fmt"
+	"slices"
 
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/infer"
 	"github.com/x/afl/examples/internal/memory"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
@@ -16,7 +18,8 @@ import (
 type fitted struct {
 	config  models.Config
 	title   string
-	crop    bool // training uses crops, validation whole volumes
+	patches bool       // training uses patches, validation whole volumes
+	net     nn.Network // without values
 	counter *cost.Counter
 	facts   []string
 
@@ -31,7 +34,7 @@ func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels i
 	flags.Visit(func(g *flag.Flag) { explicit[g.Name] = true })
 	name, asked := "size", protocol.Size
 	if protocol.Crop != [3]int{} {
-		name, asked = "crop", protocol.Crop
+		name, asked = "patch", patchIn(protocol.Crop, protocol.Size)
 	}
 	var fits []fitted
 	for _, model := range o.model {
@@ -39,26 +42,40 @@ func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels i
 		if err != nil {
 			return nil, err
 		}
-		f := fitted{config: models.Config{Architecture: architecture, InChannels: channels}, crop: name == "crop"}
+		f := fitted{config: models.Config{Architecture: architecture, InChannels: channels}, patches: name == "patch"}
 		if scheme := protocol.Scheme; scheme.Kind != segment.Binary {
 			f.config.OutChannels = scheme.Channels()
 		}
 		if f.title, err = models.Title(model); err != nil {
 			return nil, err
 		}
-		size := asked
-		if f.crop {
+		size := protocol.Size
+		if size == [3]int{} {
 			// Validation volumes can have any size, so keep the published strides.
-			size = models.RoundUp(size, architecture.Multiple())
+			size = models.RoundUp(asked, architecture.Multiple())
 		}
 		fit := models.Fit(f.config, size)
 		f.config, f.facts = fit.Config, fit.Notes
 		if err := nn.CheckMultiple(model, asked, f.config.Multiple()); err != nil && explicit[name] && len(o.model) == 1 {
 			return nil, usageErrorf("-%s %s: %v", name, times(asked), err)
 		}
-		f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, o.seed) })
+		f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) {
+			net, err := models.New(f.config, b, o.seed)
+			if err != nil {
+				return nil, usageErrorf("-model %s: %v", model, err)
+			}
+			if f.net = net; !o.patches.deepSupervision {
+				return net, nil
+			}
+			heads, err := models.NewDeepSupervision(f.config, net, b, o.seed)
+			if err != nil {
+				return nil, usageErrorf("-deep_supervision: %v", err)
+			}
+			f.facts = append(f.facts, fmt.Sprintf("Deep supervision: %d heads at lower resolutions, the loss of each with half the weight of the one above it.", heads.Heads()))
+			return heads, nil
+		})
 		if err != nil {
-			return nil, usageErrorf("-model %s: %v", model, err)
+			return nil, err
 		}
 		fits = append(fits, f)
 	}
@@ -70,10 +87,13 @@ func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels i
 type volumes struct {
 	step, prediction         []int
 	stepCase, predictionCase string
+	// passes is the number of passes of the network for a prediction.
+	passes int
 }
 
-// volumes loads the first training case and the first validation case.
-func (f *fitted) volumes(source dataset.Source, training, validation []dataset.Case, seed uint64) (v volumes, err error) {
+// volumes loads the first training case and the first validation case, which is predicted as
+// the flags say.
+func (f *fitted) volumes(source dataset.Source, training, validation []dataset.Case, seed uint64, flags *windowFlags) (v volumes, err error) {
 	sample, err := source.Train(training[0], seed)
 	if err != nil {
 		return v, err
@@ -83,7 +103,24 @@ func (f *fitted) volumes(source dataset.Source, training, validation []dataset.C
 		return v, err
 	}
 	v.prediction, v.predictionCase = sample.Image.Shape(), sample.ID
+	plan, err := infer.NewPlan(f.net, sample.Scan.Size, flags.of(flags.window.size))
+	if err != nil {
+		return v, err
+	}
+	v.passes = plan.Count << len(flags.mirror)
+	v.prediction = slices.Concat(v.prediction[:2], plan.Size[:])
 	return v, nil
+}
+
+// patchIn returns the size of a patch of a volume of the given size, which is zero if it is not
+// known.
+func patchIn(patch, volume [3]int) [3]int {
+	for i, n := range volume {
+		if n > 0 {
+			patch[i] = min(patch[i], n)
+		}
+	}
+	return patch
 }
 
 // count adds the network's cost to its facts, for a training with the given optimization. It
@@ -104,16 +141,22 @@ func (f *fitted) count(v volumes, optimization *optimizationFlags) error {
 	spatial := func(shape []int) string { return times([3]int(shape[2:])) }
 	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels takes %.1f GFLOP and about %s of memory.",
 		f.config.Name(), step.Parameters, spatial(v.step), 6e-9*float64(step.MultiplyAdds), formatBytes(step.Bytes()))
-	if f.crop {
+	if f.patches {
 		text = fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels (case %s) takes %.1f GFLOP and about %s of memory, a prediction of %s voxels (case %s) %s.",
 			f.config.Name(), step.Parameters, spatial(v.step), v.stepCase, 6e-9*float64(step.MultiplyAdds), formatBytes(step.Bytes()),
 			spatial(v.prediction), v.predictionCase, formatBytes(prediction.Bytes()))
 	}
 	f.facts = append([]string{text}, f.facts...)
 	limit, ok := memory.Limit()
-	if need := max(step.Bytes(), prediction.Bytes()); ok && need > limit {
-		return fmt.Errorf("-model %s: the network needs about %s of memory for volumes of this size, but this machine has %s; use a smaller -%s",
-			f.config.Name(), formatBytes(need), formatBytes(limit), map[bool]string{true: "crop", false: "size"}[f.crop])
+	switch {
+	case !ok:
+		return nil
+	case step.Bytes() > limit:
+		return fmt.Errorf("-model %s: a training step needs about %s of memory for volumes of this size, but this machine has %s; use a smaller %s",
+			f.config.Name(), formatBytes(step.Bytes()), formatBytes(limit), map[bool]string{true: "-patch", false: "-size or -patch"}[f.patches])
+	case prediction.Bytes() > limit:
+		return fmt.Errorf("-model %s: a prediction needs about %s of memory for volumes of this size, but this machine has %s; use a smaller -window",
+			f.config.Name(), formatBytes(prediction.Bytes()), formatBytes(limit))
 	}
 	return nil
 }
