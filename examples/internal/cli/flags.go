@@ -78,7 +78,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated. -epochs (with a\nconstant -lr_schedule), -loss, -model and -seeds can be given again to add to the run, and -data_dir,\n-cases and -test_dir if the data have moved")
 	f.BoolVar(&o.join, "join", false, "train nothing, but make one report of the runs in the folders that follow the flags, and write it\nto -model_dir")
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
-	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: one per training case")
+	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: as many as it takes to use every training case")
 	o.division.addTo(f)
 	f.Var(&o.loss, "loss", "comma-separated `losses` to train with in turn; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames())+
 		".\nWith -classes, afl-multiclass is the default and takes the place of afl in all; with -regions as well,\nwhere bce takes that of ce")

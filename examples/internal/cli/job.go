@@ -161,7 +161,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		if err != nil {
 			return nil, err
 		}
-		if err := f.count(volumes, &o.optimization); err != nil {
+		if err := f.count(volumes, &o.optimization, len(splits[0].Train)*o.patches.patches); err != nil {
 			return nil, err
 		}
 		needed.add(f, trainings)

@@ -36,7 +36,7 @@ func (t *trainer) infer(ctx context.Context, s *dataset.Sample) error {
 // inferWhole is infer in one pass of the network.
 func (t *trainer) inferWhole(s *dataset.Sample) error {
 	defer t.job.Backend.EndStep()
-	_, ys, err := t.forward(nn.NewTape(t.job.Backend, nn.Inference, 0), s)
+	ys, err := t.forward(nn.NewTape(t.job.Backend, nn.Inference, 0), s)
 	if err != nil {
 		return err
 	}

@@ -175,7 +175,7 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		if err := t.checkBatch(samples); err != nil {
 			return err
 		}
-		if left := t.samples() - len(t.state.Done); len(samples) < min(t.job.updateSamples(), left) {
+		if left := t.samples() - len(t.state.Done); len(samples) < min(t.job.UpdateSamples(), left) {
 			continue
 		}
 		value, err := t.update(samples)
@@ -203,7 +203,7 @@ func (t *trainer) checkBatch(samples []*dataset.Sample) error {
 	last := len(samples) - 1
 	first, s := samples[last-last%t.plan.batch()], samples[last]
 	if want, got := first.Image.Shape(), s.Image.Shape(); !got.Eq(want) {
-		return fmt.Errorf("train: case %s has %v voxels, but case %s in the same batch of %d has %v; resize or crop all volumes to one size, or accumulate the gradients of several steps instead (-accumulate), whose sizes may differ",
+		return fmt.Errorf("train: case %s has %v voxels, but case %s in the same batch of %d has %v; resize all volumes to one size or take patches no larger than any of them (-patch), or accumulate the gradients of several steps instead (-accumulate), whose sizes may differ",
 			s.ID, []int(got[2:]), first.ID, t.plan.batch(), []int(want[2:]))
 	}
 	return nil
@@ -230,6 +230,9 @@ func (t *trainer) update(samples []*dataset.Sample) (float64, error) {
 		if err := sum.add(b, t.net.Parameters()); err != nil {
 			return 0, err
 		}
+		if i < len(samples)-1 {
+			b.EndStep(sum.arrays()...)
+		}
 	}
 	if err := sum.mean(b, t.net.Parameters()); err != nil {
 		return 0, err
@@ -252,9 +255,8 @@ func (t *trainer) update(samples []*dataset.Sample) (float64, error) {
 // backward computes the gradients of the loss of one sample, with the dropout of the sample of
 // the given number in the epoch, from 0. It returns the loss.
 func (t *trainer) backward(s *dataset.Sample, number int) (float64, error) {
-	b := t.job.Backend
-	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
-	x, ys, err := t.forward(tape, s)
+	tape := nn.NewTape(t.job.Backend, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
+	ys, err := t.forward(tape, s)
 	if err != nil {
 		return 0, err
 	}
@@ -266,27 +268,24 @@ func (t *trainer) backward(s *dataset.Sample, number int) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	err = tape.BackwardAll(ys, gys)
-	b.Release(x)
-	for _, gy := range gys {
-		b.Release(gy)
-	}
-	return value, err
+	return value, tape.BackwardAll(ys, gys)
 }
 
 func (t *trainer) nonFinite(s *dataset.Sample, value float64) error {
 	return &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, value)}
 }
 
-// forward runs the network on a sample and returns its input and its outputs; see nn.Outputs.
-func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (x nn.Array, ys []nn.Var, err error) {
-	if x, err = t.job.Backend.FromHost(s.Image, nn.Step); err == nil {
-		ys, err = nn.Outputs(t.net, tape, tape.Input(x))
-	}
+// forward runs the network on a sample and returns its outputs; see nn.Outputs.
+func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) ([]nn.Var, error) {
+	x, err := t.job.Backend.FromHost(s.Image, nn.Step)
 	if err != nil {
-		err = fmt.Errorf("train: case %s: %w", s.ID, err)
+		return nil, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	return x, ys, err
+	ys, err := nn.Outputs(t.net, tape, tape.Input(x))
+	if err != nil {
+		return nil, fmt.Errorf("train: case %s: %w", s.ID, err)
+	}
+	return ys, nil
 }
 
 // predictAll predicts every one of the cases with the current weights.
