@@ -98,10 +98,14 @@ var ErrInterrupted = errors.New("train: interrupted")
 type Network struct {
 	// Name appears in file names and CSV files, Title in tables.
 	Name, Title string
-	// New returns the network with its initial weights for a seed, on the Job's Backend. One
-	// that is an [nn.DeeplySupervised] is trained at all of its resolutions; its heads are in
-	// the checkpoint, but not in the files of weights.
+	// New returns the network for a seed, on the Job's Backend. Its parameters and buffers need
+	// no values. One that is an [nn.DeeplySupervised] is trained at all of its resolutions; its
+	// heads are in the checkpoint, but not in the files of weights.
 	New func(seed uint64) (nn.Network, error)
+	// Load sets the initial values of a new network, without heads, that are not drawn from the seed. Optional:
+	// by default all are drawn. It is not called for a training that continues from a
+	// checkpoint.
+	Load func(nn.Network) error
 	// Source produces samples of sizes that the network accepts.
 	Source dataset.Source
 	// SampleCost and CaseCost are the costs of training on a sample and of a prediction, in any
