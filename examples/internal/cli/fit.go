@@ -89,8 +89,10 @@ func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels i
 type volumes struct {
 	step, prediction         []int
 	stepCase, predictionCase string
-	// passes is the number of passes of the network for a prediction.
-	passes int
+	// passes is the number of passes of the network for a prediction, and windowBytes the memory
+	// on the host that it takes unless it is a single one; see infer.Plan.Mirrored.
+	passes      int
+	windowBytes int64
 }
 
 // volumes loads the first training case and the first validation case, which is predicted as
@@ -111,6 +113,13 @@ func (f *fitted) volumes(source dataset.Source, training, validation []dataset.C
 	}
 	v.passes = plan.Count << len(flags.mirror)
 	v.prediction = slices.Concat(v.prediction[:2], plan.Size[:])
+	if flags.predicts() {
+		logits := max(f.config.OutChannels, 2) // 0 means 2
+		// Two copies of the image, the sum in float64, the logits of each mirrored pass and their
+		// combination.
+		perVoxel := 2*4*sample.Image.Shape()[1] + logits*(8+4*(1<<len(flags.mirror)+1))
+		v.windowBytes = int64(perVoxel) * int64(nn.Elements(sample.Scan.Size[:]))
+	}
 	return v, nil
 }
 
@@ -148,6 +157,7 @@ func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int) er
 	}
 	step.HostBytes += processBytes
 	prediction.HostBytes += processBytes
+	prediction.HostBytes += v.windowBytes
 	f.step, f.prediction = step, prediction
 	spatial := func(shape []int) string { return times([3]int(shape[2:])) }
 	batch := max(1, min(optimization.batch, samples))
