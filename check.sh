@@ -81,6 +81,15 @@ else
 	echo 'left out: no version is tagged yet'
 fi
 
+step 'the losses for GoMLX, a module of their own'
+(
+	cd gomlx
+	go mod tidy -diff
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	go test ./...
+)
+
 # tested lists packages: without a C++ compiler, those that need none.
 tested() {
 	if [ "$cxx" ]; then go list "$@"; else go list "$@" | grep -vE '/cuda(/|$)|/workload/gpu$'; fi
@@ -94,6 +103,8 @@ step all tests, and how many cases of reference numbers they had
 [ "$cxx" ] || echo "left out: those that run the GPU's kernels, for want of a C++ compiler (Debian: g++)"
 command -v chromium chromium-browser google-chrome chrome >/dev/null ||
 	echo 'left out: report.html in a browser, for want of Chromium (Debian: chromium)'
+"${AFL_ONNX_PYTHON:-python3}" -c 'import onnxruntime' 2>/dev/null ||
+	echo 'left out: exported models in onnxruntime, for want of it (pip install onnxruntime onnx; AFL_ONNX_PYTHON names another interpreter than python3)'
 if go test -timeout 20m -v $(tested ./...) >"$generated/tests" 2>&1; then
 	grep -E '^ok |\.go:[0-9]+: .*(cases|runs|layers|full set)' "$generated/tests"
 else
@@ -139,10 +150,10 @@ else
 	echo 'left out: WebAssembly, for want of node'
 fi
 
-# The networks start no goroutines of their own: what their layers start is tested in nn. Of
+# The networks and their export start no goroutines of their own: what layers start is tested in nn. Of
 # training and the programs it runs what is interrupted.
 step race detector
-go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|train|cli)$')
+go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|onnx|train|cli)$')
 go test -timeout 20m -race -short -run 'SecondInterrupt|InterruptWhile|OneRunPerFolder|ErrorInMidEpoch' ./examples/internal/train ./examples/internal/cli
 
 step done

@@ -71,6 +71,7 @@ const (
 // output is gone, the program completes the current step and writes a checkpoint; another
 // SIGINT or SIGTERM, a second or more after the first, kills the process.
 func Main(p Program, args []string) int {
+	collectOften()
 	return interruptible("step", func(ctx context.Context) int { return Run(ctx, p, args, os.Stdout, os.Stderr) })
 }
 

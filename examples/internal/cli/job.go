@@ -11,6 +11,7 @@ import (
 
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
@@ -158,7 +159,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		if err != nil {
 			return nil, err
 		}
-		if err := f.count(volumes, &o.optimization); err != nil {
+		if err := f.count(volumes, &o.optimization, len(splits[0].Train)); err != nil {
 			return nil, err
 		}
 		needed.add(f, trainings)
@@ -177,9 +178,10 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		}
 		networks = append(networks, train.Network{
 			Name: f.config.Name(), Title: f.title,
-			New:         func(seed uint64) (nn.Network, error) { return begin.network(backend, f.config, seed) },
+			New:         func(seed uint64) (nn.Network, error) { return models.NewUninitialized(f.config, backend, seed) },
+			Load:        func(net nn.Network) error { return begin.load(backend, net) },
 			Source:      source,
-			StepCost:    3 * float64(f.step.MultiplyAdds),
+			SampleCost:  3 * float64(f.step.MultiplyAdds),
 			CaseCost:    float64(f.prediction.MultiplyAdds),
 			WeightsInfo: info,
 		})

@@ -26,7 +26,7 @@ const (
 	CheckpointName = "checkpoint.safetensors"
 
 	checkpointKind   = "afl training state "
-	checkpointFormat = checkpointKind + "5"
+	checkpointFormat = checkpointKind + "6"
 	networkPrefix    = "network."
 	optimizerPrefix  = "optimizer."
 )
@@ -48,6 +48,18 @@ const (
 	epochsKey = "epochs"
 	selectKey = "selected_by" // Job.Select
 )
+
+// Origin returns the part of a weights file's metadata that says which training wrote it: the
+// run, the loss, the seed, the fold, the epochs, and the measure by which they were selected.
+func Origin(metadata map[string]string) map[string]string {
+	origin := map[string]string{}
+	for _, key := range []string{runKey, lossKey, seedKey, foldKey, epochsKey, selectKey} {
+		if value, ok := metadata[key]; ok {
+			origin[key] = value
+		}
+	}
+	return origin
+}
 
 // state is the state of one training, except for the tensors.
 type state struct {
@@ -144,16 +156,15 @@ func (s *state) check(key Key, p *Plan) error {
 	return nil
 }
 
-// position describes the progress of a training of the given numbers of epochs and of steps
-// per epoch.
-func (s *state) position(epochs, steps int) string {
+// position describes the progress of a training of the plan.
+func (s *state) position(p *Plan) string {
 	switch {
-	case s.trained(epochs):
+	case s.trained(p.Epochs):
 		return "before the evaluation of the best weights"
 	case len(s.Done) > 0:
-		return fmt.Sprintf("in epoch %d of %d after step %d of %d", s.Epoch, epochs, len(s.Done), steps)
+		return fmt.Sprintf("in epoch %d of %d after step %d of %d", s.Epoch, p.Epochs, p.steps(len(s.Done)), p.steps(p.samples(s.Fold)))
 	default:
-		return fmt.Sprintf("at the start of epoch %d of %d", s.Epoch, epochs)
+		return fmt.Sprintf("at the start of epoch %d of %d", s.Epoch, p.Epochs)
 	}
 }
 
@@ -253,17 +264,18 @@ func (t *trainer) verify() error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	return t.checkBest(metadata)
+	return t.checkWeights(t.bestPath(), metadata, t.state.BestEpoch)
 }
 
-// checkBest returns an error if metadata is not that of the best weights.
-func (t *trainer) checkBest(metadata map[string]string) error {
+// checkWeights returns an error if metadata is not that of this training's weights after the
+// given number of epochs.
+func (t *trainer) checkWeights(path string, metadata map[string]string, epochs int) error {
 	for _, want := range []struct{ key, value string }{
-		{runKey, t.job.ID}, {lossKey, t.key.Loss}, {epochsKey, strconv.Itoa(t.state.BestEpoch)},
+		{runKey, t.job.ID}, {lossKey, t.key.Loss}, {epochsKey, strconv.Itoa(epochs)},
 		{seedKey, strconv.FormatUint(t.key.Seed, 10)}, {foldKey, t.foldName()},
 	} {
 		if got := metadata[want.key]; got != want.value {
-			return fmt.Errorf("train: %s does not hold the best weights of this training: its %s is %q, want %q", t.bestPath(), want.key, got, want.value)
+			return fmt.Errorf("train: %s does not hold the weights of this training after epoch %d: its %s is %q, want %q", path, epochs, want.key, got, want.value)
 		}
 	}
 	return nil
@@ -277,7 +289,12 @@ func (t *trainer) restore() (err error) {
 	}
 	t.optimizer = t.job.NewOptimizer()
 	if t.saved == "" {
-		return nil
+		if t.network.Load != nil {
+			if err := t.network.Load(t.net); err != nil {
+				return err
+			}
+		}
+		return nn.Initialize(t.job.Backend, t.net)
 	}
 	tensors, metadata, err := weights.Load(t.checkpointPath())
 	if err != nil {

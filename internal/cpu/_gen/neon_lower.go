@@ -363,7 +363,7 @@ var straight = map[string]form{
 }
 
 // unary are those of one operand.
-var unary = map[string]form{"VCVTPS2DQ": fcvtns, "VCVTDQ2PS": scvtf, "VSQRTPD": fsqrtTwo}
+var unary = map[string]form{"VCVTPS2DQ": fcvtns, "VCVTDQ2PS": scvtf, "VSQRTPS": fsqrt, "VSQRTPD": fsqrtTwo}
 
 // comparisons are the predicates of comparisons, in terms of those that arm64 has.
 var comparisons = map[int]struct {
