@@ -32,14 +32,13 @@ func boxes() []*box {
 		{title: "surfaces", group: "results", patterns: []string{"examples/internal/surface", "examples/internal/render"}},
 		{title: "results", group: "results", patterns: []string{"examples/internal/outcome", "examples/internal/statistics", "examples/internal/measure"}},
 		{title: "networks", group: "training", patterns: []string{"examples/internal/models", "examples/internal/weights", "examples/internal/onnx"}},
-		{title: "training engine", group: "training", patterns: []string{"examples/internal/nn"}},
-		{title: "engine backends", group: "training", patterns: []string{"examples/internal/backends", "examples/internal/nn/*"}},
+		{title: "training engine", group: "training", patterns: []string{"examples/internal/nn", "examples/internal/nn/*", "examples/internal/backends"}},
 		{title: "images", group: "results", patterns: []string{"examples/internal/dataset", "examples/internal/volume", "examples/internal/phantom", "examples/internal/segment"}},
-		{title: "losses and metrics", group: "library", patterns: []string{"."}},
+		{title: "losses and metrics", group: "library", patterns: []string{".", "internal/planof"}},
 		{title: "lesion detection", group: "library", patterns: []string{"detection"}},
 		{title: "GPU backend", group: "library", patterns: []string{"cuda", "cuda/*", "cuda/internal/*"}},
 		{title: "CPU backend", group: "library", patterns: []string{"internal/cpu", "internal/cpu/*"}},
-		{title: "plans", group: "library", patterns: []string{"internal/plan", "internal/planof"}},
+		{title: "plans", group: "library", patterns: []string{"internal/plan"}},
 		{title: "shared", group: "shared", patterns: []string{"internal/*"}},
 	}
 }

@@ -36,7 +36,7 @@ const (
 	titleSize   = 15.0
 	lineSize    = 16.0 // height of a line of package names
 	letter      = 6.7  // width of a letter of a package name
-	titleLetter = 9.2
+	titleLetter = 9.8 // bold and larger
 	perLine     = 26 // letters
 	betweenRow  = 46.0
 	margin      = 16.0
@@ -50,8 +50,6 @@ func (b *box) labels() []string {
 		switch {
 		case p == ".":
 			p = "afl"
-		case b.title == "engine backends":
-			p = strings.TrimPrefix(strings.TrimPrefix(p, "examples/internal/"), "nn/")
 		case strings.HasPrefix(p, "bench/internal/"):
 			p = "bench/internal"
 		case strings.HasPrefix(p, "bench/"), strings.HasPrefix(p, "internal/workload/"):
