@@ -1,7 +1,8 @@
 // Package cli implements the example programs. For the two training programs it
 // provides the flags, the data set or the phantom that replaces it, the choice of
 // networks and volume sizes that fit each other, and starting, stopping and resuming
-// a run. It also provides the program that predicts with the trained weights.
+// a run. It also provides the programs that predict with the trained weights and that export
+// them.
 //
 // # Runs
 //
