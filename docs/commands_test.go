@@ -139,12 +139,8 @@ func (p programs) check(c command) {
 		p.goTest(words[2:])
 	case words[1] == "doc":
 		p.output(root, "go", words[1:]...)
-	case words[1] == "get": // internal/tools/modproxy gets the module
-		mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
-		require.NoError(p.t, err)
-		for _, path := range words[2:] {
-			assert.Contains(p.t, string(mod), path)
-		}
+	case words[1] == "get", words[1] == "install": // done by the tests of internal/tools/modproxy
+		p.goGet(words[2:])
 	case words[1] == "generate":
 		p.goGenerate(words[2:])
 	default:
@@ -267,6 +263,20 @@ func (p programs) goTest(args []string) {
 			return strings.HasPrefix(name, prefix) && match.MatchString(name)
 		})
 		assert.True(p.t, named, "%v have no %s%s", packages, prefix, pattern)
+	}
+}
+
+// goGet checks that modules and packages are required or lie in the repository.
+func (p programs) goGet(paths []string) {
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	require.NoError(p.t, err)
+	for _, path := range paths {
+		path, _, _ = strings.Cut(path, "@")
+		if inside, ok := strings.CutPrefix(path, "github.com/x/afl"); ok {
+			assert.DirExists(p.t, filepath.Join(root, inside))
+			continue
+		}
+		assert.Contains(p.t, string(mod), "\t"+path+" v")
 	}
 }
 

@@ -36,8 +36,8 @@ const (
 	titleSize   = 15.0
 	lineSize    = 16.0 // height of a line of package names
 	letter      = 6.7  // width of a letter of a package name
-	titleLetter = 9.8 // bold and larger
-	perLine     = 26 // letters
+	titleLetter = 9.8  // bold and larger
+	perLine     = 26   // letters
 	betweenRow  = 46.0
 	margin      = 16.0
 )
