@@ -7,6 +7,10 @@
 #include <omp.h>
 #include <string.h>
 
+// LINE is the number of floats in a cache line. Steps between points exceed powers of two by
+// one: streams whole pages apart would compete for a few lines of the cache.
+enum { LINE = 16 };
+
 // products are the matrix products for one instruction set; see winograd_products.h.
 typedef struct {
 	int64_t lanes, rows;
@@ -46,7 +50,7 @@ AVX512_BEGIN
 TARGET_END
 #endif
 
-enum { SIZES = 4 };
+enum { SIZES = 5 };
 
 // code is the code for the instruction set in use.
 typedef struct {
@@ -57,17 +61,23 @@ typedef struct {
 static code best(void) {
 #ifdef __x86_64__
 	switch (kernels_lanes()) {
-	case 16: return (code){&products_avx512, {&transforms_2_3_avx512, &transforms_4_3_avx512, &transforms_2_5_avx512, &transforms_3_5_avx512}};
-	case 8: return (code){&products_avx2, {&transforms_2_3_avx2, &transforms_4_3_avx2, &transforms_2_5_avx2, &transforms_3_5_avx2}};
+	case 16: return (code){&products_avx512, {&transforms_2_3_avx512, &transforms_4_3_avx512, &transforms_2_5_avx512, &transforms_3_5_avx512, &transforms_3_3_5_avx512}};
+	case 8: return (code){&products_avx2, {&transforms_2_3_avx2, &transforms_4_3_avx2, &transforms_2_5_avx2, &transforms_3_5_avx2, &transforms_3_3_5_avx2}};
 	}
 #endif
 	return (code){0};
 }
 
-static const transforms *size_of(const filter *f, int tile) {
+// supports reports whether a size can compute the convolution, or if gradient is set the
+// gradient of its kernel.
+static int supports(const transforms *t, const filter *f, int gradient) {
+	return t->taps == f->taps && (gradient ? t->tile_gradient != NULL : t->tile_out != NULL);
+}
+
+static const transforms *size_of(const filter *f, int tile, int gradient) {
 	const code c = best();
 	for (int i = 0; i < SIZES; i++)
-		if (c.sizes[i]->tile == tile && c.sizes[i]->taps == f->taps) return c.sizes[i];
+		if (c.sizes[i]->tile == tile && supports(c.sizes[i], f, gradient)) return c.sizes[i];
 	return NULL;
 }
 
@@ -98,7 +108,7 @@ int winograd_choose(const filter *f, int gradient) {
 	int tile = 0;
 	for (int i = 0; i < SIZES; i++) {
 		const transforms *t = c.sizes[i];
-		if (t->taps != f->taps || (gradient ? !t->tile_gradient : !t->tile_out)) continue;
+		if (!supports(t, f, gradient)) continue;
 		// The second group of an axis needs no products at the last point.
 		const double count = grid_of(f, t).count, products = cubed(t->side + (t->groups - 1) * (t->side - 1));
 		const double time = count * (products * in * out + cubed(t->side) * t->cost[gradient] * (in + out)) + 200 * products * in * out;
@@ -119,7 +129,7 @@ static int64_t corner(const grid *g, int64_t number, int64_t at[3]) {
 	return number;
 }
 
-enum { MAX_POINTS = 216 };
+enum { MAX_POINTS = 343 };
 
 // voxels_at stores pointers to the width³ voxels of a volume that start at voxel at, or
 // outside for those that are not in the volume.
@@ -152,10 +162,6 @@ static void voxels_out(const filter *f, const grid *g, const float *y, int64_t n
 	voxels_at(g->tile, f->to, f->out, y, at, outside, voxels);
 }
 
-// Steps between points exceed powers of two by a cache line: streams whole pages apart
-// would compete for a few lines of the cache.
-enum { LINE = 16 };
-
 // plan describes how the work of a convolution is divided into blocks of tiles and each of
 // these into parts of the output channels.
 typedef struct {
@@ -169,9 +175,10 @@ static int64_t zeros_of(const filter *f) { return ceiling(larger(f->in, f->out),
 
 static plan plan_of(const filter *f, const transforms *t, int threads) {
 	const products *l = best().p;
-	// Enough tiles to amortize reading the kernels' points, but few enough for the tiles'
-	// points to stay in the cache.
-	plan p = {.points = cubed(t->side), .tiles = 48, .parts = 1, .zeros = zeros_of(f)};
+	// Few tiles, so that their points stay in the cache, but more if the kernels' points do not
+	// and have to be read again for every block.
+	const int64_t points = cubed(t->side);
+	plan p = {.points = points, .tiles = points * f->in * f->out > 256 << 10 ? 48 : 24, .parts = 1, .zeros = zeros_of(f)};
 	const int64_t count = grid_of(f, t).count, pair = 2 * l->lanes, blocks = ceiling(count, p.tiles), most = ceiling(f->out, pair);
 	if (blocks < 3 * threads) p.parts = smaller(most, ceiling(2 * threads, blocks));
 	p.columns = ceiling(most, p.parts) * pair;
@@ -186,7 +193,7 @@ static plan plan_of(const filter *f, const transforms *t, int threads) {
 void winograd_run(const filter *f, int tile, int flip, int threads, const float *x, const float *kernel, const float *bias,
 	float *y, void *scratch) {
 	const products *l = best().p;
-	const transforms *size = size_of(f, tile);
+	const transforms *size = size_of(f, tile, 0);
 	const grid g = grid_of(f, size);
 	const plan p = plan_of(f, size, threads);
 	float *zeros = scratch, *points = zeros + p.zeros, *local = points + p.points * p.kernel_step;
@@ -297,7 +304,7 @@ static void taps_of(const filter *f, const transforms *t, int64_t group, float *
 }
 
 size_t winograd_scratch(const filter *f, int tile, int gradient, int threads) {
-	const transforms *t = size_of(f, tile);
+	const transforms *t = size_of(f, tile, gradient);
 	if (gradient) {
 		const gradient_plan p = gradient_plan_of(f, t);
 		return sizeof(float) * (p.zeros + p.points * (p.groups * p.kernel_step + p.in_step + p.out_step));
@@ -308,7 +315,7 @@ size_t winograd_scratch(const filter *f, int tile, int gradient, int threads) {
 
 void winograd_gradient(const filter *f, int tile, int threads, const float *x, const float *g, float *kernel, void *scratch) {
 	const products *l = best().p;
-	const transforms *size = size_of(f, tile);
+	const transforms *size = size_of(f, tile, 1);
 	const grid all = grid_of(f, size);
 	const gradient_plan p = gradient_plan_of(f, size);
 	float *zeros = scratch, *points = zeros + p.zeros, *in = points + p.points * p.groups * p.kernel_step, *out = in + p.points * p.in_step;
