@@ -27,12 +27,13 @@ const small = " -epochs 1 -steps 2 -phantom_valid 2 -phantom_size 32,32,32"
 // executed are the documented commands that the test runs, with the flags that it adds. They
 // run in their documents' order in one folder, so that one may use the files of another.
 var executed = map[string]string{
-	"go run ./examples/brats -epochs 3 -loss afl,fl,dice":                 small + " -crop 32,32,32", // the phantom of 24 + 2 cases is what predict reads
+	"go run ./examples/brats -epochs 3 -loss afl,fl,dice":                 small + " -patch 32,32,32", // the phantom of 24 + 2 cases is what predict reads
 	"go run ./examples/picai -epochs 12 -loss afl,fl,dice -size 80,64,24": small + " -phantom_train 3 -size 32,32,16",
 	"go run ./examples/picai -folds 3 -seeds 2 -report next_fold -epochs 2 -loss afl,fl -size 48,48,16": small +
 		" -phantom_train 3 -seeds 1 -loss afl -model_dir runs/folds",
 	"go run ./examples/predict -weights runs/brats/unet/afl/best.safetensors -case runs/brats/phantom/ValidImage/phantom_025 " +
 		"-label runs/brats/phantom/ValidLabel/phantom_025_gt.nii.gz -out runs/mask.nii.gz": "",
+	"go run ./examples/brats -epochs 2 -patch 48,48,32 -foreground 0.33 -batch 2":                    small + " -phantom_train 4 -patch 32,16,16 -model_dir runs/patches",
 	"go run ./examples/export -weights runs/brats/unet/afl/best.safetensors -dynamic -out unet.onnx": "",
 	"go doc github.com/x/afl.AdaptiveFocal":                                                          "",
 }

@@ -197,16 +197,20 @@ type rowRoutine func(args *byte, n int)
 func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
 	var all rowKernels[T]
 	for i, routine := range table {
-		channels := 1
-		if r := kernel.Row(i); r >= kernel.RowDifference && r <= kernel.RowPairGrad {
-			channels = 2
+		r := kernel.Row(i)
+		targets, channels := 1, 1
+		if r >= kernel.RowDifference && r <= kernel.RowPairGrad {
+			targets = 2
+			if r != kernel.RowPairClass { // has no constants and sums
+				channels = 2
+			}
 		}
 		all[i] = func(a *rowArgs[T], n int) {
 			if n == 0 {
 				return
 			}
 			a.check(n, channels)
-			if uint(len(a.row[kernel.ArgTarget])-1) < uint((channels-1)*kernel.Tile+n-1) {
+			if uint(len(a.row[kernel.ArgTarget])-1) < uint((targets-1)*kernel.Tile+n-1) {
 				panic("cpu: a target is too short")
 			}
 			routine((*byte)(unsafe.Pointer(a)), n)
@@ -225,7 +229,9 @@ func tileBy(table *[kernel.TileVariants]rowRoutine) func(v kernel.Variant, a *ro
 		if v.Pair {
 			channels = 2
 		}
-		a.check(n, channels)
+		a.checkRows(n)
+		_, _ = a.acc[channels*kernel.RowSums*lanes-1], a.row[kernel.ArgBuffer][kernel.RowBuffer*kernel.Tile-1]
+		_ = a.row[kernel.ArgCoefficients][channels*kernel.RowCoefs-1]
 		table[v.Index()]((*byte)(unsafe.Pointer(a)), n)
 	}
 }
@@ -233,14 +239,7 @@ func tileBy(table *[kernel.TileVariants]rowRoutine) func(v kernel.Variant, a *ro
 // check panics if a slice is too short, as a plain kernel would. A kernel that needs
 // a slice that is nil faults.
 func (a *rowArgs[T]) check(n, channels int) {
-	if n%block != 0 || n > kernel.Tile {
-		panic("cpu: not a tile of whole blocks")
-	}
-	for i := range kernel.ArgBuffer {
-		if uint(len(a.row[i])-1) < uint(n-1) { // not if it is nil
-			panic("cpu: a row is too short")
-		}
-	}
+	a.checkRows(n)
 	if uint(len(a.classes)-1) < uint(n-1) {
 		panic("cpu: too few classes")
 	}
@@ -253,4 +252,16 @@ func (a *rowArgs[T]) check(n, channels int) {
 	least(kernel.ArgLogistic, 3*kernel.Tile)
 	least(kernel.ArgSums, channels*kernel.RowSums*lanesOf[T]())
 	least(kernel.ArgCoefficients, channels*kernel.RowCoefs)
+}
+
+// checkRows is check for the slices that have a number for each voxel.
+func (a *rowArgs[T]) checkRows(n int) {
+	if n%block != 0 || n > kernel.Tile {
+		panic("cpu: not a tile of whole blocks")
+	}
+	for i := range kernel.ArgBuffer {
+		if uint(len(a.row[i])-1) < uint(n-1) { // not if it is nil
+			panic("cpu: a row is too short")
+		}
+	}
 }

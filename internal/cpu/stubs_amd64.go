@@ -1188,6 +1188,11 @@ func rowPullback32AVX512(args *byte, n int)
 //go:noescape
 func rowDifference32AVX512(args *byte, n int)
 
+// rowPairClass32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32AVX512(args *byte, n int)
+
 // rowPairPower32AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1357,6 +1362,11 @@ func rowPullback64AVX512(args *byte, n int)
 //
 //go:noescape
 func rowDifference64AVX512(args *byte, n int)
+
+// rowPairClass64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64AVX512(args *byte, n int)
 
 // rowPairPower64AVX512 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1528,6 +1538,11 @@ func rowPullback32AVX2(args *byte, n int)
 //go:noescape
 func rowDifference32AVX2(args *byte, n int)
 
+// rowPairClass32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32AVX2(args *byte, n int)
+
 // rowPairPower32AVX2 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1697,6 +1712,11 @@ func rowPullback64AVX2(args *byte, n int)
 //
 //go:noescape
 func rowDifference64AVX2(args *byte, n int)
+
+// rowPairClass64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64AVX2(args *byte, n int)
 
 // rowPairPower64AVX2 is a row kernel for n voxels, a multiple of 64.
 //

@@ -672,6 +672,11 @@ func rowPullback32NEON(args *byte, n int)
 //go:noescape
 func rowDifference32NEON(args *byte, n int)
 
+// rowPairClass32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32NEON(args *byte, n int)
+
 // rowPairPower32NEON is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -841,6 +846,11 @@ func rowPullback64NEON(args *byte, n int)
 //
 //go:noescape
 func rowDifference64NEON(args *byte, n int)
+
+// rowPairClass64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64NEON(args *byte, n int)
 
 // rowPairPower64NEON is a row kernel for n voxels, a multiple of 64.
 //
