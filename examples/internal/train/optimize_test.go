@@ -242,7 +242,7 @@ func TestClippingAnInfiniteGradientIsADivergence(t *testing.T) {
 		require.NoError(t, err)
 	}
 	var d *divergence
-	require.True(t, errors.As(trainer.update(), &d))
+	require.True(t, errors.As(trainer.optimize(), &d))
 	assert.Contains(t, d.what, "is not finite")
 }
 
