@@ -109,7 +109,7 @@ func NewPlan(net nn.Network, volume [3]int, w Window) (*Plan, error) {
 // Logits returns the network's logits for an image, float32 1×C×X×Y×Z of the plan's
 // size, as float32 1×K×X×Y×Z. If progress is not nil, it is called after each window
 // with the number of windows done. When ctx is done, Logits stops after the current
-// window and returns ctx's error. Logits that are not finite are an error.
+// window and returns ctx's error. Logits that are not finite are a *NonFiniteError.
 func (p *Plan) Logits(ctx context.Context, b nn.Backend, net nn.Network, image *tensor.Dense, progress func(done int)) (*tensor.Dense, error) {
 	if image == nil || image.Dtype() != tensor.Float32 || image.RequiresIterator() || !image.DataOrder().IsRowMajor() {
 		return nil, errors.New("infer: the image must be float32 and contiguous")
@@ -140,6 +140,17 @@ func (p *Plan) Logits(ctx context.Context, b nn.Backend, net nn.Network, image *
 		out[i] = float32(v)
 	}
 	return tensor.New(tensor.WithShape(1, r.channels, p.volume[0], p.volume[1], p.volume[2]), tensor.WithBacking(out)), nil
+}
+
+// NonFiniteError is the error for a network whose logits are NaN or infinite in a window.
+type NonFiniteError struct {
+	// Start is the first voxel of the window, negative along an axis that is padded.
+	Start [3]int
+}
+
+// Error implements error.
+func (e *NonFiniteError) Error() string {
+	return fmt.Sprintf("infer: the logits of the window at %v are not finite", e.Start)
 }
 
 // axis holds the windows along one axis.
@@ -247,7 +258,7 @@ func (r *run) window(index [3]int) error {
 		}
 	})
 	if !finite {
-		return fmt.Errorf("infer: the logits of the window at %v are not finite", start)
+		return &NonFiniteError{start}
 	}
 	return nil
 }
