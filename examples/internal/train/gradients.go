@@ -21,7 +21,7 @@ type gradients struct {
 }
 
 // add adds the gradients that the backward pass of the next sample left in the parameters. The
-// arrays must live until mean, so the samples share a step of the backend.
+// gradients so far belong to the same step of the backend; see arrays.
 func (g *gradients) add(b nn.Backend, params []*nn.Param) error {
 	tree := make([]nn.Array, len(params))
 	for i, p := range params {
@@ -35,6 +35,20 @@ func (g *gradients) add(b nn.Backend, params []*nn.Param) error {
 		}
 	}
 	return nil
+}
+
+// arrays returns the gradients so far, for the backend to keep from the step of one sample to
+// that of the next.
+func (g *gradients) arrays() []nn.Array {
+	var all []nn.Array
+	for _, tree := range g.trees {
+		for _, a := range tree {
+			if a != nil {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
 }
 
 // mean stores the mean over the samples in the parameters.

@@ -234,6 +234,9 @@ func (t *trainer) update(samples []*dataset.Sample) (float64, error) {
 		if err := sum.add(b, t.net.Parameters()); err != nil {
 			return 0, err
 		}
+		if i < len(samples)-1 {
+			b.EndStep(sum.arrays()...)
+		}
 	}
 	if err := sum.mean(b, t.net.Parameters()); err != nil {
 		return 0, err
@@ -256,9 +259,8 @@ func (t *trainer) update(samples []*dataset.Sample) (float64, error) {
 // backward computes the gradients of the loss of one sample, with the dropout of the sample of
 // the given number in the epoch, from 0. It returns the loss.
 func (t *trainer) backward(s *dataset.Sample, number int) (float64, error) {
-	b := t.job.Backend
-	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
-	x, y, err := t.forward(tape, s)
+	tape := nn.NewTape(t.job.Backend, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
+	y, err := t.forward(tape, s)
 	if err != nil {
 		return 0, err
 	}
@@ -266,10 +268,7 @@ func (t *trainer) backward(s *dataset.Sample, number int) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	err = tape.Backward(y, gy)
-	b.Release(x)
-	b.Release(gy)
-	return value, err
+	return value, tape.Backward(y, gy)
 }
 
 // lossOf computes the loss of a sample and its gradient with respect to the network's output.
@@ -295,21 +294,23 @@ func (t *trainer) nonFinite(s *dataset.Sample, value float64) error {
 	return &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, value)}
 }
 
-// forward runs the network on a sample and returns its input and its output.
-func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (x nn.Array, y nn.Var, err error) {
-	if x, err = t.job.Backend.FromHost(s.Image, nn.Step); err == nil {
-		y, err = t.net.Forward(tape, tape.Input(x))
-	}
+// forward runs the network on a sample.
+func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
+	x, err := t.job.Backend.FromHost(s.Image, nn.Step)
 	if err != nil {
-		err = fmt.Errorf("train: case %s: %w", s.ID, err)
+		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	return x, y, err
+	y, err := t.net.Forward(tape, tape.Input(x))
+	if err != nil {
+		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+	}
+	return y, nil
 }
 
 // infer predicts a sample and copies the logits to t.logits on the host. It returns the first
 // of them that is NaN or infinite, if there is one.
 func (t *trainer) infer(s *dataset.Sample) (bad float32, found bool, err error) {
-	_, y, err := t.forward(nn.NewTape(t.job.Backend, nn.Inference, 0), s)
+	y, err := t.forward(nn.NewTape(t.job.Backend, nn.Inference, 0), s)
 	if err != nil {
 		return 0, false, err
 	}
