@@ -14,8 +14,9 @@ type Transport interface {
 	// Rank is the number of this process, from 0, and Size the number of processes.
 	Rank() int
 	Size() int
-	// Alloc returns zeroed memory, aligned to 8 bytes.
+	// Alloc returns zeroed memory, aligned to 8 bytes, and Free frees it.
 	Alloc(bytes int) []byte
+	Free(memory []byte)
 	// Alltoall sends block r of send to process r and stores the block of process r in block
 	// r of receive; the blocks have equal sizes.
 	Alltoall(send, receive []byte) error
@@ -126,10 +127,11 @@ func (g *Group) Gather(label string, message []byte) ([][]byte, error) {
 	return messages, nil
 }
 
-// grow makes a buffer at least as long. Buffers are never freed, so it at least doubles them.
+// grow makes a buffer at least as long.
 func (g *Group) grow(buffer *[]byte, bytes int) {
 	if len(*buffer) < bytes {
-		*buffer = g.transport.Alloc(max(bytes, 2*len(*buffer)))
+		g.transport.Free(*buffer)
+		*buffer = g.transport.Alloc(bytes)
 	}
 }
 
@@ -223,6 +225,19 @@ func (g *Group) Do(label string, f func() error) error {
 		err = f()
 	}
 	return g.Agree(label, err)
+}
+
+// Common marks an error that follows from what all processes have, so that all return it.
+func Common(err error) error { return &AgreedError{Err: err, own: true} }
+
+// Send calls f in process 0 alone, and returns its data, or its error, in all processes.
+func (g *Group) Send(label string, f func() ([]byte, error)) ([]byte, error) {
+	var data []byte
+	var err error
+	if g.Root() {
+		data, err = f()
+	}
+	return g.Broadcast(label, data, err)
 }
 
 // Agreed reports whether all processes know of err.

@@ -24,8 +24,8 @@ type Reducer struct {
 	next    int // the first bucket that is not sent
 	put     []bool
 
-	// Waited is the time spent in Finish waiting for other processes and the exchange, and
-	// Exchanged the time of the exchanges, which overlap with the computation.
+	// Waited is the time in which Finish has waited for other processes and for the exchange,
+	// and Exchanged that of the exchanges, which overlap with the computation.
 	Waited, Exchanged time.Duration
 	// Bytes is the number of bytes of gradients in a step, of one process.
 	Bytes int
@@ -70,7 +70,7 @@ func (g *Group) same(label, text string) error {
 	}
 	for r, other := range all {
 		if string(other) != string(all[0]) {
-			return &AgreedError{r, fmt.Errorf("dist: %s differ: %.80s in process 0, %.80s in process %d", label, all[0], other, r), true}
+			return Common(fmt.Errorf("dist: %s differ: %.80s in process 0, %.80s in process %d", label, all[0], other, r))
 		}
 	}
 	return nil
@@ -102,6 +102,16 @@ func newReducer(g *Group, sizes []int, limit int) *Reducer {
 	}
 	r.reset()
 	return r
+}
+
+// Close frees the memory of the Reducer.
+func (r *Reducer) Close() {
+	for _, b := range r.buckets {
+		for _, raw := range b.raw {
+			r.group.transport.Free(raw)
+		}
+	}
+	r.buckets, r.places = nil, nil
 }
 
 func (r *Reducer) reset() {

@@ -125,3 +125,5 @@ func (l *cLibrary) alloc(bytes int) []byte {
 	clear(b)
 	return b
 }
+
+func (l *cLibrary) free(memory []byte) { C.free(unsafe.Pointer(unsafe.SliceData(memory))) }

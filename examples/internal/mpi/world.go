@@ -30,7 +30,6 @@ type World struct {
 	timeout   time.Duration
 	calls     chan func()
 	finalized bool
-	buffers   sync.Mutex
 }
 
 // library is an open MPI library. Its methods are called by one thread, except for set.
@@ -45,6 +44,7 @@ type library interface {
 	operate(op operation, send, receive []byte, each int, timeout time.Duration) error
 	set(f flag, value bool)
 	alloc(bytes int) []byte
+	free(memory []byte)
 }
 
 type operation int
@@ -141,13 +141,11 @@ func (w *World) Library() string {
 // Path returns the name by which the library was found.
 func (w *World) Path() string { return w.path }
 
-// Alloc returns zeroed memory for the other operations, outside the Go heap. It is never
-// freed.
-func (w *World) Alloc(bytes int) []byte {
-	w.buffers.Lock()
-	defer w.buffers.Unlock()
-	return w.library.alloc(bytes)
-}
+// Alloc returns zeroed memory for the other operations, outside the Go heap.
+func (w *World) Alloc(bytes int) []byte { return w.library.alloc(bytes) }
+
+// Free frees memory of Alloc; nil is no error.
+func (w *World) Free(memory []byte) { w.library.free(memory) }
 
 // Hurry says whether the computation waits for the end of an operation. The thread of MPI
 // then tests for it without sleeping.

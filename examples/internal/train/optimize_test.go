@@ -78,8 +78,12 @@ func (c optimized) weights(t *testing.T) map[string]*tensor.Dense {
 		}
 		for group := range slices.Chunk(samples, c.n) {
 			sums := make([]*tensor.Dense, len(net.Parameters()))
+			var found []nn.Statistics // of batch norms
 			for _, s := range group {
 				tape := nn.NewTape(b, nn.Training, 0)
+				if c.n > 1 {
+					tape.KeepStatistics()
+				}
 				x, err := b.FromHost(s.Image, nn.Step)
 				require.NoError(t, err)
 				y, err := net.Forward(tape, tape.Input(x))
@@ -91,6 +95,9 @@ func (c optimized) weights(t *testing.T) map[string]*tensor.Dense {
 				g, err := b.FromHost(gradient, nn.Step)
 				require.NoError(t, err)
 				require.NoError(t, tape.Backward(y, g))
+				passes, err := tape.Statistics()
+				require.NoError(t, err)
+				found = append(found, passes...)
 				for i, p := range net.Parameters() {
 					one := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(p.Grad.Shape()...))
 					require.NoError(t, b.ToHost(p.Grad, one))
@@ -120,6 +127,7 @@ func (c optimized) weights(t *testing.T) map[string]*tensor.Dense {
 				}
 			}
 			require.NoError(t, optimizer.Step(b, net.Parameters()))
+			require.NoError(t, nn.UpdateStatistics(b, found))
 			b.EndStep()
 		}
 	}

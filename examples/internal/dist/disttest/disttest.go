@@ -56,6 +56,7 @@ func (t *transport) Rank() int              { return t.rank }
 func (t *transport) Size() int              { return t.job.size }
 func (t *transport) Hurry(bool)             {}
 func (t *transport) Alloc(bytes int) []byte { return make([]byte, bytes) }
+func (t *transport) Free([]byte)            {}
 
 // errAlone is the error of a process that the others left waiting.
 var errAlone = errors.New("disttest: the other processes did not take part")
