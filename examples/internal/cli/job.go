@@ -158,7 +158,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		if err != nil {
 			return nil, err
 		}
-		if err := f.count(volumes, &o.optimization); err != nil {
+		if err := f.count(volumes, &o.optimization, len(splits[0].Train)); err != nil {
 			return nil, err
 		}
 		needed.add(f, trainings)

@@ -108,6 +108,13 @@ func (v *optimizationFlags) setIn(j *train.Job) {
 	j.Batch, j.Accumulate = v.batch, v.accumulate
 }
 
+// updateSamples returns the number of samples of an update.
+func (v *optimizationFlags) updateSamples() int {
+	var j train.Job
+	v.setIn(&j)
+	return j.UpdateSamples()
+}
+
 // new returns the optimizer in its initial state.
 func (v *optimizationFlags) new() nn.Optimizer {
 	var j train.Job

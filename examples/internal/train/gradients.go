@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math/bits"
 
 	"gorgonia.org/tensor"
 
@@ -41,6 +42,10 @@ func joins(i, n int) int {
 	}
 	return count
 }
+
+// GradientSets returns the largest number of complete sets of gradients that an update of the
+// given number of samples holds besides that of a backward pass.
+func GradientSets(samples int) int { return bits.Len(uint(samples)) - 1 }
 
 // add adds the gradients that the backward pass of the next sample left in the parameters. The
 // gradients so far belong to the same step of the backend; see arrays.

@@ -69,8 +69,8 @@ func (j *Job) checkOptimization() error {
 	return err
 }
 
-// updateSamples returns the number of samples per update.
-func (j *Job) updateSamples() int {
+// UpdateSamples returns the number of samples per update.
+func (j *Job) UpdateSamples() int {
 	batch, steps := max(j.Batch, 1), max(j.Accumulate, 1)
 	if steps > math.MaxInt/batch {
 		return math.MaxInt // an epoch

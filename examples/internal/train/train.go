@@ -297,8 +297,8 @@ func (j *Job) check() error {
 		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
 	case j.Steps < 0:
 		return fmt.Errorf("train: Job.Steps is %d, want at least 0", j.Steps)
-	case j.Group.Size() > 1 && j.updateSamples() < j.Group.Size():
-		return fmt.Errorf("train: Job.Batch times Job.Accumulate is %d, want at least 1 sample for each of the %d processes", j.updateSamples(), j.Group.Size())
+	case j.Group.Size() > 1 && j.UpdateSamples() < j.Group.Size():
+		return fmt.Errorf("train: Job.Batch times Job.Accumulate is %d, want at least 1 sample for each of the %d processes", j.UpdateSamples(), j.Group.Size())
 	case j.Batch < 0:
 		return fmt.Errorf("train: Job.Batch is %d, want at least 0", j.Batch)
 	case j.Detection != nil && j.Scheme.Kind != segment.Binary:

@@ -172,8 +172,8 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 	var steps time.Duration
 	// The samples of this process are at these positions of the epoch.
 	mine := make([]bool, all)
-	for at := done; at < all; at += t.job.updateSamples() {
-		from, to := t.share(min(t.job.updateSamples(), all-at))
+	for at := done; at < all; at += t.job.UpdateSamples() {
+		from, to := t.share(min(t.job.UpdateSamples(), all-at))
 		for i := from; i < to; i++ {
 			mine[at+i] = true
 		}
@@ -183,7 +183,7 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 	next, stop := iter.Pull2(loader.Train(ctx, t.split.Train, t.key.Seed, t.state.Epoch))
 	defer stop()
 	for done < all {
-		n := min(t.job.updateSamples(), all-done)
+		n := min(t.job.UpdateSamples(), all-done)
 		from, to := t.share(n)
 		samples, err := t.take(next, to-from)
 		start := time.Now()
@@ -368,7 +368,7 @@ func (t *trainer) together(done []trained, from int, err error) ([]trained, erro
 func (t *trainer) backward(s *dataset.Sample, number int, ready func(*nn.Param) error) (done trained, err error) {
 	tape := nn.NewTape(t.job.Backend, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
 	tape.OnGradient(ready)
-	if t.job.updateSamples() > 1 {
+	if t.job.UpdateSamples() > 1 {
 		tape.KeepStatistics()
 	}
 	y, err := t.forward(tape, s)
