@@ -102,6 +102,9 @@ func (d *DeepSupervision) ForwardAll(t *nn.Tape, x nn.Var) ([]nn.Var, error) {
 	return outputs, nil
 }
 
+// Heads returns the number of heads.
+func (d *DeepSupervision) Heads() int { return len(d.convs) }
+
 // WithoutHeads implements nn.DeeplySupervised.
 func (d *DeepSupervision) WithoutHeads() nn.Network { return d.Network }
 
