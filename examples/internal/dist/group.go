@@ -174,6 +174,20 @@ func (g *Group) Broadcast(label string, data []byte, err error) ([]byte, error) 
 	return all, nil
 }
 
+// Same returns an error in all processes if they have different texts.
+func (g *Group) Same(label, text string) error {
+	all, err := g.Gather(label, []byte(text))
+	if err != nil {
+		return err
+	}
+	for r, other := range all {
+		if string(other) != string(all[0]) {
+			return Common(fmt.Errorf("dist: %s differ: %.80s in process 0, %.80s in process %d", label, all[0], other, r))
+		}
+	}
+	return nil
+}
+
 // AgreedError is an error that every process of the group has returned, so that none of them
 // waits for another one.
 type AgreedError struct {

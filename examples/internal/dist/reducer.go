@@ -56,24 +56,10 @@ var absent = math.Float32frombits(1 << 31)
 // NewReducer returns a Reducer for parameters with the given numbers of elements. All
 // processes must have the same.
 func NewReducer(g *Group, sizes []int) (*Reducer, error) {
-	if err := g.same("parameters", fmt.Sprint(sizes)); err != nil {
+	if err := g.Same("parameters", fmt.Sprint(sizes)); err != nil {
 		return nil, err
 	}
 	return newReducer(g, sizes, bucketBytes), nil
-}
-
-// same returns an error if the processes have different texts.
-func (g *Group) same(label, text string) error {
-	all, err := g.Gather(label, []byte(text))
-	if err != nil {
-		return err
-	}
-	for r, other := range all {
-		if string(other) != string(all[0]) {
-			return Common(fmt.Errorf("dist: %s differ: %.80s in process 0, %.80s in process %d", label, all[0], other, r))
-		}
-	}
-	return nil
 }
 
 func newReducer(g *Group, sizes []int, limit int) *Reducer {

@@ -105,10 +105,6 @@ func Open(o Options) (*World, error) {
 	return w, nil
 }
 
-// LauncherRank returns the rank that the launcher has announced in the environment, before
-// MPI is initialized; 0 without a launcher.
-func LauncherRank() int { return findLauncher(os.Getenv).rank }
-
 // do calls f on the thread that makes all calls of MPI.
 func (w *World) do(f func()) {
 	done := make(chan struct{})
@@ -140,6 +136,9 @@ func (w *World) Library() string {
 
 // Path returns the name by which the library was found.
 func (w *World) Path() string { return w.path }
+
+// SetTimeout replaces Options.Timeout, while no operation is in progress.
+func (w *World) SetTimeout(timeout time.Duration) { w.timeout = timeout }
 
 // Alloc returns zeroed memory for the other operations, outside the Go heap.
 func (w *World) Alloc(bytes int) []byte { return w.library.alloc(bytes) }
