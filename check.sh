@@ -69,6 +69,9 @@ step all tests, and how many cases of reference numbers they had
 [ "$cxx" ] || echo "left out: those that run the GPU's kernels, for want of a C++ compiler (Debian: g++)"
 command -v chromium chromium-browser google-chrome chrome >/dev/null ||
 	echo 'left out: report.html in a browser, for want of Chromium (Debian: chromium)'
+for name in mpirun.openmpi mpirun.mpich; do
+	command -v $name >/dev/null || echo "left out: training by $name, which is not there (Debian: openmpi-bin, mpich)"
+done
 if go test -timeout 20m -v $(tested ./...) >"$generated/tests" 2>&1; then
 	grep -E '^ok |\.go:[0-9]+: .*(cases|runs|layers|full set)' "$generated/tests"
 else

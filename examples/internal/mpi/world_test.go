@@ -156,7 +156,11 @@ func TestOperations(t *testing.T) {
 // must end with an error.
 func TestFailures(t *testing.T) {
 	mpitest.Each(t, func(t *testing.T, l mpitest.Launcher) {
-		for _, role := range []string{"hang", "kill", "abort", "panic"} {
+		roles := []string{"hang", "kill", "abort", "panic"}
+		if testing.Short() {
+			roles = roles[:2]
+		}
+		for _, role := range roles {
 			t.Run(role, func(t *testing.T) {
 				start := time.Now()
 				out, code := job(t, l, 2, role)
