@@ -496,50 +496,57 @@ func (t *trainer) predict(ctx context.Context, s *dataset.Sample, extent measure
 
 // loadBest loads the best weights from their file into the network.
 func (t *trainer) loadBest() error {
-	best, err := t.readBest()
+	state, err := t.readWeights(t.bestPath(), t.state.BestEpoch)
 	if err != nil {
 		return err
 	}
-	return t.load(best)
+	return t.replaceWeights(state)
 }
 
-// readBest reads the best weights from their file.
-func (t *trainer) readBest() (map[string]*tensor.Dense, error) {
-	best, metadata, err := weights.Load(t.bestPath())
+// readWeights reads the weights after the given number of epochs from the file that saveWeights
+// has written.
+func (t *trainer) readWeights(path string, epochs int) (map[string]*tensor.Dense, error) {
+	state, metadata, err := weights.Load(path)
 	if err != nil {
 		return nil, err
 	}
-	return best, t.checkBest(metadata)
+	return state, t.checkWeights(path, metadata, epochs)
 }
 
-// load loads the best weights into the network.
-func (t *trainer) load(best map[string]*tensor.Dense) error {
-	if err := nn.LoadStateDict(t.job.Backend, t.predictor(), best); err != nil {
-		return fmt.Errorf("train: %s: %w", t.bestPath(), err)
+// replaceWeights loads weights of a file into the network.
+func (t *trainer) replaceWeights(state map[string]*tensor.Dense) error {
+	if err := nn.LoadStateDict(t.job.Backend, nn.WithoutHeads(t.net), state); err != nil {
+		return fmt.Errorf("train: %w", err)
 	}
+	freeNow()
 	return nil
 }
 
-// shareBest is loadBest in all processes, of which only the first reads the file.
-func (t *trainer) shareBest() error {
+// loadWeights loads the weights after the given number of epochs into the network of every
+// process, of which only the first one reads their file.
+func (t *trainer) loadWeights(path string, epochs int) error {
 	if t.job.Group.Size() == 1 {
-		return t.loadBest()
+		state, err := t.readWeights(path, epochs)
+		if err != nil {
+			return err
+		}
+		return t.replaceWeights(state)
 	}
-	raw, err := t.job.Group.Send("best weights", func() ([]byte, error) {
-		best, err := t.readBest()
+	raw, err := t.job.Group.Send("weights of a file", func() ([]byte, error) {
+		state, err := t.readWeights(path, epochs)
 		if err != nil {
 			return nil, err
 		}
-		return weights.Encode(best, nil)
+		return weights.Encode(state, nil)
 	})
 	if err != nil {
 		return err
 	}
-	best, _, err := weights.Decode(raw)
+	state, _, err := weights.Decode(raw)
 	if err != nil {
 		return err
 	}
-	return t.load(best)
+	return t.replaceWeights(state)
 }
 
 // finish writes the last weights, and evaluates the best weights from their file with all
@@ -550,16 +557,12 @@ func (t *trainer) finish(ctx context.Context) error {
 	}
 	e := &evaluation{Epochs: len(t.state.History), BestEpoch: t.state.BestEpoch}
 	if t.state.BestEpoch > 0 {
-		last, err := nn.StateDict(t.job.Backend, t.net)
-		if err != nil {
-			return err
-		}
-		if err := t.shareBest(); err != nil {
+		if err := t.loadWeights(t.bestPath(), t.state.BestEpoch); err != nil {
 			return err
 		}
 		cases, err := t.predictAll(ctx, t.split.Reported(), measure.Everything, "evaluating the best weights")
 		// The checkpoint must contain the last weights, even if interrupted here.
-		if failed := nn.LoadStateDict(t.job.Backend, t.net, last); failed != nil {
+		if failed := t.loadWeights(t.lastPath(), len(t.state.History)); failed != nil {
 			t.torn = true
 			return failed
 		}
@@ -610,7 +613,7 @@ func (t *trainer) epochLine(e outcome.Epoch) string {
 
 func (t *trainer) dir() string            { return t.plan.dir(t.job.Dir, t.key) }
 func (t *trainer) checkpointPath() string { return filepath.Join(t.dir(), CheckpointName) }
-func (t *trainer) bestPath() string       { return filepath.Join(t.dir(), bestName) }
+func (t *trainer) bestPath() string       { return filepath.Join(t.dir(), BestName) }
 func (t *trainer) lastPath() string       { return filepath.Join(t.dir(), lastName) }
 
 // dropoutSeed returns a distinct seed for every sample of an epoch, given its number.

@@ -15,6 +15,9 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
+// Losses tests only the losses of a backend; Run tests them too.
+func Losses(t *testing.T, b nn.Backend) { suite{b}.losses(t) }
+
 // losses compares losses that run where the backend's arrays are, and those that nn copies to
 // the host, with the same losses on values of the test.
 func (s suite) losses(t *testing.T) {
