@@ -152,7 +152,9 @@ func printCounts(w io.Writer, set instructionSet, assembly string) error {
 		if m := labelLine.FindStringSubmatch(line); m != nil {
 			switch {
 			case strings.HasPrefix(name, "row") && m[1] != "loop": // what is left out without an argument
-			case strings.HasPrefix(name, "tile") && strings.HasPrefix(m[1], "no"):
+			case strings.HasPrefix(name, "tile") && hasPrefix(m[1], "no", "is"):
+			case m[1] == "hard":
+				begin = ""
 			case m[1] == skip:
 				skip = ""
 			case strings.HasSuffix(m[1], "Past"):
