@@ -67844,10 +67844,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -67864,6 +67860,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -67875,6 +67872,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -68190,10 +68191,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -68210,6 +68207,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -68221,6 +68219,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -68731,10 +68733,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -68751,6 +68749,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -68762,6 +68761,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -69093,15 +69096,6 @@ powers:
 	VMULPS.BCST       16(DX), Z9, Z9
 	VMULPS.BCST       16(DX), Z10, Z10
 	VMULPS.BCST       16(DX), Z11, Z11
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z11, K4
-	KANDW             K2, K1, K1
-	KANDW             K3, K1, K1
-	KANDW             K4, K1, K1
-	KORTESTW          K1, K1
-	JCS               small
 	VBROADCASTSS      constants<>+96(SB), Z12
 	VMAXPS            Z8, Z12, Z8
 	VMAXPS            Z9, Z12, Z9
@@ -69167,63 +69161,14 @@ powers:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	JMP               power
-
-small:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
-	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
-	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VBROADCASTSS     constants<>+288(SB), Z20
-	VBROADCASTSS     constants<>+288(SB), Z21
-	VBROADCASTSS     constants<>+288(SB), Z22
-	VBROADCASTSS     constants<>+288(SB), Z23
-	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+320(SB), Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
-	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS.BCST      constants<>+256(SB), Z8, Z8
-	VADDPS.BCST      constants<>+256(SB), Z9, Z9
-	VADDPS.BCST      constants<>+256(SB), Z10, Z10
-	VADDPS.BCST      constants<>+256(SB), Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-
-power:
-	VMOVUPS Z8, 8192(BX)(CX*4)
-	VMOVUPS Z9, 8256(BX)(CX*4)
-	VMOVUPS Z10, 8320(BX)(CX*4)
-	VMOVUPS Z11, 8384(BX)(CX*4)
-	ADDQ    $0x40, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	JMP     isScaled
+	VMOVUPS           Z8, 8192(BX)(CX*4)
+	VMOVUPS           Z9, 8256(BX)(CX*4)
+	VMOVUPS           Z10, 8320(BX)(CX*4)
+	VMOVUPS           Z11, 8384(BX)(CX*4)
+	ADDQ              $0x40, CX
+	CMPQ              CX, n+8(FP)
+	JL                powers
+	JMP               isScaled
 
 isHard:
 	MOVQ         120(AX), SI
@@ -69302,7 +69247,7 @@ hard:
 	KANDW            K3, K1, K1
 	KANDW            K4, K1, K1
 	KORTESTW         K1, K1
-	JCS              smallHard
+	JCS              small
 	VMAXPS           Z7, Z1, Z7
 	VMAXPS           Z8, Z1, Z8
 	VMAXPS           Z9, Z1, Z9
@@ -69371,9 +69316,9 @@ hard:
 	VMOVAPS          Z8, Z8
 	VMOVAPS          Z9, Z9
 	VMOVAPS          Z10, Z10
-	JMP              powerHard
+	JMP              power
 
-smallHard:
+small:
 	VMULPS           Z7, Z7, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
@@ -69415,7 +69360,7 @@ smallHard:
 	VMOVAPS          Z9, Z9
 	VMOVAPS          Z10, Z10
 
-powerHard:
+power:
 	VMOVUPS Z7, 8192(BX)(CX*4)
 	VMOVUPS Z8, 8256(BX)(CX*4)
 	VMOVUPS Z9, 8320(BX)(CX*4)
@@ -69655,10 +69600,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -69675,6 +69616,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -69686,6 +69628,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -70017,10 +69963,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -70037,6 +69979,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -70048,6 +69991,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -70584,10 +70531,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -70604,6 +70547,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -70615,6 +70559,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -70946,15 +70894,6 @@ powers:
 	VMULPS.BCST       16(DX), Z9, Z9
 	VMULPS.BCST       16(DX), Z10, Z10
 	VMULPS.BCST       16(DX), Z11, Z11
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z11, K4
-	KANDW             K2, K1, K1
-	KANDW             K3, K1, K1
-	KANDW             K4, K1, K1
-	KORTESTW          K1, K1
-	JCS               small
 	VBROADCASTSS      constants<>+96(SB), Z12
 	VMAXPS            Z8, Z12, Z8
 	VMAXPS            Z9, Z12, Z9
@@ -71020,63 +70959,14 @@ powers:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	JMP               power
-
-small:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
-	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
-	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VBROADCASTSS     constants<>+288(SB), Z20
-	VBROADCASTSS     constants<>+288(SB), Z21
-	VBROADCASTSS     constants<>+288(SB), Z22
-	VBROADCASTSS     constants<>+288(SB), Z23
-	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+320(SB), Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
-	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS.BCST      constants<>+256(SB), Z8, Z8
-	VADDPS.BCST      constants<>+256(SB), Z9, Z9
-	VADDPS.BCST      constants<>+256(SB), Z10, Z10
-	VADDPS.BCST      constants<>+256(SB), Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-
-power:
-	VMOVUPS Z8, 8192(BX)(CX*4)
-	VMOVUPS Z9, 8256(BX)(CX*4)
-	VMOVUPS Z10, 8320(BX)(CX*4)
-	VMOVUPS Z11, 8384(BX)(CX*4)
-	ADDQ    $0x40, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	JMP     isScaled
+	VMOVUPS           Z8, 8192(BX)(CX*4)
+	VMOVUPS           Z9, 8256(BX)(CX*4)
+	VMOVUPS           Z10, 8320(BX)(CX*4)
+	VMOVUPS           Z11, 8384(BX)(CX*4)
+	ADDQ              $0x40, CX
+	CMPQ              CX, n+8(FP)
+	JL                powers
+	JMP               isScaled
 
 isHard:
 	MOVQ         120(AX), SI
@@ -71155,7 +71045,7 @@ hard:
 	KANDW            K3, K1, K1
 	KANDW            K4, K1, K1
 	KORTESTW         K1, K1
-	JCS              smallHard
+	JCS              small
 	VMAXPS           Z7, Z1, Z7
 	VMAXPS           Z8, Z1, Z8
 	VMAXPS           Z9, Z1, Z9
@@ -71224,9 +71114,9 @@ hard:
 	VMOVAPS          Z8, Z8
 	VMOVAPS          Z9, Z9
 	VMOVAPS          Z10, Z10
-	JMP              powerHard
+	JMP              power
 
-smallHard:
+small:
 	VMULPS           Z7, Z7, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
@@ -71268,7 +71158,7 @@ smallHard:
 	VMOVAPS          Z9, Z9
 	VMOVAPS          Z10, Z10
 
-powerHard:
+power:
 	VMOVUPS Z7, 8192(BX)(CX*4)
 	VMOVUPS Z8, 8256(BX)(CX*4)
 	VMOVUPS Z9, 8320(BX)(CX*4)
@@ -72103,10 +71993,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -72123,6 +72009,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -72134,6 +72021,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -72673,10 +72564,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -72693,6 +72580,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -72704,6 +72592,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -73035,15 +72927,6 @@ powers:
 	VMULPS.BCST       16(DX), Z9, Z9
 	VMULPS.BCST       16(DX), Z10, Z10
 	VMULPS.BCST       16(DX), Z11, Z11
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z11, K4
-	KANDW             K2, K1, K1
-	KANDW             K3, K1, K1
-	KANDW             K4, K1, K1
-	KORTESTW          K1, K1
-	JCS               small
 	VBROADCASTSS      constants<>+96(SB), Z12
 	VMAXPS            Z8, Z12, Z8
 	VMAXPS            Z9, Z12, Z9
@@ -73109,63 +72992,14 @@ powers:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	JMP               power
-
-small:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
-	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
-	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VBROADCASTSS     constants<>+288(SB), Z20
-	VBROADCASTSS     constants<>+288(SB), Z21
-	VBROADCASTSS     constants<>+288(SB), Z22
-	VBROADCASTSS     constants<>+288(SB), Z23
-	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+320(SB), Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
-	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS.BCST      constants<>+256(SB), Z8, Z8
-	VADDPS.BCST      constants<>+256(SB), Z9, Z9
-	VADDPS.BCST      constants<>+256(SB), Z10, Z10
-	VADDPS.BCST      constants<>+256(SB), Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-
-power:
-	VMOVUPS Z8, 8192(BX)(CX*4)
-	VMOVUPS Z9, 8256(BX)(CX*4)
-	VMOVUPS Z10, 8320(BX)(CX*4)
-	VMOVUPS Z11, 8384(BX)(CX*4)
-	ADDQ    $0x40, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	JMP     isScaled
+	VMOVUPS           Z8, 8192(BX)(CX*4)
+	VMOVUPS           Z9, 8256(BX)(CX*4)
+	VMOVUPS           Z10, 8320(BX)(CX*4)
+	VMOVUPS           Z11, 8384(BX)(CX*4)
+	ADDQ              $0x40, CX
+	CMPQ              CX, n+8(FP)
+	JL                powers
+	JMP               isScaled
 
 isHard:
 	MOVQ         120(AX), SI
@@ -73244,7 +73078,7 @@ hard:
 	KANDW            K3, K1, K1
 	KANDW            K4, K1, K1
 	KORTESTW         K1, K1
-	JCS              smallHard
+	JCS              small
 	VMAXPS           Z7, Z1, Z7
 	VMAXPS           Z8, Z1, Z8
 	VMAXPS           Z9, Z1, Z9
@@ -73313,9 +73147,9 @@ hard:
 	VMOVAPS          Z8, Z8
 	VMOVAPS          Z9, Z9
 	VMOVAPS          Z10, Z10
-	JMP              powerHard
+	JMP              power
 
-smallHard:
+small:
 	VMULPS           Z7, Z7, Z11
 	VMULPS           Z8, Z8, Z12
 	VMULPS           Z9, Z9, Z13
@@ -73357,7 +73191,7 @@ smallHard:
 	VMOVAPS          Z9, Z9
 	VMOVAPS          Z10, Z10
 
-powerHard:
+power:
 	VMOVUPS Z7, 8192(BX)(CX*4)
 	VMOVUPS Z8, 8256(BX)(CX*4)
 	VMOVUPS Z9, 8320(BX)(CX*4)
@@ -73920,18 +73754,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -73948,6 +73774,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -73959,6 +73787,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -74339,18 +74175,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -74367,6 +74195,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -74378,6 +74208,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -74766,18 +74604,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -74794,6 +74624,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -74805,6 +74637,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -74926,15 +74766,6 @@ powers:
 	VMULPS.BCST      80(DX), Z13, Z13
 	VMULPS.BCST      80(DX), Z14, Z14
 	VMULPS.BCST      80(DX), Z15, Z15
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z12, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z13, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z14, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z15, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small
 	VMAXPS           Z12, Z0, Z12
 	VMAXPS           Z13, Z0, Z13
 	VMAXPS           Z14, Z0, Z14
@@ -74999,55 +74830,6 @@ powers:
 	VSCALEFPS        Z17, Z13, Z13
 	VSCALEFPS        Z18, Z14, Z14
 	VSCALEFPS        Z19, Z15, Z15
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	JMP              power
-
-small:
-	VMULPS           Z12, Z12, Z16
-	VMULPS           Z13, Z13, Z17
-	VMULPS           Z14, Z14, Z18
-	VMULPS           Z15, Z15, Z19
-	VBROADCASTSS     constants<>+352(SB), Z20
-	VBROADCASTSS     constants<>+352(SB), Z21
-	VBROADCASTSS     constants<>+352(SB), Z22
-	VBROADCASTSS     constants<>+352(SB), Z23
-	VFMADD231PS.BCST constants<>+384(SB), Z12, Z20
-	VFMADD231PS.BCST constants<>+384(SB), Z13, Z21
-	VFMADD231PS.BCST constants<>+384(SB), Z14, Z22
-	VFMADD231PS.BCST constants<>+384(SB), Z15, Z23
-	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
-	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
-	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
-	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
-	VMOVAPS          Z6, Z24
-	VMOVAPS          Z6, Z25
-	VMOVAPS          Z6, Z26
-	VMOVAPS          Z6, Z27
-	VFMADD231PS      Z7, Z12, Z24
-	VFMADD231PS      Z7, Z13, Z25
-	VFMADD231PS      Z7, Z14, Z26
-	VFMADD231PS      Z7, Z15, Z27
-	VFMADD231PS      Z16, Z20, Z24
-	VFMADD231PS      Z17, Z21, Z25
-	VFMADD231PS      Z18, Z22, Z26
-	VFMADD231PS      Z19, Z23, Z27
-	VFMADD231PS      Z16, Z24, Z12
-	VFMADD231PS      Z17, Z25, Z13
-	VFMADD231PS      Z18, Z26, Z14
-	VFMADD231PS      Z19, Z27, Z15
-	VADDPS           Z5, Z12, Z12
-	VADDPS           Z5, Z13, Z13
-	VADDPS           Z5, Z14, Z14
-	VADDPS           Z5, Z15, Z15
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-
-power:
 	VMOVUPS          Z12, 8192(BX)(CX*4)
 	VMOVUPS          Z13, 8256(BX)(CX*4)
 	VMOVUPS          Z14, 8320(BX)(CX*4)
@@ -75073,15 +74855,6 @@ power:
 	VMULPS.BCST      16(DX), Z9, Z9
 	VMULPS.BCST      16(DX), Z10, Z10
 	VMULPS.BCST      16(DX), Z11, Z11
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z11, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small0
 	VMAXPS           Z8, Z0, Z8
 	VMAXPS           Z9, Z0, Z9
 	VMAXPS           Z10, Z0, Z10
@@ -75146,74 +74919,25 @@ power:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	JMP              power0
-
-small0:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
-	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
-	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
-	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS           Z5, Z8, Z8
-	VADDPS           Z5, Z9, Z9
-	VADDPS           Z5, Z10, Z10
-	VADDPS           Z5, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-
-power0:
-	VMOVUPS      Z8, 10240(BX)(CX*4)
-	VMOVUPS      Z9, 10304(BX)(CX*4)
-	VMOVUPS      Z10, 10368(BX)(CX*4)
-	VMOVUPS      Z11, 10432(BX)(CX*4)
-	ADDQ         $0x40, CX
-	CMPQ         CX, n+8(FP)
-	JL           powers
-	MOVQ         120(AX), SI
-	MOVQ         168(AX), DI
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VBROADCASTSS constants<>+64(SB), Z6
-	MOVQ         96(AX), R8
-	VBROADCASTSS constants<>+256(SB), Z7
-	XORQ         CX, CX
+	VMOVUPS          Z8, 10240(BX)(CX*4)
+	VMOVUPS          Z9, 10304(BX)(CX*4)
+	VMOVUPS          Z10, 10368(BX)(CX*4)
+	VMOVUPS          Z11, 10432(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               powers
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VBROADCASTSS     constants<>+64(SB), Z6
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z7
+	XORQ             CX, CX
 
 last:
 	VMOVUPS          (R8)(CX*4), Z8
@@ -75501,18 +75225,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -75529,6 +75245,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -75540,6 +75258,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -75937,18 +75663,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -75965,6 +75683,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -75976,6 +75696,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -76393,18 +76121,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -76421,6 +76141,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -76432,6 +76154,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -76553,15 +76283,6 @@ powers:
 	VMULPS.BCST      80(DX), Z13, Z13
 	VMULPS.BCST      80(DX), Z14, Z14
 	VMULPS.BCST      80(DX), Z15, Z15
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z12, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z13, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z14, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z15, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small
 	VMAXPS           Z12, Z0, Z12
 	VMAXPS           Z13, Z0, Z13
 	VMAXPS           Z14, Z0, Z14
@@ -76626,55 +76347,6 @@ powers:
 	VSCALEFPS        Z17, Z13, Z13
 	VSCALEFPS        Z18, Z14, Z14
 	VSCALEFPS        Z19, Z15, Z15
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	JMP              power
-
-small:
-	VMULPS           Z12, Z12, Z16
-	VMULPS           Z13, Z13, Z17
-	VMULPS           Z14, Z14, Z18
-	VMULPS           Z15, Z15, Z19
-	VBROADCASTSS     constants<>+352(SB), Z20
-	VBROADCASTSS     constants<>+352(SB), Z21
-	VBROADCASTSS     constants<>+352(SB), Z22
-	VBROADCASTSS     constants<>+352(SB), Z23
-	VFMADD231PS.BCST constants<>+384(SB), Z12, Z20
-	VFMADD231PS.BCST constants<>+384(SB), Z13, Z21
-	VFMADD231PS.BCST constants<>+384(SB), Z14, Z22
-	VFMADD231PS.BCST constants<>+384(SB), Z15, Z23
-	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
-	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
-	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
-	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
-	VMOVAPS          Z6, Z24
-	VMOVAPS          Z6, Z25
-	VMOVAPS          Z6, Z26
-	VMOVAPS          Z6, Z27
-	VFMADD231PS      Z7, Z12, Z24
-	VFMADD231PS      Z7, Z13, Z25
-	VFMADD231PS      Z7, Z14, Z26
-	VFMADD231PS      Z7, Z15, Z27
-	VFMADD231PS      Z16, Z20, Z24
-	VFMADD231PS      Z17, Z21, Z25
-	VFMADD231PS      Z18, Z22, Z26
-	VFMADD231PS      Z19, Z23, Z27
-	VFMADD231PS      Z16, Z24, Z12
-	VFMADD231PS      Z17, Z25, Z13
-	VFMADD231PS      Z18, Z26, Z14
-	VFMADD231PS      Z19, Z27, Z15
-	VADDPS           Z5, Z12, Z12
-	VADDPS           Z5, Z13, Z13
-	VADDPS           Z5, Z14, Z14
-	VADDPS           Z5, Z15, Z15
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-
-power:
 	VMOVUPS          Z12, 8192(BX)(CX*4)
 	VMOVUPS          Z13, 8256(BX)(CX*4)
 	VMOVUPS          Z14, 8320(BX)(CX*4)
@@ -76700,15 +76372,6 @@ power:
 	VMULPS.BCST      16(DX), Z9, Z9
 	VMULPS.BCST      16(DX), Z10, Z10
 	VMULPS.BCST      16(DX), Z11, Z11
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z11, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small0
 	VMAXPS           Z8, Z0, Z8
 	VMAXPS           Z9, Z0, Z9
 	VMAXPS           Z10, Z0, Z10
@@ -76773,71 +76436,22 @@ power:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	JMP              power0
-
-small0:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
-	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
-	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
-	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS           Z5, Z8, Z8
-	VADDPS           Z5, Z9, Z9
-	VADDPS           Z5, Z10, Z10
-	VADDPS           Z5, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-
-power0:
-	VMOVUPS      Z8, 10240(BX)(CX*4)
-	VMOVUPS      Z9, 10304(BX)(CX*4)
-	VMOVUPS      Z10, 10368(BX)(CX*4)
-	VMOVUPS      Z11, 10432(BX)(CX*4)
-	ADDQ         $0x40, CX
-	CMPQ         CX, n+8(FP)
-	JL           powers
-	MOVQ         120(AX), SI
-	MOVQ         168(AX), DI
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	MOVQ         96(AX), R8
-	VBROADCASTSS constants<>+256(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+0(SB), Z4
-	XORQ         CX, CX
+	VMOVUPS          Z8, 10240(BX)(CX*4)
+	VMOVUPS          Z9, 10304(BX)(CX*4)
+	VMOVUPS          Z10, 10368(BX)(CX*4)
+	VMOVUPS          Z11, 10432(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               powers
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	XORQ             CX, CX
 
 last:
 	VMOVUPS          (R8)(CX*4), Z5
@@ -77858,18 +77472,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -77886,6 +77492,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -77897,6 +77505,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -78321,18 +77937,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -78349,6 +77957,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -78360,6 +77970,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -78481,15 +78099,6 @@ powers:
 	VMULPS.BCST      80(DX), Z13, Z13
 	VMULPS.BCST      80(DX), Z14, Z14
 	VMULPS.BCST      80(DX), Z15, Z15
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z12, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z13, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z14, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z15, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small
 	VMAXPS           Z12, Z0, Z12
 	VMAXPS           Z13, Z0, Z13
 	VMAXPS           Z14, Z0, Z14
@@ -78554,55 +78163,6 @@ powers:
 	VSCALEFPS        Z17, Z13, Z13
 	VSCALEFPS        Z18, Z14, Z14
 	VSCALEFPS        Z19, Z15, Z15
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	JMP              power
-
-small:
-	VMULPS           Z12, Z12, Z16
-	VMULPS           Z13, Z13, Z17
-	VMULPS           Z14, Z14, Z18
-	VMULPS           Z15, Z15, Z19
-	VBROADCASTSS     constants<>+352(SB), Z20
-	VBROADCASTSS     constants<>+352(SB), Z21
-	VBROADCASTSS     constants<>+352(SB), Z22
-	VBROADCASTSS     constants<>+352(SB), Z23
-	VFMADD231PS.BCST constants<>+384(SB), Z12, Z20
-	VFMADD231PS.BCST constants<>+384(SB), Z13, Z21
-	VFMADD231PS.BCST constants<>+384(SB), Z14, Z22
-	VFMADD231PS.BCST constants<>+384(SB), Z15, Z23
-	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
-	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
-	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
-	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
-	VMOVAPS          Z6, Z24
-	VMOVAPS          Z6, Z25
-	VMOVAPS          Z6, Z26
-	VMOVAPS          Z6, Z27
-	VFMADD231PS      Z7, Z12, Z24
-	VFMADD231PS      Z7, Z13, Z25
-	VFMADD231PS      Z7, Z14, Z26
-	VFMADD231PS      Z7, Z15, Z27
-	VFMADD231PS      Z16, Z20, Z24
-	VFMADD231PS      Z17, Z21, Z25
-	VFMADD231PS      Z18, Z22, Z26
-	VFMADD231PS      Z19, Z23, Z27
-	VFMADD231PS      Z16, Z24, Z12
-	VFMADD231PS      Z17, Z25, Z13
-	VFMADD231PS      Z18, Z26, Z14
-	VFMADD231PS      Z19, Z27, Z15
-	VADDPS           Z5, Z12, Z12
-	VADDPS           Z5, Z13, Z13
-	VADDPS           Z5, Z14, Z14
-	VADDPS           Z5, Z15, Z15
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-
-power:
 	VMOVUPS          Z12, 8192(BX)(CX*4)
 	VMOVUPS          Z13, 8256(BX)(CX*4)
 	VMOVUPS          Z14, 8320(BX)(CX*4)
@@ -78628,15 +78188,6 @@ power:
 	VMULPS.BCST      16(DX), Z9, Z9
 	VMULPS.BCST      16(DX), Z10, Z10
 	VMULPS.BCST      16(DX), Z11, Z11
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z11, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small0
 	VMAXPS           Z8, Z0, Z8
 	VMAXPS           Z9, Z0, Z9
 	VMAXPS           Z10, Z0, Z10
@@ -78701,70 +78252,21 @@ power:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	JMP              power0
-
-small0:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
-	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
-	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
-	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS           Z5, Z8, Z8
-	VADDPS           Z5, Z9, Z9
-	VADDPS           Z5, Z10, Z10
-	VADDPS           Z5, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-
-power0:
-	VMOVUPS      Z8, 10240(BX)(CX*4)
-	VMOVUPS      Z9, 10304(BX)(CX*4)
-	VMOVUPS      Z10, 10368(BX)(CX*4)
-	VMOVUPS      Z11, 10432(BX)(CX*4)
-	ADDQ         $0x40, CX
-	CMPQ         CX, n+8(FP)
-	JL           powers
-	MOVQ         120(AX), SI
-	MOVQ         168(AX), DI
-	VBROADCASTSS constants<>+64(SB), Z0
-	MOVQ         96(AX), R8
-	VBROADCASTSS constants<>+256(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+0(SB), Z3
-	XORQ         CX, CX
+	VMOVUPS          Z8, 10240(BX)(CX*4)
+	VMOVUPS          Z9, 10304(BX)(CX*4)
+	VMOVUPS          Z10, 10368(BX)(CX*4)
+	VMOVUPS          Z11, 10432(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               powers
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+0(SB), Z3
+	XORQ             CX, CX
 
 last:
 	VMOVUPS          (R8)(CX*4), Z4
@@ -79217,7 +78719,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -79234,9 +78735,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -79483,7 +78986,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -79500,9 +79002,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -79864,7 +79368,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -79881,9 +79384,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -80075,12 +79580,102 @@ powers:
 	VBROADCASTSS 16(DX), Y2
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y3
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
 	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
 	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
+	VMOVMSKPS    Y2, DI
+	VMOVMSKPS    Y3, R8
+	ANDL         R8, DI
+	CMPL         DI, $0xff
 	JEQ          small
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
@@ -80158,130 +79753,6 @@ small:
 	VMOVAPS      Y1, Y1
 
 power:
-	VMOVUPS Y0, 8192(BX)(CX*4)
-	VMOVUPS Y1, 8224(BX)(CX*4)
-	ADDQ    $0x10, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	JMP     isScaled
-
-isHard:
-	MOVQ 120(AX), SI
-	XORQ CX, CX
-
-hard:
-	VMOVUPS      (BX)(CX*4), Y0
-	VMOVUPS      32(BX)(CX*4), Y1
-	VMOVUPS      (SI)(CX*4), Y2
-	VMOVUPS      32(SI)(CX*4), Y3
-	VBROADCASTSS constants<>+512(SB), Y4
-	VBROADCASTSS constants<>+512(SB), Y5
-	VFMADD231PS  constants<>+448(SB), Y2, Y4
-	VFMADD231PS  constants<>+448(SB), Y3, Y5
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y5, Y1, Y1
-	VMOVUPS      2048(BX)(CX*4), Y2
-	VMOVUPS      2080(BX)(CX*4), Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VSUBPS       Y2, Y4, Y5
-	VSUBPS       Y3, Y4, Y4
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y1, Y4, Y3, Y3
-	VMOVUPS      Y2, 6144(BX)(CX*4)
-	VMOVUPS      Y3, 6176(BX)(CX*4)
-	VMOVUPS      4096(BX)(CX*4), Y2
-	VMOVUPS      4128(BX)(CX*4), Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y0, Y4, Y0
-	VMAXPS       Y1, Y4, Y1
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
-	VBROADCASTSS 16(DX), Y2
-	VMULPS       Y2, Y0, Y0
-	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, DI
-	VMOVMSKPS    Y3, R8
-	ANDL         R8, DI
-	CMPL         DI, $0xff
-	JEQ          smallHard
-	VBROADCASTSS constants<>+96(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+160(SB), Y2
-	VBROADCASTSS constants<>+160(SB), Y3
-	VFMADD231PS  constants<>+128(SB), Y0, Y2
-	VFMADD231PS  constants<>+128(SB), Y1, Y3
-	VROUNDPS     $0x00, Y2, Y2
-	VROUNDPS     $0x00, Y3, Y3
-	VFNMADD231PS constants<>+192(SB), Y2, Y0
-	VFNMADD231PS constants<>+192(SB), Y3, Y1
-	VFNMADD231PS constants<>+224(SB), Y2, Y0
-	VFNMADD231PS constants<>+224(SB), Y3, Y1
-	VMULPS       Y0, Y0, Y4
-	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+352(SB), Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y0, Y6
-	VFMADD231PS  constants<>+384(SB), Y1, Y7
-	VFMADD231PS  constants<>+416(SB), Y4, Y6
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VBROADCASTSS constants<>+288(SB), Y8
-	VBROADCASTSS constants<>+288(SB), Y9
-	VFMADD231PS  constants<>+320(SB), Y0, Y8
-	VFMADD231PS  constants<>+320(SB), Y1, Y9
-	VFMADD231PS  Y4, Y6, Y8
-	VFMADD231PS  Y5, Y7, Y9
-	VFMADD231PS  Y4, Y8, Y0
-	VFMADD231PS  Y5, Y9, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VCVTPS2DQ    Y2, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y2, Y4
-	VPSRAD       $0x01, Y3, Y5
-	VPSUBD       Y4, Y2, Y2
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+1152(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+1152(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+1152(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+1152(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y2, Y0, Y0
-	VMULPS       Y3, Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-	JMP          powerHard
-
-smallHard:
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+352(SB), Y4
-	VBROADCASTSS constants<>+352(SB), Y5
-	VFMADD231PS  constants<>+384(SB), Y0, Y4
-	VFMADD231PS  constants<>+384(SB), Y1, Y5
-	VFMADD231PS  constants<>+416(SB), Y2, Y4
-	VFMADD231PS  constants<>+416(SB), Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VBROADCASTSS constants<>+288(SB), Y7
-	VFMADD231PS  constants<>+320(SB), Y0, Y6
-	VFMADD231PS  constants<>+320(SB), Y1, Y7
-	VFMADD231PS  Y2, Y4, Y6
-	VFMADD231PS  Y3, Y5, Y7
-	VFMADD231PS  Y2, Y6, Y0
-	VFMADD231PS  Y3, Y7, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-
-powerHard:
 	VMOVUPS Y0, 8192(BX)(CX*4)
 	VMOVUPS Y1, 8224(BX)(CX*4)
 	ADDQ    $0x10, CX
@@ -80488,7 +79959,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -80505,9 +79975,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -80752,7 +80224,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -80769,9 +80240,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -81138,7 +80611,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -81155,9 +80627,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -81349,12 +80823,102 @@ powers:
 	VBROADCASTSS 16(DX), Y2
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y3
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
 	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
 	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
+	VMOVMSKPS    Y2, DI
+	VMOVMSKPS    Y3, R8
+	ANDL         R8, DI
+	CMPL         DI, $0xff
 	JEQ          small
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
@@ -81432,130 +80996,6 @@ small:
 	VMOVAPS      Y1, Y1
 
 power:
-	VMOVUPS Y0, 8192(BX)(CX*4)
-	VMOVUPS Y1, 8224(BX)(CX*4)
-	ADDQ    $0x10, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	JMP     isScaled
-
-isHard:
-	MOVQ 120(AX), SI
-	XORQ CX, CX
-
-hard:
-	VMOVUPS      (BX)(CX*4), Y0
-	VMOVUPS      32(BX)(CX*4), Y1
-	VMOVUPS      (SI)(CX*4), Y2
-	VMOVUPS      32(SI)(CX*4), Y3
-	VBROADCASTSS constants<>+512(SB), Y4
-	VBROADCASTSS constants<>+512(SB), Y5
-	VFMADD231PS  constants<>+448(SB), Y2, Y4
-	VFMADD231PS  constants<>+448(SB), Y3, Y5
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y5, Y1, Y1
-	VMOVUPS      2048(BX)(CX*4), Y2
-	VMOVUPS      2080(BX)(CX*4), Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VSUBPS       Y2, Y4, Y5
-	VSUBPS       Y3, Y4, Y4
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y1, Y4, Y3, Y3
-	VMOVUPS      Y2, 6144(BX)(CX*4)
-	VMOVUPS      Y3, 6176(BX)(CX*4)
-	VMOVUPS      4096(BX)(CX*4), Y2
-	VMOVUPS      4128(BX)(CX*4), Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y0, Y4, Y0
-	VMAXPS       Y1, Y4, Y1
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
-	VBROADCASTSS 16(DX), Y2
-	VMULPS       Y2, Y0, Y0
-	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, DI
-	VMOVMSKPS    Y3, R8
-	ANDL         R8, DI
-	CMPL         DI, $0xff
-	JEQ          smallHard
-	VBROADCASTSS constants<>+96(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+160(SB), Y2
-	VBROADCASTSS constants<>+160(SB), Y3
-	VFMADD231PS  constants<>+128(SB), Y0, Y2
-	VFMADD231PS  constants<>+128(SB), Y1, Y3
-	VROUNDPS     $0x00, Y2, Y2
-	VROUNDPS     $0x00, Y3, Y3
-	VFNMADD231PS constants<>+192(SB), Y2, Y0
-	VFNMADD231PS constants<>+192(SB), Y3, Y1
-	VFNMADD231PS constants<>+224(SB), Y2, Y0
-	VFNMADD231PS constants<>+224(SB), Y3, Y1
-	VMULPS       Y0, Y0, Y4
-	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+352(SB), Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y0, Y6
-	VFMADD231PS  constants<>+384(SB), Y1, Y7
-	VFMADD231PS  constants<>+416(SB), Y4, Y6
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VBROADCASTSS constants<>+288(SB), Y8
-	VBROADCASTSS constants<>+288(SB), Y9
-	VFMADD231PS  constants<>+320(SB), Y0, Y8
-	VFMADD231PS  constants<>+320(SB), Y1, Y9
-	VFMADD231PS  Y4, Y6, Y8
-	VFMADD231PS  Y5, Y7, Y9
-	VFMADD231PS  Y4, Y8, Y0
-	VFMADD231PS  Y5, Y9, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VCVTPS2DQ    Y2, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y2, Y4
-	VPSRAD       $0x01, Y3, Y5
-	VPSUBD       Y4, Y2, Y2
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+1152(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+1152(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+1152(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+1152(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y2, Y0, Y0
-	VMULPS       Y3, Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-	JMP          powerHard
-
-smallHard:
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+352(SB), Y4
-	VBROADCASTSS constants<>+352(SB), Y5
-	VFMADD231PS  constants<>+384(SB), Y0, Y4
-	VFMADD231PS  constants<>+384(SB), Y1, Y5
-	VFMADD231PS  constants<>+416(SB), Y2, Y4
-	VFMADD231PS  constants<>+416(SB), Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VBROADCASTSS constants<>+288(SB), Y7
-	VFMADD231PS  constants<>+320(SB), Y0, Y6
-	VFMADD231PS  constants<>+320(SB), Y1, Y7
-	VFMADD231PS  Y2, Y4, Y6
-	VFMADD231PS  Y3, Y5, Y7
-	VFMADD231PS  Y2, Y6, Y0
-	VFMADD231PS  Y3, Y7, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-
-powerHard:
 	VMOVUPS Y0, 8192(BX)(CX*4)
 	VMOVUPS Y1, 8224(BX)(CX*4)
 	ADDQ    $0x10, CX
@@ -82171,7 +81611,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -82188,9 +81627,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -82544,7 +81985,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -82561,9 +82001,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -82755,12 +82197,102 @@ powers:
 	VBROADCASTSS 16(DX), Y2
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y3
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
 	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
 	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
+	VMOVMSKPS    Y2, DI
+	VMOVMSKPS    Y3, R8
+	ANDL         R8, DI
+	CMPL         DI, $0xff
 	JEQ          small
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
@@ -82838,130 +82370,6 @@ small:
 	VMOVAPS      Y1, Y1
 
 power:
-	VMOVUPS Y0, 8192(BX)(CX*4)
-	VMOVUPS Y1, 8224(BX)(CX*4)
-	ADDQ    $0x10, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	JMP     isScaled
-
-isHard:
-	MOVQ 120(AX), SI
-	XORQ CX, CX
-
-hard:
-	VMOVUPS      (BX)(CX*4), Y0
-	VMOVUPS      32(BX)(CX*4), Y1
-	VMOVUPS      (SI)(CX*4), Y2
-	VMOVUPS      32(SI)(CX*4), Y3
-	VBROADCASTSS constants<>+512(SB), Y4
-	VBROADCASTSS constants<>+512(SB), Y5
-	VFMADD231PS  constants<>+448(SB), Y2, Y4
-	VFMADD231PS  constants<>+448(SB), Y3, Y5
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y5, Y1, Y1
-	VMOVUPS      2048(BX)(CX*4), Y2
-	VMOVUPS      2080(BX)(CX*4), Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VSUBPS       Y2, Y4, Y5
-	VSUBPS       Y3, Y4, Y4
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y1, Y4, Y3, Y3
-	VMOVUPS      Y2, 6144(BX)(CX*4)
-	VMOVUPS      Y3, 6176(BX)(CX*4)
-	VMOVUPS      4096(BX)(CX*4), Y2
-	VMOVUPS      4128(BX)(CX*4), Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y0, Y4, Y0
-	VMAXPS       Y1, Y4, Y1
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
-	VBROADCASTSS 16(DX), Y2
-	VMULPS       Y2, Y0, Y0
-	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, DI
-	VMOVMSKPS    Y3, R8
-	ANDL         R8, DI
-	CMPL         DI, $0xff
-	JEQ          smallHard
-	VBROADCASTSS constants<>+96(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+160(SB), Y2
-	VBROADCASTSS constants<>+160(SB), Y3
-	VFMADD231PS  constants<>+128(SB), Y0, Y2
-	VFMADD231PS  constants<>+128(SB), Y1, Y3
-	VROUNDPS     $0x00, Y2, Y2
-	VROUNDPS     $0x00, Y3, Y3
-	VFNMADD231PS constants<>+192(SB), Y2, Y0
-	VFNMADD231PS constants<>+192(SB), Y3, Y1
-	VFNMADD231PS constants<>+224(SB), Y2, Y0
-	VFNMADD231PS constants<>+224(SB), Y3, Y1
-	VMULPS       Y0, Y0, Y4
-	VMULPS       Y1, Y1, Y5
-	VBROADCASTSS constants<>+352(SB), Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y0, Y6
-	VFMADD231PS  constants<>+384(SB), Y1, Y7
-	VFMADD231PS  constants<>+416(SB), Y4, Y6
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VBROADCASTSS constants<>+288(SB), Y8
-	VBROADCASTSS constants<>+288(SB), Y9
-	VFMADD231PS  constants<>+320(SB), Y0, Y8
-	VFMADD231PS  constants<>+320(SB), Y1, Y9
-	VFMADD231PS  Y4, Y6, Y8
-	VFMADD231PS  Y5, Y7, Y9
-	VFMADD231PS  Y4, Y8, Y0
-	VFMADD231PS  Y5, Y9, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VCVTPS2DQ    Y2, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y2, Y4
-	VPSRAD       $0x01, Y3, Y5
-	VPSUBD       Y4, Y2, Y2
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+1152(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+1152(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+1152(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+1152(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y2, Y0, Y0
-	VMULPS       Y3, Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-	JMP          powerHard
-
-smallHard:
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+352(SB), Y4
-	VBROADCASTSS constants<>+352(SB), Y5
-	VFMADD231PS  constants<>+384(SB), Y0, Y4
-	VFMADD231PS  constants<>+384(SB), Y1, Y5
-	VFMADD231PS  constants<>+416(SB), Y2, Y4
-	VFMADD231PS  constants<>+416(SB), Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VBROADCASTSS constants<>+288(SB), Y7
-	VFMADD231PS  constants<>+320(SB), Y0, Y6
-	VFMADD231PS  constants<>+320(SB), Y1, Y7
-	VFMADD231PS  Y2, Y4, Y6
-	VFMADD231PS  Y3, Y5, Y7
-	VFMADD231PS  Y2, Y6, Y0
-	VFMADD231PS  Y3, Y7, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-
-powerHard:
 	VMOVUPS Y0, 8192(BX)(CX*4)
 	VMOVUPS Y1, 8224(BX)(CX*4)
 	ADDQ    $0x10, CX
@@ -83417,10 +82825,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -83437,9 +82843,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -83755,10 +83165,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -83775,9 +83183,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -84097,10 +83509,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -84117,9 +83527,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -84184,13 +83598,6 @@ powers:
 	VBROADCASTSS 80(DX), Y4
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y4, Y3, Y3
-	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
-	VCMPPS       $0x1d, constants<>+864(SB), Y3, Y5
-	VMOVMSKPS    Y4, SI
-	VMOVMSKPS    Y5, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small
 	VBROADCASTSS constants<>+96(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VMAXPS       Y3, Y4, Y3
@@ -84240,33 +83647,6 @@ powers:
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y5, Y3, Y3
-	VMOVAPS      Y2, Y2
-	VMOVAPS      Y3, Y3
-	JMP          power
-
-small:
-	VMULPS       Y2, Y2, Y4
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+352(SB), Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y2, Y6
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y4, Y6
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VBROADCASTSS constants<>+288(SB), Y8
-	VBROADCASTSS constants<>+288(SB), Y9
-	VFMADD231PS  constants<>+320(SB), Y2, Y8
-	VFMADD231PS  constants<>+320(SB), Y3, Y9
-	VFMADD231PS  Y4, Y6, Y8
-	VFMADD231PS  Y5, Y7, Y9
-	VFMADD231PS  Y4, Y8, Y2
-	VFMADD231PS  Y5, Y9, Y3
-	VADDPS       constants<>+256(SB), Y2, Y2
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VMOVAPS      Y2, Y2
-	VMOVAPS      Y3, Y3
-
-power:
 	VMOVUPS      Y2, 8192(BX)(CX*4)
 	VMOVUPS      Y3, 8224(BX)(CX*4)
 	VXORPS       constants<>+0(SB), Y0, Y0
@@ -84281,13 +83661,6 @@ power:
 	VBROADCASTSS 16(DX), Y2
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small0
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y1, Y2, Y1
@@ -84337,58 +83710,31 @@ power:
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-	JMP          power0
-
-small0:
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+352(SB), Y4
-	VBROADCASTSS constants<>+352(SB), Y5
-	VFMADD231PS  constants<>+384(SB), Y0, Y4
-	VFMADD231PS  constants<>+384(SB), Y1, Y5
-	VFMADD231PS  constants<>+416(SB), Y2, Y4
-	VFMADD231PS  constants<>+416(SB), Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VBROADCASTSS constants<>+288(SB), Y7
-	VFMADD231PS  constants<>+320(SB), Y0, Y6
-	VFMADD231PS  constants<>+320(SB), Y1, Y7
-	VFMADD231PS  Y2, Y4, Y6
-	VFMADD231PS  Y3, Y5, Y7
-	VFMADD231PS  Y2, Y6, Y0
-	VFMADD231PS  Y3, Y7, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-
-power0:
-	VMOVUPS Y0, 10240(BX)(CX*4)
-	VMOVUPS Y1, 10272(BX)(CX*4)
-	ADDQ    $0x10, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	MOVQ    120(AX), SI
-	MOVQ    168(AX), DI
-	XORQ    R8, R8
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	VMOVUPS Y0, 256(SP)
-	VMOVUPS Y0, 288(SP)
-	VMOVUPS Y0, 320(SP)
-	VMOVUPS Y0, 352(SP)
-	VMOVUPS Y0, 384(SP)
-	VMOVUPS Y0, 416(SP)
-	MOVQ    96(AX), R9
-	XORQ    CX, CX
+	VMOVUPS      Y0, 10240(BX)(CX*4)
+	VMOVUPS      Y1, 10272(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y0, 128(SP)
+	VMOVUPS      Y0, 160(SP)
+	VMOVUPS      Y0, 192(SP)
+	VMOVUPS      Y0, 224(SP)
+	VMOVUPS      Y0, 256(SP)
+	VMOVUPS      Y0, 288(SP)
+	VMOVUPS      Y0, 320(SP)
+	VMOVUPS      Y0, 352(SP)
+	VMOVUPS      Y0, 384(SP)
+	VMOVUPS      Y0, 416(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
 
 last:
 	VMOVUPS      (R9)(CX*4), Y0
@@ -84639,10 +83985,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -84659,9 +84003,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -84947,10 +84295,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -84967,9 +84313,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -85267,10 +84617,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -85287,9 +84635,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -85354,13 +84706,6 @@ powers:
 	VBROADCASTSS 80(DX), Y4
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y4, Y3, Y3
-	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
-	VCMPPS       $0x1d, constants<>+864(SB), Y3, Y5
-	VMOVMSKPS    Y4, SI
-	VMOVMSKPS    Y5, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small
 	VBROADCASTSS constants<>+96(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VMAXPS       Y3, Y4, Y3
@@ -85410,33 +84755,6 @@ powers:
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y5, Y3, Y3
-	VMOVAPS      Y2, Y2
-	VMOVAPS      Y3, Y3
-	JMP          power
-
-small:
-	VMULPS       Y2, Y2, Y4
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+352(SB), Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y2, Y6
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y4, Y6
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VBROADCASTSS constants<>+288(SB), Y8
-	VBROADCASTSS constants<>+288(SB), Y9
-	VFMADD231PS  constants<>+320(SB), Y2, Y8
-	VFMADD231PS  constants<>+320(SB), Y3, Y9
-	VFMADD231PS  Y4, Y6, Y8
-	VFMADD231PS  Y5, Y7, Y9
-	VFMADD231PS  Y4, Y8, Y2
-	VFMADD231PS  Y5, Y9, Y3
-	VADDPS       constants<>+256(SB), Y2, Y2
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VMOVAPS      Y2, Y2
-	VMOVAPS      Y3, Y3
-
-power:
 	VMOVUPS      Y2, 8192(BX)(CX*4)
 	VMOVUPS      Y3, 8224(BX)(CX*4)
 	VXORPS       constants<>+0(SB), Y0, Y0
@@ -85451,13 +84769,6 @@ power:
 	VBROADCASTSS 16(DX), Y2
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small0
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y1, Y2, Y1
@@ -85507,48 +84818,21 @@ power:
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-	JMP          power0
-
-small0:
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+352(SB), Y4
-	VBROADCASTSS constants<>+352(SB), Y5
-	VFMADD231PS  constants<>+384(SB), Y0, Y4
-	VFMADD231PS  constants<>+384(SB), Y1, Y5
-	VFMADD231PS  constants<>+416(SB), Y2, Y4
-	VFMADD231PS  constants<>+416(SB), Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VBROADCASTSS constants<>+288(SB), Y7
-	VFMADD231PS  constants<>+320(SB), Y0, Y6
-	VFMADD231PS  constants<>+320(SB), Y1, Y7
-	VFMADD231PS  Y2, Y4, Y6
-	VFMADD231PS  Y3, Y5, Y7
-	VFMADD231PS  Y2, Y6, Y0
-	VFMADD231PS  Y3, Y7, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-
-power0:
-	VMOVUPS Y0, 10240(BX)(CX*4)
-	VMOVUPS Y1, 10272(BX)(CX*4)
-	ADDQ    $0x10, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	MOVQ    120(AX), SI
-	MOVQ    168(AX), DI
-	XORQ    R8, R8
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	MOVQ    96(AX), R9
-	XORQ    CX, CX
+	VMOVUPS      Y0, 10240(BX)(CX*4)
+	VMOVUPS      Y1, 10272(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
 
 last:
 	VMOVUPS      (R9)(CX*4), Y0
@@ -86270,10 +85554,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -86290,9 +85572,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -86581,10 +85867,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -86601,9 +85885,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -86668,13 +85956,6 @@ powers:
 	VBROADCASTSS 80(DX), Y4
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y4, Y3, Y3
-	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y4
-	VCMPPS       $0x1d, constants<>+864(SB), Y3, Y5
-	VMOVMSKPS    Y4, SI
-	VMOVMSKPS    Y5, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small
 	VBROADCASTSS constants<>+96(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VMAXPS       Y3, Y4, Y3
@@ -86724,33 +86005,6 @@ powers:
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y5, Y3, Y3
-	VMOVAPS      Y2, Y2
-	VMOVAPS      Y3, Y3
-	JMP          power
-
-small:
-	VMULPS       Y2, Y2, Y4
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+352(SB), Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y2, Y6
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y4, Y6
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VBROADCASTSS constants<>+288(SB), Y8
-	VBROADCASTSS constants<>+288(SB), Y9
-	VFMADD231PS  constants<>+320(SB), Y2, Y8
-	VFMADD231PS  constants<>+320(SB), Y3, Y9
-	VFMADD231PS  Y4, Y6, Y8
-	VFMADD231PS  Y5, Y7, Y9
-	VFMADD231PS  Y4, Y8, Y2
-	VFMADD231PS  Y5, Y9, Y3
-	VADDPS       constants<>+256(SB), Y2, Y2
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VMOVAPS      Y2, Y2
-	VMOVAPS      Y3, Y3
-
-power:
 	VMOVUPS      Y2, 8192(BX)(CX*4)
 	VMOVUPS      Y3, 8224(BX)(CX*4)
 	VXORPS       constants<>+0(SB), Y0, Y0
@@ -86765,13 +86019,6 @@ power:
 	VBROADCASTSS 16(DX), Y2
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small0
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y1, Y2, Y1
@@ -86821,46 +86068,19 @@ power:
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-	JMP          power0
-
-small0:
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+352(SB), Y4
-	VBROADCASTSS constants<>+352(SB), Y5
-	VFMADD231PS  constants<>+384(SB), Y0, Y4
-	VFMADD231PS  constants<>+384(SB), Y1, Y5
-	VFMADD231PS  constants<>+416(SB), Y2, Y4
-	VFMADD231PS  constants<>+416(SB), Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VBROADCASTSS constants<>+288(SB), Y7
-	VFMADD231PS  constants<>+320(SB), Y0, Y6
-	VFMADD231PS  constants<>+320(SB), Y1, Y7
-	VFMADD231PS  Y2, Y4, Y6
-	VFMADD231PS  Y3, Y5, Y7
-	VFMADD231PS  Y2, Y6, Y0
-	VFMADD231PS  Y3, Y7, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-
-power0:
-	VMOVUPS Y0, 10240(BX)(CX*4)
-	VMOVUPS Y1, 10272(BX)(CX*4)
-	ADDQ    $0x10, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	MOVQ    120(AX), SI
-	MOVQ    168(AX), DI
-	XORQ    R8, R8
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	MOVQ    96(AX), R9
-	XORQ    CX, CX
+	VMOVUPS      Y0, 10240(BX)(CX*4)
+	VMOVUPS      Y1, 10272(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
 
 last:
 	VMOVUPS      (R9)(CX*4), Y0

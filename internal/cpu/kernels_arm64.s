@@ -62624,7 +62624,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R11<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -62659,6 +62658,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R1
 	WORD $0x3dc04993 // ldr q19, [x12, #288]
 	WORD $0x3dc04d92 // ldr q18, [x12, #304]
 	WORD $0x3dc05191 // ldr q17, [x12, #320]
@@ -62674,6 +62674,8 @@ inRange:
 	MOVD $0, R11
 
 logarithm:
+	ADD R11<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R11<<2, R7, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -63264,7 +63266,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R7<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -63299,6 +63300,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R11), R1
 	WORD $0x3dc04873 // ldr q19, [x3, #288]
 	WORD $0x3dc04c72 // ldr q18, [x3, #304]
 	WORD $0x3dc05071 // ldr q17, [x3, #320]
@@ -63314,6 +63316,8 @@ inRange:
 	MOVD $0, R7
 
 logarithm:
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R7<<2, R8, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -64196,7 +64200,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R7<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -64231,6 +64234,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R11), R1
 	WORD $0x3dc04873 // ldr q19, [x3, #288]
 	WORD $0x3dc04c72 // ldr q18, [x3, #304]
 	WORD $0x3dc05071 // ldr q17, [x3, #320]
@@ -64246,6 +64250,8 @@ inRange:
 	MOVD $0, R7
 
 logarithm:
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R7<<2, R8, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -64557,15 +64563,15 @@ scaled:
 	MOVD $0, R7
 
 powers:
-	ADD R7<<2, R8, R0
-	WORD $0x3dc80010 // ldr q16, [x0, #8192]
-	WORD $0x3dc8040f // ldr q15, [x0, #8208]
-	WORD $0x3dc8080e // ldr q14, [x0, #8224]
-	WORD $0x3dc80c0d // ldr q13, [x0, #8240]
-	WORD $0x3dc60007 // ldr q7, [x0, #6144]
-	WORD $0x3dc60406 // ldr q6, [x0, #6160]
-	WORD $0x3dc60805 // ldr q5, [x0, #6176]
-	WORD $0x3dc60c11 // ldr q17, [x0, #6192]
+	ADD R7<<2, R8, R1
+	WORD $0x3dc80030 // ldr q16, [x1, #8192]
+	WORD $0x3dc8042f // ldr q15, [x1, #8208]
+	WORD $0x3dc8082e // ldr q14, [x1, #8224]
+	WORD $0x3dc80c2d // ldr q13, [x1, #8240]
+	WORD $0x3dc60027 // ldr q7, [x1, #6144]
+	WORD $0x3dc60426 // ldr q6, [x1, #6160]
+	WORD $0x3dc60825 // ldr q5, [x1, #6176]
+	WORD $0x3dc60c31 // ldr q17, [x1, #6192]
 	WORD $0x3dc02c62 // ldr q2, [x3, #176]
 	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
 	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
@@ -64580,10 +64586,10 @@ powers:
 	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
 	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
 	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
-	WORD $0x3d860003 // str q3, [x0, #6144]
-	WORD $0x3d860402 // str q2, [x0, #6160]
-	WORD $0x3d860801 // str q1, [x0, #6176]
-	WORD $0x3d860c00 // str q0, [x0, #6192]
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
 	WORD $0x3dc04860 // ldr q0, [x3, #288]
 	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
 	WORD $0x3dc04860 // ldr q0, [x3, #288]
@@ -64741,41 +64747,15 @@ powers:
 	WORD $0x4e25d401 // fadd v1.4s, v0.4s, v5.4s
 	ADD $16, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc90 // fmul v16.4s, v4.4s, v0.4s
-	WORD $0x6e20dc6f // fmul v15.4s, v3.4s, v0.4s
-	WORD $0x6e20dc4e // fmul v14.4s, v2.4s, v0.4s
-	WORD $0x6e20dc2d // fmul v13.4s, v1.4s, v0.4s
-	WORD $0x3dc07861 // ldr q1, [x3, #480]
-	WORD $0x6e21e600 // fcmge v0.4s, v16.4s, v1.4s
-	WORD $0x6e21e5e5 // fcmge v5.4s, v15.4s, v1.4s
-	WORD $0x6e21e5c4 // fcmge v4.4s, v14.4s, v1.4s
-	WORD $0x6e21e5a3 // fcmge v3.4s, v13.4s, v1.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00460 // ldr q0, [x3, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00860 // ldr q0, [x3, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00460 // ldr q0, [x3, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00860 // ldr q0, [x3, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x3dc01860 // ldr q0, [x3, #96]
-	WORD $0x4e30f410 // fmax v16.4s, v0.4s, v16.4s
-	WORD $0x4e2ff40f // fmax v15.4s, v0.4s, v15.4s
-	WORD $0x4e2ef40e // fmax v14.4s, v0.4s, v14.4s
-	WORD $0x4e2df40d // fmax v13.4s, v0.4s, v13.4s
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02064 // ldr q4, [x3, #128]
 	WORD $0x3dc02063 // ldr q3, [x3, #128]
 	WORD $0x3dc02062 // ldr q2, [x3, #128]
@@ -64876,56 +64856,10 @@ powers:
 	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
 	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
 	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
-	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
-	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
-	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03868 // ldr q8, [x3, #224]
-	WORD $0x3dc03867 // ldr q7, [x3, #224]
-	WORD $0x3dc03866 // ldr q6, [x3, #224]
-	WORD $0x3dc03865 // ldr q5, [x3, #224]
-	WORD $0x3dc03c60 // ldr q0, [x3, #240]
-	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
-	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
-	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04060 // ldr q0, [x3, #256]
-	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
-	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
-	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
-	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03064 // ldr q4, [x3, #192]
-	WORD $0x3dc03063 // ldr q3, [x3, #192]
-	WORD $0x3dc03062 // ldr q2, [x3, #192]
-	WORD $0x3dc03061 // ldr q1, [x3, #192]
-	WORD $0x3dc03460 // ldr q0, [x3, #208]
-	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
-	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
-	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
-	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
-	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
-	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
-	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
-	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
-	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02c60 // ldr q0, [x3, #176]
-	WORD $0x4e20d603 // fadd v3.4s, v16.4s, v0.4s
-	WORD $0x4e20d5e2 // fadd v2.4s, v15.4s, v0.4s
-	WORD $0x4e20d5c1 // fadd v1.4s, v14.4s, v0.4s
-	WORD $0x4e20d5a0 // fadd v0.4s, v13.4s, v0.4s
-
-power:
-	ADD R7<<2, R8, R0
-	WORD $0x3d880003 // str q3, [x0, #8192]
-	WORD $0x3d880402 // str q2, [x0, #8208]
-	WORD $0x3d880801 // str q1, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x3d880023 // str q3, [x1, #8192]
+	WORD $0x3d880422 // str q2, [x1, #8208]
+	WORD $0x3d880821 // str q1, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	ADD $16, R7, R7
 	MOVD n+8(FP), R0
 	CMP R0, R7
@@ -65044,7 +64978,7 @@ hard:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	AND R0, R1, R1
 	CMP $255, R1
-	BEQ smallHard
+	BEQ small
 	WORD $0x3dc01860 // ldr q0, [x3, #96]
 	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
 	WORD $0x3dc01860 // ldr q0, [x3, #96]
@@ -65186,9 +65120,9 @@ hard:
 	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
 	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
 	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
-	B powerHard
+	B power
 
-smallHard:
+small:
 	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
 	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
@@ -65250,7 +65184,7 @@ smallHard:
 	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
 
-powerHard:
+power:
 	ADD R7<<2, R8, R0
 	WORD $0x3d880004 // str q4, [x0, #8192]
 	WORD $0x3d880403 // str q3, [x0, #8208]
@@ -65751,7 +65685,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -65786,6 +65719,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -65801,6 +65735,8 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -66366,7 +66302,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -66401,6 +66336,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -66416,6 +66352,8 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -67289,7 +67227,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R4<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -67324,6 +67261,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R7), R1
 	WORD $0x3dc04933 // ldr q19, [x9, #288]
 	WORD $0x3dc04d32 // ldr q18, [x9, #304]
 	WORD $0x3dc05131 // ldr q17, [x9, #320]
@@ -67339,6 +67277,8 @@ inRange:
 	MOVD $0, R4
 
 logarithm:
+	ADD R4<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R4<<2, R5, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -67650,15 +67590,15 @@ scaled:
 	MOVD $0, R4
 
 powers:
-	ADD R4<<2, R5, R0
-	WORD $0x3dc80010 // ldr q16, [x0, #8192]
-	WORD $0x3dc8040f // ldr q15, [x0, #8208]
-	WORD $0x3dc8080e // ldr q14, [x0, #8224]
-	WORD $0x3dc80c0d // ldr q13, [x0, #8240]
-	WORD $0x3dc60007 // ldr q7, [x0, #6144]
-	WORD $0x3dc60406 // ldr q6, [x0, #6160]
-	WORD $0x3dc60805 // ldr q5, [x0, #6176]
-	WORD $0x3dc60c11 // ldr q17, [x0, #6192]
+	ADD R4<<2, R5, R1
+	WORD $0x3dc80030 // ldr q16, [x1, #8192]
+	WORD $0x3dc8042f // ldr q15, [x1, #8208]
+	WORD $0x3dc8082e // ldr q14, [x1, #8224]
+	WORD $0x3dc80c2d // ldr q13, [x1, #8240]
+	WORD $0x3dc60027 // ldr q7, [x1, #6144]
+	WORD $0x3dc60426 // ldr q6, [x1, #6160]
+	WORD $0x3dc60825 // ldr q5, [x1, #6176]
+	WORD $0x3dc60c31 // ldr q17, [x1, #6192]
 	WORD $0x3dc02d22 // ldr q2, [x9, #176]
 	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
 	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
@@ -67673,10 +67613,10 @@ powers:
 	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
 	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
 	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
-	WORD $0x3d860003 // str q3, [x0, #6144]
-	WORD $0x3d860402 // str q2, [x0, #6160]
-	WORD $0x3d860801 // str q1, [x0, #6176]
-	WORD $0x3d860c00 // str q0, [x0, #6192]
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
 	WORD $0x3dc04920 // ldr q0, [x9, #288]
 	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
 	WORD $0x3dc04920 // ldr q0, [x9, #288]
@@ -67834,41 +67774,15 @@ powers:
 	WORD $0x4e25d401 // fadd v1.4s, v0.4s, v5.4s
 	ADD $16, R6, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc90 // fmul v16.4s, v4.4s, v0.4s
-	WORD $0x6e20dc6f // fmul v15.4s, v3.4s, v0.4s
-	WORD $0x6e20dc4e // fmul v14.4s, v2.4s, v0.4s
-	WORD $0x6e20dc2d // fmul v13.4s, v1.4s, v0.4s
-	WORD $0x3dc07921 // ldr q1, [x9, #480]
-	WORD $0x6e21e600 // fcmge v0.4s, v16.4s, v1.4s
-	WORD $0x6e21e5e5 // fcmge v5.4s, v15.4s, v1.4s
-	WORD $0x6e21e5c4 // fcmge v4.4s, v14.4s, v1.4s
-	WORD $0x6e21e5a3 // fcmge v3.4s, v13.4s, v1.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00520 // ldr q0, [x9, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00920 // ldr q0, [x9, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00520 // ldr q0, [x9, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00920 // ldr q0, [x9, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x3dc01920 // ldr q0, [x9, #96]
-	WORD $0x4e30f410 // fmax v16.4s, v0.4s, v16.4s
-	WORD $0x4e2ff40f // fmax v15.4s, v0.4s, v15.4s
-	WORD $0x4e2ef40e // fmax v14.4s, v0.4s, v14.4s
-	WORD $0x4e2df40d // fmax v13.4s, v0.4s, v13.4s
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02124 // ldr q4, [x9, #128]
 	WORD $0x3dc02123 // ldr q3, [x9, #128]
 	WORD $0x3dc02122 // ldr q2, [x9, #128]
@@ -67969,56 +67883,10 @@ powers:
 	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
 	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
 	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
-	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
-	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
-	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03928 // ldr q8, [x9, #224]
-	WORD $0x3dc03927 // ldr q7, [x9, #224]
-	WORD $0x3dc03926 // ldr q6, [x9, #224]
-	WORD $0x3dc03925 // ldr q5, [x9, #224]
-	WORD $0x3dc03d20 // ldr q0, [x9, #240]
-	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
-	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
-	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04120 // ldr q0, [x9, #256]
-	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
-	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
-	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
-	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03124 // ldr q4, [x9, #192]
-	WORD $0x3dc03123 // ldr q3, [x9, #192]
-	WORD $0x3dc03122 // ldr q2, [x9, #192]
-	WORD $0x3dc03121 // ldr q1, [x9, #192]
-	WORD $0x3dc03520 // ldr q0, [x9, #208]
-	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
-	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
-	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
-	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
-	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
-	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
-	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
-	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
-	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02d20 // ldr q0, [x9, #176]
-	WORD $0x4e20d603 // fadd v3.4s, v16.4s, v0.4s
-	WORD $0x4e20d5e2 // fadd v2.4s, v15.4s, v0.4s
-	WORD $0x4e20d5c1 // fadd v1.4s, v14.4s, v0.4s
-	WORD $0x4e20d5a0 // fadd v0.4s, v13.4s, v0.4s
-
-power:
-	ADD R4<<2, R5, R0
-	WORD $0x3d880003 // str q3, [x0, #8192]
-	WORD $0x3d880402 // str q2, [x0, #8208]
-	WORD $0x3d880801 // str q1, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x3d880023 // str q3, [x1, #8192]
+	WORD $0x3d880422 // str q2, [x1, #8208]
+	WORD $0x3d880821 // str q1, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	ADD $16, R4, R4
 	MOVD n+8(FP), R0
 	CMP R0, R4
@@ -68137,7 +68005,7 @@ hard:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	AND R0, R1, R1
 	CMP $255, R1
-	BEQ smallHard
+	BEQ small
 	WORD $0x3dc01920 // ldr q0, [x9, #96]
 	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
 	WORD $0x3dc01920 // ldr q0, [x9, #96]
@@ -68279,9 +68147,9 @@ hard:
 	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
 	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
 	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
-	B powerHard
+	B power
 
-smallHard:
+small:
 	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
 	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
@@ -68343,7 +68211,7 @@ smallHard:
 	WORD $0x3dc02d20 // ldr q0, [x9, #176]
 	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
 
-powerHard:
+power:
 	ADD R4<<2, R5, R0
 	WORD $0x3d880004 // str q4, [x0, #8192]
 	WORD $0x3d880403 // str q3, [x0, #8208]
@@ -69742,7 +69610,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -69777,6 +69644,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -69792,6 +69660,8 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -70635,7 +70505,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -70670,6 +70539,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -70685,6 +70555,8 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -70996,15 +70868,15 @@ scaled:
 	MOVD $0, R5
 
 powers:
-	ADD R5<<2, R6, R0
-	WORD $0x3dc80010 // ldr q16, [x0, #8192]
-	WORD $0x3dc8040f // ldr q15, [x0, #8208]
-	WORD $0x3dc8080e // ldr q14, [x0, #8224]
-	WORD $0x3dc80c0d // ldr q13, [x0, #8240]
-	WORD $0x3dc60007 // ldr q7, [x0, #6144]
-	WORD $0x3dc60406 // ldr q6, [x0, #6160]
-	WORD $0x3dc60805 // ldr q5, [x0, #6176]
-	WORD $0x3dc60c11 // ldr q17, [x0, #6192]
+	ADD R5<<2, R6, R1
+	WORD $0x3dc80030 // ldr q16, [x1, #8192]
+	WORD $0x3dc8042f // ldr q15, [x1, #8208]
+	WORD $0x3dc8082e // ldr q14, [x1, #8224]
+	WORD $0x3dc80c2d // ldr q13, [x1, #8240]
+	WORD $0x3dc60027 // ldr q7, [x1, #6144]
+	WORD $0x3dc60426 // ldr q6, [x1, #6160]
+	WORD $0x3dc60825 // ldr q5, [x1, #6176]
+	WORD $0x3dc60c31 // ldr q17, [x1, #6192]
 	WORD $0x3dc02d42 // ldr q2, [x10, #176]
 	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
 	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
@@ -71019,10 +70891,10 @@ powers:
 	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
 	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
 	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
-	WORD $0x3d860003 // str q3, [x0, #6144]
-	WORD $0x3d860402 // str q2, [x0, #6160]
-	WORD $0x3d860801 // str q1, [x0, #6176]
-	WORD $0x3d860c00 // str q0, [x0, #6192]
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
 	WORD $0x3dc04940 // ldr q0, [x10, #288]
 	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
 	WORD $0x3dc04940 // ldr q0, [x10, #288]
@@ -71180,41 +71052,15 @@ powers:
 	WORD $0x4e25d401 // fadd v1.4s, v0.4s, v5.4s
 	ADD $16, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc90 // fmul v16.4s, v4.4s, v0.4s
-	WORD $0x6e20dc6f // fmul v15.4s, v3.4s, v0.4s
-	WORD $0x6e20dc4e // fmul v14.4s, v2.4s, v0.4s
-	WORD $0x6e20dc2d // fmul v13.4s, v1.4s, v0.4s
-	WORD $0x3dc07941 // ldr q1, [x10, #480]
-	WORD $0x6e21e600 // fcmge v0.4s, v16.4s, v1.4s
-	WORD $0x6e21e5e5 // fcmge v5.4s, v15.4s, v1.4s
-	WORD $0x6e21e5c4 // fcmge v4.4s, v14.4s, v1.4s
-	WORD $0x6e21e5a3 // fcmge v3.4s, v13.4s, v1.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e30f410 // fmax v16.4s, v0.4s, v16.4s
-	WORD $0x4e2ff40f // fmax v15.4s, v0.4s, v15.4s
-	WORD $0x4e2ef40e // fmax v14.4s, v0.4s, v14.4s
-	WORD $0x4e2df40d // fmax v13.4s, v0.4s, v13.4s
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02144 // ldr q4, [x10, #128]
 	WORD $0x3dc02143 // ldr q3, [x10, #128]
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
@@ -71315,56 +71161,10 @@ powers:
 	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
 	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
 	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
-	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
-	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
-	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03948 // ldr q8, [x10, #224]
-	WORD $0x3dc03947 // ldr q7, [x10, #224]
-	WORD $0x3dc03946 // ldr q6, [x10, #224]
-	WORD $0x3dc03945 // ldr q5, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
-	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
-	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
-	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
-	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
-	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03142 // ldr q2, [x10, #192]
-	WORD $0x3dc03141 // ldr q1, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
-	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
-	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
-	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
-	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
-	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
-	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
-	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
-	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d603 // fadd v3.4s, v16.4s, v0.4s
-	WORD $0x4e20d5e2 // fadd v2.4s, v15.4s, v0.4s
-	WORD $0x4e20d5c1 // fadd v1.4s, v14.4s, v0.4s
-	WORD $0x4e20d5a0 // fadd v0.4s, v13.4s, v0.4s
-
-power:
-	ADD R5<<2, R6, R0
-	WORD $0x3d880003 // str q3, [x0, #8192]
-	WORD $0x3d880402 // str q2, [x0, #8208]
-	WORD $0x3d880801 // str q1, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x3d880023 // str q3, [x1, #8192]
+	WORD $0x3d880422 // str q2, [x1, #8208]
+	WORD $0x3d880821 // str q1, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	ADD $16, R5, R5
 	MOVD n+8(FP), R0
 	CMP R0, R5
@@ -71483,7 +71283,7 @@ hard:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	AND R0, R1, R1
 	CMP $255, R1
-	BEQ smallHard
+	BEQ small
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
@@ -71625,9 +71425,9 @@ hard:
 	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
 	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
 	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
-	B powerHard
+	B power
 
-smallHard:
+small:
 	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
 	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
@@ -71689,7 +71489,7 @@ smallHard:
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
 
-powerHard:
+power:
 	ADD R5<<2, R6, R0
 	WORD $0x3d880004 // str q4, [x0, #8192]
 	WORD $0x3d880403 // str q3, [x0, #8208]
@@ -72762,7 +72562,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R7<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -72772,7 +72571,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R7<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -72807,6 +72605,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R10), R2
+	MOVD 168(R10), R1
 	WORD $0x3dc04993 // ldr q19, [x12, #288]
 	WORD $0x3dc04d92 // ldr q18, [x12, #304]
 	WORD $0x3dc05191 // ldr q17, [x12, #320]
@@ -72822,6 +72622,10 @@ inRange:
 	MOVD $0, R7
 
 logarithm:
+	ADD R7<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R7<<2, R8, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -73608,7 +73412,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R7<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -73618,7 +73421,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R7<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -73653,6 +73455,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R10), R2
+	MOVD 168(R10), R1
 	WORD $0x3dc04993 // ldr q19, [x12, #288]
 	WORD $0x3dc04d92 // ldr q18, [x12, #304]
 	WORD $0x3dc05191 // ldr q17, [x12, #320]
@@ -73668,6 +73472,10 @@ inRange:
 	MOVD $0, R7
 
 logarithm:
+	ADD R7<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R7<<2, R8, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -74461,7 +74269,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R7<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -74471,7 +74278,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R7<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -74506,6 +74312,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R10), R2
+	MOVD 168(R10), R1
 	WORD $0x3dc04993 // ldr q19, [x12, #288]
 	WORD $0x3dc04d92 // ldr q18, [x12, #304]
 	WORD $0x3dc05191 // ldr q17, [x12, #320]
@@ -74521,6 +74329,10 @@ inRange:
 	MOVD $0, R7
 
 logarithm:
+	ADD R7<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R7<<2, R8, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -74629,15 +74441,15 @@ logarithm:
 	MOVD $0, R7
 
 powers:
-	ADD R7<<2, R8, R0
-	WORD $0x3dc00004 // ldr q4, [x0]
-	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc00802 // ldr q2, [x0, #32]
-	WORD $0x3dc00c01 // ldr q1, [x0, #48]
-	WORD $0x3dc4000c // ldr q12, [x0, #4096]
-	WORD $0x3dc4040b // ldr q11, [x0, #4112]
-	WORD $0x3dc4080a // ldr q10, [x0, #4128]
-	WORD $0x3dc40c09 // ldr q9, [x0, #4144]
+	ADD R7<<2, R8, R1
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00423 // ldr q3, [x1, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x3dc4002c // ldr q12, [x1, #4096]
+	WORD $0x3dc4042b // ldr q11, [x1, #4112]
+	WORD $0x3dc4082a // ldr q10, [x1, #4128]
+	WORD $0x3dc40c29 // ldr q9, [x1, #4144]
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
@@ -74663,38 +74475,12 @@ powers:
 	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
 	ADD $80, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dd0a // fmul v10.4s, v8.4s, v0.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
 	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
 	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
 	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
-	WORD $0x3dc07988 // ldr q8, [x12, #480]
-	WORD $0x6e28e540 // fcmge v0.4s, v10.4s, v8.4s
-	WORD $0x6e28e4ed // fcmge v13.4s, v7.4s, v8.4s
-	WORD $0x6e28e4cc // fcmge v12.4s, v6.4s, v8.4s
-	WORD $0x6e28e4ab // fcmge v11.4s, v5.4s, v8.4s
-	WORD $0x4f210408 // sshr v8.4s, v0.4s, #31
-	WORD $0x3dc00580 // ldr q0, [x12, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
-	WORD $0x3dc00980 // ldr q0, [x12, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210588 // sshr v8.4s, v12.4s, #31
-	WORD $0x3dc00580 // ldr q0, [x12, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f210568 // sshr v8.4s, v11.4s, #31
-	WORD $0x3dc00980 // ldr q0, [x12, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x4e2af410 // fmax v16.4s, v0.4s, v10.4s
+	WORD $0x4e28f410 // fmax v16.4s, v0.4s, v8.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
 	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
@@ -74790,129 +74576,70 @@ powers:
 	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
 	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x4e20d5f1 // fadd v17.4s, v15.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e20d5b3 // fadd v19.4s, v13.4s, v0.4s
 	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
-	WORD $0x4e21a928 // fcvtns v8.4s, v9.4s
+	WORD $0x4e21a920 // fcvtns v0.4s, v9.4s
 	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
 	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
 	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
-	WORD $0x4f3f0500 // sshr v0.4s, v8.4s, #1
-	WORD $0x6ea78590 // sub v16.4s, v12.4s, v7.4s
-	WORD $0x6ea6856f // sub v15.4s, v11.4s, v6.4s
-	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
-	WORD $0x6ea0850d // sub v13.4s, v8.4s, v0.4s
-	WORD $0x3dc09d8c // ldr q12, [x12, #624]
-	WORD $0x4eac84e7 // add v7.4s, v7.4s, v12.4s
-	WORD $0x4eac84c6 // add v6.4s, v6.4s, v12.4s
+	WORD $0x4f3f0408 // sshr v8.4s, v0.4s, #1
+	WORD $0x6ea7858f // sub v15.4s, v12.4s, v7.4s
+	WORD $0x6ea6856e // sub v14.4s, v11.4s, v6.4s
+	WORD $0x6ea5854d // sub v13.4s, v10.4s, v5.4s
+	WORD $0x6ea8840c // sub v12.4s, v0.4s, v8.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea084e7 // add v7.4s, v7.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea084c6 // add v6.4s, v6.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac84a5 // add v5.4s, v5.4s, v12.4s
-	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea084a5 // add v5.4s, v5.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
-	WORD $0x6e26de4b // fmul v11.4s, v18.4s, v6.4s
-	WORD $0x6e25de6a // fmul v10.4s, v19.4s, v5.4s
-	WORD $0x6e20de89 // fmul v9.4s, v20.4s, v0.4s
-	WORD $0x4eac8607 // add v7.4s, v16.4s, v12.4s
-	WORD $0x4eac85e6 // add v6.4s, v15.4s, v12.4s
+	WORD $0x6e27de0b // fmul v11.4s, v16.4s, v7.4s
+	WORD $0x6e26de2a // fmul v10.4s, v17.4s, v6.4s
+	WORD $0x6e25de49 // fmul v9.4s, v18.4s, v5.4s
+	WORD $0x6e20de68 // fmul v8.4s, v19.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea085e7 // add v7.4s, v15.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea085c6 // add v6.4s, v14.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac85c5 // add v5.4s, v14.4s, v12.4s
-	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea085a5 // add v5.4s, v13.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08580 // add v0.4s, v12.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
-	WORD $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
-	WORD $0x6e25dd46 // fmul v6.4s, v10.4s, v5.4s
-	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
-	WORD $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
-	WORD $0x6e25dca8 // fmul v8.4s, v5.4s, v5.4s
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c12 // mov v18.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cd54 // fmla v20.4s, v10.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
-	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
-	WORD $0x4e29cdf2 // fmla v18.4s, v15.4s, v9.4s
-	WORD $0x4e28ce11 // fmla v17.4s, v16.4s, v8.4s
-	WORD $0x4e2cce8a // fmla v10.4s, v20.4s, v12.4s
-	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
-	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
-	WORD $0x4e28ce25 // fmla v5.4s, v17.4s, v8.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d548 // fadd v8.4s, v10.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
-
-power:
-	ADD R7<<2, R8, R0
-	WORD $0x3d880008 // str q8, [x0, #8192]
-	WORD $0x3d880407 // str q7, [x0, #8208]
-	WORD $0x3d880806 // str q6, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x6e27dd67 // fmul v7.4s, v11.4s, v7.4s
+	WORD $0x6e26dd46 // fmul v6.4s, v10.4s, v6.4s
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x3d880027 // str q7, [x1, #8192]
+	WORD $0x3d880426 // str q6, [x1, #8208]
+	WORD $0x3d880825 // str q5, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	WORD $0x3dc00d80 // ldr q0, [x12, #48]
 	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
 	WORD $0x6e201c29 // eor v9.16b, v1.16b, v0.16b
-	WORD $0x3dc40008 // ldr q8, [x0, #4096]
-	WORD $0x3dc40407 // ldr q7, [x0, #4112]
-	WORD $0x3dc40806 // ldr q6, [x0, #4128]
-	WORD $0x3dc40c05 // ldr q5, [x0, #4144]
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
@@ -74938,40 +74665,14 @@ power:
 	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
 	ADD $16, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
-	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
 	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
-	WORD $0x3dc07983 // ldr q3, [x12, #480]
-	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
-	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
-	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
-	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
-	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
-	WORD $0x3dc00580 // ldr q0, [x12, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
-	WORD $0x3dc00980 // ldr q0, [x12, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
-	WORD $0x3dc00580 // ldr q0, [x12, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
-	WORD $0x3dc00980 // ldr q0, [x12, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small0
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
 	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
@@ -75065,120 +74766,61 @@ power:
 	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
 	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x4e20d50d // fadd v13.4s, v8.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x4e20d4cf // fadd v15.4s, v6.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e20d4ac // fadd v12.4s, v5.4s, v0.4s
 	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
 	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
 	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
-	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4e21a820 // fcvtns v0.4s, v1.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
-	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
-	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
-	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
-	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d88 // ldr q8, [x12, #624]
-	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
-	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
+	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
+	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
+	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
+	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
-	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
-	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
-	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
-	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
-	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
-	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x6e23dda7 // fmul v7.4s, v13.4s, v3.4s
+	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
+	WORD $0x6e21dde5 // fmul v5.4s, v15.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
-	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
-	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
-	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
-	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
-	B power0
-
-small0:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
-	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
-	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
-	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
-	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
-	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
-	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
-	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
-	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
-	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
-
-power0:
-	ADD R7<<2, R8, R0
-	WORD $0x3d8a0004 // str q4, [x0, #10240]
-	WORD $0x3d8a0403 // str q3, [x0, #10256]
-	WORD $0x3d8a0802 // str q2, [x0, #10272]
-	WORD $0x3d8a0c00 // str q0, [x0, #10288]
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d8a0023 // str q3, [x1, #10240]
+	WORD $0x3d8a0422 // str q2, [x1, #10256]
+	WORD $0x3d8a0821 // str q1, [x1, #10272]
+	WORD $0x3d8a0c20 // str q0, [x1, #10288]
 	ADD $16, R7, R7
 	MOVD n+8(FP), R0
 	CMP R0, R7
@@ -75872,7 +75514,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -75882,7 +75523,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -75917,6 +75557,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -75932,6 +75574,10 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -76582,7 +76228,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -76592,7 +76237,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -76627,6 +76271,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -76642,6 +76288,10 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -77316,7 +76966,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -77326,7 +76975,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -77361,6 +77009,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -77376,6 +77026,10 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -77484,15 +77138,15 @@ logarithm:
 	MOVD $0, R5
 
 powers:
-	ADD R5<<2, R6, R0
-	WORD $0x3dc00004 // ldr q4, [x0]
-	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc00802 // ldr q2, [x0, #32]
-	WORD $0x3dc00c01 // ldr q1, [x0, #48]
-	WORD $0x3dc4000c // ldr q12, [x0, #4096]
-	WORD $0x3dc4040b // ldr q11, [x0, #4112]
-	WORD $0x3dc4080a // ldr q10, [x0, #4128]
-	WORD $0x3dc40c09 // ldr q9, [x0, #4144]
+	ADD R5<<2, R6, R1
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00423 // ldr q3, [x1, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x3dc4002c // ldr q12, [x1, #4096]
+	WORD $0x3dc4042b // ldr q11, [x1, #4112]
+	WORD $0x3dc4082a // ldr q10, [x1, #4128]
+	WORD $0x3dc40c29 // ldr q9, [x1, #4144]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
@@ -77518,38 +77172,12 @@ powers:
 	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
 	ADD $80, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dd0a // fmul v10.4s, v8.4s, v0.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
 	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
 	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
 	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
-	WORD $0x3dc07948 // ldr q8, [x10, #480]
-	WORD $0x6e28e540 // fcmge v0.4s, v10.4s, v8.4s
-	WORD $0x6e28e4ed // fcmge v13.4s, v7.4s, v8.4s
-	WORD $0x6e28e4cc // fcmge v12.4s, v6.4s, v8.4s
-	WORD $0x6e28e4ab // fcmge v11.4s, v5.4s, v8.4s
-	WORD $0x4f210408 // sshr v8.4s, v0.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210588 // sshr v8.4s, v12.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f210568 // sshr v8.4s, v11.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e2af410 // fmax v16.4s, v0.4s, v10.4s
+	WORD $0x4e28f410 // fmax v16.4s, v0.4s, v8.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
@@ -77645,129 +77273,70 @@ powers:
 	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
 	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x4e20d5f1 // fadd v17.4s, v15.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e20d5b3 // fadd v19.4s, v13.4s, v0.4s
 	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
-	WORD $0x4e21a928 // fcvtns v8.4s, v9.4s
+	WORD $0x4e21a920 // fcvtns v0.4s, v9.4s
 	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
 	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
 	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
-	WORD $0x4f3f0500 // sshr v0.4s, v8.4s, #1
-	WORD $0x6ea78590 // sub v16.4s, v12.4s, v7.4s
-	WORD $0x6ea6856f // sub v15.4s, v11.4s, v6.4s
-	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
-	WORD $0x6ea0850d // sub v13.4s, v8.4s, v0.4s
-	WORD $0x3dc09d4c // ldr q12, [x10, #624]
-	WORD $0x4eac84e7 // add v7.4s, v7.4s, v12.4s
-	WORD $0x4eac84c6 // add v6.4s, v6.4s, v12.4s
+	WORD $0x4f3f0408 // sshr v8.4s, v0.4s, #1
+	WORD $0x6ea7858f // sub v15.4s, v12.4s, v7.4s
+	WORD $0x6ea6856e // sub v14.4s, v11.4s, v6.4s
+	WORD $0x6ea5854d // sub v13.4s, v10.4s, v5.4s
+	WORD $0x6ea8840c // sub v12.4s, v0.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084e7 // add v7.4s, v7.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084c6 // add v6.4s, v6.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac84a5 // add v5.4s, v5.4s, v12.4s
-	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084a5 // add v5.4s, v5.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
-	WORD $0x6e26de4b // fmul v11.4s, v18.4s, v6.4s
-	WORD $0x6e25de6a // fmul v10.4s, v19.4s, v5.4s
-	WORD $0x6e20de89 // fmul v9.4s, v20.4s, v0.4s
-	WORD $0x4eac8607 // add v7.4s, v16.4s, v12.4s
-	WORD $0x4eac85e6 // add v6.4s, v15.4s, v12.4s
+	WORD $0x6e27de0b // fmul v11.4s, v16.4s, v7.4s
+	WORD $0x6e26de2a // fmul v10.4s, v17.4s, v6.4s
+	WORD $0x6e25de49 // fmul v9.4s, v18.4s, v5.4s
+	WORD $0x6e20de68 // fmul v8.4s, v19.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085e7 // add v7.4s, v15.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085c6 // add v6.4s, v14.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac85c5 // add v5.4s, v14.4s, v12.4s
-	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085a5 // add v5.4s, v13.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08580 // add v0.4s, v12.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
-	WORD $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
-	WORD $0x6e25dd46 // fmul v6.4s, v10.4s, v5.4s
-	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
-	WORD $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
-	WORD $0x6e25dca8 // fmul v8.4s, v5.4s, v5.4s
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c12 // mov v18.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cd54 // fmla v20.4s, v10.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
-	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
-	WORD $0x4e29cdf2 // fmla v18.4s, v15.4s, v9.4s
-	WORD $0x4e28ce11 // fmla v17.4s, v16.4s, v8.4s
-	WORD $0x4e2cce8a // fmla v10.4s, v20.4s, v12.4s
-	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
-	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
-	WORD $0x4e28ce25 // fmla v5.4s, v17.4s, v8.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d548 // fadd v8.4s, v10.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
-
-power:
-	ADD R5<<2, R6, R0
-	WORD $0x3d880008 // str q8, [x0, #8192]
-	WORD $0x3d880407 // str q7, [x0, #8208]
-	WORD $0x3d880806 // str q6, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x6e27dd67 // fmul v7.4s, v11.4s, v7.4s
+	WORD $0x6e26dd46 // fmul v6.4s, v10.4s, v6.4s
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x3d880027 // str q7, [x1, #8192]
+	WORD $0x3d880426 // str q6, [x1, #8208]
+	WORD $0x3d880825 // str q5, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
 	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
 	WORD $0x6e201c29 // eor v9.16b, v1.16b, v0.16b
-	WORD $0x3dc40008 // ldr q8, [x0, #4096]
-	WORD $0x3dc40407 // ldr q7, [x0, #4112]
-	WORD $0x3dc40806 // ldr q6, [x0, #4128]
-	WORD $0x3dc40c05 // ldr q5, [x0, #4144]
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
@@ -77793,40 +77362,14 @@ power:
 	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
 	ADD $16, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
-	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
 	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
-	WORD $0x3dc07943 // ldr q3, [x10, #480]
-	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
-	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
-	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
-	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
-	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small0
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
@@ -77920,120 +77463,61 @@ power:
 	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
 	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x4e20d50d // fadd v13.4s, v8.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x4e20d4cf // fadd v15.4s, v6.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e20d4ac // fadd v12.4s, v5.4s, v0.4s
 	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
 	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
 	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
-	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4e21a820 // fcvtns v0.4s, v1.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
-	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
-	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
-	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
-	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d48 // ldr q8, [x10, #624]
-	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
-	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
+	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
+	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
+	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
+	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
-	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
-	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
-	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
-	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
-	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
-	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x6e23dda7 // fmul v7.4s, v13.4s, v3.4s
+	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
+	WORD $0x6e21dde5 // fmul v5.4s, v15.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
-	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
-	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
-	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
-	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
-	B power0
-
-small0:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
-	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
-	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
-	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
-	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
-	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
-	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
-	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
-	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
-	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
-
-power0:
-	ADD R5<<2, R6, R0
-	WORD $0x3d8a0004 // str q4, [x0, #10240]
-	WORD $0x3d8a0403 // str q3, [x0, #10256]
-	WORD $0x3d8a0802 // str q2, [x0, #10272]
-	WORD $0x3d8a0c00 // str q0, [x0, #10288]
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d8a0023 // str q3, [x1, #10240]
+	WORD $0x3d8a0422 // str q2, [x1, #10256]
+	WORD $0x3d8a0821 // str q1, [x1, #10272]
+	WORD $0x3d8a0c20 // str q0, [x1, #10288]
 	ADD $16, R5, R5
 	MOVD n+8(FP), R0
 	CMP R0, R5
@@ -79700,7 +79184,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -79710,7 +79193,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -79745,6 +79227,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -79760,6 +79244,10 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -80410,7 +79898,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -80420,7 +79907,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -80455,6 +79941,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -80470,6 +79958,10 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -80578,15 +80070,15 @@ logarithm:
 	MOVD $0, R5
 
 powers:
-	ADD R5<<2, R6, R0
-	WORD $0x3dc00004 // ldr q4, [x0]
-	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc00802 // ldr q2, [x0, #32]
-	WORD $0x3dc00c01 // ldr q1, [x0, #48]
-	WORD $0x3dc4000c // ldr q12, [x0, #4096]
-	WORD $0x3dc4040b // ldr q11, [x0, #4112]
-	WORD $0x3dc4080a // ldr q10, [x0, #4128]
-	WORD $0x3dc40c09 // ldr q9, [x0, #4144]
+	ADD R5<<2, R6, R1
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00423 // ldr q3, [x1, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x3dc4002c // ldr q12, [x1, #4096]
+	WORD $0x3dc4042b // ldr q11, [x1, #4112]
+	WORD $0x3dc4082a // ldr q10, [x1, #4128]
+	WORD $0x3dc40c29 // ldr q9, [x1, #4144]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
@@ -80612,38 +80104,12 @@ powers:
 	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
 	ADD $80, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dd0a // fmul v10.4s, v8.4s, v0.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
 	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
 	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
 	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
-	WORD $0x3dc07948 // ldr q8, [x10, #480]
-	WORD $0x6e28e540 // fcmge v0.4s, v10.4s, v8.4s
-	WORD $0x6e28e4ed // fcmge v13.4s, v7.4s, v8.4s
-	WORD $0x6e28e4cc // fcmge v12.4s, v6.4s, v8.4s
-	WORD $0x6e28e4ab // fcmge v11.4s, v5.4s, v8.4s
-	WORD $0x4f210408 // sshr v8.4s, v0.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210588 // sshr v8.4s, v12.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f210568 // sshr v8.4s, v11.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e2af410 // fmax v16.4s, v0.4s, v10.4s
+	WORD $0x4e28f410 // fmax v16.4s, v0.4s, v8.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
@@ -80739,129 +80205,70 @@ powers:
 	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
 	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x4e20d5f1 // fadd v17.4s, v15.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e20d5b3 // fadd v19.4s, v13.4s, v0.4s
 	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
-	WORD $0x4e21a928 // fcvtns v8.4s, v9.4s
+	WORD $0x4e21a920 // fcvtns v0.4s, v9.4s
 	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
 	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
 	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
-	WORD $0x4f3f0500 // sshr v0.4s, v8.4s, #1
-	WORD $0x6ea78590 // sub v16.4s, v12.4s, v7.4s
-	WORD $0x6ea6856f // sub v15.4s, v11.4s, v6.4s
-	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
-	WORD $0x6ea0850d // sub v13.4s, v8.4s, v0.4s
-	WORD $0x3dc09d4c // ldr q12, [x10, #624]
-	WORD $0x4eac84e7 // add v7.4s, v7.4s, v12.4s
-	WORD $0x4eac84c6 // add v6.4s, v6.4s, v12.4s
+	WORD $0x4f3f0408 // sshr v8.4s, v0.4s, #1
+	WORD $0x6ea7858f // sub v15.4s, v12.4s, v7.4s
+	WORD $0x6ea6856e // sub v14.4s, v11.4s, v6.4s
+	WORD $0x6ea5854d // sub v13.4s, v10.4s, v5.4s
+	WORD $0x6ea8840c // sub v12.4s, v0.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084e7 // add v7.4s, v7.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084c6 // add v6.4s, v6.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac84a5 // add v5.4s, v5.4s, v12.4s
-	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084a5 // add v5.4s, v5.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
-	WORD $0x6e26de4b // fmul v11.4s, v18.4s, v6.4s
-	WORD $0x6e25de6a // fmul v10.4s, v19.4s, v5.4s
-	WORD $0x6e20de89 // fmul v9.4s, v20.4s, v0.4s
-	WORD $0x4eac8607 // add v7.4s, v16.4s, v12.4s
-	WORD $0x4eac85e6 // add v6.4s, v15.4s, v12.4s
+	WORD $0x6e27de0b // fmul v11.4s, v16.4s, v7.4s
+	WORD $0x6e26de2a // fmul v10.4s, v17.4s, v6.4s
+	WORD $0x6e25de49 // fmul v9.4s, v18.4s, v5.4s
+	WORD $0x6e20de68 // fmul v8.4s, v19.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085e7 // add v7.4s, v15.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085c6 // add v6.4s, v14.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac85c5 // add v5.4s, v14.4s, v12.4s
-	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085a5 // add v5.4s, v13.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08580 // add v0.4s, v12.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
-	WORD $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
-	WORD $0x6e25dd46 // fmul v6.4s, v10.4s, v5.4s
-	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
-	WORD $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
-	WORD $0x6e25dca8 // fmul v8.4s, v5.4s, v5.4s
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c12 // mov v18.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cd54 // fmla v20.4s, v10.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
-	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
-	WORD $0x4e29cdf2 // fmla v18.4s, v15.4s, v9.4s
-	WORD $0x4e28ce11 // fmla v17.4s, v16.4s, v8.4s
-	WORD $0x4e2cce8a // fmla v10.4s, v20.4s, v12.4s
-	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
-	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
-	WORD $0x4e28ce25 // fmla v5.4s, v17.4s, v8.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d548 // fadd v8.4s, v10.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
-
-power:
-	ADD R5<<2, R6, R0
-	WORD $0x3d880008 // str q8, [x0, #8192]
-	WORD $0x3d880407 // str q7, [x0, #8208]
-	WORD $0x3d880806 // str q6, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x6e27dd67 // fmul v7.4s, v11.4s, v7.4s
+	WORD $0x6e26dd46 // fmul v6.4s, v10.4s, v6.4s
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x3d880027 // str q7, [x1, #8192]
+	WORD $0x3d880426 // str q6, [x1, #8208]
+	WORD $0x3d880825 // str q5, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
 	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
 	WORD $0x6e201c29 // eor v9.16b, v1.16b, v0.16b
-	WORD $0x3dc40008 // ldr q8, [x0, #4096]
-	WORD $0x3dc40407 // ldr q7, [x0, #4112]
-	WORD $0x3dc40806 // ldr q6, [x0, #4128]
-	WORD $0x3dc40c05 // ldr q5, [x0, #4144]
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
@@ -80887,40 +80294,14 @@ power:
 	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
 	ADD $16, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
-	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
 	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
-	WORD $0x3dc07943 // ldr q3, [x10, #480]
-	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
-	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
-	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
-	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
-	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small0
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
@@ -81014,120 +80395,61 @@ power:
 	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
 	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x4e20d50d // fadd v13.4s, v8.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x4e20d4cf // fadd v15.4s, v6.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e20d4ac // fadd v12.4s, v5.4s, v0.4s
 	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
 	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
 	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
-	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4e21a820 // fcvtns v0.4s, v1.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
-	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
-	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
-	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
-	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d48 // ldr q8, [x10, #624]
-	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
-	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
+	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
+	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
+	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
+	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
-	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
-	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
-	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
-	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
-	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
-	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x6e23dda7 // fmul v7.4s, v13.4s, v3.4s
+	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
+	WORD $0x6e21dde5 // fmul v5.4s, v15.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
-	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
-	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
-	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
-	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
-	B power0
-
-small0:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
-	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
-	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
-	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
-	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
-	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
-	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
-	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
-	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
-	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
-
-power0:
-	ADD R5<<2, R6, R0
-	WORD $0x3d8a0004 // str q4, [x0, #10240]
-	WORD $0x3d8a0403 // str q3, [x0, #10256]
-	WORD $0x3d8a0802 // str q2, [x0, #10272]
-	WORD $0x3d8a0c00 // str q0, [x0, #10288]
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d8a0023 // str q3, [x1, #10240]
+	WORD $0x3d8a0422 // str q2, [x1, #10256]
+	WORD $0x3d8a0821 // str q1, [x1, #10272]
+	WORD $0x3d8a0c20 // str q0, [x1, #10288]
 	ADD $16, R5, R5
 	MOVD n+8(FP), R0
 	CMP R0, R5

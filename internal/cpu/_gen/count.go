@@ -159,15 +159,15 @@ func printCounts(w io.Writer, set instructionSet, assembly string) error {
 				skip = ""
 			case strings.HasSuffix(m[1], "Past"):
 				skip = strings.TrimSuffix(m[1], "Past") + "Stored"
-			case !strings.HasSuffix(m[1], "Stored") && m[1] != "fetched" && !hasPrefix(m[1], "power", "small") || m[1] == "powers":
+			case !strings.HasSuffix(m[1], "Stored") && m[1] != "fetched" && m[1] != "power" && m[1] != "small":
 				begin, body = m[1], counts{}
 			}
 			continue
 		}
 		if m := set.jump.FindStringSubmatch(line); m != nil {
 			switch {
-			case m[1] == set.toSmall && strings.HasPrefix(m[2], "small"):
-				skip = m[2]
+			case m[1] == set.toSmall && m[2] == "small":
+				skip = "small"
 			case m[2] == begin && begin != "turn":
 				for k, n := range body {
 					total[k] += n * 16 / step

@@ -89,10 +89,7 @@ func (k *tileKernel) exponential() {
 	if k.v.Pair {
 		x0 = k.row(kernel.ArgX0)
 	}
-	targets := []Mem{k.row(kernel.ArgTarget)}
-	if k.v.Pair {
-		targets = append(targets, k.row(kernel.ArgTarget0))
-	}
+	targets := k.targets()
 	largest := k.register()                             // of the targets' bits
 	VXORPS(largest.AsY(), largest.AsY(), largest.AsY()) // clears the whole register
 	nanMatters := k.v.Overlap || k.v.Exponent < kernel.GammaTwo
@@ -112,7 +109,9 @@ func (k *tileKernel) exponential() {
 		}
 		k.store(e, k.b(kernel.TileSmall), false)
 		for _, target := range targets {
-			k.prefetch(target)
+			if k.v.Exponent == kernel.NoPointwise || !k.v.Elements() {
+				k.prefetch(target)
+			}
 			for u := range k.unroll {
 				VPMAXUD(target.Offset(u*k.bytes()), largest, largest)
 			}
@@ -148,8 +147,24 @@ func (k *tileKernel) small(row int, store bool) vec {
 	return small
 }
 
+// targets are the rows of the targets.
+func (k *tileKernel) targets() []Mem {
+	list := []Mem{k.row(kernel.ArgTarget)}
+	if k.v.Pair {
+		list = append(list, k.row(kernel.ArgTarget0))
+	}
+	return list
+}
+
 func (k *tileKernel) logarithm() {
+	var targets []Mem // prefetched here rather than in the first loop, which prefetches the logits
+	if k.v.Elements() {
+		targets = k.targets()
+	}
 	k.pass("logarithm", k.short, 0, minusLogConstants(), func() {
+		for _, target := range targets {
+			k.prefetch(target)
+		}
 		var small vec
 		if k.halved() {
 			small = k.small(kernel.TileSmall, true)
@@ -189,23 +204,25 @@ func (k *tileKernel) hard() {
 		v := k.mul(k.loadAt(k.b(kernel.TileX)), k.side(k.loadAt(t)))
 		k.store(k.larger(v, k.loadAt(k.b(kernel.TileSmall))), k.b(kernel.TileMiss), false)
 		if k.v.Exponent == kernel.GammaAny {
-			k.power(v, k.loadAt(k.b(kernel.TileLog)), k.coef(kernel.CoefMinusGamma), kernel.TilePower, "Hard")
+			power := k.tier.power(k.logOfPower(v, k.loadAt(k.b(kernel.TileLog)), k.coef(kernel.CoefMinusGamma)))
+			k.store(power, k.b(kernel.TilePower), false)
 		}
 	})
 }
 
-// power stores σ(−v)^γ, for l = −log σ(|v|). of ends its labels.
-func (k *tileKernel) power(v, l vec, minusGamma word, row int, of string) {
-	softplus := k.add(k.max(k.lit(0), v), l)
-	k.store(k.tier.power(k.mul(softplus, minusGamma), of), k.b(row), false)
+// logOfPower is the logarithm of σ(−v)^γ, for l = −log σ(|v|).
+func (k *tileKernel) logOfPower(v, l vec, minusGamma word) vec {
+	return k.mul(k.add(k.max(k.lit(0), v), l), minusGamma)
 }
 
-// powers computes what is left of σ(−s·x), and its powers.
+// powers computes what is left of σ(−s·x), and its powers. A branch for those near 0, which the
+// kernels of class indices have, would often be mispredicted, and only at the end of a chain of
+// dependent operations.
 func (k *tileKernel) powers() {
 	k.pass("powers", k.short, 0, minusLogConstants(), func() {
 		v, small := k.loadAt(k.b(kernel.TilePower)), k.small(kernel.TileMiss, false)
 		k.store(k.larger(v, small), k.b(kernel.TileMiss), false)
-		k.power(v, k.minusLog1m(small), k.coef(kernel.CoefMinusGamma), kernel.TilePower, "")
+		k.store(k.exp(k.logOfPower(v, k.minusLog1m(small), k.coef(kernel.CoefMinusGamma))), k.b(kernel.TilePower), false)
 	})
 }
 
@@ -213,8 +230,8 @@ func (k *tileKernel) powers() {
 func (k *tileKernel) pairPowers() {
 	k.pass("powers", k.short, 0, append(expConstants(), k.lit(0)), func() {
 		x := k.loadAt(k.b(kernel.TileX))
-		k.power(x, k.loadAt(k.b(kernel.TileLog)), k.coef1(kernel.CoefMinusGamma), kernel.TilePower, "")
-		k.power(k.negative(x), k.loadAt(k.b(kernel.TileLog)), k.coef(kernel.CoefMinusGamma), kernel.TilePower0, "0")
+		k.store(k.exp(k.logOfPower(x, k.loadAt(k.b(kernel.TileLog)), k.coef1(kernel.CoefMinusGamma))), k.b(kernel.TilePower), false)
+		k.store(k.exp(k.logOfPower(k.negative(x), k.loadAt(k.b(kernel.TileLog)), k.coef(kernel.CoefMinusGamma))), k.b(kernel.TilePower0), false)
 	})
 }
 
