@@ -3,6 +3,7 @@
 package cpu
 
 import (
+	"math/bits"
 	"unsafe"
 
 	"github.com/x/afl/internal/cpu/kernel"
@@ -253,4 +254,36 @@ func (a *rowArgs[T]) check(n, channels int) {
 	least(kernel.ArgLogistic, 3*kernel.Tile)
 	least(kernel.ArgSums, channels*kernel.RowSums*lanesOf[T]())
 	least(kernel.ArgCoefficients, channels*kernel.RowCoefs)
+}
+
+// parabolasRoutine is an assembly routine; pitch is in bytes.
+type parabolasRoutine[T real] func(dst, before, after, squaresBefore, squaresAfter *T, pitch, n, m int)
+
+// parabolasBy returns the kernel that calls the routine of a table for the largest block
+// that is not longer than what is left.
+func parabolasBy[T real](table *[kernel.ParabolaBlocks]parabolasRoutine[T]) func(dst []T, p *Parabolas[T]) {
+	return func(dst []T, p *Parabolas[T]) {
+		p.check(len(dst))
+		n, m := len(p.SquaresBefore), len(p.SquaresAfter)
+		pitch := p.Pitch * int(unsafe.Sizeof(dst[0]))
+		var squaresBefore, squaresAfter, before, after *T
+		if n > 0 {
+			squaresBefore = &p.SquaresBefore[0]
+		}
+		if m > 0 {
+			squaresAfter = &p.SquaresAfter[0]
+		}
+		block := ParabolaBlock[T]()
+		for at := 0; at < len(dst); {
+			if n > 0 {
+				before = &p.Heights[p.Row*p.Pitch+at]
+			}
+			if m > 0 {
+				after = &p.Heights[(p.Row+1)*p.Pitch+at]
+			}
+			size := min(bits.Len(uint((len(dst)-at)/block)), kernel.ParabolaBlocks) - 1
+			table[size](&dst[at], before, after, squaresBefore, squaresAfter, pitch, n, m)
+			at += block << size
+		}
+	}
 }

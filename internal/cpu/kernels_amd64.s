@@ -84908,6 +84908,2058 @@ noUpstream0:
 	VZEROUPPER
 	RET
 
+// func parabolas32x16AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas32x16AVX512(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSS constants<>+1536(SB), Z0
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VBROADCASTSS (DX), Z1
+	VCMPPS       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Z1
+	VADDPS       (CX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	SUBQ         AX, CX
+	VBROADCASTSS 4(DX), Z1
+	VADDPS       (CX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	SUBQ         AX, CX
+	VBROADCASTSS 8(DX), Z1
+	VADDPS       (CX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	SUBQ         AX, CX
+	VBROADCASTSS 12(DX), Z1
+	VADDPS       (CX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	SUBQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VBROADCASTSS (DX), Z1
+	VCMPPS       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Z1
+	VADDPS       (CX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	SUBQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VBROADCASTSS (DX), Z1
+	VCMPPS       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (DX), Z1
+	VADDPS       (CX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	ADDQ         AX, CX
+	VBROADCASTSS 4(DX), Z1
+	VADDPS       (CX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	ADDQ         AX, CX
+	VBROADCASTSS 8(DX), Z1
+	VADDPS       (CX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	ADDQ         AX, CX
+	VBROADCASTSS 12(DX), Z1
+	VADDPS       (CX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	ADDQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VBROADCASTSS (DX), Z1
+	VCMPPS       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (DX), Z1
+	VADDPS       (CX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	ADDQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func parabolas32x32AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas32x32AVX512(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSS constants<>+1536(SB), Z0
+	VBROADCASTSS constants<>+1536(SB), Z1
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VMAXPS       Z1, Z0, Z2
+	VBROADCASTSS (DX), Z3
+	VCMPPS       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Z2
+	VADDPS       (CX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(CX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	SUBQ         AX, CX
+	VBROADCASTSS 4(DX), Z2
+	VADDPS       (CX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(CX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	SUBQ         AX, CX
+	VBROADCASTSS 8(DX), Z2
+	VADDPS       (CX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(CX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	SUBQ         AX, CX
+	VBROADCASTSS 12(DX), Z2
+	VADDPS       (CX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(CX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	SUBQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VMAXPS       Z1, Z0, Z2
+	VBROADCASTSS (DX), Z3
+	VCMPPS       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Z2
+	VADDPS       (CX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(CX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	SUBQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VMAXPS       Z1, Z0, Z2
+	VBROADCASTSS (DX), Z3
+	VCMPPS       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (DX), Z2
+	VADDPS       (CX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(CX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	ADDQ         AX, CX
+	VBROADCASTSS 4(DX), Z2
+	VADDPS       (CX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(CX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	ADDQ         AX, CX
+	VBROADCASTSS 8(DX), Z2
+	VADDPS       (CX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(CX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	ADDQ         AX, CX
+	VBROADCASTSS 12(DX), Z2
+	VADDPS       (CX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(CX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	ADDQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VMAXPS       Z1, Z0, Z2
+	VBROADCASTSS (DX), Z3
+	VCMPPS       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (DX), Z2
+	VADDPS       (CX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(CX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	ADDQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func parabolas32x64AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas32x64AVX512(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSS constants<>+1536(SB), Z0
+	VBROADCASTSS constants<>+1536(SB), Z1
+	VBROADCASTSS constants<>+1536(SB), Z2
+	VBROADCASTSS constants<>+1536(SB), Z3
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VMAXPS       Z2, Z0, Z4
+	VMAXPS       Z3, Z1, Z5
+	VMAXPS       Z5, Z4, Z4
+	VBROADCASTSS (DX), Z5
+	VCMPPS       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Z4
+	VADDPS       (CX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(CX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(CX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(CX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	SUBQ         AX, CX
+	VBROADCASTSS 4(DX), Z4
+	VADDPS       (CX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(CX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(CX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(CX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	SUBQ         AX, CX
+	VBROADCASTSS 8(DX), Z4
+	VADDPS       (CX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(CX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(CX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(CX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	SUBQ         AX, CX
+	VBROADCASTSS 12(DX), Z4
+	VADDPS       (CX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(CX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(CX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(CX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	SUBQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VMAXPS       Z2, Z0, Z4
+	VMAXPS       Z3, Z1, Z5
+	VMAXPS       Z5, Z4, Z4
+	VBROADCASTSS (DX), Z5
+	VCMPPS       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Z4
+	VADDPS       (CX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(CX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(CX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(CX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	SUBQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VMAXPS       Z2, Z0, Z4
+	VMAXPS       Z3, Z1, Z5
+	VMAXPS       Z5, Z4, Z4
+	VBROADCASTSS (DX), Z5
+	VCMPPS       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (DX), Z4
+	VADDPS       (CX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(CX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(CX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(CX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	ADDQ         AX, CX
+	VBROADCASTSS 4(DX), Z4
+	VADDPS       (CX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(CX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(CX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(CX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	ADDQ         AX, CX
+	VBROADCASTSS 8(DX), Z4
+	VADDPS       (CX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(CX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(CX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(CX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	ADDQ         AX, CX
+	VBROADCASTSS 12(DX), Z4
+	VADDPS       (CX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(CX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(CX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(CX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	ADDQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VMAXPS       Z2, Z0, Z4
+	VMAXPS       Z3, Z1, Z5
+	VMAXPS       Z5, Z4, Z4
+	VBROADCASTSS (DX), Z5
+	VCMPPS       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (DX), Z4
+	VADDPS       (CX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(CX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(CX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(CX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	ADDQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func parabolas64x8AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas64x8AVX512(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSD constants<>+3296(SB), Z0
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VBROADCASTSD (DX), Z1
+	VCMPPD       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Z1
+	VADDPD       (CX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	SUBQ         AX, CX
+	VBROADCASTSD 8(DX), Z1
+	VADDPD       (CX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	SUBQ         AX, CX
+	VBROADCASTSD 16(DX), Z1
+	VADDPD       (CX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	SUBQ         AX, CX
+	VBROADCASTSD 24(DX), Z1
+	VADDPD       (CX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	SUBQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VBROADCASTSD (DX), Z1
+	VCMPPD       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Z1
+	VADDPD       (CX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	SUBQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VBROADCASTSD (DX), Z1
+	VCMPPD       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (DX), Z1
+	VADDPD       (CX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	ADDQ         AX, CX
+	VBROADCASTSD 8(DX), Z1
+	VADDPD       (CX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	ADDQ         AX, CX
+	VBROADCASTSD 16(DX), Z1
+	VADDPD       (CX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	ADDQ         AX, CX
+	VBROADCASTSD 24(DX), Z1
+	VADDPD       (CX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	ADDQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VBROADCASTSD (DX), Z1
+	VCMPPD       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (DX), Z1
+	VADDPD       (CX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	ADDQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func parabolas64x16AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas64x16AVX512(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSD constants<>+3296(SB), Z0
+	VBROADCASTSD constants<>+3296(SB), Z1
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VMAXPD       Z1, Z0, Z2
+	VBROADCASTSD (DX), Z3
+	VCMPPD       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Z2
+	VADDPD       (CX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(CX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	SUBQ         AX, CX
+	VBROADCASTSD 8(DX), Z2
+	VADDPD       (CX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(CX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	SUBQ         AX, CX
+	VBROADCASTSD 16(DX), Z2
+	VADDPD       (CX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(CX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	SUBQ         AX, CX
+	VBROADCASTSD 24(DX), Z2
+	VADDPD       (CX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(CX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	SUBQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VMAXPD       Z1, Z0, Z2
+	VBROADCASTSD (DX), Z3
+	VCMPPD       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Z2
+	VADDPD       (CX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(CX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	SUBQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VMAXPD       Z1, Z0, Z2
+	VBROADCASTSD (DX), Z3
+	VCMPPD       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (DX), Z2
+	VADDPD       (CX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(CX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	ADDQ         AX, CX
+	VBROADCASTSD 8(DX), Z2
+	VADDPD       (CX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(CX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	ADDQ         AX, CX
+	VBROADCASTSD 16(DX), Z2
+	VADDPD       (CX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(CX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	ADDQ         AX, CX
+	VBROADCASTSD 24(DX), Z2
+	VADDPD       (CX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(CX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	ADDQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VMAXPD       Z1, Z0, Z2
+	VBROADCASTSD (DX), Z3
+	VCMPPD       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (DX), Z2
+	VADDPD       (CX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(CX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	ADDQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func parabolas64x32AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas64x32AVX512(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSD constants<>+3296(SB), Z0
+	VBROADCASTSD constants<>+3296(SB), Z1
+	VBROADCASTSD constants<>+3296(SB), Z2
+	VBROADCASTSD constants<>+3296(SB), Z3
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VMAXPD       Z2, Z0, Z4
+	VMAXPD       Z3, Z1, Z5
+	VMAXPD       Z5, Z4, Z4
+	VBROADCASTSD (DX), Z5
+	VCMPPD       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Z4
+	VADDPD       (CX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(CX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(CX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(CX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	SUBQ         AX, CX
+	VBROADCASTSD 8(DX), Z4
+	VADDPD       (CX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(CX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(CX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(CX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	SUBQ         AX, CX
+	VBROADCASTSD 16(DX), Z4
+	VADDPD       (CX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(CX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(CX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(CX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	SUBQ         AX, CX
+	VBROADCASTSD 24(DX), Z4
+	VADDPD       (CX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(CX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(CX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(CX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	SUBQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VMAXPD       Z2, Z0, Z4
+	VMAXPD       Z3, Z1, Z5
+	VMAXPD       Z5, Z4, Z4
+	VBROADCASTSD (DX), Z5
+	VCMPPD       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Z4
+	VADDPD       (CX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(CX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(CX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(CX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	SUBQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VMAXPD       Z2, Z0, Z4
+	VMAXPD       Z3, Z1, Z5
+	VMAXPD       Z5, Z4, Z4
+	VBROADCASTSD (DX), Z5
+	VCMPPD       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (DX), Z4
+	VADDPD       (CX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(CX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(CX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(CX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	ADDQ         AX, CX
+	VBROADCASTSD 8(DX), Z4
+	VADDPD       (CX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(CX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(CX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(CX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	ADDQ         AX, CX
+	VBROADCASTSD 16(DX), Z4
+	VADDPD       (CX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(CX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(CX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(CX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	ADDQ         AX, CX
+	VBROADCASTSD 24(DX), Z4
+	VADDPD       (CX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(CX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(CX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(CX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	ADDQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VMAXPD       Z2, Z0, Z4
+	VMAXPD       Z3, Z1, Z5
+	VMAXPD       Z5, Z4, Z4
+	VBROADCASTSD (DX), Z5
+	VCMPPD       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (DX), Z4
+	VADDPD       (CX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(CX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(CX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(CX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	ADDQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func parabolas32x16AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+// Requires: AVX
+TEXT ·parabolas32x16AVX2(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSS constants<>+1536(SB), Y0
+	VBROADCASTSS constants<>+1536(SB), Y1
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VMAXPS       Y1, Y0, Y2
+	VBROADCASTSS (DX), Y3
+	VCMPPS       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Y2
+	VADDPS       (CX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(CX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	SUBQ         AX, CX
+	VBROADCASTSS 4(DX), Y2
+	VADDPS       (CX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(CX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	SUBQ         AX, CX
+	VBROADCASTSS 8(DX), Y2
+	VADDPS       (CX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(CX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	SUBQ         AX, CX
+	VBROADCASTSS 12(DX), Y2
+	VADDPS       (CX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(CX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	SUBQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VMAXPS       Y1, Y0, Y2
+	VBROADCASTSS (DX), Y3
+	VCMPPS       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Y2
+	VADDPS       (CX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(CX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	SUBQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VMAXPS       Y1, Y0, Y2
+	VBROADCASTSS (DX), Y3
+	VCMPPS       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSS (DX), Y2
+	VADDPS       (CX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(CX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	ADDQ         AX, CX
+	VBROADCASTSS 4(DX), Y2
+	VADDPS       (CX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(CX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	ADDQ         AX, CX
+	VBROADCASTSS 8(DX), Y2
+	VADDPS       (CX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(CX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	ADDQ         AX, CX
+	VBROADCASTSS 12(DX), Y2
+	VADDPS       (CX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(CX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	ADDQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VMAXPS       Y1, Y0, Y2
+	VBROADCASTSS (DX), Y3
+	VCMPPS       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSS (DX), Y2
+	VADDPS       (CX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(CX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	ADDQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func parabolas32x32AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+// Requires: AVX
+TEXT ·parabolas32x32AVX2(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSS constants<>+1536(SB), Y0
+	VBROADCASTSS constants<>+1536(SB), Y1
+	VBROADCASTSS constants<>+1536(SB), Y2
+	VBROADCASTSS constants<>+1536(SB), Y3
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VMAXPS       Y2, Y0, Y4
+	VMAXPS       Y3, Y1, Y5
+	VMAXPS       Y5, Y4, Y4
+	VBROADCASTSS (DX), Y5
+	VCMPPS       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Y4
+	VADDPS       (CX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(CX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(CX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(CX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	SUBQ         AX, CX
+	VBROADCASTSS 4(DX), Y4
+	VADDPS       (CX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(CX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(CX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(CX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	SUBQ         AX, CX
+	VBROADCASTSS 8(DX), Y4
+	VADDPS       (CX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(CX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(CX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(CX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	SUBQ         AX, CX
+	VBROADCASTSS 12(DX), Y4
+	VADDPS       (CX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(CX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(CX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(CX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	SUBQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VMAXPS       Y2, Y0, Y4
+	VMAXPS       Y3, Y1, Y5
+	VMAXPS       Y5, Y4, Y4
+	VBROADCASTSS (DX), Y5
+	VCMPPS       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Y4
+	VADDPS       (CX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(CX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(CX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(CX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	SUBQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VMAXPS       Y2, Y0, Y4
+	VMAXPS       Y3, Y1, Y5
+	VMAXPS       Y5, Y4, Y4
+	VBROADCASTSS (DX), Y5
+	VCMPPS       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSS (DX), Y4
+	VADDPS       (CX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(CX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(CX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(CX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	ADDQ         AX, CX
+	VBROADCASTSS 4(DX), Y4
+	VADDPS       (CX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(CX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(CX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(CX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	ADDQ         AX, CX
+	VBROADCASTSS 8(DX), Y4
+	VADDPS       (CX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(CX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(CX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(CX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	ADDQ         AX, CX
+	VBROADCASTSS 12(DX), Y4
+	VADDPS       (CX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(CX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(CX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(CX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	ADDQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VMAXPS       Y2, Y0, Y4
+	VMAXPS       Y3, Y1, Y5
+	VMAXPS       Y5, Y4, Y4
+	VBROADCASTSS (DX), Y5
+	VCMPPS       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSS (DX), Y4
+	VADDPS       (CX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(CX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(CX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(CX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	ADDQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func parabolas32x64AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+// Requires: AVX
+TEXT ·parabolas32x64AVX2(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSS constants<>+1536(SB), Y0
+	VBROADCASTSS constants<>+1536(SB), Y1
+	VBROADCASTSS constants<>+1536(SB), Y2
+	VBROADCASTSS constants<>+1536(SB), Y3
+	VBROADCASTSS constants<>+1536(SB), Y4
+	VBROADCASTSS constants<>+1536(SB), Y5
+	VBROADCASTSS constants<>+1536(SB), Y6
+	VBROADCASTSS constants<>+1536(SB), Y7
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VMAXPS       Y4, Y0, Y8
+	VMAXPS       Y5, Y1, Y9
+	VMAXPS       Y6, Y2, Y10
+	VMAXPS       Y7, Y3, Y11
+	VMAXPS       Y10, Y8, Y8
+	VMAXPS       Y11, Y9, Y9
+	VMAXPS       Y9, Y8, Y8
+	VBROADCASTSS (DX), Y9
+	VCMPPS       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Y8
+	VADDPS       (CX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(CX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(CX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(CX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(CX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(CX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(CX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(CX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	SUBQ         AX, CX
+	VBROADCASTSS 4(DX), Y8
+	VADDPS       (CX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(CX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(CX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(CX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(CX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(CX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(CX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(CX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	SUBQ         AX, CX
+	VBROADCASTSS 8(DX), Y8
+	VADDPS       (CX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(CX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(CX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(CX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(CX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(CX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(CX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(CX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	SUBQ         AX, CX
+	VBROADCASTSS 12(DX), Y8
+	VADDPS       (CX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(CX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(CX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(CX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(CX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(CX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(CX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(CX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	SUBQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VMAXPS       Y4, Y0, Y8
+	VMAXPS       Y5, Y1, Y9
+	VMAXPS       Y6, Y2, Y10
+	VMAXPS       Y7, Y3, Y11
+	VMAXPS       Y10, Y8, Y8
+	VMAXPS       Y11, Y9, Y9
+	VMAXPS       Y9, Y8, Y8
+	VBROADCASTSS (DX), Y9
+	VCMPPS       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSS (DX), Y8
+	VADDPS       (CX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(CX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(CX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(CX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(CX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(CX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(CX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(CX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	SUBQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VMAXPS       Y4, Y0, Y8
+	VMAXPS       Y5, Y1, Y9
+	VMAXPS       Y6, Y2, Y10
+	VMAXPS       Y7, Y3, Y11
+	VMAXPS       Y10, Y8, Y8
+	VMAXPS       Y11, Y9, Y9
+	VMAXPS       Y9, Y8, Y8
+	VBROADCASTSS (DX), Y9
+	VCMPPS       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSS (DX), Y8
+	VADDPS       (CX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(CX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(CX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(CX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(CX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(CX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(CX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(CX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	ADDQ         AX, CX
+	VBROADCASTSS 4(DX), Y8
+	VADDPS       (CX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(CX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(CX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(CX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(CX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(CX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(CX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(CX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	ADDQ         AX, CX
+	VBROADCASTSS 8(DX), Y8
+	VADDPS       (CX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(CX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(CX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(CX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(CX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(CX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(CX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(CX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	ADDQ         AX, CX
+	VBROADCASTSS 12(DX), Y8
+	VADDPS       (CX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(CX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(CX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(CX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(CX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(CX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(CX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(CX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	ADDQ         AX, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VMAXPS       Y4, Y0, Y8
+	VMAXPS       Y5, Y1, Y9
+	VMAXPS       Y6, Y2, Y10
+	VMAXPS       Y7, Y3, Y11
+	VMAXPS       Y10, Y8, Y8
+	VMAXPS       Y11, Y9, Y9
+	VMAXPS       Y9, Y8, Y8
+	VBROADCASTSS (DX), Y9
+	VCMPPS       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSS (DX), Y8
+	VADDPS       (CX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(CX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(CX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(CX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(CX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(CX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(CX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(CX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	ADDQ         AX, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+// func parabolas64x8AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+// Requires: AVX
+TEXT ·parabolas64x8AVX2(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSD constants<>+3296(SB), Y0
+	VBROADCASTSD constants<>+3296(SB), Y1
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VMAXPD       Y1, Y0, Y2
+	VBROADCASTSD (DX), Y3
+	VCMPPD       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Y2
+	VADDPD       (CX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(CX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	SUBQ         AX, CX
+	VBROADCASTSD 8(DX), Y2
+	VADDPD       (CX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(CX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	SUBQ         AX, CX
+	VBROADCASTSD 16(DX), Y2
+	VADDPD       (CX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(CX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	SUBQ         AX, CX
+	VBROADCASTSD 24(DX), Y2
+	VADDPD       (CX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(CX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	SUBQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VMAXPD       Y1, Y0, Y2
+	VBROADCASTSD (DX), Y3
+	VCMPPD       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Y2
+	VADDPD       (CX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(CX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	SUBQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VMAXPD       Y1, Y0, Y2
+	VBROADCASTSD (DX), Y3
+	VCMPPD       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSD (DX), Y2
+	VADDPD       (CX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(CX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	ADDQ         AX, CX
+	VBROADCASTSD 8(DX), Y2
+	VADDPD       (CX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(CX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	ADDQ         AX, CX
+	VBROADCASTSD 16(DX), Y2
+	VADDPD       (CX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(CX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	ADDQ         AX, CX
+	VBROADCASTSD 24(DX), Y2
+	VADDPD       (CX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(CX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	ADDQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VMAXPD       Y1, Y0, Y2
+	VBROADCASTSD (DX), Y3
+	VCMPPD       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSD (DX), Y2
+	VADDPD       (CX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(CX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	ADDQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func parabolas64x16AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+// Requires: AVX
+TEXT ·parabolas64x16AVX2(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSD constants<>+3296(SB), Y0
+	VBROADCASTSD constants<>+3296(SB), Y1
+	VBROADCASTSD constants<>+3296(SB), Y2
+	VBROADCASTSD constants<>+3296(SB), Y3
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VMAXPD       Y2, Y0, Y4
+	VMAXPD       Y3, Y1, Y5
+	VMAXPD       Y5, Y4, Y4
+	VBROADCASTSD (DX), Y5
+	VCMPPD       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Y4
+	VADDPD       (CX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(CX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(CX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(CX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	SUBQ         AX, CX
+	VBROADCASTSD 8(DX), Y4
+	VADDPD       (CX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(CX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(CX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(CX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	SUBQ         AX, CX
+	VBROADCASTSD 16(DX), Y4
+	VADDPD       (CX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(CX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(CX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(CX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	SUBQ         AX, CX
+	VBROADCASTSD 24(DX), Y4
+	VADDPD       (CX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(CX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(CX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(CX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	SUBQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VMAXPD       Y2, Y0, Y4
+	VMAXPD       Y3, Y1, Y5
+	VMAXPD       Y5, Y4, Y4
+	VBROADCASTSD (DX), Y5
+	VCMPPD       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Y4
+	VADDPD       (CX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(CX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(CX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(CX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	SUBQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VMAXPD       Y2, Y0, Y4
+	VMAXPD       Y3, Y1, Y5
+	VMAXPD       Y5, Y4, Y4
+	VBROADCASTSD (DX), Y5
+	VCMPPD       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSD (DX), Y4
+	VADDPD       (CX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(CX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(CX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(CX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	ADDQ         AX, CX
+	VBROADCASTSD 8(DX), Y4
+	VADDPD       (CX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(CX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(CX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(CX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	ADDQ         AX, CX
+	VBROADCASTSD 16(DX), Y4
+	VADDPD       (CX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(CX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(CX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(CX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	ADDQ         AX, CX
+	VBROADCASTSD 24(DX), Y4
+	VADDPD       (CX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(CX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(CX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(CX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	ADDQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VMAXPD       Y2, Y0, Y4
+	VMAXPD       Y3, Y1, Y5
+	VMAXPD       Y5, Y4, Y4
+	VBROADCASTSD (DX), Y5
+	VCMPPD       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSD (DX), Y4
+	VADDPD       (CX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(CX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(CX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(CX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	ADDQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func parabolas64x32AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+// Requires: AVX
+TEXT ·parabolas64x32AVX2(SB), NOSPLIT, $0-64
+	MOVQ         pitch+40(FP), AX
+	VBROADCASTSD constants<>+3296(SB), Y0
+	VBROADCASTSD constants<>+3296(SB), Y1
+	VBROADCASTSD constants<>+3296(SB), Y2
+	VBROADCASTSD constants<>+3296(SB), Y3
+	VBROADCASTSD constants<>+3296(SB), Y4
+	VBROADCASTSD constants<>+3296(SB), Y5
+	VBROADCASTSD constants<>+3296(SB), Y6
+	VBROADCASTSD constants<>+3296(SB), Y7
+	MOVQ         before+8(FP), CX
+	MOVQ         squaresBefore+24(FP), DX
+	MOVQ         n+48(FP), BX
+
+before:
+	CMPQ         BX, $0x04
+	JL           beforeLast
+	VMAXPD       Y4, Y0, Y8
+	VMAXPD       Y5, Y1, Y9
+	VMAXPD       Y6, Y2, Y10
+	VMAXPD       Y7, Y3, Y11
+	VMAXPD       Y10, Y8, Y8
+	VMAXPD       Y11, Y9, Y9
+	VMAXPD       Y9, Y8, Y8
+	VBROADCASTSD (DX), Y9
+	VCMPPD       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Y8
+	VADDPD       (CX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(CX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(CX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(CX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(CX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(CX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(CX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(CX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	SUBQ         AX, CX
+	VBROADCASTSD 8(DX), Y8
+	VADDPD       (CX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(CX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(CX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(CX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(CX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(CX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(CX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(CX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	SUBQ         AX, CX
+	VBROADCASTSD 16(DX), Y8
+	VADDPD       (CX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(CX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(CX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(CX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(CX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(CX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(CX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(CX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	SUBQ         AX, CX
+	VBROADCASTSD 24(DX), Y8
+	VADDPD       (CX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(CX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(CX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(CX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(CX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(CX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(CX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(CX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	SUBQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          before
+
+beforeLast:
+	CMPQ         BX, $0x01
+	JL           beforeDone
+	VMAXPD       Y4, Y0, Y8
+	VMAXPD       Y5, Y1, Y9
+	VMAXPD       Y6, Y2, Y10
+	VMAXPD       Y7, Y3, Y11
+	VMAXPD       Y10, Y8, Y8
+	VMAXPD       Y11, Y9, Y9
+	VMAXPD       Y9, Y8, Y8
+	VBROADCASTSD (DX), Y9
+	VCMPPD       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, SI
+	TESTL        SI, SI
+	JEQ          beforeDone
+	VBROADCASTSD (DX), Y8
+	VADDPD       (CX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(CX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(CX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(CX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(CX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(CX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(CX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(CX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	SUBQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), CX
+	MOVQ squaresAfter+32(FP), DX
+	MOVQ m+56(FP), BX
+
+after:
+	CMPQ         BX, $0x04
+	JL           afterLast
+	VMAXPD       Y4, Y0, Y8
+	VMAXPD       Y5, Y1, Y9
+	VMAXPD       Y6, Y2, Y10
+	VMAXPD       Y7, Y3, Y11
+	VMAXPD       Y10, Y8, Y8
+	VMAXPD       Y11, Y9, Y9
+	VMAXPD       Y9, Y8, Y8
+	VBROADCASTSD (DX), Y9
+	VCMPPD       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSD (DX), Y8
+	VADDPD       (CX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(CX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(CX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(CX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(CX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(CX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(CX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(CX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	ADDQ         AX, CX
+	VBROADCASTSD 8(DX), Y8
+	VADDPD       (CX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(CX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(CX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(CX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(CX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(CX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(CX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(CX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	ADDQ         AX, CX
+	VBROADCASTSD 16(DX), Y8
+	VADDPD       (CX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(CX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(CX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(CX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(CX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(CX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(CX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(CX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	ADDQ         AX, CX
+	VBROADCASTSD 24(DX), Y8
+	VADDPD       (CX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(CX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(CX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(CX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(CX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(CX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(CX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(CX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	ADDQ         AX, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x04, BX
+	JMP          after
+
+afterLast:
+	CMPQ         BX, $0x01
+	JL           afterDone
+	VMAXPD       Y4, Y0, Y8
+	VMAXPD       Y5, Y1, Y9
+	VMAXPD       Y6, Y2, Y10
+	VMAXPD       Y7, Y3, Y11
+	VMAXPD       Y10, Y8, Y8
+	VMAXPD       Y11, Y9, Y9
+	VMAXPD       Y9, Y8, Y8
+	VBROADCASTSD (DX), Y9
+	VCMPPD       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, SI
+	TESTL        SI, SI
+	JEQ          afterDone
+	VBROADCASTSD (DX), Y8
+	VADDPD       (CX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(CX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(CX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(CX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(CX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(CX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(CX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(CX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	ADDQ         AX, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x01, BX
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/4, $0x80000000
 DATA constants<>+4(SB)/4, $0x80000000
 DATA constants<>+8(SB)/4, $0x80000000
@@ -85512,4 +87564,8 @@ DATA constants<>+3264(SB)/8, $0x43380000000003ff
 DATA constants<>+3272(SB)/8, $0x43380000000003ff
 DATA constants<>+3280(SB)/8, $0x43380000000003ff
 DATA constants<>+3288(SB)/8, $0x43380000000003ff
-GLOBL constants<>(SB), RODATA|NOPTR, $3296
+DATA constants<>+3296(SB)/8, $0x7ff0000000000000
+DATA constants<>+3304(SB)/8, $0x7ff0000000000000
+DATA constants<>+3312(SB)/8, $0x7ff0000000000000
+DATA constants<>+3320(SB)/8, $0x7ff0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $3328

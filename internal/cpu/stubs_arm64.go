@@ -1011,3 +1011,33 @@ func tilePairGamma2OverlapGradNEON(args *byte, n int)
 //
 //go:noescape
 func tilePairGammaOverlapGradNEON(args *byte, n int)
+
+// parabolas32x16NEON is parabolasGo for 16 numbers, n rows before and m after. pitch is in bytes.
+//
+//go:noescape
+func parabolas32x16NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+
+// parabolas32x32NEON is parabolasGo for 32 numbers, n rows before and m after. pitch is in bytes.
+//
+//go:noescape
+func parabolas32x32NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+
+// parabolas32x64NEON is parabolasGo for 64 numbers, n rows before and m after. pitch is in bytes.
+//
+//go:noescape
+func parabolas32x64NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+
+// parabolas64x8NEON is parabolasGo for 8 numbers, n rows before and m after. pitch is in bytes.
+//
+//go:noescape
+func parabolas64x8NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+
+// parabolas64x16NEON is parabolasGo for 16 numbers, n rows before and m after. pitch is in bytes.
+//
+//go:noescape
+func parabolas64x16NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+
+// parabolas64x32NEON is parabolasGo for 32 numbers, n rows before and m after. pitch is in bytes.
+//
+//go:noescape
+func parabolas64x32NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
