@@ -29,13 +29,14 @@ const small = " -epochs 1 -steps 2 -phantom_valid 2 -phantom_size 32,32,32"
 // the others the flags are parsed, because they need data of the reader's own, a GPU, PyTorch
 // or minutes.
 var executed = map[string]string{
-	"go run ./examples/brats -epochs 3 -loss afl,fl,dice":                 small + " -crop 32,32,32", // the phantom of 24 + 2 cases is what predict reads
+	"go run ./examples/brats -epochs 3 -loss afl,fl,dice":                 small + " -patch 32,32,32", // the phantom of 24 + 2 cases is what predict reads
 	"go run ./examples/picai -epochs 12 -loss afl,fl,dice -size 80,64,24": small + " -phantom_train 3 -size 32,32,16",
 	"go run ./examples/picai -folds 3 -seeds 2 -report next_fold -epochs 2 -loss afl,fl -size 48,48,16": small +
 		" -phantom_train 3 -seeds 1 -loss afl -model_dir runs/folds",
 	"go run ./examples/predict -weights runs/brats/unet/afl/best.safetensors -case runs/brats/phantom/ValidImage/phantom_025 " +
 		"-label runs/brats/phantom/ValidLabel/phantom_025_gt.nii.gz -out runs/mask.nii.gz": "",
-	"go doc github.com/x/afl.AdaptiveFocal": "",
+	"go run ./examples/brats -epochs 2 -patch 48,48,32 -foreground 0.33 -batch 2": small + " -phantom_train 4 -patch 32,16,16 -model_dir runs/patches",
+	"go doc github.com/x/afl.AdaptiveFocal":                                       "",
 }
 
 // command is a documented command: its words without a comment, and where it stands.
@@ -46,7 +47,7 @@ type command struct{ text, document string }
 func documentedCommands(t *testing.T) []command {
 	t.Helper()
 	var commands []command
-	inline := regexp.MustCompile("`((?:go (?:run|test|doc|generate|get|install|tool)|\\./check\\.sh)[^`]*)`")
+	inline := regexp.MustCompile("`((?:go (?:-C \\S+ )?(?:run|test|doc|generate|get|install|tool)|\\./check\\.sh)[^`]*)`")
 	comment := regexp.MustCompile(`(^|\s)#.*`)
 	texts := documents(t)
 	delete(texts, filepath.Join(root, "CHANGELOG.md")) // tells of what there was
@@ -123,23 +124,24 @@ func (p programs) check(c command) {
 		words = words[at:]
 	}
 	require.NotEmpty(p.t, words, c.text)
+	folder := root
+	if len(words) > 3 && words[1] == "-C" {
+		folder = filepath.Join(root, words[2])
+		words = slices.Delete(words, 1, 3)
+	}
 	switch {
 	case words[0] == "./check.sh":
 		assert.FileExists(p.t, filepath.Join(root, "check.sh"))
 	case words[0] != "go" || len(words) < 2:
 		p.t.Skipf("%s: no command of this repository", c.document)
 	case words[1] == "run":
-		p.goRun(c.text, words[2:])
+		p.goRun(c.text, folder, words[2:])
 	case words[1] == "test":
 		p.goTest(words[2:])
 	case words[1] == "doc":
 		p.output(root, "go", words[1:]...)
-	case words[1] == "get": // internal/tools/modproxy gets the module
-		mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
-		require.NoError(p.t, err)
-		for _, path := range words[2:] {
-			assert.Contains(p.t, string(mod), path)
-		}
+	case words[1] == "get", words[1] == "install": // done by the tests of internal/tools/modproxy
+		p.goGet(words[2:])
 	case words[1] == "generate":
 		p.goGenerate(words[2:])
 	default:
@@ -157,8 +159,7 @@ func words(text string) []string {
 }
 
 // goRun runs a program, or has it parse its flags and print its help.
-func (p programs) goRun(text string, args []string) {
-	folder := root
+func (p programs) goRun(text, folder string, args []string) {
 	for len(args) > 1 && strings.HasPrefix(args[0], "-") { // -tags and -C
 		if args[0] == "-C" {
 			folder = filepath.Join(root, args[1])
@@ -263,6 +264,20 @@ func (p programs) goTest(args []string) {
 			return strings.HasPrefix(name, prefix) && match.MatchString(name)
 		})
 		assert.True(p.t, named, "%v have no %s%s", packages, prefix, pattern)
+	}
+}
+
+// goGet checks that modules and packages are required or lie in the repository.
+func (p programs) goGet(paths []string) {
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	require.NoError(p.t, err)
+	for _, path := range paths {
+		path, _, _ = strings.Cut(path, "@")
+		if inside, ok := strings.CutPrefix(path, "github.com/x/afl"); ok {
+			assert.DirExists(p.t, filepath.Join(root, inside))
+			continue
+		}
+		assert.Contains(p.t, string(mod), "\t"+path+" v")
 	}
 }
 

@@ -3,7 +3,6 @@
 package cpu
 
 import (
-	"math/bits"
 	"unsafe"
 
 	"github.com/x/afl/internal/cpu/kernel"
@@ -198,16 +197,20 @@ type rowRoutine func(args *byte, n int)
 func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
 	var all rowKernels[T]
 	for i, routine := range table {
-		channels := 1
-		if r := kernel.Row(i); r >= kernel.RowDifference && r <= kernel.RowPairGrad {
-			channels = 2
+		r := kernel.Row(i)
+		targets, channels := 1, 1
+		if r >= kernel.RowDifference && r <= kernel.RowPairGrad {
+			targets = 2
+			if r != kernel.RowPairClass { // has no constants and sums
+				channels = 2
+			}
 		}
 		all[i] = func(a *rowArgs[T], n int) {
 			if n == 0 {
 				return
 			}
 			a.check(n, channels)
-			if uint(len(a.row[kernel.ArgTarget])-1) < uint((channels-1)*kernel.Tile+n-1) {
+			if uint(len(a.row[kernel.ArgTarget])-1) < uint((targets-1)*kernel.Tile+n-1) {
 				panic("cpu: a target is too short")
 			}
 			routine((*byte)(unsafe.Pointer(a)), n)
@@ -226,7 +229,9 @@ func tileBy(table *[kernel.TileVariants]rowRoutine) func(v kernel.Variant, a *ro
 		if v.Pair {
 			channels = 2
 		}
-		a.check(n, channels)
+		a.checkRows(n)
+		_, _ = a.acc[channels*kernel.RowSums*lanes-1], a.row[kernel.ArgBuffer][kernel.RowBuffer*kernel.Tile-1]
+		_ = a.row[kernel.ArgCoefficients][channels*kernel.RowCoefs-1]
 		table[v.Index()]((*byte)(unsafe.Pointer(a)), n)
 	}
 }
@@ -234,14 +239,7 @@ func tileBy(table *[kernel.TileVariants]rowRoutine) func(v kernel.Variant, a *ro
 // check panics if a slice is too short, as a plain kernel would. A kernel that needs
 // a slice that is nil faults.
 func (a *rowArgs[T]) check(n, channels int) {
-	if n%block != 0 || n > kernel.Tile {
-		panic("cpu: not a tile of whole blocks")
-	}
-	for i := range kernel.ArgBuffer {
-		if uint(len(a.row[i])-1) < uint(n-1) { // not if it is nil
-			panic("cpu: a row is too short")
-		}
-	}
+	a.checkRows(n)
 	if uint(len(a.classes)-1) < uint(n-1) {
 		panic("cpu: too few classes")
 	}
@@ -256,16 +254,28 @@ func (a *rowArgs[T]) check(n, channels int) {
 	least(kernel.ArgCoefficients, channels*kernel.RowCoefs)
 }
 
-// parabolasRoutine is an assembly routine; pitch is in bytes.
-type parabolasRoutine[T real] func(dst, before, after, squaresBefore, squaresAfter *T, pitch, n, m int)
+// checkRows is check for the slices that have a number for each voxel.
+func (a *rowArgs[T]) checkRows(n int) {
+	if n%block != 0 || n > kernel.Tile {
+		panic("cpu: not a tile of whole blocks")
+	}
+	for i := range kernel.ArgBuffer {
+		if uint(len(a.row[i])-1) < uint(n-1) { // not if it is nil
+			panic("cpu: a row is too short")
+		}
+	}
+}
 
-// parabolasBy returns the kernel that calls the routine of a table for the largest block
-// that is not longer than what is left.
+// parabolasRoutine is an assembly routine; pitch and size are in bytes.
+type parabolasRoutine[T real] func(dst, before, after, squaresBefore, squaresAfter *T, pitch, n, m, size int)
+
+// parabolasBy returns the kernel that calls the routines of a table, those for the largest
+// blocks first.
 func parabolasBy[T real](table *[kernel.ParabolaBlocks]parabolasRoutine[T]) func(dst []T, p *Parabolas[T]) {
 	return func(dst []T, p *Parabolas[T]) {
 		p.check(len(dst))
 		n, m := len(p.SquaresBefore), len(p.SquaresAfter)
-		pitch := p.Pitch * int(unsafe.Sizeof(dst[0]))
+		size := int(unsafe.Sizeof(dst[0]))
 		var squaresBefore, squaresAfter, before, after *T
 		if n > 0 {
 			squaresBefore = &p.SquaresBefore[0]
@@ -273,17 +283,21 @@ func parabolasBy[T real](table *[kernel.ParabolaBlocks]parabolasRoutine[T]) func
 		if m > 0 {
 			squaresAfter = &p.SquaresAfter[0]
 		}
-		block := ParabolaBlock[T]()
-		for at := 0; at < len(dst); {
+		at := 0
+		for i := kernel.ParabolaBlocks - 1; i >= 0; i-- {
+			block := ParabolaBlock[T]() << i
+			lines := (len(dst) - at) / block * block
+			if lines == 0 {
+				continue
+			}
 			if n > 0 {
 				before = &p.Heights[p.Row*p.Pitch+at]
 			}
 			if m > 0 {
 				after = &p.Heights[(p.Row+1)*p.Pitch+at]
 			}
-			size := min(bits.Len(uint((len(dst)-at)/block)), kernel.ParabolaBlocks) - 1
-			table[size](&dst[at], before, after, squaresBefore, squaresAfter, pitch, n, m)
-			at += block << size
+			table[i](&dst[at], before, after, squaresBefore, squaresAfter, p.Pitch*size, n, m, lines*size)
+			at += lines
 		}
 	}
 }

@@ -1188,6 +1188,11 @@ func rowPullback32AVX512(args *byte, n int)
 //go:noescape
 func rowDifference32AVX512(args *byte, n int)
 
+// rowPairClass32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32AVX512(args *byte, n int)
+
 // rowPairPower32AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1357,6 +1362,11 @@ func rowPullback64AVX512(args *byte, n int)
 //
 //go:noescape
 func rowDifference64AVX512(args *byte, n int)
+
+// rowPairClass64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64AVX512(args *byte, n int)
 
 // rowPairPower64AVX512 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1528,6 +1538,11 @@ func rowPullback32AVX2(args *byte, n int)
 //go:noescape
 func rowDifference32AVX2(args *byte, n int)
 
+// rowPairClass32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32AVX2(args *byte, n int)
+
 // rowPairPower32AVX2 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1697,6 +1712,11 @@ func rowPullback64AVX2(args *byte, n int)
 //
 //go:noescape
 func rowDifference64AVX2(args *byte, n int)
+
+// rowPairClass64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64AVX2(args *byte, n int)
 
 // rowPairPower64AVX2 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1978,62 +1998,62 @@ func tilePairGamma2OverlapGradAVX2(args *byte, n int)
 //go:noescape
 func tilePairGammaOverlapGradAVX2(args *byte, n int)
 
-// parabolas32x16AVX512 is parabolasGo for 16 numbers, n rows before and m after. pitch is in bytes.
+// parabolas32x16AVX512 is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas32x16AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+func parabolas32x16AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
 
-// parabolas32x32AVX512 is parabolasGo for 32 numbers, n rows before and m after. pitch is in bytes.
+// parabolas32x32AVX512 is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas32x32AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+func parabolas32x32AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
 
-// parabolas32x64AVX512 is parabolasGo for 64 numbers, n rows before and m after. pitch is in bytes.
+// parabolas32x64AVX512 is parabolasGo for blocks of 64 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas32x64AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+func parabolas32x64AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
 
-// parabolas64x8AVX512 is parabolasGo for 8 numbers, n rows before and m after. pitch is in bytes.
+// parabolas64x8AVX512 is parabolasGo for blocks of 8 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas64x8AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+func parabolas64x8AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
 
-// parabolas64x16AVX512 is parabolasGo for 16 numbers, n rows before and m after. pitch is in bytes.
+// parabolas64x16AVX512 is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas64x16AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+func parabolas64x16AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
 
-// parabolas64x32AVX512 is parabolasGo for 32 numbers, n rows before and m after. pitch is in bytes.
+// parabolas64x32AVX512 is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas64x32AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+func parabolas64x32AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
 
-// parabolas32x16AVX2 is parabolasGo for 16 numbers, n rows before and m after. pitch is in bytes.
+// parabolas32x16AVX2 is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas32x16AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+func parabolas32x16AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
 
-// parabolas32x32AVX2 is parabolasGo for 32 numbers, n rows before and m after. pitch is in bytes.
+// parabolas32x32AVX2 is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas32x32AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+func parabolas32x32AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
 
-// parabolas32x64AVX2 is parabolasGo for 64 numbers, n rows before and m after. pitch is in bytes.
+// parabolas32x64AVX2 is parabolasGo for blocks of 64 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas32x64AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+func parabolas32x64AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
 
-// parabolas64x8AVX2 is parabolasGo for 8 numbers, n rows before and m after. pitch is in bytes.
+// parabolas64x8AVX2 is parabolasGo for blocks of 8 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas64x8AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+func parabolas64x8AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
 
-// parabolas64x16AVX2 is parabolasGo for 16 numbers, n rows before and m after. pitch is in bytes.
+// parabolas64x16AVX2 is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas64x16AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+func parabolas64x16AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
 
-// parabolas64x32AVX2 is parabolasGo for 32 numbers, n rows before and m after. pitch is in bytes.
+// parabolas64x32AVX2 is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas64x32AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+func parabolas64x32AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)

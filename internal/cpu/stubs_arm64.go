@@ -672,6 +672,11 @@ func rowPullback32NEON(args *byte, n int)
 //go:noescape
 func rowDifference32NEON(args *byte, n int)
 
+// rowPairClass32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32NEON(args *byte, n int)
+
 // rowPairPower32NEON is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -841,6 +846,11 @@ func rowPullback64NEON(args *byte, n int)
 //
 //go:noescape
 func rowDifference64NEON(args *byte, n int)
+
+// rowPairClass64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64NEON(args *byte, n int)
 
 // rowPairPower64NEON is a row kernel for n voxels, a multiple of 64.
 //
@@ -1012,32 +1022,32 @@ func tilePairGamma2OverlapGradNEON(args *byte, n int)
 //go:noescape
 func tilePairGammaOverlapGradNEON(args *byte, n int)
 
-// parabolas32x16NEON is parabolasGo for 16 numbers, n rows before and m after. pitch is in bytes.
+// parabolas32x16NEON is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas32x16NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+func parabolas32x16NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
 
-// parabolas32x32NEON is parabolasGo for 32 numbers, n rows before and m after. pitch is in bytes.
+// parabolas32x32NEON is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas32x32NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+func parabolas32x32NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
 
-// parabolas32x64NEON is parabolasGo for 64 numbers, n rows before and m after. pitch is in bytes.
+// parabolas32x64NEON is parabolasGo for blocks of 64 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas32x64NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int)
+func parabolas32x64NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
 
-// parabolas64x8NEON is parabolasGo for 8 numbers, n rows before and m after. pitch is in bytes.
+// parabolas64x8NEON is parabolasGo for blocks of 8 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas64x8NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+func parabolas64x8NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
 
-// parabolas64x16NEON is parabolasGo for 16 numbers, n rows before and m after. pitch is in bytes.
+// parabolas64x16NEON is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas64x16NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+func parabolas64x16NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
 
-// parabolas64x32NEON is parabolasGo for 32 numbers, n rows before and m after. pitch is in bytes.
+// parabolas64x32NEON is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
 //
 //go:noescape
-func parabolas64x32NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int)
+func parabolas64x32NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)

@@ -1,7 +1,8 @@
 // Package cli implements the example programs. For the two training programs it
 // provides the flags, the data set or the phantom that replaces it, the choice of
 // networks and volume sizes that fit each other, and starting, stopping and resuming
-// a run. It also provides the program that predicts with the trained weights.
+// a run. It also provides the programs that predict with the trained weights and that export
+// them.
 //
 // # Runs
 //
@@ -41,7 +42,7 @@ type Program struct {
 	// Name is the program's name; About opens its -h text.
 	Name, About string
 	// Protocol is the paper's protocol for the data set. If it has a Size, -size
-	// overrides it; if it has a Crop, -crop does.
+	// overrides it; -patch overrides its Crop.
 	Protocol dataset.Protocol
 	// Phantom is generated when no data are given. Flags override its Train, Valid
 	// and Size.
@@ -56,7 +57,6 @@ type Program struct {
 }
 
 func (p Program) resizes() bool { return p.Protocol.Size != [3]int{} }
-func (p Program) crops() bool   { return p.Protocol.Crop != [3]int{} }
 
 // Exit codes of Main.
 const (

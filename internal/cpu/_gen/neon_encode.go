@@ -48,6 +48,7 @@ var (
 	cmeqByte = form{"cmeq", "16b", "16b", "16b", 0x6e208c00, false}
 	uminByte = form{"umin", "16b", "16b", "16b", 0x6e206c00, false}
 	umaxByte = form{"umax", "16b", "16b", "16b", 0x6e206400, false}
+	umax     = form{"umax", "4s", "4s", "4s", 0x6ea06400, false}
 	addpByte = form{"addp", "16b", "16b", "16b", 0x4e20bc00, false}
 	and      = form{"and", "16b", "16b", "16b", 0x4e201c00, false}
 	bic      = form{"bic", "16b", "16b", "16b", 0x4e601c00, false}

@@ -359,7 +359,7 @@ var straight = map[string]form{
 	"VANDPS": and, "VORPS": orr, "VXORPS": eor, "VPOR": orr, "VANDPD": and, "VORPD": orr, "VXORPD": eor,
 	"VPCMPGTD": cmgt, "VPCMPEQD": cmeq, "VPCMPEQB": cmeqByte, "VPADDD": add, "VPSUBD": sub,
 	"VPCMPEQQ": cmeqTwo, "VPADDQ": addTwo, "VPSUBQ": subTwo,
-	"VPMINUB": uminByte, "VPMAXUB": umaxByte,
+	"VPMINUB": uminByte, "VPMAXUB": umaxByte, "VPMAXUD": umax,
 }
 
 // unary are those of one operand.

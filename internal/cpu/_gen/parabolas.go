@@ -10,25 +10,28 @@ import (
 	"github.com/x/afl/internal/cpu/kernel"
 )
 
-// parabolasName names the routine for blocks of kernel.ParabolaBlock<<size bytes.
-func parabolasName(t tier, size int) string {
-	return fmt.Sprintf("parabolas%dx%d%s", 8*t.size(), kernel.ParabolaBlock<<size/t.size(), t.name)
+// parabolasName names the routine for blocks of kernel.ParabolaBlock<<doublings bytes.
+func parabolasName(t tier, doublings int) string {
+	return fmt.Sprintf("parabolas%dx%d%s", 8*t.size(), kernel.ParabolaBlock<<doublings/t.size(), t.name)
 }
 
-// parabolas emits parabolasGo for a block of kernel.ParabolaBlock<<size bytes of dst. It leaves a side as
-// soon as the next square is not below any number of the block, which it checks before
-// every fourth row.
-func parabolas(t tier, size int) {
-	t.unroll = kernel.ParabolaBlock << size / t.bytes()
-	name := parabolasName(t, size)
+// parabolas emits parabolasGo for blocks of kernel.ParabolaBlock<<doublings bytes of dst. It
+// leaves a side of a block as soon as the next square is not below any number of the block,
+// which it checks before every fourth row.
+func parabolas(t tier, doublings int) {
+	t.unroll = kernel.ParabolaBlock << doublings / t.bytes()
+	name := parabolasName(t, doublings)
 	number := fmt.Sprintf("float%d", 8*t.size())
-	TEXT(name, NOSPLIT, fmt.Sprintf("func(dst, before, after, squaresBefore, squaresAfter *%s, pitch, n, m int)", number))
-	Doc(fmt.Sprintf("%s is parabolasGo for %d numbers, n rows before and m after. pitch is in bytes.", name, kernel.ParabolaBlock<<size/t.size()))
+	TEXT(name, NOSPLIT, fmt.Sprintf("func(dst, before, after, squaresBefore, squaresAfter *%s, pitch, n, m, size int)", number))
+	Doc(fmt.Sprintf("%s is parabolasGo for blocks of %d numbers, n rows before and m after. pitch and size, that of dst, are in bytes.", name, kernel.ParabolaBlock<<doublings/t.size()))
 	Pragma("noescape")
-	pitch := Load(Param("pitch"), GP64())
+	pitch, at := Load(Param("pitch"), GP64()), GP64()
+	XORQ(at, at)
+	Label("block")
 	lowest := t.fresh(t.lit(math.Inf(1)))
 	side := func(name, rows, squares, count string, move func(by, d Op)) {
 		row, square, left := Load(Param(rows), GP64()), Load(Param(squares), GP64()), Load(Param(count), GP64())
+		ADDQ(at, row)
 		add := func(i int) {
 			s := t.register()
 			t.broadcast(word{mem: Mem{Base: square, Disp: i * t.size()}}, s)
@@ -61,7 +64,11 @@ func parabolas(t tier, size int) {
 	}
 	side("before", "before", "squaresBefore", "n", SUBQ)
 	side("after", "after", "squaresAfter", "m", ADDQ)
-	t.store(lowest, Mem{Base: Load(Param("dst"), GP64())}, false)
+	t.store(lowest, Mem{Base: Load(Param("dst"), GP64()), Index: at, Scale: 1}, false)
+	size := Load(Param("size"), GP64())
+	ADDQ(U32(t.unroll*t.bytes()), at)
+	CMPQ(at, size)
+	JL(LabelRef("block"))
 	VZEROUPPER()
 	RET()
 }
