@@ -47,6 +47,9 @@ type kernels struct {
 	magnitudes func(dst, around, left, right, up, down []float64, steps *[2]float64)
 	// softMagnitudes is [softMagnitudesGo].
 	softMagnitudes func(around, left, right, up, down []float32, ends []uint8, steps *[2]float32, sums *[sumLanes64]float64) (boundary int)
+	// parabolas32 and parabolas64 are [parabolasGo].
+	parabolas32 func(dst []float32, p *Parabolas[float32])
+	parabolas64 func(dst []float64, p *Parabolas[float64])
 }
 
 var plain = kernels{
@@ -71,6 +74,9 @@ var plain = kernels{
 	magnitudes: magnitudesGo,
 
 	softMagnitudes: softMagnitudesGo,
+
+	parabolas32: parabolasGo[float32],
+	parabolas64: parabolasGo[float64],
 }
 
 // expGo stores the exponential of each number, which is finite.

@@ -16,6 +16,7 @@ func tiers() []kernels {
 				exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512),
 				labels: labelsBy(labelsAVX2), foreground: foregroundBy(foregroundAVX2), pack: packBy(packAVX2), packMap: packMapBy(packMapAVX2), unpack: unpackBy(unpackAVX2),
 				widen: widenBy(widenAVX2), sumMap: sumMapBy(sumMapAVX2), magnitudes: magnitudesBy(magnitudesAVX2), softMagnitudes: softMagnitudesBy(softMagnitudesAVX512),
+				parabolas32: parabolasBy(&parabolas32AVX512), parabolas64: parabolasBy(&parabolas64AVX512),
 			})
 		}
 		t = append(t, kernels{
@@ -25,6 +26,7 @@ func tiers() []kernels {
 			exp: rowsBy(expAVX2), log1p: rowsBy(log1pAVX2),
 			labels: labelsBy(labelsAVX2), foreground: foregroundBy(foregroundAVX2), pack: packBy(packAVX2), packMap: packMapBy(packMapAVX2), unpack: unpackBy(unpackAVX2),
 			widen: widenBy(widenAVX2), sumMap: sumMapBy(sumMapAVX2), magnitudes: magnitudesBy(magnitudesAVX2), softMagnitudes: softMagnitudesBy(softMagnitudesAVX2),
+			parabolas32: parabolasBy(&parabolas32AVX2), parabolas64: parabolasBy(&parabolas64AVX2),
 		})
 	}
 	return append(t, plain)

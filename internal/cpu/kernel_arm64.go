@@ -12,5 +12,6 @@ func tiers() []kernels {
 		exp: rowsBy(expNEON), log1p: rowsBy(log1pNEON),
 		labels: labelsBy(labelsNEON), foreground: foregroundBy(foregroundNEON), pack: packBy(packNEON), packMap: packMapBy(packMapNEON), unpack: unpackBy(unpackNEON),
 		widen: widenBy(widenNEON), sumMap: sumMapBy(sumMapNEON), magnitudes: magnitudesBy(magnitudesNEON), softMagnitudes: softMagnitudesBy(softMagnitudesNEON),
+		parabolas32: parabolasBy(&parabolas32NEON), parabolas64: parabolasBy(&parabolas64NEON),
 	}, plain}
 }

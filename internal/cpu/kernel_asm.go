@@ -275,3 +275,39 @@ func (a *rowArgs[T]) checkRows(n int) {
 		}
 	}
 }
+
+// parabolasRoutine is an assembly routine; pitch and size are in bytes.
+type parabolasRoutine[T real] func(dst, before, after, squaresBefore, squaresAfter *T, pitch, n, m, size int)
+
+// parabolasBy returns the kernel that calls the routines of a table, those for the largest
+// blocks first.
+func parabolasBy[T real](table *[kernel.ParabolaBlocks]parabolasRoutine[T]) func(dst []T, p *Parabolas[T]) {
+	return func(dst []T, p *Parabolas[T]) {
+		p.check(len(dst))
+		n, m := len(p.SquaresBefore), len(p.SquaresAfter)
+		size := int(unsafe.Sizeof(dst[0]))
+		var squaresBefore, squaresAfter, before, after *T
+		if n > 0 {
+			squaresBefore = &p.SquaresBefore[0]
+		}
+		if m > 0 {
+			squaresAfter = &p.SquaresAfter[0]
+		}
+		at := 0
+		for i := kernel.ParabolaBlocks - 1; i >= 0; i-- {
+			block := ParabolaBlock[T]() << i
+			lines := (len(dst) - at) / block * block
+			if lines == 0 {
+				continue
+			}
+			if n > 0 {
+				before = &p.Heights[p.Row*p.Pitch+at]
+			}
+			if m > 0 {
+				after = &p.Heights[(p.Row+1)*p.Pitch+at]
+			}
+			table[i](&dst[at], before, after, squaresBefore, squaresAfter, p.Pitch*size, n, m, lines*size)
+			at += lines
+		}
+	}
+}

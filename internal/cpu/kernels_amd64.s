@@ -86226,6 +86226,2166 @@ noUpstream0:
 	VZEROUPPER
 	RET
 
+// func parabolas32x16AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas32x16AVX512(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSS constants<>+1536(SB), Z0
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VBROADCASTSS (BX), Z1
+	VCMPPS       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Z1
+	VADDPS       (DX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	SUBQ         AX, DX
+	VBROADCASTSS 4(BX), Z1
+	VADDPS       (DX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	SUBQ         AX, DX
+	VBROADCASTSS 8(BX), Z1
+	VADDPS       (DX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	SUBQ         AX, DX
+	VBROADCASTSS 12(BX), Z1
+	VADDPS       (DX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	SUBQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VBROADCASTSS (BX), Z1
+	VCMPPS       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Z1
+	VADDPS       (DX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	SUBQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VBROADCASTSS (BX), Z1
+	VCMPPS       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (BX), Z1
+	VADDPS       (DX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	ADDQ         AX, DX
+	VBROADCASTSS 4(BX), Z1
+	VADDPS       (DX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	ADDQ         AX, DX
+	VBROADCASTSS 8(BX), Z1
+	VADDPS       (DX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	ADDQ         AX, DX
+	VBROADCASTSS 12(BX), Z1
+	VADDPS       (DX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	ADDQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VBROADCASTSS (BX), Z1
+	VCMPPS       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (BX), Z1
+	VADDPS       (DX), Z1, Z1
+	VMINPS       Z1, Z0, Z0
+	ADDQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Z0, (DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000040, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
+// func parabolas32x32AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas32x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSS constants<>+1536(SB), Z0
+	VBROADCASTSS constants<>+1536(SB), Z1
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VMAXPS       Z1, Z0, Z2
+	VBROADCASTSS (BX), Z3
+	VCMPPS       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Z2
+	VADDPS       (DX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(DX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	SUBQ         AX, DX
+	VBROADCASTSS 4(BX), Z2
+	VADDPS       (DX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(DX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	SUBQ         AX, DX
+	VBROADCASTSS 8(BX), Z2
+	VADDPS       (DX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(DX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	SUBQ         AX, DX
+	VBROADCASTSS 12(BX), Z2
+	VADDPS       (DX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(DX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	SUBQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VMAXPS       Z1, Z0, Z2
+	VBROADCASTSS (BX), Z3
+	VCMPPS       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Z2
+	VADDPS       (DX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(DX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	SUBQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VMAXPS       Z1, Z0, Z2
+	VBROADCASTSS (BX), Z3
+	VCMPPS       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (BX), Z2
+	VADDPS       (DX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(DX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	ADDQ         AX, DX
+	VBROADCASTSS 4(BX), Z2
+	VADDPS       (DX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(DX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	ADDQ         AX, DX
+	VBROADCASTSS 8(BX), Z2
+	VADDPS       (DX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(DX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	ADDQ         AX, DX
+	VBROADCASTSS 12(BX), Z2
+	VADDPS       (DX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(DX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	ADDQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VMAXPS       Z1, Z0, Z2
+	VBROADCASTSS (BX), Z3
+	VCMPPS       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (BX), Z2
+	VADDPS       (DX), Z2, Z3
+	VMINPS       Z3, Z0, Z0
+	VADDPS       64(DX), Z2, Z2
+	VMINPS       Z2, Z1, Z1
+	ADDQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Z0, (DX)(CX*1)
+	VMOVUPS Z1, 64(DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000080, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
+// func parabolas32x64AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas32x64AVX512(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSS constants<>+1536(SB), Z0
+	VBROADCASTSS constants<>+1536(SB), Z1
+	VBROADCASTSS constants<>+1536(SB), Z2
+	VBROADCASTSS constants<>+1536(SB), Z3
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VMAXPS       Z2, Z0, Z4
+	VMAXPS       Z3, Z1, Z5
+	VMAXPS       Z5, Z4, Z4
+	VBROADCASTSS (BX), Z5
+	VCMPPS       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Z4
+	VADDPS       (DX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(DX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(DX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(DX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	SUBQ         AX, DX
+	VBROADCASTSS 4(BX), Z4
+	VADDPS       (DX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(DX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(DX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(DX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	SUBQ         AX, DX
+	VBROADCASTSS 8(BX), Z4
+	VADDPS       (DX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(DX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(DX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(DX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	SUBQ         AX, DX
+	VBROADCASTSS 12(BX), Z4
+	VADDPS       (DX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(DX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(DX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(DX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	SUBQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VMAXPS       Z2, Z0, Z4
+	VMAXPS       Z3, Z1, Z5
+	VMAXPS       Z5, Z4, Z4
+	VBROADCASTSS (BX), Z5
+	VCMPPS       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Z4
+	VADDPS       (DX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(DX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(DX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(DX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	SUBQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VMAXPS       Z2, Z0, Z4
+	VMAXPS       Z3, Z1, Z5
+	VMAXPS       Z5, Z4, Z4
+	VBROADCASTSS (BX), Z5
+	VCMPPS       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (BX), Z4
+	VADDPS       (DX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(DX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(DX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(DX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	ADDQ         AX, DX
+	VBROADCASTSS 4(BX), Z4
+	VADDPS       (DX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(DX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(DX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(DX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	ADDQ         AX, DX
+	VBROADCASTSS 8(BX), Z4
+	VADDPS       (DX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(DX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(DX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(DX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	ADDQ         AX, DX
+	VBROADCASTSS 12(BX), Z4
+	VADDPS       (DX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(DX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(DX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(DX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	ADDQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VMAXPS       Z2, Z0, Z4
+	VMAXPS       Z3, Z1, Z5
+	VMAXPS       Z5, Z4, Z4
+	VBROADCASTSS (BX), Z5
+	VCMPPS       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSS (BX), Z4
+	VADDPS       (DX), Z4, Z5
+	VMINPS       Z5, Z0, Z0
+	VADDPS       64(DX), Z4, Z5
+	VMINPS       Z5, Z1, Z1
+	VADDPS       128(DX), Z4, Z5
+	VMINPS       Z5, Z2, Z2
+	VADDPS       192(DX), Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	ADDQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Z0, (DX)(CX*1)
+	VMOVUPS Z1, 64(DX)(CX*1)
+	VMOVUPS Z2, 128(DX)(CX*1)
+	VMOVUPS Z3, 192(DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000100, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
+// func parabolas64x8AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas64x8AVX512(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSD constants<>+3328(SB), Z0
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VBROADCASTSD (BX), Z1
+	VCMPPD       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Z1
+	VADDPD       (DX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	SUBQ         AX, DX
+	VBROADCASTSD 8(BX), Z1
+	VADDPD       (DX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	SUBQ         AX, DX
+	VBROADCASTSD 16(BX), Z1
+	VADDPD       (DX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	SUBQ         AX, DX
+	VBROADCASTSD 24(BX), Z1
+	VADDPD       (DX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	SUBQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VBROADCASTSD (BX), Z1
+	VCMPPD       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Z1
+	VADDPD       (DX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	SUBQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VBROADCASTSD (BX), Z1
+	VCMPPD       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (BX), Z1
+	VADDPD       (DX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	ADDQ         AX, DX
+	VBROADCASTSD 8(BX), Z1
+	VADDPD       (DX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	ADDQ         AX, DX
+	VBROADCASTSD 16(BX), Z1
+	VADDPD       (DX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	ADDQ         AX, DX
+	VBROADCASTSD 24(BX), Z1
+	VADDPD       (DX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	ADDQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VBROADCASTSD (BX), Z1
+	VCMPPD       $0x1e, Z1, Z0, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (BX), Z1
+	VADDPD       (DX), Z1, Z1
+	VMINPD       Z1, Z0, Z0
+	ADDQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Z0, (DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000040, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
+// func parabolas64x16AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas64x16AVX512(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSD constants<>+3328(SB), Z0
+	VBROADCASTSD constants<>+3328(SB), Z1
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VMAXPD       Z1, Z0, Z2
+	VBROADCASTSD (BX), Z3
+	VCMPPD       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Z2
+	VADDPD       (DX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(DX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	SUBQ         AX, DX
+	VBROADCASTSD 8(BX), Z2
+	VADDPD       (DX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(DX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	SUBQ         AX, DX
+	VBROADCASTSD 16(BX), Z2
+	VADDPD       (DX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(DX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	SUBQ         AX, DX
+	VBROADCASTSD 24(BX), Z2
+	VADDPD       (DX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(DX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	SUBQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VMAXPD       Z1, Z0, Z2
+	VBROADCASTSD (BX), Z3
+	VCMPPD       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Z2
+	VADDPD       (DX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(DX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	SUBQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VMAXPD       Z1, Z0, Z2
+	VBROADCASTSD (BX), Z3
+	VCMPPD       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (BX), Z2
+	VADDPD       (DX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(DX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	ADDQ         AX, DX
+	VBROADCASTSD 8(BX), Z2
+	VADDPD       (DX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(DX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	ADDQ         AX, DX
+	VBROADCASTSD 16(BX), Z2
+	VADDPD       (DX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(DX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	ADDQ         AX, DX
+	VBROADCASTSD 24(BX), Z2
+	VADDPD       (DX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(DX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	ADDQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VMAXPD       Z1, Z0, Z2
+	VBROADCASTSD (BX), Z3
+	VCMPPD       $0x1e, Z3, Z2, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (BX), Z2
+	VADDPD       (DX), Z2, Z3
+	VMINPD       Z3, Z0, Z0
+	VADDPD       64(DX), Z2, Z2
+	VMINPD       Z2, Z1, Z1
+	ADDQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Z0, (DX)(CX*1)
+	VMOVUPS Z1, 64(DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000080, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
+// func parabolas64x32AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+// Requires: AVX, AVX512F
+TEXT ·parabolas64x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSD constants<>+3328(SB), Z0
+	VBROADCASTSD constants<>+3328(SB), Z1
+	VBROADCASTSD constants<>+3328(SB), Z2
+	VBROADCASTSD constants<>+3328(SB), Z3
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VMAXPD       Z2, Z0, Z4
+	VMAXPD       Z3, Z1, Z5
+	VMAXPD       Z5, Z4, Z4
+	VBROADCASTSD (BX), Z5
+	VCMPPD       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Z4
+	VADDPD       (DX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(DX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(DX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(DX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	SUBQ         AX, DX
+	VBROADCASTSD 8(BX), Z4
+	VADDPD       (DX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(DX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(DX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(DX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	SUBQ         AX, DX
+	VBROADCASTSD 16(BX), Z4
+	VADDPD       (DX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(DX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(DX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(DX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	SUBQ         AX, DX
+	VBROADCASTSD 24(BX), Z4
+	VADDPD       (DX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(DX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(DX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(DX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	SUBQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VMAXPD       Z2, Z0, Z4
+	VMAXPD       Z3, Z1, Z5
+	VMAXPD       Z5, Z4, Z4
+	VBROADCASTSD (BX), Z5
+	VCMPPD       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Z4
+	VADDPD       (DX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(DX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(DX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(DX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	SUBQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VMAXPD       Z2, Z0, Z4
+	VMAXPD       Z3, Z1, Z5
+	VMAXPD       Z5, Z4, Z4
+	VBROADCASTSD (BX), Z5
+	VCMPPD       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (BX), Z4
+	VADDPD       (DX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(DX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(DX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(DX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	ADDQ         AX, DX
+	VBROADCASTSD 8(BX), Z4
+	VADDPD       (DX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(DX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(DX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(DX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	ADDQ         AX, DX
+	VBROADCASTSD 16(BX), Z4
+	VADDPD       (DX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(DX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(DX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(DX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	ADDQ         AX, DX
+	VBROADCASTSD 24(BX), Z4
+	VADDPD       (DX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(DX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(DX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(DX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	ADDQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VMAXPD       Z2, Z0, Z4
+	VMAXPD       Z3, Z1, Z5
+	VMAXPD       Z5, Z4, Z4
+	VBROADCASTSD (BX), Z5
+	VCMPPD       $0x1e, Z5, Z4, K1
+	KORTESTW     K1, K1
+	JEQ          afterDone
+	VBROADCASTSD (BX), Z4
+	VADDPD       (DX), Z4, Z5
+	VMINPD       Z5, Z0, Z0
+	VADDPD       64(DX), Z4, Z5
+	VMINPD       Z5, Z1, Z1
+	VADDPD       128(DX), Z4, Z5
+	VMINPD       Z5, Z2, Z2
+	VADDPD       192(DX), Z4, Z4
+	VMINPD       Z4, Z3, Z3
+	ADDQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Z0, (DX)(CX*1)
+	VMOVUPS Z1, 64(DX)(CX*1)
+	VMOVUPS Z2, 128(DX)(CX*1)
+	VMOVUPS Z3, 192(DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000100, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
+// func parabolas32x16AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+// Requires: AVX
+TEXT ·parabolas32x16AVX2(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSS constants<>+1536(SB), Y0
+	VBROADCASTSS constants<>+1536(SB), Y1
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VMAXPS       Y1, Y0, Y2
+	VBROADCASTSS (BX), Y3
+	VCMPPS       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Y2
+	VADDPS       (DX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(DX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	SUBQ         AX, DX
+	VBROADCASTSS 4(BX), Y2
+	VADDPS       (DX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(DX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	SUBQ         AX, DX
+	VBROADCASTSS 8(BX), Y2
+	VADDPS       (DX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(DX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	SUBQ         AX, DX
+	VBROADCASTSS 12(BX), Y2
+	VADDPS       (DX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(DX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	SUBQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VMAXPS       Y1, Y0, Y2
+	VBROADCASTSS (BX), Y3
+	VCMPPS       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Y2
+	VADDPS       (DX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(DX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	SUBQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VMAXPS       Y1, Y0, Y2
+	VBROADCASTSS (BX), Y3
+	VCMPPS       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSS (BX), Y2
+	VADDPS       (DX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(DX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	ADDQ         AX, DX
+	VBROADCASTSS 4(BX), Y2
+	VADDPS       (DX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(DX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	ADDQ         AX, DX
+	VBROADCASTSS 8(BX), Y2
+	VADDPS       (DX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(DX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	ADDQ         AX, DX
+	VBROADCASTSS 12(BX), Y2
+	VADDPS       (DX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(DX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	ADDQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VMAXPS       Y1, Y0, Y2
+	VBROADCASTSS (BX), Y3
+	VCMPPS       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSS (BX), Y2
+	VADDPS       (DX), Y2, Y3
+	VMINPS       Y3, Y0, Y0
+	VADDPS       32(DX), Y2, Y2
+	VMINPS       Y2, Y1, Y1
+	ADDQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Y0, (DX)(CX*1)
+	VMOVUPS Y1, 32(DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000040, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
+// func parabolas32x32AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+// Requires: AVX
+TEXT ·parabolas32x32AVX2(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSS constants<>+1536(SB), Y0
+	VBROADCASTSS constants<>+1536(SB), Y1
+	VBROADCASTSS constants<>+1536(SB), Y2
+	VBROADCASTSS constants<>+1536(SB), Y3
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VMAXPS       Y2, Y0, Y4
+	VMAXPS       Y3, Y1, Y5
+	VMAXPS       Y5, Y4, Y4
+	VBROADCASTSS (BX), Y5
+	VCMPPS       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Y4
+	VADDPS       (DX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(DX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(DX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(DX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	SUBQ         AX, DX
+	VBROADCASTSS 4(BX), Y4
+	VADDPS       (DX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(DX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(DX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(DX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	SUBQ         AX, DX
+	VBROADCASTSS 8(BX), Y4
+	VADDPS       (DX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(DX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(DX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(DX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	SUBQ         AX, DX
+	VBROADCASTSS 12(BX), Y4
+	VADDPS       (DX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(DX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(DX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(DX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	SUBQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VMAXPS       Y2, Y0, Y4
+	VMAXPS       Y3, Y1, Y5
+	VMAXPS       Y5, Y4, Y4
+	VBROADCASTSS (BX), Y5
+	VCMPPS       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Y4
+	VADDPS       (DX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(DX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(DX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(DX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	SUBQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VMAXPS       Y2, Y0, Y4
+	VMAXPS       Y3, Y1, Y5
+	VMAXPS       Y5, Y4, Y4
+	VBROADCASTSS (BX), Y5
+	VCMPPS       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSS (BX), Y4
+	VADDPS       (DX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(DX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(DX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(DX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	ADDQ         AX, DX
+	VBROADCASTSS 4(BX), Y4
+	VADDPS       (DX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(DX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(DX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(DX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	ADDQ         AX, DX
+	VBROADCASTSS 8(BX), Y4
+	VADDPS       (DX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(DX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(DX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(DX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	ADDQ         AX, DX
+	VBROADCASTSS 12(BX), Y4
+	VADDPS       (DX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(DX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(DX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(DX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	ADDQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VMAXPS       Y2, Y0, Y4
+	VMAXPS       Y3, Y1, Y5
+	VMAXPS       Y5, Y4, Y4
+	VBROADCASTSS (BX), Y5
+	VCMPPS       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSS (BX), Y4
+	VADDPS       (DX), Y4, Y5
+	VMINPS       Y5, Y0, Y0
+	VADDPS       32(DX), Y4, Y5
+	VMINPS       Y5, Y1, Y1
+	VADDPS       64(DX), Y4, Y5
+	VMINPS       Y5, Y2, Y2
+	VADDPS       96(DX), Y4, Y4
+	VMINPS       Y4, Y3, Y3
+	ADDQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Y0, (DX)(CX*1)
+	VMOVUPS Y1, 32(DX)(CX*1)
+	VMOVUPS Y2, 64(DX)(CX*1)
+	VMOVUPS Y3, 96(DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000080, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
+// func parabolas32x64AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+// Requires: AVX
+TEXT ·parabolas32x64AVX2(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSS constants<>+1536(SB), Y0
+	VBROADCASTSS constants<>+1536(SB), Y1
+	VBROADCASTSS constants<>+1536(SB), Y2
+	VBROADCASTSS constants<>+1536(SB), Y3
+	VBROADCASTSS constants<>+1536(SB), Y4
+	VBROADCASTSS constants<>+1536(SB), Y5
+	VBROADCASTSS constants<>+1536(SB), Y6
+	VBROADCASTSS constants<>+1536(SB), Y7
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VMAXPS       Y4, Y0, Y8
+	VMAXPS       Y5, Y1, Y9
+	VMAXPS       Y6, Y2, Y10
+	VMAXPS       Y7, Y3, Y11
+	VMAXPS       Y10, Y8, Y8
+	VMAXPS       Y11, Y9, Y9
+	VMAXPS       Y9, Y8, Y8
+	VBROADCASTSS (BX), Y9
+	VCMPPS       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Y8
+	VADDPS       (DX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(DX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(DX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(DX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(DX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(DX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(DX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(DX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	SUBQ         AX, DX
+	VBROADCASTSS 4(BX), Y8
+	VADDPS       (DX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(DX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(DX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(DX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(DX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(DX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(DX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(DX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	SUBQ         AX, DX
+	VBROADCASTSS 8(BX), Y8
+	VADDPS       (DX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(DX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(DX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(DX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(DX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(DX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(DX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(DX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	SUBQ         AX, DX
+	VBROADCASTSS 12(BX), Y8
+	VADDPS       (DX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(DX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(DX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(DX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(DX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(DX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(DX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(DX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	SUBQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VMAXPS       Y4, Y0, Y8
+	VMAXPS       Y5, Y1, Y9
+	VMAXPS       Y6, Y2, Y10
+	VMAXPS       Y7, Y3, Y11
+	VMAXPS       Y10, Y8, Y8
+	VMAXPS       Y11, Y9, Y9
+	VMAXPS       Y9, Y8, Y8
+	VBROADCASTSS (BX), Y9
+	VCMPPS       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSS (BX), Y8
+	VADDPS       (DX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(DX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(DX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(DX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(DX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(DX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(DX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(DX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	SUBQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VMAXPS       Y4, Y0, Y8
+	VMAXPS       Y5, Y1, Y9
+	VMAXPS       Y6, Y2, Y10
+	VMAXPS       Y7, Y3, Y11
+	VMAXPS       Y10, Y8, Y8
+	VMAXPS       Y11, Y9, Y9
+	VMAXPS       Y9, Y8, Y8
+	VBROADCASTSS (BX), Y9
+	VCMPPS       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSS (BX), Y8
+	VADDPS       (DX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(DX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(DX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(DX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(DX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(DX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(DX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(DX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	ADDQ         AX, DX
+	VBROADCASTSS 4(BX), Y8
+	VADDPS       (DX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(DX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(DX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(DX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(DX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(DX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(DX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(DX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	ADDQ         AX, DX
+	VBROADCASTSS 8(BX), Y8
+	VADDPS       (DX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(DX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(DX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(DX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(DX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(DX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(DX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(DX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	ADDQ         AX, DX
+	VBROADCASTSS 12(BX), Y8
+	VADDPS       (DX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(DX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(DX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(DX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(DX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(DX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(DX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(DX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	ADDQ         AX, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VMAXPS       Y4, Y0, Y8
+	VMAXPS       Y5, Y1, Y9
+	VMAXPS       Y6, Y2, Y10
+	VMAXPS       Y7, Y3, Y11
+	VMAXPS       Y10, Y8, Y8
+	VMAXPS       Y11, Y9, Y9
+	VMAXPS       Y9, Y8, Y8
+	VBROADCASTSS (BX), Y9
+	VCMPPS       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSS (BX), Y8
+	VADDPS       (DX), Y8, Y9
+	VMINPS       Y9, Y0, Y0
+	VADDPS       32(DX), Y8, Y9
+	VMINPS       Y9, Y1, Y1
+	VADDPS       64(DX), Y8, Y9
+	VMINPS       Y9, Y2, Y2
+	VADDPS       96(DX), Y8, Y9
+	VMINPS       Y9, Y3, Y3
+	VADDPS       128(DX), Y8, Y9
+	VMINPS       Y9, Y4, Y4
+	VADDPS       160(DX), Y8, Y9
+	VMINPS       Y9, Y5, Y5
+	VADDPS       192(DX), Y8, Y9
+	VMINPS       Y9, Y6, Y6
+	VADDPS       224(DX), Y8, Y8
+	VMINPS       Y8, Y7, Y7
+	ADDQ         AX, DX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Y0, (DX)(CX*1)
+	VMOVUPS Y1, 32(DX)(CX*1)
+	VMOVUPS Y2, 64(DX)(CX*1)
+	VMOVUPS Y3, 96(DX)(CX*1)
+	VMOVUPS Y4, 128(DX)(CX*1)
+	VMOVUPS Y5, 160(DX)(CX*1)
+	VMOVUPS Y6, 192(DX)(CX*1)
+	VMOVUPS Y7, 224(DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000100, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
+// func parabolas64x8AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+// Requires: AVX
+TEXT ·parabolas64x8AVX2(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSD constants<>+3328(SB), Y0
+	VBROADCASTSD constants<>+3328(SB), Y1
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VMAXPD       Y1, Y0, Y2
+	VBROADCASTSD (BX), Y3
+	VCMPPD       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Y2
+	VADDPD       (DX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(DX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	SUBQ         AX, DX
+	VBROADCASTSD 8(BX), Y2
+	VADDPD       (DX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(DX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	SUBQ         AX, DX
+	VBROADCASTSD 16(BX), Y2
+	VADDPD       (DX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(DX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	SUBQ         AX, DX
+	VBROADCASTSD 24(BX), Y2
+	VADDPD       (DX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(DX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	SUBQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VMAXPD       Y1, Y0, Y2
+	VBROADCASTSD (BX), Y3
+	VCMPPD       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Y2
+	VADDPD       (DX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(DX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	SUBQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VMAXPD       Y1, Y0, Y2
+	VBROADCASTSD (BX), Y3
+	VCMPPD       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSD (BX), Y2
+	VADDPD       (DX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(DX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	ADDQ         AX, DX
+	VBROADCASTSD 8(BX), Y2
+	VADDPD       (DX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(DX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	ADDQ         AX, DX
+	VBROADCASTSD 16(BX), Y2
+	VADDPD       (DX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(DX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	ADDQ         AX, DX
+	VBROADCASTSD 24(BX), Y2
+	VADDPD       (DX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(DX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	ADDQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VMAXPD       Y1, Y0, Y2
+	VBROADCASTSD (BX), Y3
+	VCMPPD       $0x1e, Y3, Y2, Y2
+	VMOVMSKPS    Y2, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSD (BX), Y2
+	VADDPD       (DX), Y2, Y3
+	VMINPD       Y3, Y0, Y0
+	VADDPD       32(DX), Y2, Y2
+	VMINPD       Y2, Y1, Y1
+	ADDQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Y0, (DX)(CX*1)
+	VMOVUPS Y1, 32(DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000040, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
+// func parabolas64x16AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+// Requires: AVX
+TEXT ·parabolas64x16AVX2(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSD constants<>+3328(SB), Y0
+	VBROADCASTSD constants<>+3328(SB), Y1
+	VBROADCASTSD constants<>+3328(SB), Y2
+	VBROADCASTSD constants<>+3328(SB), Y3
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VMAXPD       Y2, Y0, Y4
+	VMAXPD       Y3, Y1, Y5
+	VMAXPD       Y5, Y4, Y4
+	VBROADCASTSD (BX), Y5
+	VCMPPD       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Y4
+	VADDPD       (DX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(DX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(DX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(DX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	SUBQ         AX, DX
+	VBROADCASTSD 8(BX), Y4
+	VADDPD       (DX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(DX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(DX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(DX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	SUBQ         AX, DX
+	VBROADCASTSD 16(BX), Y4
+	VADDPD       (DX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(DX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(DX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(DX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	SUBQ         AX, DX
+	VBROADCASTSD 24(BX), Y4
+	VADDPD       (DX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(DX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(DX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(DX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	SUBQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VMAXPD       Y2, Y0, Y4
+	VMAXPD       Y3, Y1, Y5
+	VMAXPD       Y5, Y4, Y4
+	VBROADCASTSD (BX), Y5
+	VCMPPD       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Y4
+	VADDPD       (DX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(DX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(DX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(DX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	SUBQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VMAXPD       Y2, Y0, Y4
+	VMAXPD       Y3, Y1, Y5
+	VMAXPD       Y5, Y4, Y4
+	VBROADCASTSD (BX), Y5
+	VCMPPD       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSD (BX), Y4
+	VADDPD       (DX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(DX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(DX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(DX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	ADDQ         AX, DX
+	VBROADCASTSD 8(BX), Y4
+	VADDPD       (DX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(DX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(DX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(DX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	ADDQ         AX, DX
+	VBROADCASTSD 16(BX), Y4
+	VADDPD       (DX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(DX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(DX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(DX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	ADDQ         AX, DX
+	VBROADCASTSD 24(BX), Y4
+	VADDPD       (DX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(DX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(DX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(DX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	ADDQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VMAXPD       Y2, Y0, Y4
+	VMAXPD       Y3, Y1, Y5
+	VMAXPD       Y5, Y4, Y4
+	VBROADCASTSD (BX), Y5
+	VCMPPD       $0x1e, Y5, Y4, Y4
+	VMOVMSKPS    Y4, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSD (BX), Y4
+	VADDPD       (DX), Y4, Y5
+	VMINPD       Y5, Y0, Y0
+	VADDPD       32(DX), Y4, Y5
+	VMINPD       Y5, Y1, Y1
+	VADDPD       64(DX), Y4, Y5
+	VMINPD       Y5, Y2, Y2
+	VADDPD       96(DX), Y4, Y4
+	VMINPD       Y4, Y3, Y3
+	ADDQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Y0, (DX)(CX*1)
+	VMOVUPS Y1, 32(DX)(CX*1)
+	VMOVUPS Y2, 64(DX)(CX*1)
+	VMOVUPS Y3, 96(DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000080, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
+// func parabolas64x32AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+// Requires: AVX
+TEXT ·parabolas64x32AVX2(SB), NOSPLIT, $0-72
+	MOVQ pitch+40(FP), AX
+	XORQ CX, CX
+
+block:
+	VBROADCASTSD constants<>+3328(SB), Y0
+	VBROADCASTSD constants<>+3328(SB), Y1
+	VBROADCASTSD constants<>+3328(SB), Y2
+	VBROADCASTSD constants<>+3328(SB), Y3
+	VBROADCASTSD constants<>+3328(SB), Y4
+	VBROADCASTSD constants<>+3328(SB), Y5
+	VBROADCASTSD constants<>+3328(SB), Y6
+	VBROADCASTSD constants<>+3328(SB), Y7
+	MOVQ         before+8(FP), DX
+	MOVQ         squaresBefore+24(FP), BX
+	MOVQ         n+48(FP), SI
+	ADDQ         CX, DX
+
+before:
+	CMPQ         SI, $0x04
+	JL           beforeLast
+	VMAXPD       Y4, Y0, Y8
+	VMAXPD       Y5, Y1, Y9
+	VMAXPD       Y6, Y2, Y10
+	VMAXPD       Y7, Y3, Y11
+	VMAXPD       Y10, Y8, Y8
+	VMAXPD       Y11, Y9, Y9
+	VMAXPD       Y9, Y8, Y8
+	VBROADCASTSD (BX), Y9
+	VCMPPD       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Y8
+	VADDPD       (DX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(DX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(DX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(DX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(DX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(DX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(DX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(DX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	SUBQ         AX, DX
+	VBROADCASTSD 8(BX), Y8
+	VADDPD       (DX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(DX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(DX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(DX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(DX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(DX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(DX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(DX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	SUBQ         AX, DX
+	VBROADCASTSD 16(BX), Y8
+	VADDPD       (DX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(DX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(DX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(DX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(DX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(DX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(DX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(DX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	SUBQ         AX, DX
+	VBROADCASTSD 24(BX), Y8
+	VADDPD       (DX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(DX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(DX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(DX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(DX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(DX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(DX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(DX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	SUBQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          before
+
+beforeLast:
+	CMPQ         SI, $0x01
+	JL           beforeDone
+	VMAXPD       Y4, Y0, Y8
+	VMAXPD       Y5, Y1, Y9
+	VMAXPD       Y6, Y2, Y10
+	VMAXPD       Y7, Y3, Y11
+	VMAXPD       Y10, Y8, Y8
+	VMAXPD       Y11, Y9, Y9
+	VMAXPD       Y9, Y8, Y8
+	VBROADCASTSD (BX), Y9
+	VCMPPD       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, DI
+	TESTL        DI, DI
+	JEQ          beforeDone
+	VBROADCASTSD (BX), Y8
+	VADDPD       (DX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(DX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(DX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(DX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(DX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(DX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(DX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(DX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	SUBQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          beforeLast
+
+beforeDone:
+	MOVQ after+16(FP), DX
+	MOVQ squaresAfter+32(FP), BX
+	MOVQ m+56(FP), SI
+	ADDQ CX, DX
+
+after:
+	CMPQ         SI, $0x04
+	JL           afterLast
+	VMAXPD       Y4, Y0, Y8
+	VMAXPD       Y5, Y1, Y9
+	VMAXPD       Y6, Y2, Y10
+	VMAXPD       Y7, Y3, Y11
+	VMAXPD       Y10, Y8, Y8
+	VMAXPD       Y11, Y9, Y9
+	VMAXPD       Y9, Y8, Y8
+	VBROADCASTSD (BX), Y9
+	VCMPPD       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSD (BX), Y8
+	VADDPD       (DX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(DX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(DX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(DX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(DX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(DX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(DX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(DX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	ADDQ         AX, DX
+	VBROADCASTSD 8(BX), Y8
+	VADDPD       (DX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(DX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(DX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(DX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(DX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(DX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(DX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(DX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	ADDQ         AX, DX
+	VBROADCASTSD 16(BX), Y8
+	VADDPD       (DX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(DX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(DX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(DX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(DX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(DX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(DX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(DX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	ADDQ         AX, DX
+	VBROADCASTSD 24(BX), Y8
+	VADDPD       (DX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(DX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(DX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(DX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(DX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(DX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(DX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(DX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	ADDQ         AX, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x04, SI
+	JMP          after
+
+afterLast:
+	CMPQ         SI, $0x01
+	JL           afterDone
+	VMAXPD       Y4, Y0, Y8
+	VMAXPD       Y5, Y1, Y9
+	VMAXPD       Y6, Y2, Y10
+	VMAXPD       Y7, Y3, Y11
+	VMAXPD       Y10, Y8, Y8
+	VMAXPD       Y11, Y9, Y9
+	VMAXPD       Y9, Y8, Y8
+	VBROADCASTSD (BX), Y9
+	VCMPPD       $0x1e, Y9, Y8, Y8
+	VMOVMSKPS    Y8, DI
+	TESTL        DI, DI
+	JEQ          afterDone
+	VBROADCASTSD (BX), Y8
+	VADDPD       (DX), Y8, Y9
+	VMINPD       Y9, Y0, Y0
+	VADDPD       32(DX), Y8, Y9
+	VMINPD       Y9, Y1, Y1
+	VADDPD       64(DX), Y8, Y9
+	VMINPD       Y9, Y2, Y2
+	VADDPD       96(DX), Y8, Y9
+	VMINPD       Y9, Y3, Y3
+	VADDPD       128(DX), Y8, Y9
+	VMINPD       Y9, Y4, Y4
+	VADDPD       160(DX), Y8, Y9
+	VMINPD       Y9, Y5, Y5
+	VADDPD       192(DX), Y8, Y9
+	VMINPD       Y9, Y6, Y6
+	VADDPD       224(DX), Y8, Y8
+	VMINPD       Y8, Y7, Y7
+	ADDQ         AX, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x01, SI
+	JMP          afterLast
+
+afterDone:
+	MOVQ    dst+0(FP), DX
+	VMOVUPS Y0, (DX)(CX*1)
+	VMOVUPS Y1, 32(DX)(CX*1)
+	VMOVUPS Y2, 64(DX)(CX*1)
+	VMOVUPS Y3, 96(DX)(CX*1)
+	VMOVUPS Y4, 128(DX)(CX*1)
+	VMOVUPS Y5, 160(DX)(CX*1)
+	VMOVUPS Y6, 192(DX)(CX*1)
+	VMOVUPS Y7, 224(DX)(CX*1)
+	MOVQ    size+64(FP), DX
+	ADDQ    $0x00000100, CX
+	CMPQ    CX, DX
+	JL      block
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/4, $0x80000000
 DATA constants<>+4(SB)/4, $0x80000000
 DATA constants<>+8(SB)/4, $0x80000000
@@ -86834,4 +88994,8 @@ DATA constants<>+3296(SB)/8, $0x43380000000003ff
 DATA constants<>+3304(SB)/8, $0x43380000000003ff
 DATA constants<>+3312(SB)/8, $0x43380000000003ff
 DATA constants<>+3320(SB)/8, $0x43380000000003ff
-GLOBL constants<>(SB), RODATA|NOPTR, $3328
+DATA constants<>+3328(SB)/8, $0x7ff0000000000000
+DATA constants<>+3336(SB)/8, $0x7ff0000000000000
+DATA constants<>+3344(SB)/8, $0x7ff0000000000000
+DATA constants<>+3352(SB)/8, $0x7ff0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $3360

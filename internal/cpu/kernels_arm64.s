@@ -80777,6 +80777,4268 @@ noUpstream0:
 	WORD $0x3d80bc02 // str q2, [x0, #752]
 	RET
 
+// func parabolas32x16NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+TEXT ·parabolas32x16NEON(SB), NOSPLIT, $0-72
+	MOVD $constants<>(SB), R6
+	MOVD pitch+40(FP), R5
+	MOVD $0, R4
+
+block:
+	WORD $0x3dc0ccc7 // ldr q7, [x6, #816]
+	WORD $0x3dc0ccc6 // ldr q6, [x6, #816]
+	WORD $0x3dc0ccc5 // ldr q5, [x6, #816]
+	WORD $0x3dc0ccc4 // ldr q4, [x6, #816]
+	MOVD before+8(FP), R3
+	MOVD squaresBefore+24(FP), R2
+	MOVD n+48(FP), R1
+	ADD R4, R3, R3
+
+before:
+	CMP $4, R1
+	BLT beforeLast
+	WORD $0x6ea5e4e0 // fcmgt v0.4s, v7.4s, v5.4s
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea4e4c0 // fcmgt v0.4s, v6.4s, v4.4s
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e460 // fcmgt v0.4s, v3.4s, v1.4s
+	WORD $0x6ea1e443 // fcmgt v3.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40c843 // ld1r {v3.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea7e440 // fcmgt v0.4s, v2.4s, v7.4s
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ea6e420 // fcmgt v0.4s, v1.4s, v6.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea5e440 // fcmgt v0.4s, v2.4s, v5.4s
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea4e420 // fcmgt v0.4s, v1.4s, v4.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $4, R2, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea7e440 // fcmgt v0.4s, v2.4s, v7.4s
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ea6e420 // fcmgt v0.4s, v1.4s, v6.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea5e440 // fcmgt v0.4s, v2.4s, v5.4s
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea4e420 // fcmgt v0.4s, v1.4s, v4.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea7e440 // fcmgt v0.4s, v2.4s, v7.4s
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ea6e420 // fcmgt v0.4s, v1.4s, v6.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea5e440 // fcmgt v0.4s, v2.4s, v5.4s
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea4e420 // fcmgt v0.4s, v1.4s, v4.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $12, R2, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea7e440 // fcmgt v0.4s, v2.4s, v7.4s
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ea6e420 // fcmgt v0.4s, v1.4s, v6.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea5e440 // fcmgt v0.4s, v2.4s, v5.4s
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea4e420 // fcmgt v0.4s, v1.4s, v4.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $16, R2, R2
+	SUBS $4, R1, R1
+	B before
+
+beforeLast:
+	CMP $1, R1
+	BLT beforeDone
+	WORD $0x6ea5e4e0 // fcmgt v0.4s, v7.4s, v5.4s
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea4e4c0 // fcmgt v0.4s, v6.4s, v4.4s
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e460 // fcmgt v0.4s, v3.4s, v1.4s
+	WORD $0x6ea1e443 // fcmgt v3.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40c843 // ld1r {v3.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea7e440 // fcmgt v0.4s, v2.4s, v7.4s
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ea6e420 // fcmgt v0.4s, v1.4s, v6.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea5e440 // fcmgt v0.4s, v2.4s, v5.4s
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea4e420 // fcmgt v0.4s, v1.4s, v4.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $4, R2, R2
+	SUBS $1, R1, R1
+	B beforeLast
+
+beforeDone:
+	MOVD after+16(FP), R3
+	MOVD squaresAfter+32(FP), R2
+	MOVD m+56(FP), R1
+	ADD R4, R3, R3
+
+after:
+	CMP $4, R1
+	BLT afterLast
+	WORD $0x6ea5e4e0 // fcmgt v0.4s, v7.4s, v5.4s
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea4e4c0 // fcmgt v0.4s, v6.4s, v4.4s
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e460 // fcmgt v0.4s, v3.4s, v1.4s
+	WORD $0x6ea1e443 // fcmgt v3.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40c843 // ld1r {v3.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea7e440 // fcmgt v0.4s, v2.4s, v7.4s
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ea6e420 // fcmgt v0.4s, v1.4s, v6.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea5e440 // fcmgt v0.4s, v2.4s, v5.4s
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea4e420 // fcmgt v0.4s, v1.4s, v4.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $4, R2, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea7e440 // fcmgt v0.4s, v2.4s, v7.4s
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ea6e420 // fcmgt v0.4s, v1.4s, v6.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea5e440 // fcmgt v0.4s, v2.4s, v5.4s
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea4e420 // fcmgt v0.4s, v1.4s, v4.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea7e440 // fcmgt v0.4s, v2.4s, v7.4s
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ea6e420 // fcmgt v0.4s, v1.4s, v6.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea5e440 // fcmgt v0.4s, v2.4s, v5.4s
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea4e420 // fcmgt v0.4s, v1.4s, v4.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $12, R2, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea7e440 // fcmgt v0.4s, v2.4s, v7.4s
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ea6e420 // fcmgt v0.4s, v1.4s, v6.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea5e440 // fcmgt v0.4s, v2.4s, v5.4s
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea4e420 // fcmgt v0.4s, v1.4s, v4.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $16, R2, R2
+	SUBS $4, R1, R1
+	B after
+
+afterLast:
+	CMP $1, R1
+	BLT afterDone
+	WORD $0x6ea5e4e0 // fcmgt v0.4s, v7.4s, v5.4s
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea4e4c0 // fcmgt v0.4s, v6.4s, v4.4s
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e460 // fcmgt v0.4s, v3.4s, v1.4s
+	WORD $0x6ea1e443 // fcmgt v3.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40c843 // ld1r {v3.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea7e440 // fcmgt v0.4s, v2.4s, v7.4s
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ea6e420 // fcmgt v0.4s, v1.4s, v6.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d462 // fadd v2.4s, v3.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x6ea5e440 // fcmgt v0.4s, v2.4s, v5.4s
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea4e420 // fcmgt v0.4s, v1.4s, v4.4s
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $4, R2, R2
+	SUBS $1, R1, R1
+	B afterLast
+
+afterDone:
+	MOVD dst+0(FP), R0
+	ADD R4<<0, R0, R0
+	WORD $0x3d800007 // str q7, [x0]
+	WORD $0x3d800406 // str q6, [x0, #16]
+	WORD $0x3d800805 // str q5, [x0, #32]
+	WORD $0x3d800c04 // str q4, [x0, #48]
+	MOVD size+64(FP), R0
+	ADD $64, R4, R4
+	CMP R0, R4
+	BLT block
+	RET
+
+// func parabolas32x32NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+TEXT ·parabolas32x32NEON(SB), NOSPLIT, $0-72
+	MOVD $constants<>(SB), R6
+	MOVD pitch+40(FP), R5
+	MOVD $0, R4
+
+block:
+	WORD $0x3dc0ccca // ldr q10, [x6, #816]
+	WORD $0x3dc0ccc9 // ldr q9, [x6, #816]
+	WORD $0x3dc0ccc8 // ldr q8, [x6, #816]
+	WORD $0x3dc0ccc7 // ldr q7, [x6, #816]
+	WORD $0x3dc0ccc6 // ldr q6, [x6, #816]
+	WORD $0x3dc0ccc5 // ldr q5, [x6, #816]
+	WORD $0x3dc0ccc4 // ldr q4, [x6, #816]
+	WORD $0x3dc0ccc3 // ldr q3, [x6, #816]
+	MOVD before+8(FP), R3
+	MOVD squaresBefore+24(FP), R2
+	MOVD n+48(FP), R1
+	ADD R4, R3, R3
+
+before:
+	CMP $4, R1
+	BLT beforeLast
+	WORD $0x6ea6e540 // fcmgt v0.4s, v10.4s, v6.4s
+	WORD $0x6e661d40 // bsl v0.16b, v10.16b, v6.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ea5e520 // fcmgt v0.4s, v9.4s, v5.4s
+	WORD $0x6e651d20 // bsl v0.16b, v9.16b, v5.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6ea4e500 // fcmgt v0.4s, v8.4s, v4.4s
+	WORD $0x6e641d00 // bsl v0.16b, v8.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e4e0 // fcmgt v0.4s, v7.4s, v3.4s
+	WORD $0x6e631ce0 // bsl v0.16b, v7.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e560 // fcmgt v0.4s, v11.4s, v2.4s
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ea1e580 // fcmgt v0.4s, v12.4s, v1.4s
+	WORD $0x6e611d80 // bsl v0.16b, v12.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6ea1e44b // fcmgt v11.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40c84b // ld1r {v11.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $4, R2, R0
+	WORD $0x4d40c80b // ld1r {v11.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40c80b // ld1r {v11.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $12, R2, R0
+	WORD $0x4d40c80b // ld1r {v11.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $16, R2, R2
+	SUBS $4, R1, R1
+	B before
+
+beforeLast:
+	CMP $1, R1
+	BLT beforeDone
+	WORD $0x6ea6e540 // fcmgt v0.4s, v10.4s, v6.4s
+	WORD $0x6e661d40 // bsl v0.16b, v10.16b, v6.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ea5e520 // fcmgt v0.4s, v9.4s, v5.4s
+	WORD $0x6e651d20 // bsl v0.16b, v9.16b, v5.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6ea4e500 // fcmgt v0.4s, v8.4s, v4.4s
+	WORD $0x6e641d00 // bsl v0.16b, v8.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e4e0 // fcmgt v0.4s, v7.4s, v3.4s
+	WORD $0x6e631ce0 // bsl v0.16b, v7.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e560 // fcmgt v0.4s, v11.4s, v2.4s
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ea1e580 // fcmgt v0.4s, v12.4s, v1.4s
+	WORD $0x6e611d80 // bsl v0.16b, v12.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6ea1e44b // fcmgt v11.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40c84b // ld1r {v11.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $4, R2, R2
+	SUBS $1, R1, R1
+	B beforeLast
+
+beforeDone:
+	MOVD after+16(FP), R3
+	MOVD squaresAfter+32(FP), R2
+	MOVD m+56(FP), R1
+	ADD R4, R3, R3
+
+after:
+	CMP $4, R1
+	BLT afterLast
+	WORD $0x6ea6e540 // fcmgt v0.4s, v10.4s, v6.4s
+	WORD $0x6e661d40 // bsl v0.16b, v10.16b, v6.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ea5e520 // fcmgt v0.4s, v9.4s, v5.4s
+	WORD $0x6e651d20 // bsl v0.16b, v9.16b, v5.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6ea4e500 // fcmgt v0.4s, v8.4s, v4.4s
+	WORD $0x6e641d00 // bsl v0.16b, v8.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e4e0 // fcmgt v0.4s, v7.4s, v3.4s
+	WORD $0x6e631ce0 // bsl v0.16b, v7.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e560 // fcmgt v0.4s, v11.4s, v2.4s
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ea1e580 // fcmgt v0.4s, v12.4s, v1.4s
+	WORD $0x6e611d80 // bsl v0.16b, v12.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6ea1e44b // fcmgt v11.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40c84b // ld1r {v11.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $4, R2, R0
+	WORD $0x4d40c80b // ld1r {v11.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40c80b // ld1r {v11.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $12, R2, R0
+	WORD $0x4d40c80b // ld1r {v11.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $16, R2, R2
+	SUBS $4, R1, R1
+	B after
+
+afterLast:
+	CMP $1, R1
+	BLT afterDone
+	WORD $0x6ea6e540 // fcmgt v0.4s, v10.4s, v6.4s
+	WORD $0x6e661d40 // bsl v0.16b, v10.16b, v6.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ea5e520 // fcmgt v0.4s, v9.4s, v5.4s
+	WORD $0x6e651d20 // bsl v0.16b, v9.16b, v5.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6ea4e500 // fcmgt v0.4s, v8.4s, v4.4s
+	WORD $0x6e641d00 // bsl v0.16b, v8.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e4e0 // fcmgt v0.4s, v7.4s, v3.4s
+	WORD $0x6e631ce0 // bsl v0.16b, v7.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e560 // fcmgt v0.4s, v11.4s, v2.4s
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ea1e580 // fcmgt v0.4s, v12.4s, v1.4s
+	WORD $0x6e611d80 // bsl v0.16b, v12.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6ea1e44b // fcmgt v11.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40c84b // ld1r {v11.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d562 // fadd v2.4s, v11.4s, v1.4s
+	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $4, R2, R2
+	SUBS $1, R1, R1
+	B afterLast
+
+afterDone:
+	MOVD dst+0(FP), R0
+	ADD R4<<0, R0, R0
+	WORD $0x3d80000a // str q10, [x0]
+	WORD $0x3d800409 // str q9, [x0, #16]
+	WORD $0x3d800808 // str q8, [x0, #32]
+	WORD $0x3d800c07 // str q7, [x0, #48]
+	WORD $0x3d801006 // str q6, [x0, #64]
+	WORD $0x3d801405 // str q5, [x0, #80]
+	WORD $0x3d801804 // str q4, [x0, #96]
+	WORD $0x3d801c03 // str q3, [x0, #112]
+	MOVD size+64(FP), R0
+	ADD $128, R4, R4
+	CMP R0, R4
+	BLT block
+	RET
+
+// func parabolas32x64NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+TEXT ·parabolas32x64NEON(SB), NOSPLIT, $0-72
+	MOVD $constants<>(SB), R6
+	MOVD pitch+40(FP), R5
+	MOVD $0, R4
+
+block:
+	WORD $0x3dc0ccd2 // ldr q18, [x6, #816]
+	WORD $0x3dc0ccd1 // ldr q17, [x6, #816]
+	WORD $0x3dc0ccd0 // ldr q16, [x6, #816]
+	WORD $0x3dc0cccf // ldr q15, [x6, #816]
+	WORD $0x3dc0ccce // ldr q14, [x6, #816]
+	WORD $0x3dc0cccd // ldr q13, [x6, #816]
+	WORD $0x3dc0cccc // ldr q12, [x6, #816]
+	WORD $0x3dc0cccb // ldr q11, [x6, #816]
+	WORD $0x3dc0ccca // ldr q10, [x6, #816]
+	WORD $0x3dc0ccc9 // ldr q9, [x6, #816]
+	WORD $0x3dc0ccc8 // ldr q8, [x6, #816]
+	WORD $0x3dc0ccc7 // ldr q7, [x6, #816]
+	WORD $0x3dc0ccc6 // ldr q6, [x6, #816]
+	WORD $0x3dc0ccc5 // ldr q5, [x6, #816]
+	WORD $0x3dc0ccc4 // ldr q4, [x6, #816]
+	WORD $0x3dc0ccc3 // ldr q3, [x6, #816]
+	MOVD before+8(FP), R3
+	MOVD squaresBefore+24(FP), R2
+	MOVD n+48(FP), R1
+	ADD R4, R3, R3
+
+before:
+	CMP $4, R1
+	BLT beforeLast
+	WORD $0x6eaae640 // fcmgt v0.4s, v18.4s, v10.4s
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x6ea9e620 // fcmgt v0.4s, v17.4s, v9.4s
+	WORD $0x6e691e20 // bsl v0.16b, v17.16b, v9.16b
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x6ea8e600 // fcmgt v0.4s, v16.4s, v8.4s
+	WORD $0x6e681e00 // bsl v0.16b, v16.16b, v8.16b
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x6ea7e5e0 // fcmgt v0.4s, v15.4s, v7.4s
+	WORD $0x6e671de0 // bsl v0.16b, v15.16b, v7.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x6ea6e5c0 // fcmgt v0.4s, v14.4s, v6.4s
+	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ea5e5a0 // fcmgt v0.4s, v13.4s, v5.4s
+	WORD $0x6e651da0 // bsl v0.16b, v13.16b, v5.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ea4e580 // fcmgt v0.4s, v12.4s, v4.4s
+	WORD $0x6e641d80 // bsl v0.16b, v12.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e560 // fcmgt v0.4s, v11.4s, v3.4s
+	WORD $0x6e631d60 // bsl v0.16b, v11.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb3e700 // fcmgt v0.4s, v24.4s, v19.4s
+	WORD $0x6e731f00 // bsl v0.16b, v24.16b, v19.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6eb4e6e0 // fcmgt v0.4s, v23.4s, v20.4s
+	WORD $0x6e741ee0 // bsl v0.16b, v23.16b, v20.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ea2e6c0 // fcmgt v0.4s, v22.4s, v2.4s
+	WORD $0x6e621ec0 // bsl v0.16b, v22.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e660 // fcmgt v0.4s, v19.4s, v2.4s
+	WORD $0x6e621e60 // bsl v0.16b, v19.16b, v2.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ea1e680 // fcmgt v0.4s, v20.4s, v1.4s
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e660 // fcmgt v0.4s, v19.4s, v1.4s
+	WORD $0x6ea1e453 // fcmgt v19.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40c853 // ld1r {v19.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6eb1e420 // fcmgt v0.4s, v1.4s, v17.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb0e440 // fcmgt v0.4s, v2.4s, v16.4s
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaee440 // fcmgt v0.4s, v2.4s, v14.4s
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eade420 // fcmgt v0.4s, v1.4s, v13.4s
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eabe420 // fcmgt v0.4s, v1.4s, v11.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $4, R2, R0
+	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6eb1e420 // fcmgt v0.4s, v1.4s, v17.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb0e440 // fcmgt v0.4s, v2.4s, v16.4s
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaee440 // fcmgt v0.4s, v2.4s, v14.4s
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eade420 // fcmgt v0.4s, v1.4s, v13.4s
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eabe420 // fcmgt v0.4s, v1.4s, v11.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6eb1e420 // fcmgt v0.4s, v1.4s, v17.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb0e440 // fcmgt v0.4s, v2.4s, v16.4s
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaee440 // fcmgt v0.4s, v2.4s, v14.4s
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eade420 // fcmgt v0.4s, v1.4s, v13.4s
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eabe420 // fcmgt v0.4s, v1.4s, v11.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $12, R2, R0
+	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6eb1e420 // fcmgt v0.4s, v1.4s, v17.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb0e440 // fcmgt v0.4s, v2.4s, v16.4s
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaee440 // fcmgt v0.4s, v2.4s, v14.4s
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eade420 // fcmgt v0.4s, v1.4s, v13.4s
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eabe420 // fcmgt v0.4s, v1.4s, v11.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $16, R2, R2
+	SUBS $4, R1, R1
+	B before
+
+beforeLast:
+	CMP $1, R1
+	BLT beforeDone
+	WORD $0x6eaae640 // fcmgt v0.4s, v18.4s, v10.4s
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x6ea9e620 // fcmgt v0.4s, v17.4s, v9.4s
+	WORD $0x6e691e20 // bsl v0.16b, v17.16b, v9.16b
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x6ea8e600 // fcmgt v0.4s, v16.4s, v8.4s
+	WORD $0x6e681e00 // bsl v0.16b, v16.16b, v8.16b
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x6ea7e5e0 // fcmgt v0.4s, v15.4s, v7.4s
+	WORD $0x6e671de0 // bsl v0.16b, v15.16b, v7.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x6ea6e5c0 // fcmgt v0.4s, v14.4s, v6.4s
+	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ea5e5a0 // fcmgt v0.4s, v13.4s, v5.4s
+	WORD $0x6e651da0 // bsl v0.16b, v13.16b, v5.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ea4e580 // fcmgt v0.4s, v12.4s, v4.4s
+	WORD $0x6e641d80 // bsl v0.16b, v12.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e560 // fcmgt v0.4s, v11.4s, v3.4s
+	WORD $0x6e631d60 // bsl v0.16b, v11.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb3e700 // fcmgt v0.4s, v24.4s, v19.4s
+	WORD $0x6e731f00 // bsl v0.16b, v24.16b, v19.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6eb4e6e0 // fcmgt v0.4s, v23.4s, v20.4s
+	WORD $0x6e741ee0 // bsl v0.16b, v23.16b, v20.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ea2e6c0 // fcmgt v0.4s, v22.4s, v2.4s
+	WORD $0x6e621ec0 // bsl v0.16b, v22.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e660 // fcmgt v0.4s, v19.4s, v2.4s
+	WORD $0x6e621e60 // bsl v0.16b, v19.16b, v2.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ea1e680 // fcmgt v0.4s, v20.4s, v1.4s
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e660 // fcmgt v0.4s, v19.4s, v1.4s
+	WORD $0x6ea1e453 // fcmgt v19.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40c853 // ld1r {v19.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6eb1e420 // fcmgt v0.4s, v1.4s, v17.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb0e440 // fcmgt v0.4s, v2.4s, v16.4s
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaee440 // fcmgt v0.4s, v2.4s, v14.4s
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eade420 // fcmgt v0.4s, v1.4s, v13.4s
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eabe420 // fcmgt v0.4s, v1.4s, v11.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $4, R2, R2
+	SUBS $1, R1, R1
+	B beforeLast
+
+beforeDone:
+	MOVD after+16(FP), R3
+	MOVD squaresAfter+32(FP), R2
+	MOVD m+56(FP), R1
+	ADD R4, R3, R3
+
+after:
+	CMP $4, R1
+	BLT afterLast
+	WORD $0x6eaae640 // fcmgt v0.4s, v18.4s, v10.4s
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x6ea9e620 // fcmgt v0.4s, v17.4s, v9.4s
+	WORD $0x6e691e20 // bsl v0.16b, v17.16b, v9.16b
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x6ea8e600 // fcmgt v0.4s, v16.4s, v8.4s
+	WORD $0x6e681e00 // bsl v0.16b, v16.16b, v8.16b
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x6ea7e5e0 // fcmgt v0.4s, v15.4s, v7.4s
+	WORD $0x6e671de0 // bsl v0.16b, v15.16b, v7.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x6ea6e5c0 // fcmgt v0.4s, v14.4s, v6.4s
+	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ea5e5a0 // fcmgt v0.4s, v13.4s, v5.4s
+	WORD $0x6e651da0 // bsl v0.16b, v13.16b, v5.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ea4e580 // fcmgt v0.4s, v12.4s, v4.4s
+	WORD $0x6e641d80 // bsl v0.16b, v12.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e560 // fcmgt v0.4s, v11.4s, v3.4s
+	WORD $0x6e631d60 // bsl v0.16b, v11.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb3e700 // fcmgt v0.4s, v24.4s, v19.4s
+	WORD $0x6e731f00 // bsl v0.16b, v24.16b, v19.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6eb4e6e0 // fcmgt v0.4s, v23.4s, v20.4s
+	WORD $0x6e741ee0 // bsl v0.16b, v23.16b, v20.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ea2e6c0 // fcmgt v0.4s, v22.4s, v2.4s
+	WORD $0x6e621ec0 // bsl v0.16b, v22.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e660 // fcmgt v0.4s, v19.4s, v2.4s
+	WORD $0x6e621e60 // bsl v0.16b, v19.16b, v2.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ea1e680 // fcmgt v0.4s, v20.4s, v1.4s
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e660 // fcmgt v0.4s, v19.4s, v1.4s
+	WORD $0x6ea1e453 // fcmgt v19.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40c853 // ld1r {v19.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6eb1e420 // fcmgt v0.4s, v1.4s, v17.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb0e440 // fcmgt v0.4s, v2.4s, v16.4s
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaee440 // fcmgt v0.4s, v2.4s, v14.4s
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eade420 // fcmgt v0.4s, v1.4s, v13.4s
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eabe420 // fcmgt v0.4s, v1.4s, v11.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $4, R2, R0
+	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6eb1e420 // fcmgt v0.4s, v1.4s, v17.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb0e440 // fcmgt v0.4s, v2.4s, v16.4s
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaee440 // fcmgt v0.4s, v2.4s, v14.4s
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eade420 // fcmgt v0.4s, v1.4s, v13.4s
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eabe420 // fcmgt v0.4s, v1.4s, v11.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6eb1e420 // fcmgt v0.4s, v1.4s, v17.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb0e440 // fcmgt v0.4s, v2.4s, v16.4s
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaee440 // fcmgt v0.4s, v2.4s, v14.4s
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eade420 // fcmgt v0.4s, v1.4s, v13.4s
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eabe420 // fcmgt v0.4s, v1.4s, v11.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $12, R2, R0
+	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6eb1e420 // fcmgt v0.4s, v1.4s, v17.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb0e440 // fcmgt v0.4s, v2.4s, v16.4s
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaee440 // fcmgt v0.4s, v2.4s, v14.4s
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eade420 // fcmgt v0.4s, v1.4s, v13.4s
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eabe420 // fcmgt v0.4s, v1.4s, v11.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $16, R2, R2
+	SUBS $4, R1, R1
+	B after
+
+afterLast:
+	CMP $1, R1
+	BLT afterDone
+	WORD $0x6eaae640 // fcmgt v0.4s, v18.4s, v10.4s
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x6ea9e620 // fcmgt v0.4s, v17.4s, v9.4s
+	WORD $0x6e691e20 // bsl v0.16b, v17.16b, v9.16b
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x6ea8e600 // fcmgt v0.4s, v16.4s, v8.4s
+	WORD $0x6e681e00 // bsl v0.16b, v16.16b, v8.16b
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x6ea7e5e0 // fcmgt v0.4s, v15.4s, v7.4s
+	WORD $0x6e671de0 // bsl v0.16b, v15.16b, v7.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x6ea6e5c0 // fcmgt v0.4s, v14.4s, v6.4s
+	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ea5e5a0 // fcmgt v0.4s, v13.4s, v5.4s
+	WORD $0x6e651da0 // bsl v0.16b, v13.16b, v5.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ea4e580 // fcmgt v0.4s, v12.4s, v4.4s
+	WORD $0x6e641d80 // bsl v0.16b, v12.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e560 // fcmgt v0.4s, v11.4s, v3.4s
+	WORD $0x6e631d60 // bsl v0.16b, v11.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb3e700 // fcmgt v0.4s, v24.4s, v19.4s
+	WORD $0x6e731f00 // bsl v0.16b, v24.16b, v19.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6eb4e6e0 // fcmgt v0.4s, v23.4s, v20.4s
+	WORD $0x6e741ee0 // bsl v0.16b, v23.16b, v20.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ea2e6c0 // fcmgt v0.4s, v22.4s, v2.4s
+	WORD $0x6e621ec0 // bsl v0.16b, v22.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e660 // fcmgt v0.4s, v19.4s, v2.4s
+	WORD $0x6e621e60 // bsl v0.16b, v19.16b, v2.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ea1e680 // fcmgt v0.4s, v20.4s, v1.4s
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40c841 // ld1r {v1.4s}, [x2]
+	WORD $0x6ea1e660 // fcmgt v0.4s, v19.4s, v1.4s
+	WORD $0x6ea1e453 // fcmgt v19.4s, v2.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40c853 // ld1r {v19.4s}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6eb1e420 // fcmgt v0.4s, v1.4s, v17.4s
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eb0e440 // fcmgt v0.4s, v2.4s, v16.4s
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaee440 // fcmgt v0.4s, v2.4s, v14.4s
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eade420 // fcmgt v0.4s, v1.4s, v13.4s
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eabe420 // fcmgt v0.4s, v1.4s, v11.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6eaae440 // fcmgt v0.4s, v2.4s, v10.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ea7e420 // fcmgt v0.4s, v1.4s, v7.4s
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea6e440 // fcmgt v0.4s, v2.4s, v6.4s
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ea5e420 // fcmgt v0.4s, v1.4s, v5.4s
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e21d662 // fadd v2.4s, v19.4s, v1.4s
+	WORD $0x4e20d661 // fadd v1.4s, v19.4s, v0.4s
+	WORD $0x6ea4e440 // fcmgt v0.4s, v2.4s, v4.4s
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $4, R2, R2
+	SUBS $1, R1, R1
+	B afterLast
+
+afterDone:
+	MOVD dst+0(FP), R0
+	ADD R4<<0, R0, R0
+	WORD $0x3d800012 // str q18, [x0]
+	WORD $0x3d800411 // str q17, [x0, #16]
+	WORD $0x3d800810 // str q16, [x0, #32]
+	WORD $0x3d800c0f // str q15, [x0, #48]
+	WORD $0x3d80100e // str q14, [x0, #64]
+	WORD $0x3d80140d // str q13, [x0, #80]
+	WORD $0x3d80180c // str q12, [x0, #96]
+	WORD $0x3d801c0b // str q11, [x0, #112]
+	WORD $0x3d80200a // str q10, [x0, #128]
+	WORD $0x3d802409 // str q9, [x0, #144]
+	WORD $0x3d802808 // str q8, [x0, #160]
+	WORD $0x3d802c07 // str q7, [x0, #176]
+	WORD $0x3d803006 // str q6, [x0, #192]
+	WORD $0x3d803405 // str q5, [x0, #208]
+	WORD $0x3d803804 // str q4, [x0, #224]
+	WORD $0x3d803c03 // str q3, [x0, #240]
+	MOVD size+64(FP), R0
+	ADD $256, R4, R4
+	CMP R0, R4
+	BLT block
+	RET
+
+// func parabolas64x8NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+TEXT ·parabolas64x8NEON(SB), NOSPLIT, $0-72
+	MOVD $constants<>(SB), R6
+	MOVD pitch+40(FP), R5
+	MOVD $0, R4
+
+block:
+	WORD $0x3dc1acc7 // ldr q7, [x6, #1712]
+	WORD $0x3dc1acc6 // ldr q6, [x6, #1712]
+	WORD $0x3dc1acc5 // ldr q5, [x6, #1712]
+	WORD $0x3dc1acc4 // ldr q4, [x6, #1712]
+	MOVD before+8(FP), R3
+	MOVD squaresBefore+24(FP), R2
+	MOVD n+48(FP), R1
+	ADD R4, R3, R3
+
+before:
+	CMP $4, R1
+	BLT beforeLast
+	WORD $0x6ee5e4e0 // fcmgt v0.2d, v7.2d, v5.2d
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ee4e4c0 // fcmgt v0.2d, v6.2d, v4.2d
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
+	WORD $0x6ee1e443 // fcmgt v3.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40cc43 // ld1r {v3.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee7e440 // fcmgt v0.2d, v2.2d, v7.2d
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ee6e420 // fcmgt v0.2d, v1.2d, v6.2d
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee5e440 // fcmgt v0.2d, v2.2d, v5.2d
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ee4e420 // fcmgt v0.2d, v1.2d, v4.2d
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee7e440 // fcmgt v0.2d, v2.2d, v7.2d
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ee6e420 // fcmgt v0.2d, v1.2d, v6.2d
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee5e440 // fcmgt v0.2d, v2.2d, v5.2d
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ee4e420 // fcmgt v0.2d, v1.2d, v4.2d
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $16, R2, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee7e440 // fcmgt v0.2d, v2.2d, v7.2d
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ee6e420 // fcmgt v0.2d, v1.2d, v6.2d
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee5e440 // fcmgt v0.2d, v2.2d, v5.2d
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ee4e420 // fcmgt v0.2d, v1.2d, v4.2d
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $24, R2, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee7e440 // fcmgt v0.2d, v2.2d, v7.2d
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ee6e420 // fcmgt v0.2d, v1.2d, v6.2d
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee5e440 // fcmgt v0.2d, v2.2d, v5.2d
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ee4e420 // fcmgt v0.2d, v1.2d, v4.2d
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $32, R2, R2
+	SUBS $4, R1, R1
+	B before
+
+beforeLast:
+	CMP $1, R1
+	BLT beforeDone
+	WORD $0x6ee5e4e0 // fcmgt v0.2d, v7.2d, v5.2d
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ee4e4c0 // fcmgt v0.2d, v6.2d, v4.2d
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
+	WORD $0x6ee1e443 // fcmgt v3.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40cc43 // ld1r {v3.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee7e440 // fcmgt v0.2d, v2.2d, v7.2d
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ee6e420 // fcmgt v0.2d, v1.2d, v6.2d
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee5e440 // fcmgt v0.2d, v2.2d, v5.2d
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ee4e420 // fcmgt v0.2d, v1.2d, v4.2d
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $8, R2, R2
+	SUBS $1, R1, R1
+	B beforeLast
+
+beforeDone:
+	MOVD after+16(FP), R3
+	MOVD squaresAfter+32(FP), R2
+	MOVD m+56(FP), R1
+	ADD R4, R3, R3
+
+after:
+	CMP $4, R1
+	BLT afterLast
+	WORD $0x6ee5e4e0 // fcmgt v0.2d, v7.2d, v5.2d
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ee4e4c0 // fcmgt v0.2d, v6.2d, v4.2d
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
+	WORD $0x6ee1e443 // fcmgt v3.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40cc43 // ld1r {v3.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee7e440 // fcmgt v0.2d, v2.2d, v7.2d
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ee6e420 // fcmgt v0.2d, v1.2d, v6.2d
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee5e440 // fcmgt v0.2d, v2.2d, v5.2d
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ee4e420 // fcmgt v0.2d, v1.2d, v4.2d
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee7e440 // fcmgt v0.2d, v2.2d, v7.2d
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ee6e420 // fcmgt v0.2d, v1.2d, v6.2d
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee5e440 // fcmgt v0.2d, v2.2d, v5.2d
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ee4e420 // fcmgt v0.2d, v1.2d, v4.2d
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $16, R2, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee7e440 // fcmgt v0.2d, v2.2d, v7.2d
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ee6e420 // fcmgt v0.2d, v1.2d, v6.2d
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee5e440 // fcmgt v0.2d, v2.2d, v5.2d
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ee4e420 // fcmgt v0.2d, v1.2d, v4.2d
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $24, R2, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee7e440 // fcmgt v0.2d, v2.2d, v7.2d
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ee6e420 // fcmgt v0.2d, v1.2d, v6.2d
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee5e440 // fcmgt v0.2d, v2.2d, v5.2d
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ee4e420 // fcmgt v0.2d, v1.2d, v4.2d
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $32, R2, R2
+	SUBS $4, R1, R1
+	B after
+
+afterLast:
+	CMP $1, R1
+	BLT afterDone
+	WORD $0x6ee5e4e0 // fcmgt v0.2d, v7.2d, v5.2d
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ee4e4c0 // fcmgt v0.2d, v6.2d, v4.2d
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
+	WORD $0x6ee1e443 // fcmgt v3.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40cc43 // ld1r {v3.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee7e440 // fcmgt v0.2d, v2.2d, v7.2d
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6ee6e420 // fcmgt v0.2d, v1.2d, v6.2d
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d462 // fadd v2.2d, v3.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	WORD $0x6ee5e440 // fcmgt v0.2d, v2.2d, v5.2d
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ee4e420 // fcmgt v0.2d, v1.2d, v4.2d
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $8, R2, R2
+	SUBS $1, R1, R1
+	B afterLast
+
+afterDone:
+	MOVD dst+0(FP), R0
+	ADD R4<<0, R0, R0
+	WORD $0x3d800007 // str q7, [x0]
+	WORD $0x3d800406 // str q6, [x0, #16]
+	WORD $0x3d800805 // str q5, [x0, #32]
+	WORD $0x3d800c04 // str q4, [x0, #48]
+	MOVD size+64(FP), R0
+	ADD $64, R4, R4
+	CMP R0, R4
+	BLT block
+	RET
+
+// func parabolas64x16NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+TEXT ·parabolas64x16NEON(SB), NOSPLIT, $0-72
+	MOVD $constants<>(SB), R6
+	MOVD pitch+40(FP), R5
+	MOVD $0, R4
+
+block:
+	WORD $0x3dc1acca // ldr q10, [x6, #1712]
+	WORD $0x3dc1acc9 // ldr q9, [x6, #1712]
+	WORD $0x3dc1acc8 // ldr q8, [x6, #1712]
+	WORD $0x3dc1acc7 // ldr q7, [x6, #1712]
+	WORD $0x3dc1acc6 // ldr q6, [x6, #1712]
+	WORD $0x3dc1acc5 // ldr q5, [x6, #1712]
+	WORD $0x3dc1acc4 // ldr q4, [x6, #1712]
+	WORD $0x3dc1acc3 // ldr q3, [x6, #1712]
+	MOVD before+8(FP), R3
+	MOVD squaresBefore+24(FP), R2
+	MOVD n+48(FP), R1
+	ADD R4, R3, R3
+
+before:
+	CMP $4, R1
+	BLT beforeLast
+	WORD $0x6ee6e540 // fcmgt v0.2d, v10.2d, v6.2d
+	WORD $0x6e661d40 // bsl v0.16b, v10.16b, v6.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ee5e520 // fcmgt v0.2d, v9.2d, v5.2d
+	WORD $0x6e651d20 // bsl v0.16b, v9.16b, v5.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6ee4e500 // fcmgt v0.2d, v8.2d, v4.2d
+	WORD $0x6e641d00 // bsl v0.16b, v8.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e4e0 // fcmgt v0.2d, v7.2d, v3.2d
+	WORD $0x6e631ce0 // bsl v0.16b, v7.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ee1e580 // fcmgt v0.2d, v12.2d, v1.2d
+	WORD $0x6e611d80 // bsl v0.16b, v12.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
+	WORD $0x6ee1e44b // fcmgt v11.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40cc4b // ld1r {v11.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40cc0b // ld1r {v11.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $16, R2, R0
+	WORD $0x4d40cc0b // ld1r {v11.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $24, R2, R0
+	WORD $0x4d40cc0b // ld1r {v11.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $32, R2, R2
+	SUBS $4, R1, R1
+	B before
+
+beforeLast:
+	CMP $1, R1
+	BLT beforeDone
+	WORD $0x6ee6e540 // fcmgt v0.2d, v10.2d, v6.2d
+	WORD $0x6e661d40 // bsl v0.16b, v10.16b, v6.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ee5e520 // fcmgt v0.2d, v9.2d, v5.2d
+	WORD $0x6e651d20 // bsl v0.16b, v9.16b, v5.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6ee4e500 // fcmgt v0.2d, v8.2d, v4.2d
+	WORD $0x6e641d00 // bsl v0.16b, v8.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e4e0 // fcmgt v0.2d, v7.2d, v3.2d
+	WORD $0x6e631ce0 // bsl v0.16b, v7.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ee1e580 // fcmgt v0.2d, v12.2d, v1.2d
+	WORD $0x6e611d80 // bsl v0.16b, v12.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
+	WORD $0x6ee1e44b // fcmgt v11.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40cc4b // ld1r {v11.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $8, R2, R2
+	SUBS $1, R1, R1
+	B beforeLast
+
+beforeDone:
+	MOVD after+16(FP), R3
+	MOVD squaresAfter+32(FP), R2
+	MOVD m+56(FP), R1
+	ADD R4, R3, R3
+
+after:
+	CMP $4, R1
+	BLT afterLast
+	WORD $0x6ee6e540 // fcmgt v0.2d, v10.2d, v6.2d
+	WORD $0x6e661d40 // bsl v0.16b, v10.16b, v6.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ee5e520 // fcmgt v0.2d, v9.2d, v5.2d
+	WORD $0x6e651d20 // bsl v0.16b, v9.16b, v5.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6ee4e500 // fcmgt v0.2d, v8.2d, v4.2d
+	WORD $0x6e641d00 // bsl v0.16b, v8.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e4e0 // fcmgt v0.2d, v7.2d, v3.2d
+	WORD $0x6e631ce0 // bsl v0.16b, v7.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ee1e580 // fcmgt v0.2d, v12.2d, v1.2d
+	WORD $0x6e611d80 // bsl v0.16b, v12.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
+	WORD $0x6ee1e44b // fcmgt v11.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40cc4b // ld1r {v11.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40cc0b // ld1r {v11.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $16, R2, R0
+	WORD $0x4d40cc0b // ld1r {v11.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $24, R2, R0
+	WORD $0x4d40cc0b // ld1r {v11.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $32, R2, R2
+	SUBS $4, R1, R1
+	B after
+
+afterLast:
+	CMP $1, R1
+	BLT afterDone
+	WORD $0x6ee6e540 // fcmgt v0.2d, v10.2d, v6.2d
+	WORD $0x6e661d40 // bsl v0.16b, v10.16b, v6.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ee5e520 // fcmgt v0.2d, v9.2d, v5.2d
+	WORD $0x6e651d20 // bsl v0.16b, v9.16b, v5.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6ee4e500 // fcmgt v0.2d, v8.2d, v4.2d
+	WORD $0x6e641d00 // bsl v0.16b, v8.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e4e0 // fcmgt v0.2d, v7.2d, v3.2d
+	WORD $0x6e631ce0 // bsl v0.16b, v7.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x6ee1e580 // fcmgt v0.2d, v12.2d, v1.2d
+	WORD $0x6e611d80 // bsl v0.16b, v12.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
+	WORD $0x6ee1e44b // fcmgt v11.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40cc4b // ld1r {v11.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d562 // fadd v2.2d, v11.2d, v1.2d
+	WORD $0x4e60d561 // fadd v1.2d, v11.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $8, R2, R2
+	SUBS $1, R1, R1
+	B afterLast
+
+afterDone:
+	MOVD dst+0(FP), R0
+	ADD R4<<0, R0, R0
+	WORD $0x3d80000a // str q10, [x0]
+	WORD $0x3d800409 // str q9, [x0, #16]
+	WORD $0x3d800808 // str q8, [x0, #32]
+	WORD $0x3d800c07 // str q7, [x0, #48]
+	WORD $0x3d801006 // str q6, [x0, #64]
+	WORD $0x3d801405 // str q5, [x0, #80]
+	WORD $0x3d801804 // str q4, [x0, #96]
+	WORD $0x3d801c03 // str q3, [x0, #112]
+	MOVD size+64(FP), R0
+	ADD $128, R4, R4
+	CMP R0, R4
+	BLT block
+	RET
+
+// func parabolas64x32NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+TEXT ·parabolas64x32NEON(SB), NOSPLIT, $0-72
+	MOVD $constants<>(SB), R6
+	MOVD pitch+40(FP), R5
+	MOVD $0, R4
+
+block:
+	WORD $0x3dc1acd2 // ldr q18, [x6, #1712]
+	WORD $0x3dc1acd1 // ldr q17, [x6, #1712]
+	WORD $0x3dc1acd0 // ldr q16, [x6, #1712]
+	WORD $0x3dc1accf // ldr q15, [x6, #1712]
+	WORD $0x3dc1acce // ldr q14, [x6, #1712]
+	WORD $0x3dc1accd // ldr q13, [x6, #1712]
+	WORD $0x3dc1accc // ldr q12, [x6, #1712]
+	WORD $0x3dc1accb // ldr q11, [x6, #1712]
+	WORD $0x3dc1acca // ldr q10, [x6, #1712]
+	WORD $0x3dc1acc9 // ldr q9, [x6, #1712]
+	WORD $0x3dc1acc8 // ldr q8, [x6, #1712]
+	WORD $0x3dc1acc7 // ldr q7, [x6, #1712]
+	WORD $0x3dc1acc6 // ldr q6, [x6, #1712]
+	WORD $0x3dc1acc5 // ldr q5, [x6, #1712]
+	WORD $0x3dc1acc4 // ldr q4, [x6, #1712]
+	WORD $0x3dc1acc3 // ldr q3, [x6, #1712]
+	MOVD before+8(FP), R3
+	MOVD squaresBefore+24(FP), R2
+	MOVD n+48(FP), R1
+	ADD R4, R3, R3
+
+before:
+	CMP $4, R1
+	BLT beforeLast
+	WORD $0x6eeae640 // fcmgt v0.2d, v18.2d, v10.2d
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x6ee9e620 // fcmgt v0.2d, v17.2d, v9.2d
+	WORD $0x6e691e20 // bsl v0.16b, v17.16b, v9.16b
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x6ee8e600 // fcmgt v0.2d, v16.2d, v8.2d
+	WORD $0x6e681e00 // bsl v0.16b, v16.16b, v8.16b
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x6ee7e5e0 // fcmgt v0.2d, v15.2d, v7.2d
+	WORD $0x6e671de0 // bsl v0.16b, v15.16b, v7.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x6ee6e5c0 // fcmgt v0.2d, v14.2d, v6.2d
+	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ee5e5a0 // fcmgt v0.2d, v13.2d, v5.2d
+	WORD $0x6e651da0 // bsl v0.16b, v13.16b, v5.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ee4e580 // fcmgt v0.2d, v12.2d, v4.2d
+	WORD $0x6e641d80 // bsl v0.16b, v12.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e560 // fcmgt v0.2d, v11.2d, v3.2d
+	WORD $0x6e631d60 // bsl v0.16b, v11.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ef3e700 // fcmgt v0.2d, v24.2d, v19.2d
+	WORD $0x6e731f00 // bsl v0.16b, v24.16b, v19.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ef4e6e0 // fcmgt v0.2d, v23.2d, v20.2d
+	WORD $0x6e741ee0 // bsl v0.16b, v23.16b, v20.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ee2e6c0 // fcmgt v0.2d, v22.2d, v2.2d
+	WORD $0x6e621ec0 // bsl v0.16b, v22.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee1e6a0 // fcmgt v0.2d, v21.2d, v1.2d
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e660 // fcmgt v0.2d, v19.2d, v2.2d
+	WORD $0x6e621e60 // bsl v0.16b, v19.16b, v2.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ee1e680 // fcmgt v0.2d, v20.2d, v1.2d
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e660 // fcmgt v0.2d, v19.2d, v1.2d
+	WORD $0x6ee1e453 // fcmgt v19.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40cc53 // ld1r {v19.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6ef1e420 // fcmgt v0.2d, v1.2d, v17.2d
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef0e440 // fcmgt v0.2d, v2.2d, v16.2d
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eefe420 // fcmgt v0.2d, v1.2d, v15.2d
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeee440 // fcmgt v0.2d, v2.2d, v14.2d
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eede420 // fcmgt v0.2d, v1.2d, v13.2d
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eece440 // fcmgt v0.2d, v2.2d, v12.2d
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eebe420 // fcmgt v0.2d, v1.2d, v11.2d
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6ef1e420 // fcmgt v0.2d, v1.2d, v17.2d
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef0e440 // fcmgt v0.2d, v2.2d, v16.2d
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eefe420 // fcmgt v0.2d, v1.2d, v15.2d
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeee440 // fcmgt v0.2d, v2.2d, v14.2d
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eede420 // fcmgt v0.2d, v1.2d, v13.2d
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eece440 // fcmgt v0.2d, v2.2d, v12.2d
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eebe420 // fcmgt v0.2d, v1.2d, v11.2d
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $16, R2, R0
+	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6ef1e420 // fcmgt v0.2d, v1.2d, v17.2d
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef0e440 // fcmgt v0.2d, v2.2d, v16.2d
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eefe420 // fcmgt v0.2d, v1.2d, v15.2d
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeee440 // fcmgt v0.2d, v2.2d, v14.2d
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eede420 // fcmgt v0.2d, v1.2d, v13.2d
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eece440 // fcmgt v0.2d, v2.2d, v12.2d
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eebe420 // fcmgt v0.2d, v1.2d, v11.2d
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $24, R2, R0
+	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6ef1e420 // fcmgt v0.2d, v1.2d, v17.2d
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef0e440 // fcmgt v0.2d, v2.2d, v16.2d
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eefe420 // fcmgt v0.2d, v1.2d, v15.2d
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeee440 // fcmgt v0.2d, v2.2d, v14.2d
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eede420 // fcmgt v0.2d, v1.2d, v13.2d
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eece440 // fcmgt v0.2d, v2.2d, v12.2d
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eebe420 // fcmgt v0.2d, v1.2d, v11.2d
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $32, R2, R2
+	SUBS $4, R1, R1
+	B before
+
+beforeLast:
+	CMP $1, R1
+	BLT beforeDone
+	WORD $0x6eeae640 // fcmgt v0.2d, v18.2d, v10.2d
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x6ee9e620 // fcmgt v0.2d, v17.2d, v9.2d
+	WORD $0x6e691e20 // bsl v0.16b, v17.16b, v9.16b
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x6ee8e600 // fcmgt v0.2d, v16.2d, v8.2d
+	WORD $0x6e681e00 // bsl v0.16b, v16.16b, v8.16b
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x6ee7e5e0 // fcmgt v0.2d, v15.2d, v7.2d
+	WORD $0x6e671de0 // bsl v0.16b, v15.16b, v7.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x6ee6e5c0 // fcmgt v0.2d, v14.2d, v6.2d
+	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ee5e5a0 // fcmgt v0.2d, v13.2d, v5.2d
+	WORD $0x6e651da0 // bsl v0.16b, v13.16b, v5.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ee4e580 // fcmgt v0.2d, v12.2d, v4.2d
+	WORD $0x6e641d80 // bsl v0.16b, v12.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e560 // fcmgt v0.2d, v11.2d, v3.2d
+	WORD $0x6e631d60 // bsl v0.16b, v11.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ef3e700 // fcmgt v0.2d, v24.2d, v19.2d
+	WORD $0x6e731f00 // bsl v0.16b, v24.16b, v19.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ef4e6e0 // fcmgt v0.2d, v23.2d, v20.2d
+	WORD $0x6e741ee0 // bsl v0.16b, v23.16b, v20.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ee2e6c0 // fcmgt v0.2d, v22.2d, v2.2d
+	WORD $0x6e621ec0 // bsl v0.16b, v22.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee1e6a0 // fcmgt v0.2d, v21.2d, v1.2d
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e660 // fcmgt v0.2d, v19.2d, v2.2d
+	WORD $0x6e621e60 // bsl v0.16b, v19.16b, v2.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ee1e680 // fcmgt v0.2d, v20.2d, v1.2d
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e660 // fcmgt v0.2d, v19.2d, v1.2d
+	WORD $0x6ee1e453 // fcmgt v19.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ beforeDone
+	WORD $0x4d40cc53 // ld1r {v19.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6ef1e420 // fcmgt v0.2d, v1.2d, v17.2d
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef0e440 // fcmgt v0.2d, v2.2d, v16.2d
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eefe420 // fcmgt v0.2d, v1.2d, v15.2d
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeee440 // fcmgt v0.2d, v2.2d, v14.2d
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eede420 // fcmgt v0.2d, v1.2d, v13.2d
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eece440 // fcmgt v0.2d, v2.2d, v12.2d
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eebe420 // fcmgt v0.2d, v1.2d, v11.2d
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	SUBS R5, R3, R3
+	ADD $8, R2, R2
+	SUBS $1, R1, R1
+	B beforeLast
+
+beforeDone:
+	MOVD after+16(FP), R3
+	MOVD squaresAfter+32(FP), R2
+	MOVD m+56(FP), R1
+	ADD R4, R3, R3
+
+after:
+	CMP $4, R1
+	BLT afterLast
+	WORD $0x6eeae640 // fcmgt v0.2d, v18.2d, v10.2d
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x6ee9e620 // fcmgt v0.2d, v17.2d, v9.2d
+	WORD $0x6e691e20 // bsl v0.16b, v17.16b, v9.16b
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x6ee8e600 // fcmgt v0.2d, v16.2d, v8.2d
+	WORD $0x6e681e00 // bsl v0.16b, v16.16b, v8.16b
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x6ee7e5e0 // fcmgt v0.2d, v15.2d, v7.2d
+	WORD $0x6e671de0 // bsl v0.16b, v15.16b, v7.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x6ee6e5c0 // fcmgt v0.2d, v14.2d, v6.2d
+	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ee5e5a0 // fcmgt v0.2d, v13.2d, v5.2d
+	WORD $0x6e651da0 // bsl v0.16b, v13.16b, v5.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ee4e580 // fcmgt v0.2d, v12.2d, v4.2d
+	WORD $0x6e641d80 // bsl v0.16b, v12.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e560 // fcmgt v0.2d, v11.2d, v3.2d
+	WORD $0x6e631d60 // bsl v0.16b, v11.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ef3e700 // fcmgt v0.2d, v24.2d, v19.2d
+	WORD $0x6e731f00 // bsl v0.16b, v24.16b, v19.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ef4e6e0 // fcmgt v0.2d, v23.2d, v20.2d
+	WORD $0x6e741ee0 // bsl v0.16b, v23.16b, v20.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ee2e6c0 // fcmgt v0.2d, v22.2d, v2.2d
+	WORD $0x6e621ec0 // bsl v0.16b, v22.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee1e6a0 // fcmgt v0.2d, v21.2d, v1.2d
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e660 // fcmgt v0.2d, v19.2d, v2.2d
+	WORD $0x6e621e60 // bsl v0.16b, v19.16b, v2.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ee1e680 // fcmgt v0.2d, v20.2d, v1.2d
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e660 // fcmgt v0.2d, v19.2d, v1.2d
+	WORD $0x6ee1e453 // fcmgt v19.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40cc53 // ld1r {v19.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6ef1e420 // fcmgt v0.2d, v1.2d, v17.2d
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef0e440 // fcmgt v0.2d, v2.2d, v16.2d
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eefe420 // fcmgt v0.2d, v1.2d, v15.2d
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeee440 // fcmgt v0.2d, v2.2d, v14.2d
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eede420 // fcmgt v0.2d, v1.2d, v13.2d
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eece440 // fcmgt v0.2d, v2.2d, v12.2d
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eebe420 // fcmgt v0.2d, v1.2d, v11.2d
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $8, R2, R0
+	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6ef1e420 // fcmgt v0.2d, v1.2d, v17.2d
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef0e440 // fcmgt v0.2d, v2.2d, v16.2d
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eefe420 // fcmgt v0.2d, v1.2d, v15.2d
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeee440 // fcmgt v0.2d, v2.2d, v14.2d
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eede420 // fcmgt v0.2d, v1.2d, v13.2d
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eece440 // fcmgt v0.2d, v2.2d, v12.2d
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eebe420 // fcmgt v0.2d, v1.2d, v11.2d
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $16, R2, R0
+	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6ef1e420 // fcmgt v0.2d, v1.2d, v17.2d
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef0e440 // fcmgt v0.2d, v2.2d, v16.2d
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eefe420 // fcmgt v0.2d, v1.2d, v15.2d
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeee440 // fcmgt v0.2d, v2.2d, v14.2d
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eede420 // fcmgt v0.2d, v1.2d, v13.2d
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eece440 // fcmgt v0.2d, v2.2d, v12.2d
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eebe420 // fcmgt v0.2d, v1.2d, v11.2d
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $24, R2, R0
+	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6ef1e420 // fcmgt v0.2d, v1.2d, v17.2d
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef0e440 // fcmgt v0.2d, v2.2d, v16.2d
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eefe420 // fcmgt v0.2d, v1.2d, v15.2d
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeee440 // fcmgt v0.2d, v2.2d, v14.2d
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eede420 // fcmgt v0.2d, v1.2d, v13.2d
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eece440 // fcmgt v0.2d, v2.2d, v12.2d
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eebe420 // fcmgt v0.2d, v1.2d, v11.2d
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $32, R2, R2
+	SUBS $4, R1, R1
+	B after
+
+afterLast:
+	CMP $1, R1
+	BLT afterDone
+	WORD $0x6eeae640 // fcmgt v0.2d, v18.2d, v10.2d
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x6ee9e620 // fcmgt v0.2d, v17.2d, v9.2d
+	WORD $0x6e691e20 // bsl v0.16b, v17.16b, v9.16b
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x6ee8e600 // fcmgt v0.2d, v16.2d, v8.2d
+	WORD $0x6e681e00 // bsl v0.16b, v16.16b, v8.16b
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x6ee7e5e0 // fcmgt v0.2d, v15.2d, v7.2d
+	WORD $0x6e671de0 // bsl v0.16b, v15.16b, v7.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x6ee6e5c0 // fcmgt v0.2d, v14.2d, v6.2d
+	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ee5e5a0 // fcmgt v0.2d, v13.2d, v5.2d
+	WORD $0x6e651da0 // bsl v0.16b, v13.16b, v5.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ee4e580 // fcmgt v0.2d, v12.2d, v4.2d
+	WORD $0x6e641d80 // bsl v0.16b, v12.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e560 // fcmgt v0.2d, v11.2d, v3.2d
+	WORD $0x6e631d60 // bsl v0.16b, v11.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ef3e700 // fcmgt v0.2d, v24.2d, v19.2d
+	WORD $0x6e731f00 // bsl v0.16b, v24.16b, v19.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ef4e6e0 // fcmgt v0.2d, v23.2d, v20.2d
+	WORD $0x6e741ee0 // bsl v0.16b, v23.16b, v20.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x6ee2e6c0 // fcmgt v0.2d, v22.2d, v2.2d
+	WORD $0x6e621ec0 // bsl v0.16b, v22.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee1e6a0 // fcmgt v0.2d, v21.2d, v1.2d
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e660 // fcmgt v0.2d, v19.2d, v2.2d
+	WORD $0x6e621e60 // bsl v0.16b, v19.16b, v2.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x6ee1e680 // fcmgt v0.2d, v20.2d, v1.2d
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4d40cc41 // ld1r {v1.2d}, [x2]
+	WORD $0x6ee1e660 // fcmgt v0.2d, v19.2d, v1.2d
+	WORD $0x6ee1e453 // fcmgt v19.2d, v2.2d, v1.2d
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ afterDone
+	WORD $0x4d40cc53 // ld1r {v19.2d}, [x2]
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x6ef1e420 // fcmgt v0.2d, v1.2d, v17.2d
+	WORD $0x6e611e20 // bsl v0.16b, v17.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc00861 // ldr q1, [x3, #32]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ef0e440 // fcmgt v0.2d, v2.2d, v16.2d
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eefe420 // fcmgt v0.2d, v1.2d, v15.2d
+	WORD $0x6e611de0 // bsl v0.16b, v15.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeee440 // fcmgt v0.2d, v2.2d, v14.2d
+	WORD $0x6e621dc0 // bsl v0.16b, v14.16b, v2.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6eede420 // fcmgt v0.2d, v1.2d, v13.2d
+	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc01861 // ldr q1, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eece440 // fcmgt v0.2d, v2.2d, v12.2d
+	WORD $0x6e621d80 // bsl v0.16b, v12.16b, v2.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x6eebe420 // fcmgt v0.2d, v1.2d, v11.2d
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6eeae440 // fcmgt v0.2d, v2.2d, v10.2d
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4ea01c0a // mov v10.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x3dc02861 // ldr q1, [x3, #160]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6ee7e420 // fcmgt v0.2d, v1.2d, v7.2d
+	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee6e440 // fcmgt v0.2d, v2.2d, v6.2d
+	WORD $0x6e621cc0 // bsl v0.16b, v6.16b, v2.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x6ee5e420 // fcmgt v0.2d, v1.2d, v5.2d
+	WORD $0x6e611ca0 // bsl v0.16b, v5.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e61d662 // fadd v2.2d, v19.2d, v1.2d
+	WORD $0x4e60d661 // fadd v1.2d, v19.2d, v0.2d
+	WORD $0x6ee4e440 // fcmgt v0.2d, v2.2d, v4.2d
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R5, R3, R3
+	ADD $8, R2, R2
+	SUBS $1, R1, R1
+	B afterLast
+
+afterDone:
+	MOVD dst+0(FP), R0
+	ADD R4<<0, R0, R0
+	WORD $0x3d800012 // str q18, [x0]
+	WORD $0x3d800411 // str q17, [x0, #16]
+	WORD $0x3d800810 // str q16, [x0, #32]
+	WORD $0x3d800c0f // str q15, [x0, #48]
+	WORD $0x3d80100e // str q14, [x0, #64]
+	WORD $0x3d80140d // str q13, [x0, #80]
+	WORD $0x3d80180c // str q12, [x0, #96]
+	WORD $0x3d801c0b // str q11, [x0, #112]
+	WORD $0x3d80200a // str q10, [x0, #128]
+	WORD $0x3d802409 // str q9, [x0, #144]
+	WORD $0x3d802808 // str q8, [x0, #160]
+	WORD $0x3d802c07 // str q7, [x0, #176]
+	WORD $0x3d803006 // str q6, [x0, #192]
+	WORD $0x3d803405 // str q5, [x0, #208]
+	WORD $0x3d803804 // str q4, [x0, #224]
+	WORD $0x3d803c03 // str q3, [x0, #240]
+	MOVD size+64(FP), R0
+	ADD $256, R4, R4
+	CMP R0, R4
+	BLT block
+	RET
+
 DATA constants<>+0(SB)/4, $0x08040201
 DATA constants<>+4(SB)/4, $0x80402010
 DATA constants<>+8(SB)/4, $0x08040201
@@ -81205,4 +85467,8 @@ DATA constants<>+1696(SB)/4, $0x000003ff
 DATA constants<>+1700(SB)/4, $0x43380000
 DATA constants<>+1704(SB)/4, $0x000003ff
 DATA constants<>+1708(SB)/4, $0x43380000
-GLOBL constants<>(SB), RODATA|NOPTR, $1712
+DATA constants<>+1712(SB)/4, $0x00000000
+DATA constants<>+1716(SB)/4, $0x7ff00000
+DATA constants<>+1720(SB)/4, $0x00000000
+DATA constants<>+1724(SB)/4, $0x7ff00000
+GLOBL constants<>(SB), RODATA|NOPTR, $1728

@@ -2007,3 +2007,63 @@ func tilePairGamma2OverlapGradAVX2(args *byte, n int)
 //
 //go:noescape
 func tilePairGammaOverlapGradAVX2(args *byte, n int)
+
+// parabolas32x16AVX512 is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas32x16AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+
+// parabolas32x32AVX512 is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas32x32AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+
+// parabolas32x64AVX512 is parabolasGo for blocks of 64 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas32x64AVX512(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+
+// parabolas64x8AVX512 is parabolasGo for blocks of 8 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas64x8AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+
+// parabolas64x16AVX512 is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas64x16AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+
+// parabolas64x32AVX512 is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas64x32AVX512(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+
+// parabolas32x16AVX2 is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas32x16AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+
+// parabolas32x32AVX2 is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas32x32AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+
+// parabolas32x64AVX2 is parabolasGo for blocks of 64 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas32x64AVX2(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+
+// parabolas64x8AVX2 is parabolasGo for blocks of 8 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas64x8AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+
+// parabolas64x16AVX2 is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas64x16AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+
+// parabolas64x32AVX2 is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas64x32AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)

@@ -1026,3 +1026,33 @@ func tilePairGamma2OverlapGradNEON(args *byte, n int)
 //
 //go:noescape
 func tilePairGammaOverlapGradNEON(args *byte, n int)
+
+// parabolas32x16NEON is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas32x16NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+
+// parabolas32x32NEON is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas32x32NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+
+// parabolas32x64NEON is parabolasGo for blocks of 64 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas32x64NEON(dst *float32, before *float32, after *float32, squaresBefore *float32, squaresAfter *float32, pitch int, n int, m int, size int)
+
+// parabolas64x8NEON is parabolasGo for blocks of 8 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas64x8NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+
+// parabolas64x16NEON is parabolasGo for blocks of 16 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas64x16NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+
+// parabolas64x32NEON is parabolasGo for blocks of 32 numbers, n rows before and m after. pitch and size, that of dst, are in bytes.
+//
+//go:noescape
+func parabolas64x32NEON(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)

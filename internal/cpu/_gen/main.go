@@ -68,6 +68,11 @@ func main() {
 			tile(t, v)
 		}
 	}
+	for _, t := range rowTiers(tiers...) {
+		for size := range kernel.ParabolaBlocks {
+			parabolas(t, size)
+		}
+	}
 	emitConstants()
 	known := len(constants.list)
 	for _, v := range kernel.Logistic() {
@@ -93,6 +98,11 @@ func main() {
 	}
 	for _, v := range kernel.Tiles() {
 		tile(neon, v)
+	}
+	for _, t := range rowTiers(neon) {
+		for size := range kernel.ParabolaBlocks {
+			parabolas(t, size)
+		}
 	}
 	if len(constants.list) != known {
 		log.Fatal("the NEON kernels have constants that those of amd64 have not")
@@ -133,6 +143,10 @@ func writeTables(arch string, tiers ...tier) {
 		fmt.Fprintf(&b, "\nvar rows%d%s = [kernel.Rows]rowRoutine{\n", 8*t.size(), t.name)
 		for r := range kernel.Row(kernel.Rows) {
 			fmt.Fprintf(&b, "\t%s,\n", rowName(t, r))
+		}
+		fmt.Fprintf(&b, "}\n\nvar parabolas%d%s = [kernel.ParabolaBlocks]parabolasRoutine[float%d]{\n", 8*t.size(), t.name, 8*t.size())
+		for size := range kernel.ParabolaBlocks {
+			fmt.Fprintf(&b, "\t%s,\n", parabolasName(t, size))
 		}
 		b.WriteString("}\n")
 	}
