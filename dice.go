@@ -27,6 +27,12 @@ type Dice struct {
 	SquaredPred bool
 	// Jaccard replaces Dice by the Jaccard index (IoU).
 	Jaccard bool
+	// Semimetric replaces Σ p·t by Σ min(p,t) = Σ (p + t − |p−t|)/2, which makes the loss 0
+	// where a soft target is met exactly (Wang et al., "Dice Semimetric Losses: Optimizing
+	// the Dice Score with Soft Labels", 2023; MONAI's soft_label). For targets of zeros and
+	// ones, and for squared sums, it changes nothing. Default false; a [Compound] and a GPU
+	// refuse it with maps.
+	Semimetric bool
 	// Batch sums over the whole batch before the ratio, default false.
 	Batch bool
 	// SmoothNr and SmoothDr default to 1e-5.
@@ -53,6 +59,7 @@ func (l Dice) plan(in *input) (*plan.Loss, error) {
 	if err != nil {
 		return nil, err
 	}
+	in.semimetric = l.Semimetric && !l.SquaredPred
 	o := &plan.Overlap{Kind: plan.Dice, First: first, Squared: l.SquaredPred, Jaccard: l.Jaccard, Weight: w}
 	return &plan.Loss{Overlap: o}, in.finishOverlap(o, l.Activation, l.Batch, l.SmoothNr, l.SmoothDr, l.Reduction)
 }

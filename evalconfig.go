@@ -15,6 +15,7 @@ type EvalConfig struct {
 	VoxelWeight *tensor.Dense // see [WithVoxelWeight]; nil where every voxel weighs 1
 	Upstream    *tensor.Dense // see [WithUpstream]; nil where it is all ones
 	Stats       []LabelStats  // see [WithStats]; nil where the label's own are used
+	DistanceMap *tensor.Dense // see [WithDistanceMap]; nil where it is made from the target
 }
 
 // NewEvalConfig returns what the options of a call say; of two of one kind the
@@ -59,4 +60,11 @@ func WithStats(stats ...LabelStats) EvalOption {
 		stats = []LabelStats{} // refused for its number, and not the same as none given
 	}
 	return func(c *EvalConfig) { c.Stats = stats }
+}
+
+// WithDistanceMap gives [Boundary] or [HausdorffDT] the distances that depend on the target
+// alone, as the loss's DistanceMap returned them: a target that is evaluated again, such as
+// in the next epoch, need not be transformed again. Other losses ignore it.
+func WithDistanceMap(m *tensor.Dense) EvalOption {
+	return func(c *EvalConfig) { c.DistanceMap = m }
 }

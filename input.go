@@ -19,6 +19,11 @@ type input struct {
 	stats []LabelStats
 	// compound is set while the terms of a Compound are planned.
 	compound bool
+	// semimetric is set by an overlap loss that sums min(p,t) in place of p·t.
+	semimetric bool
+	// steep is set by a loss with an exponent below 1, which needs the relative precision of
+	// an overlap term where it is almost 0.
+	steep bool
 }
 
 // newInput checks the tensors of a call.

@@ -6,7 +6,7 @@ import (
 )
 
 // SetOptions returns a loss whose [Options] were changed by set: those of both terms
-// of a [Compound], and those of every term of a [Sum]. It is for losses that were
+// of a [Compound], and those of every term of a [Sum]; of a [Blob] its own. It is for losses that were
 // chosen by name:
 //
 //	l, err = afl.SetOptions(l, func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) })
@@ -19,6 +19,10 @@ func SetOptions(l Loss, set func(*Options)) (Loss, error) {
 	}
 	if set == nil {
 		return nil, refuse("set", "nil", "a function")
+	}
+	if blob, ok := l.(Blob); ok { // whose loss has none of its own
+		set(&blob.Options)
+		return blob, nil
 	}
 	if sum, ok := l.(Sum); ok {
 		terms := make([]Term, len(sum.Terms))

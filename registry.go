@@ -15,10 +15,12 @@ type entry struct {
 	title       string // as the paper's tables print it
 	constructor string
 	summary     string // of the README's table
+	small       bool   // of SmallLesionNames
 	make        func() Loss
 }
 
-// registry lists every loss, those of the paper's first table first, in its order.
+// registry lists every loss, those of the paper's first table first, in its order, and
+// those for small lesions last.
 var registry = []entry{
 	{
 		name: "tversky", title: "Tversky", constructor: "NewTversky",
@@ -95,12 +97,61 @@ var registry = []entry{
 		summary: "Tversky to the power of γ",
 		make:    func() Loss { return NewFocalTversky() },
 	},
+	{
+		name: "unified-focal", title: "Unified Focal", constructor: "NewUnifiedFocal", small: true,
+		summary: "focal cross-entropy + focal Tversky with shared δ and γ",
+		make:    func() Loss { return NewUnifiedFocal() },
+	},
+	{
+		name: "boundary", title: "Boundary", constructor: "NewBoundary", small: true,
+		summary: "probability times the signed distance from the boundary",
+		make:    func() Loss { return NewBoundary() },
+	},
+	{
+		name: "hausdorff", aliases: []string{"hausdorff-dt"}, title: "Hausdorff", constructor: "NewHausdorffDT", small: true,
+		summary: "squared error weighted by distances",
+		make:    func() Loss { return NewHausdorffDT() },
+	},
+	{
+		name: "log-hausdorff", aliases: []string{"log-hausdorff-dt"}, title: "Log-Hausdorff", constructor: "NewLogHausdorffDT", small: true,
+		summary: "its logarithm, log(1 + value)",
+		make:    func() Loss { return NewLogHausdorffDT() },
+	},
+	{
+		name: "lovasz", aliases: []string{"lovasz-softmax"}, title: "Lovász", constructor: "NewLovaszSoftmax", small: true,
+		summary: "Lovász extension of the Jaccard index; NewLovaszHinge for one channel",
+		make:    func() Loss { return NewLovaszSoftmax() },
+	},
+	{
+		name: "topk-ce", aliases: []string{"topk", "topk-cross-entropy"}, title: "Top-k CE", constructor: "NewTopKCrossEntropy", small: true,
+		summary: "mean of the largest 10 % of the cross-entropy",
+		make:    func() Loss { return NewTopKCrossEntropy() },
+	},
+	{
+		name: "log-cosh-dice", title: "Log-Cosh Dice", constructor: "NewLogCoshDice", small: true,
+		summary: "log cosh of Dice",
+		make:    func() Loss { return NewLogCoshDice() },
+	},
+	{
+		name: "exponential-log", aliases: []string{"exponential-logarithmic", "ell"}, title: "Exponential Log", constructor: "NewExponentialLogarithmic", small: true,
+		summary: "(−ln Dice)^γ + (−ln p)^γ",
+		make:    func() Loss { return NewExponentialLogarithmic() },
+	},
+	{
+		name: "blob", title: "Blob", constructor: "NewBlob", small: true,
+		summary: "a loss of every lesion alike: here Dice + BCE",
+		make: func() Loss {
+			dice := NewDice()
+			dice.SquaredPred = false
+			return NewBlob(NewCompound(NewBinaryCrossEntropy(), dice))
+		},
+	},
 }
 
 const paperLosses = 8
 
-// ByName returns a new loss with the settings of its constructor. [Names] lists
-// the names. Other common ones, such as "focal" for "fl" and "jaccard" for "iou",
+// ByName returns a new loss with the settings of its constructor. [Names] and
+// [SmallLesionNames] list the names. Other common ones, such as "focal" for "fl" and "jaccard" for "iou",
 // are known too, and capitals, hyphens, underscores, spaces and a final "loss"
 // make no difference: "DiceFocalLoss" is "dice-focal". A name that is not known gets an error with the one
 // that is nearest.
@@ -119,7 +170,7 @@ func Title(name string) (string, error) {
 	return e.title, err
 }
 
-// CanonicalName returns the one of [Names] that means the same to [ByName] as name:
+// CanonicalName returns the one of [Names] or [SmallLesionNames] that means the same to [ByName] as name:
 // "fl" for "focal". A name that it does not know is an error.
 func CanonicalName(name string) (string, error) {
 	e, err := find(name)
@@ -139,7 +190,7 @@ func find(name string) (entry, error) {
 			}
 		}
 	}
-	want := "one of " + strings.Join(Names(), ", ")
+	want := "one of " + strings.Join(slices.Concat(Names(), SmallLesionNames()), ", ")
 	if distance <= len(plain)/3+1 && len(plain) > 2 {
 		want += "; did you mean " + nearest + "?"
 	}
@@ -152,12 +203,20 @@ func plainName(name string) string {
 	return strings.TrimSuffix(plain, "loss")
 }
 
-// Names returns the name of every loss that [ByName] knows, those of [PaperNames]
-// first.
-func Names() []string {
-	names := make([]string, len(registry))
-	for i, e := range registry {
-		names[i] = e.name
+// Names returns the names of the losses that are evaluated on every backend, those of
+// [PaperNames] first. [SmallLesionNames] has the others that [ByName] knows.
+func Names() []string { return names(false) }
+
+// SmallLesionNames returns the names of the losses made for small, rough or many lesions.
+// But for the log-cosh Dice loss they are evaluated in Go memory alone.
+func SmallLesionNames() []string { return names(true) }
+
+func names(small bool) []string {
+	var names []string
+	for _, e := range registry {
+		if e.small == small {
+			names = append(names, e.name)
+		}
 	}
 	return names
 }

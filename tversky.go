@@ -3,6 +3,7 @@ package afl
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gorgonia.org/tensor"
 
@@ -26,6 +27,8 @@ type Tversky struct {
 	// Alpha weights false positives and Beta false negatives, both at least 0,
 	// default 0.5.
 	Alpha, Beta float64
+	// Semimetric replaces Σ p·t by Σ min(p,t) in TP, FP and FN; see [Dice].
+	Semimetric bool
 	// Batch sums over the whole batch before the ratio, default false.
 	Batch bool
 	// SmoothNr and SmoothDr default to 1e-5.
@@ -60,6 +63,7 @@ func (l Tversky) plan(in *input) (*plan.Loss, error) {
 	if l.Alpha == 0 && l.Beta == 0 {
 		return nil, refuse("Alpha and Beta", "0 and 0", "at least one above 0: the loss would not depend on the errors")
 	}
+	in.semimetric = l.Semimetric
 	o := &plan.Overlap{Kind: plan.Tversky, First: first, Alpha: l.Alpha, Beta: l.Beta, Weight: w}
 	return &plan.Loss{Overlap: o}, in.finishOverlap(o, l.Activation, l.Batch, l.SmoothNr, l.SmoothDr, l.Reduction)
 }
@@ -111,5 +115,6 @@ func (l FocalTversky) plan(in *input) (*plan.Loss, error) {
 		}
 	}
 	p.Overlap.Exponent = gamma
+	in.steep = slices.ContainsFunc(gamma, func(g float64) bool { return g < 1 })
 	return p, nil
 }

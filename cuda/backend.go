@@ -310,7 +310,7 @@ func (v *evaluation) setLoss(l *plan.Loss) error {
 		a.overlap_activation = C.int32_t(o.Activation)
 		a.overlap_first = C.int32_t(o.First)
 		a.squared, a.jaccard, a.batch, a.mean = truth(o.Squared), truth(o.Jaccard), truth(o.Batch), truth(o.Mean)
-		a.weighting = C.int32_t(o.Weighting)
+		a.weighting, a.log_cosh = C.int32_t(o.Weighting), truth(o.LogCosh)
 		a.alpha, a.beta = C.double(o.Alpha), C.double(o.Beta)
 		a.nr, a.dr, a.overlap_scale = C.double(o.Nr), C.double(o.Dr), C.double(o.Scale)
 		for c, weight := range o.Weight {

@@ -115,6 +115,7 @@ typedef struct AflArguments {
 	int32_t overlap;                 // AflOverlap
 	int32_t overlap_activation, overlap_first;
 	int32_t squared, jaccard, batch, weighting, mean;
+	int32_t log_cosh;                // f becomes log cosh f
 	double alpha, beta, nr, dr, overlap_scale;
 
 	// Outputs; null if not requested.

@@ -28,7 +28,15 @@ AFL_DEVICE Ratio quotient(double num, double den, double num_I, double den_I, do
 	return Ratio{1 - r, (r * den_I - num_I) / den, r * den_P / den};
 }
 
-// ratio_of returns f^exponent of one group, for Dice, Jaccard and Tversky. If f is 0,
+// log_cosh_of returns log cosh f.
+AFL_DEVICE Ratio log_cosh_of(const Ratio &r) {
+	const double f = absolute(r.f), e = exp(-2 * f);
+	const double slope = r.f < 0 ? (e - 1) / (1 + e) : (1 - e) / (1 + e); // tanh f
+	const double ln2 = 0x1.62e42fefa39efp-1;
+	return Ratio{f - ln2 + log1p(e), slope * r.dI, slope * r.dP};
+}
+
+// ratio_of returns f^exponent or log cosh f of one group, for Dice, Jaccard and Tversky. If f is 0,
 // a perfect prediction, or negative, from rounding or with nr > dr, the power and its
 // derivatives are 0, also for exponents below 1.
 AFL_DEVICE Ratio ratio_of(const AflArguments &a, double exponent, double I, double P, double G) {
@@ -39,6 +47,8 @@ AFL_DEVICE Ratio ratio_of(const AflArguments &a, double exponent, double I, doub
 		r = quotient(2 * I + a.nr, 2 * (G + P - I) + a.dr, 2, -2, 2);
 	else
 		r = quotient(2 * I + a.nr, G + P + a.dr, 2, 0, 1);
+	if (a.log_cosh)
+		return log_cosh_of(r);
 	if (exponent == 1)
 		return r;
 	if (r.f <= 0)

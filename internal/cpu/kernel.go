@@ -25,6 +25,8 @@ type kernels struct {
 	// rows32 and rows64 are the row kernels, see [plainRows].
 	rows32 rowKernels[float32]
 	rows64 rowKernels[float64]
+	// tile is [tileGo].
+	tile func(v kernel.Variant, a *rowArgs[float32], n int)
 	// exp is [expGo] and log1p [log1pGo], over whole blocks.
 	exp, log1p func(dst, src []float32)
 	// labels is [labelsGo].
@@ -52,6 +54,7 @@ var plain = kernels{
 	softmax:    softmaxGo,
 	rows32:     plainRows[float32](),
 	rows64:     plainRows[float64](),
+	tile:       tileGo,
 	exp:        expGo,
 	log1p:      log1pGo,
 	labels:     labelsGo,

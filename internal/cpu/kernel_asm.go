@@ -186,10 +186,28 @@ func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
 				return
 			}
 			a.check(n, channels)
+			if uint(len(a.row[kernel.ArgTarget])-1) < uint((channels-1)*kernel.Tile+n-1) {
+				panic("cpu: a target is too short")
+			}
 			routine((*byte)(unsafe.Pointer(a)), n)
 		}
 	}
 	return all
+}
+
+// tileBy returns the kernel that calls the variant's routine of a table.
+func tileBy(table *[kernel.TileVariants]rowRoutine) func(v kernel.Variant, a *rowArgs[float32], n int) {
+	return func(v kernel.Variant, a *rowArgs[float32], n int) {
+		if n == 0 {
+			return
+		}
+		channels := 1
+		if v.Pair {
+			channels = 2
+		}
+		a.check(n, channels)
+		table[v.Index()]((*byte)(unsafe.Pointer(a)), n)
+	}
 }
 
 // check panics if a slice is too short, as a plain kernel would. A kernel that needs
@@ -211,7 +229,6 @@ func (a *rowArgs[T]) check(n, channels int) {
 			panic("cpu: a slice is too short")
 		}
 	}
-	least(kernel.ArgTarget, (channels-1)*kernel.Tile+n)
 	least(kernel.ArgBuffer, kernel.RowBuffer*kernel.Tile)
 	least(kernel.ArgLogistic, 3*kernel.Tile)
 	least(kernel.ArgSums, channels*kernel.RowSums*lanesOf[T]())

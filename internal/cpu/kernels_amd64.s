@@ -57027,8 +57027,8 @@ loop:
 TEXT ·rowClass32AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         408(AX), DX
-	VPBROADCASTD 432(AX), Z0
+	MOVQ         432(AX), DX
+	VPBROADCASTD 456(AX), Z0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -57051,7 +57051,7 @@ loop:
 	VORPS          Y2, Y1, Y1
 	VPTEST         constants<>+1344(SB), Y1
 	JZ             flag1
-	ORQ            $0x01, 448(AX)
+	ORQ            $0x01, 472(AX)
 
 flag1:
 	VZEROUPPER
@@ -57063,7 +57063,7 @@ TEXT ·rowValid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         408(AX), BX
+	MOVQ         432(AX), BX
 	VBROADCASTSS constants<>+32(SB), Z0
 	XORQ         AX, AX
 
@@ -57124,12 +57124,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 448(AX)
+	ORQ         $0x01, 472(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 448(AX)
+	ORQ    $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -57177,12 +57177,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 448(AX)
+	ORQ         $0x01, 472(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 448(AX)
+	ORQ    $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -57193,7 +57193,7 @@ flag2:
 TEXT ·rowTotal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
 	MOVQ    (AX), CX
-	MOVQ    360(AX), DX
+	MOVQ    384(AX), DX
 	VMOVUPS 256(DX), Z0
 	XORQ    AX, AX
 
@@ -57216,7 +57216,7 @@ TEXT ·rowExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -57284,7 +57284,7 @@ TEXT ·rowScaledExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -57359,7 +57359,7 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowLog32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 360(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -57454,12 +57454,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPower32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -57531,16 +57531,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalZero32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    360(AX), R11
+	MOVQ    384(AX), R11
 	VMOVUPS (R11), Z0
 	VMOVUPS 320(R11), Z1
 	XORQ    AX, AX
@@ -57642,16 +57642,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalTwo32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -57795,16 +57795,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -57932,10 +57932,10 @@ noGradient:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·rowLargest32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -57971,11 +57971,11 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -58046,7 +58046,7 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxSum32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -58133,9 +58133,9 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxPower32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 240(AX), DX
-	MOVQ 312(AX), BX
+	MOVQ 408(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -58260,16 +58260,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalZero32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
+	MOVQ    336(AX), R8
 	MOVQ    264(AX), R9
+	MOVQ    288(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    360(AX), R11
+	MOVQ    384(AX), R11
 	VMOVUPS (R11), Z0
 	XORQ    AX, AX
 
@@ -58339,16 +58339,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalTwo32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    336(AX), R8
+	MOVQ    264(AX), R9
+	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -58454,16 +58454,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    336(AX), R8
+	MOVQ    264(AX), R9
+	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -58569,9 +58569,9 @@ noGradient:
 // Requires: AVX, AVX512F
 TEXT ·rowAfter32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
-	MOVQ 264(AX), DX
-	MOVQ 288(AX), BX
+	MOVQ 336(AX), CX
+	MOVQ 288(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -58605,13 +58605,13 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPullback32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
-	MOVQ    240(AX), BX
-	MOVQ    264(AX), SI
-	MOVQ    288(AX), DI
+	MOVQ    408(AX), DX
+	MOVQ    264(AX), BX
+	MOVQ    288(AX), SI
+	MOVQ    312(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -58653,7 +58653,7 @@ loop:
 	VBROADCASTSS constants<>+64(SB), Z3
 	VFMADD231PS  Z1, Z3, Z0
 	VFMADD231PS  Z2, Z3, Z0
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*4), Z3
 	VMOVUPS      64(R8)(CX*4), Z4
@@ -58679,7 +58679,7 @@ TEXT ·rowDifference32AVX512(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -58709,8 +58709,8 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairPower32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 312(AX), DX
+	MOVQ 408(AX), CX
+	MOVQ 336(AX), DX
 	XORQ AX, AX
 
 loop:
@@ -58723,8 +58723,8 @@ loop:
 	VMOVUPS           4160(DX)(AX*4), Z5
 	VADDPS            Z4, Z3, Z3
 	VADDPS            Z5, Z2, Z2
-	VMULPS.BCST       72(CX), Z3, Z3
-	VMULPS.BCST       72(CX), Z2, Z2
+	VMULPS.BCST       76(CX), Z3, Z3
+	VMULPS.BCST       76(CX), Z2, Z2
 	VBROADCASTSS      constants<>+96(SB), Z4
 	VMAXPS            Z3, Z4, Z3
 	VMAXPS            Z2, Z4, Z2
@@ -58816,17 +58816,17 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalZero32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -58856,10 +58856,10 @@ loop:
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
 	VMOVUPS          2048(BX)(CX*4), Z14
 	VMOVUPS          2112(BX)(CX*4), Z15
-	VBROADCASTSS     84(DX), Z16
-	VBROADCASTSS     84(DX), Z17
-	VFMADD231PS.BCST 80(DX), Z14, Z16
-	VFMADD231PS.BCST 80(DX), Z15, Z17
+	VBROADCASTSS     88(DX), Z16
+	VBROADCASTSS     88(DX), Z17
+	VFMADD231PS.BCST 84(DX), Z14, Z16
+	VFMADD231PS.BCST 84(DX), Z15, Z17
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
 	VBROADCASTSS     constants<>+64(SB), Z14
@@ -58892,8 +58892,8 @@ loop:
 	VADDPS           Z5, Z7, Z11
 	VFMADD231PS      Z2, Z10, Z0
 	VFMADD231PS      Z3, Z11, Z0
-	VMULPS.BCST      76(DX), Z2, Z2
-	VMULPS.BCST      76(DX), Z3, Z3
+	VMULPS.BCST      80(DX), Z2, Z2
+	VMULPS.BCST      80(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*4), Z10
@@ -58939,7 +58939,7 @@ noElements0:
 	VFMADD231PS  Z3, Z4, Z1
 	VXORPS.BCST  constants<>+0(SB), Z2, Z4
 	VXORPS.BCST  constants<>+0(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Z6
 	VMOVUPS      64(R10)(CX*4), Z7
@@ -58951,7 +58951,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*4)
 	VMOVUPS Z3, 64(R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Z2
 	VMOVUPS 64(R11)(CX*4), Z3
@@ -58977,17 +58977,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalTwo32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -59017,10 +59017,10 @@ loop:
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
 	VMOVUPS          2048(BX)(CX*4), Z14
 	VMOVUPS          2112(BX)(CX*4), Z15
-	VBROADCASTSS     84(DX), Z16
-	VBROADCASTSS     84(DX), Z17
-	VFMADD231PS.BCST 80(DX), Z14, Z16
-	VFMADD231PS.BCST 80(DX), Z15, Z17
+	VBROADCASTSS     88(DX), Z16
+	VBROADCASTSS     88(DX), Z17
+	VFMADD231PS.BCST 84(DX), Z14, Z16
+	VFMADD231PS.BCST 84(DX), Z15, Z17
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
 	VBROADCASTSS     constants<>+64(SB), Z14
@@ -59061,8 +59061,8 @@ loop:
 	VADDPS           Z19, Z17, Z21
 	VFMADD231PS      Z2, Z20, Z0
 	VFMADD231PS      Z3, Z21, Z0
-	VMULPS.BCST      76(DX), Z2, Z2
-	VMULPS.BCST      76(DX), Z3, Z3
+	VMULPS.BCST      80(DX), Z2, Z2
+	VMULPS.BCST      80(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*4), Z20
@@ -59105,8 +59105,8 @@ noElements0:
 	VMULPS       Z3, Z7, Z3
 	VMULPS       Z14, Z2, Z2
 	VMULPS       Z15, Z3, Z3
-	VMULPS.BCST  68(DX), Z12, Z6
-	VMULPS.BCST  68(DX), Z13, Z7
+	VMULPS.BCST  72(DX), Z12, Z6
+	VMULPS.BCST  72(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PS  Z10, Z6, Z8
@@ -59120,7 +59120,7 @@ noElements0:
 	VFMADD231PS  Z3, Z4, Z1
 	VXORPS.BCST  constants<>+0(SB), Z2, Z4
 	VXORPS.BCST  constants<>+0(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Z6
 	VMOVUPS      64(R10)(CX*4), Z7
@@ -59132,7 +59132,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*4)
 	VMOVUPS Z3, 64(R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Z2
 	VMOVUPS 64(R11)(CX*4), Z3
@@ -59158,17 +59158,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -59198,10 +59198,10 @@ loop:
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
 	VMOVUPS          2048(BX)(CX*4), Z14
 	VMOVUPS          2112(BX)(CX*4), Z15
-	VBROADCASTSS     84(DX), Z16
-	VBROADCASTSS     84(DX), Z17
-	VFMADD231PS.BCST 80(DX), Z14, Z16
-	VFMADD231PS.BCST 80(DX), Z15, Z17
+	VBROADCASTSS     88(DX), Z16
+	VBROADCASTSS     88(DX), Z17
+	VFMADD231PS.BCST 84(DX), Z14, Z16
+	VFMADD231PS.BCST 84(DX), Z15, Z17
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
 	VBROADCASTSS     constants<>+64(SB), Z14
@@ -59242,8 +59242,8 @@ loop:
 	VADDPS           Z19, Z17, Z21
 	VFMADD231PS      Z2, Z20, Z0
 	VFMADD231PS      Z3, Z21, Z0
-	VMULPS.BCST      76(DX), Z2, Z2
-	VMULPS.BCST      76(DX), Z3, Z3
+	VMULPS.BCST      80(DX), Z2, Z2
+	VMULPS.BCST      80(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*4), Z20
@@ -59286,8 +59286,8 @@ noElements0:
 	VMULPS       Z3, Z7, Z3
 	VMULPS       Z14, Z2, Z2
 	VMULPS       Z15, Z3, Z3
-	VMULPS.BCST  68(DX), Z12, Z6
-	VMULPS.BCST  68(DX), Z13, Z7
+	VMULPS.BCST  72(DX), Z12, Z6
+	VMULPS.BCST  72(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PS  Z10, Z6, Z8
@@ -59301,7 +59301,7 @@ noElements0:
 	VFMADD231PS  Z3, Z4, Z1
 	VXORPS.BCST  constants<>+0(SB), Z2, Z4
 	VXORPS.BCST  constants<>+0(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Z6
 	VMOVUPS      64(R10)(CX*4), Z7
@@ -59313,7 +59313,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*4)
 	VMOVUPS Z3, 64(R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Z2
 	VMOVUPS 64(R11)(CX*4), Z3
@@ -59339,11 +59339,11 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairSums32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    120(AX), DX
 	MOVQ    96(AX), BX
-	MOVQ    312(AX), SI
-	MOVQ    360(AX), DI
+	MOVQ    336(AX), SI
+	MOVQ    384(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 448(DI), Z1
 	VMOVUPS 128(DI), Z2
@@ -59397,18 +59397,18 @@ loop:
 	VMULPS           Z7, Z9, Z13
 	VFMADD231PS      Z12, Z10, Z1
 	VFMADD231PS      Z13, Z11, Z1
-	VBROADCASTSS     108(CX), Z14
-	VBROADCASTSS     108(CX), Z15
-	VFMADD231PS.BCST 104(CX), Z8, Z14
-	VFMADD231PS.BCST 104(CX), Z9, Z15
+	VBROADCASTSS     112(CX), Z14
+	VBROADCASTSS     112(CX), Z15
+	VFMADD231PS.BCST 108(CX), Z8, Z14
+	VFMADD231PS.BCST 108(CX), Z9, Z15
 	VFMADD231PS      Z12, Z14, Z3
 	VFMADD231PS      Z13, Z15, Z3
 	VMULPS           Z6, Z10, Z6
 	VMULPS           Z7, Z11, Z7
-	VBROADCASTSS     108(CX), Z8
-	VBROADCASTSS     108(CX), Z9
-	VFMADD231PS.BCST 104(CX), Z10, Z8
-	VFMADD231PS.BCST 104(CX), Z11, Z9
+	VBROADCASTSS     112(CX), Z8
+	VBROADCASTSS     112(CX), Z9
+	VFMADD231PS.BCST 108(CX), Z10, Z8
+	VFMADD231PS.BCST 108(CX), Z11, Z9
 	VFMADD231PS      Z6, Z8, Z5
 	VFMADD231PS      Z7, Z9, Z5
 	ADDQ             $0x20, AX
@@ -59427,13 +59427,13 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairGrad32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    168(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    192(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -59458,12 +59458,12 @@ loop:
 	VBLENDMPS        Z6, Z8, K2, Z6
 	VMOVUPS          2048(BX)(CX*4), Z7
 	VMOVUPS          2112(BX)(CX*4), Z8
-	VBROADCASTSS     96(DX), Z9
-	VBROADCASTSS     96(DX), Z10
-	VFMADD231PS.BCST 92(DX), Z7, Z9
-	VFMADD231PS.BCST 92(DX), Z8, Z10
-	VFMADD231PS.BCST 100(DX), Z3, Z9
-	VFMADD231PS.BCST 100(DX), Z4, Z10
+	VBROADCASTSS     100(DX), Z9
+	VBROADCASTSS     100(DX), Z10
+	VFMADD231PS.BCST 96(DX), Z7, Z9
+	VFMADD231PS.BCST 96(DX), Z8, Z10
+	VFMADD231PS.BCST 104(DX), Z3, Z9
+	VFMADD231PS.BCST 104(DX), Z4, Z10
 	VMOVUPS          (BX)(CX*4), Z7
 	VMOVUPS          64(BX)(CX*4), Z8
 	VBROADCASTSS     40(DX), Z11
@@ -59485,7 +59485,7 @@ loop:
 	VFMADD231PS      Z2, Z3, Z0
 	VXORPS.BCST      constants<>+0(SB), Z1, Z3
 	VXORPS.BCST      constants<>+0(SB), Z2, Z4
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (R8)(CX*4), Z5
 	VMOVUPS          64(R8)(CX*4), Z6
@@ -59497,7 +59497,7 @@ loop:
 store1:
 	VMOVUPS Z1, (R8)(CX*4)
 	VMOVUPS Z2, 64(R8)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*4), Z1
 	VMOVUPS 64(R9)(CX*4), Z2
@@ -59520,11 +59520,11 @@ store2:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsNone32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    360(AX), DI
+	MOVQ    384(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 128(DI), Z1
 	VMOVUPS 192(DI), Z2
@@ -59570,12 +59570,12 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSumsSigmoid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    312(AX), DI
-	MOVQ    360(AX), R8
+	MOVQ    336(AX), DI
+	MOVQ    384(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -59633,12 +59633,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsSoftmax32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
-	MOVQ    240(AX), SI
-	MOVQ    312(AX), DI
-	MOVQ    360(AX), R8
+	MOVQ    264(AX), SI
+	MOVQ    336(AX), DI
+	MOVQ    384(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -59688,12 +59688,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowGradNone32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    360(AX), R9
+	MOVQ    384(AX), R9
 	VMOVUPS 320(R9), Z0
 	XORQ    CX, CX
 
@@ -59717,7 +59717,7 @@ loop:
 	VBROADCASTSS     constants<>+64(SB), Z3
 	VFMADD231PS      Z1, Z3, Z0
 	VFMADD231PS      Z2, Z3, Z0
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
@@ -59740,13 +59740,13 @@ store1:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowGradSigmoid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -59784,7 +59784,7 @@ loop:
 	VBROADCASTSS     constants<>+64(SB), Z3
 	VFMADD231PS      Z1, Z3, Z0
 	VFMADD231PS      Z2, Z3, Z0
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
@@ -59807,13 +59807,13 @@ store1:
 // Requires: AVX, AVX512F
 TEXT ·rowGradSoftmax32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
-	MOVQ    264(AX), DI
-	MOVQ    240(AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    288(AX), DI
+	MOVQ    264(AX), R8
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -59840,7 +59840,7 @@ loop:
 	VMULPS           Z2, Z4, Z2
 	VMULPS           Z7, Z1, Z1
 	VMULPS           Z8, Z2, Z2
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
@@ -59864,8 +59864,8 @@ store1:
 TEXT ·rowClass64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         408(AX), DX
-	VPBROADCASTQ 432(AX), Z0
+	MOVQ         432(AX), DX
+	VPBROADCASTQ 456(AX), Z0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -59888,7 +59888,7 @@ loop:
 	VORPS          Y2, Y1, Y1
 	VPTEST         constants<>+1344(SB), Y1
 	JZ             flag1
-	ORQ            $0x01, 448(AX)
+	ORQ            $0x01, 472(AX)
 
 flag1:
 	VZEROUPPER
@@ -59900,7 +59900,7 @@ TEXT ·rowValid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         408(AX), BX
+	MOVQ         432(AX), BX
 	VBROADCASTSD constants<>+1600(SB), Z0
 	XORQ         AX, AX
 
@@ -59961,12 +59961,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 448(AX)
+	ORQ         $0x01, 472(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 448(AX)
+	ORQ    $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -60014,12 +60014,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 448(AX)
+	ORQ         $0x01, 472(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 448(AX)
+	ORQ    $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -60030,7 +60030,7 @@ flag2:
 TEXT ·rowTotal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
 	MOVQ    (AX), CX
-	MOVQ    360(AX), DX
+	MOVQ    384(AX), DX
 	VMOVUPS 256(DX), Z0
 	XORQ    AX, AX
 
@@ -60053,7 +60053,7 @@ TEXT ·rowExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -60137,7 +60137,7 @@ TEXT ·rowScaledExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -60228,7 +60228,7 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowLog64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 360(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -60419,12 +60419,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPower64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -60512,16 +60512,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalZero64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    360(AX), R11
+	MOVQ    384(AX), R11
 	VMOVUPS (R11), Z0
 	VMOVUPS 320(R11), Z1
 	XORQ    AX, AX
@@ -60623,16 +60623,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalTwo64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -60776,16 +60776,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -60913,10 +60913,10 @@ noGradient:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·rowLargest64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -60952,11 +60952,11 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -61043,7 +61043,7 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxSum64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -61170,9 +61170,9 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxPower64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 240(AX), DX
-	MOVQ 312(AX), BX
+	MOVQ 408(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -61353,16 +61353,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalZero64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
+	MOVQ    336(AX), R8
 	MOVQ    264(AX), R9
+	MOVQ    288(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    360(AX), R11
+	MOVQ    384(AX), R11
 	VMOVUPS (R11), Z0
 	XORQ    AX, AX
 
@@ -61432,16 +61432,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalTwo64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    336(AX), R8
+	MOVQ    264(AX), R9
+	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -61547,16 +61547,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    336(AX), R8
+	MOVQ    264(AX), R9
+	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -61662,9 +61662,9 @@ noGradient:
 // Requires: AVX, AVX512F
 TEXT ·rowAfter64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
-	MOVQ 264(AX), DX
-	MOVQ 288(AX), BX
+	MOVQ 336(AX), CX
+	MOVQ 288(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -61698,13 +61698,13 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPullback64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
-	MOVQ    240(AX), BX
-	MOVQ    264(AX), SI
-	MOVQ    288(AX), DI
+	MOVQ    408(AX), DX
+	MOVQ    264(AX), BX
+	MOVQ    288(AX), SI
+	MOVQ    312(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -61746,7 +61746,7 @@ loop:
 	VBROADCASTSD constants<>+1632(SB), Z3
 	VFMADD231PD  Z1, Z3, Z0
 	VFMADD231PD  Z2, Z3, Z0
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Z3
 	VMOVUPS      64(R8)(CX*8), Z4
@@ -61772,7 +61772,7 @@ TEXT ·rowDifference64AVX512(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -61802,8 +61802,8 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairPower64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 312(AX), DX
+	MOVQ 408(AX), CX
+	MOVQ 336(AX), DX
 	XORQ AX, AX
 
 loop:
@@ -61816,8 +61816,8 @@ loop:
 	VMOVUPS           8256(DX)(AX*8), Z5
 	VADDPD            Z4, Z3, Z3
 	VADDPD            Z5, Z2, Z2
-	VMULPD.BCST       144(CX), Z3, Z3
-	VMULPD.BCST       144(CX), Z2, Z2
+	VMULPD.BCST       152(CX), Z3, Z3
+	VMULPD.BCST       152(CX), Z2, Z2
 	VBROADCASTSD      constants<>+1856(SB), Z4
 	VMAXPD            Z3, Z4, Z3
 	VMAXPD            Z2, Z4, Z2
@@ -61941,17 +61941,17 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalZero64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -61981,10 +61981,10 @@ loop:
 	VXORPD.BCST      constants<>+1824(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
-	VBROADCASTSD     168(DX), Z16
-	VBROADCASTSD     168(DX), Z17
-	VFMADD231PD.BCST 160(DX), Z14, Z16
-	VFMADD231PD.BCST 160(DX), Z15, Z17
+	VBROADCASTSD     176(DX), Z16
+	VBROADCASTSD     176(DX), Z17
+	VFMADD231PD.BCST 168(DX), Z14, Z16
+	VFMADD231PD.BCST 168(DX), Z15, Z17
 	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z16, K3
 	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z17, K4
 	VBROADCASTSD     constants<>+1632(SB), Z14
@@ -62017,8 +62017,8 @@ loop:
 	VADDPD           Z5, Z7, Z11
 	VFMADD231PD      Z2, Z10, Z0
 	VFMADD231PD      Z3, Z11, Z0
-	VMULPD.BCST      152(DX), Z2, Z2
-	VMULPD.BCST      152(DX), Z3, Z3
+	VMULPD.BCST      160(DX), Z2, Z2
+	VMULPD.BCST      160(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*8), Z10
@@ -62064,7 +62064,7 @@ noElements0:
 	VFMADD231PD  Z3, Z4, Z1
 	VXORPD.BCST  constants<>+1824(SB), Z2, Z4
 	VXORPD.BCST  constants<>+1824(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
 	VMOVUPS      64(R10)(CX*8), Z7
@@ -62076,7 +62076,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*8)
 	VMOVUPS Z3, 64(R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Z2
 	VMOVUPS 64(R11)(CX*8), Z3
@@ -62102,17 +62102,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalTwo64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -62142,10 +62142,10 @@ loop:
 	VXORPD.BCST      constants<>+1824(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
-	VBROADCASTSD     168(DX), Z16
-	VBROADCASTSD     168(DX), Z17
-	VFMADD231PD.BCST 160(DX), Z14, Z16
-	VFMADD231PD.BCST 160(DX), Z15, Z17
+	VBROADCASTSD     176(DX), Z16
+	VBROADCASTSD     176(DX), Z17
+	VFMADD231PD.BCST 168(DX), Z14, Z16
+	VFMADD231PD.BCST 168(DX), Z15, Z17
 	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z16, K3
 	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z17, K4
 	VBROADCASTSD     constants<>+1632(SB), Z14
@@ -62186,8 +62186,8 @@ loop:
 	VADDPD           Z19, Z17, Z21
 	VFMADD231PD      Z2, Z20, Z0
 	VFMADD231PD      Z3, Z21, Z0
-	VMULPD.BCST      152(DX), Z2, Z2
-	VMULPD.BCST      152(DX), Z3, Z3
+	VMULPD.BCST      160(DX), Z2, Z2
+	VMULPD.BCST      160(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*8), Z20
@@ -62230,8 +62230,8 @@ noElements0:
 	VMULPD       Z3, Z7, Z3
 	VMULPD       Z14, Z2, Z2
 	VMULPD       Z15, Z3, Z3
-	VMULPD.BCST  136(DX), Z12, Z6
-	VMULPD.BCST  136(DX), Z13, Z7
+	VMULPD.BCST  144(DX), Z12, Z6
+	VMULPD.BCST  144(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PD  Z10, Z6, Z8
@@ -62245,7 +62245,7 @@ noElements0:
 	VFMADD231PD  Z3, Z4, Z1
 	VXORPD.BCST  constants<>+1824(SB), Z2, Z4
 	VXORPD.BCST  constants<>+1824(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
 	VMOVUPS      64(R10)(CX*8), Z7
@@ -62257,7 +62257,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*8)
 	VMOVUPS Z3, 64(R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Z2
 	VMOVUPS 64(R11)(CX*8), Z3
@@ -62283,17 +62283,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -62323,10 +62323,10 @@ loop:
 	VXORPD.BCST      constants<>+1824(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
-	VBROADCASTSD     168(DX), Z16
-	VBROADCASTSD     168(DX), Z17
-	VFMADD231PD.BCST 160(DX), Z14, Z16
-	VFMADD231PD.BCST 160(DX), Z15, Z17
+	VBROADCASTSD     176(DX), Z16
+	VBROADCASTSD     176(DX), Z17
+	VFMADD231PD.BCST 168(DX), Z14, Z16
+	VFMADD231PD.BCST 168(DX), Z15, Z17
 	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z16, K3
 	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z17, K4
 	VBROADCASTSD     constants<>+1632(SB), Z14
@@ -62367,8 +62367,8 @@ loop:
 	VADDPD           Z19, Z17, Z21
 	VFMADD231PD      Z2, Z20, Z0
 	VFMADD231PD      Z3, Z21, Z0
-	VMULPD.BCST      152(DX), Z2, Z2
-	VMULPD.BCST      152(DX), Z3, Z3
+	VMULPD.BCST      160(DX), Z2, Z2
+	VMULPD.BCST      160(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*8), Z20
@@ -62411,8 +62411,8 @@ noElements0:
 	VMULPD       Z3, Z7, Z3
 	VMULPD       Z14, Z2, Z2
 	VMULPD       Z15, Z3, Z3
-	VMULPD.BCST  136(DX), Z12, Z6
-	VMULPD.BCST  136(DX), Z13, Z7
+	VMULPD.BCST  144(DX), Z12, Z6
+	VMULPD.BCST  144(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PD  Z10, Z6, Z8
@@ -62426,7 +62426,7 @@ noElements0:
 	VFMADD231PD  Z3, Z4, Z1
 	VXORPD.BCST  constants<>+1824(SB), Z2, Z4
 	VXORPD.BCST  constants<>+1824(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
 	VMOVUPS      64(R10)(CX*8), Z7
@@ -62438,7 +62438,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*8)
 	VMOVUPS Z3, 64(R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Z2
 	VMOVUPS 64(R11)(CX*8), Z3
@@ -62464,11 +62464,11 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairSums64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    120(AX), DX
 	MOVQ    96(AX), BX
-	MOVQ    312(AX), SI
-	MOVQ    360(AX), DI
+	MOVQ    336(AX), SI
+	MOVQ    384(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 448(DI), Z1
 	VMOVUPS 128(DI), Z2
@@ -62522,18 +62522,18 @@ loop:
 	VMULPD           Z7, Z9, Z13
 	VFMADD231PD      Z12, Z10, Z1
 	VFMADD231PD      Z13, Z11, Z1
-	VBROADCASTSD     216(CX), Z14
-	VBROADCASTSD     216(CX), Z15
-	VFMADD231PD.BCST 208(CX), Z8, Z14
-	VFMADD231PD.BCST 208(CX), Z9, Z15
+	VBROADCASTSD     224(CX), Z14
+	VBROADCASTSD     224(CX), Z15
+	VFMADD231PD.BCST 216(CX), Z8, Z14
+	VFMADD231PD.BCST 216(CX), Z9, Z15
 	VFMADD231PD      Z12, Z14, Z3
 	VFMADD231PD      Z13, Z15, Z3
 	VMULPD           Z6, Z10, Z6
 	VMULPD           Z7, Z11, Z7
-	VBROADCASTSD     216(CX), Z8
-	VBROADCASTSD     216(CX), Z9
-	VFMADD231PD.BCST 208(CX), Z10, Z8
-	VFMADD231PD.BCST 208(CX), Z11, Z9
+	VBROADCASTSD     224(CX), Z8
+	VBROADCASTSD     224(CX), Z9
+	VFMADD231PD.BCST 216(CX), Z10, Z8
+	VFMADD231PD.BCST 216(CX), Z11, Z9
 	VFMADD231PD      Z6, Z8, Z5
 	VFMADD231PD      Z7, Z9, Z5
 	ADDQ             $0x10, AX
@@ -62552,13 +62552,13 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairGrad64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    168(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    192(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -62583,12 +62583,12 @@ loop:
 	VBLENDMPD        Z6, Z8, K2, Z6
 	VMOVUPS          4096(BX)(CX*8), Z7
 	VMOVUPS          4160(BX)(CX*8), Z8
-	VBROADCASTSD     192(DX), Z9
-	VBROADCASTSD     192(DX), Z10
-	VFMADD231PD.BCST 184(DX), Z7, Z9
-	VFMADD231PD.BCST 184(DX), Z8, Z10
-	VFMADD231PD.BCST 200(DX), Z3, Z9
-	VFMADD231PD.BCST 200(DX), Z4, Z10
+	VBROADCASTSD     200(DX), Z9
+	VBROADCASTSD     200(DX), Z10
+	VFMADD231PD.BCST 192(DX), Z7, Z9
+	VFMADD231PD.BCST 192(DX), Z8, Z10
+	VFMADD231PD.BCST 208(DX), Z3, Z9
+	VFMADD231PD.BCST 208(DX), Z4, Z10
 	VMOVUPS          (BX)(CX*8), Z7
 	VMOVUPS          64(BX)(CX*8), Z8
 	VBROADCASTSD     80(DX), Z11
@@ -62610,7 +62610,7 @@ loop:
 	VFMADD231PD      Z2, Z3, Z0
 	VXORPD.BCST      constants<>+1824(SB), Z1, Z3
 	VXORPD.BCST      constants<>+1824(SB), Z2, Z4
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (R8)(CX*8), Z5
 	VMOVUPS          64(R8)(CX*8), Z6
@@ -62622,7 +62622,7 @@ loop:
 store1:
 	VMOVUPS Z1, (R8)(CX*8)
 	VMOVUPS Z2, 64(R8)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*8), Z1
 	VMOVUPS 64(R9)(CX*8), Z2
@@ -62645,11 +62645,11 @@ store2:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsNone64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    360(AX), DI
+	MOVQ    384(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 128(DI), Z1
 	VMOVUPS 192(DI), Z2
@@ -62695,12 +62695,12 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSumsSigmoid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    312(AX), DI
-	MOVQ    360(AX), R8
+	MOVQ    336(AX), DI
+	MOVQ    384(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -62758,12 +62758,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsSoftmax64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
-	MOVQ    240(AX), SI
-	MOVQ    312(AX), DI
-	MOVQ    360(AX), R8
+	MOVQ    264(AX), SI
+	MOVQ    336(AX), DI
+	MOVQ    384(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -62813,12 +62813,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowGradNone64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    360(AX), R9
+	MOVQ    384(AX), R9
 	VMOVUPS 320(R9), Z0
 	XORQ    CX, CX
 
@@ -62842,7 +62842,7 @@ loop:
 	VBROADCASTSD     constants<>+1632(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
@@ -62865,13 +62865,13 @@ store1:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowGradSigmoid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -62909,7 +62909,7 @@ loop:
 	VBROADCASTSD     constants<>+1632(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
@@ -62932,13 +62932,13 @@ store1:
 // Requires: AVX, AVX512F
 TEXT ·rowGradSoftmax64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
-	MOVQ    264(AX), DI
-	MOVQ    240(AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    288(AX), DI
+	MOVQ    264(AX), R8
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -62965,7 +62965,7 @@ loop:
 	VMULPD           Z2, Z4, Z2
 	VMULPD           Z7, Z1, Z1
 	VMULPD           Z8, Z2, Z2
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
@@ -62989,8 +62989,8 @@ store1:
 TEXT ·rowClass32AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         408(AX), DX
-	VPBROADCASTD 432(AX), Y0
+	MOVQ         432(AX), DX
+	VPBROADCASTD 456(AX), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -63007,7 +63007,7 @@ loop:
 	VORPS     Y2, Y1, Y1
 	VPTEST    constants<>+1344(SB), Y1
 	JZ        flag1
-	ORQ       $0x01, 448(AX)
+	ORQ       $0x01, 472(AX)
 
 flag1:
 	VZEROUPPER
@@ -63019,7 +63019,7 @@ TEXT ·rowValid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         408(AX), BX
+	MOVQ         432(AX), BX
 	VBROADCASTSS constants<>+32(SB), Y0
 	XORQ         AX, AX
 
@@ -63064,13 +63064,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 448(AX)
+	ORQ        $0x01, 472(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 448(AX)
+	ORQ       $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -63106,13 +63106,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 448(AX)
+	ORQ        $0x01, 472(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 448(AX)
+	ORQ       $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -63123,7 +63123,7 @@ flag2:
 TEXT ·rowTotal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
-	MOVQ 360(AX), DX
+	MOVQ 384(AX), DX
 	XORQ BX, BX
 	XORQ AX, AX
 
@@ -63146,7 +63146,7 @@ TEXT ·rowExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -63197,7 +63197,7 @@ TEXT ·rowScaledExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -63251,7 +63251,7 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowLog32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 360(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -63311,12 +63311,12 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPower32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -63369,16 +63369,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowFocalZero32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 360(AX), R11
+	MOVQ 384(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -63449,16 +63449,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocalTwo32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -63549,16 +63549,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -63642,10 +63642,10 @@ noGradient:
 // Requires: AVX, MMX+
 TEXT ·rowLargest32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -63671,11 +63671,11 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -63727,7 +63727,7 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxSum32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -63778,9 +63778,9 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxPower32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 240(AX), DX
-	MOVQ 312(AX), BX
+	MOVQ 408(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -63860,16 +63860,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalZero32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
+	MOVQ 336(AX), R8
 	MOVQ 264(AX), R9
+	MOVQ 288(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 360(AX), R11
+	MOVQ 384(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -63920,16 +63920,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalTwo32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 336(AX), R8
+	MOVQ 264(AX), R9
+	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -64000,16 +64000,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 336(AX), R8
+	MOVQ 264(AX), R9
+	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -64080,9 +64080,9 @@ noGradient:
 // Requires: AVX
 TEXT ·rowAfter32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
-	MOVQ 264(AX), DX
-	MOVQ 288(AX), BX
+	MOVQ 336(AX), CX
+	MOVQ 288(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -64106,13 +64106,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPullback32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
-	MOVQ 240(AX), BX
-	MOVQ 264(AX), SI
-	MOVQ 288(AX), DI
+	MOVQ 408(AX), DX
+	MOVQ 264(AX), BX
+	MOVQ 288(AX), SI
+	MOVQ 312(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -64139,7 +64139,7 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -64161,7 +64161,7 @@ TEXT ·rowDifference32AVX2(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -64183,8 +64183,8 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPairPower32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 312(AX), DX
+	MOVQ 408(AX), CX
+	MOVQ 336(AX), DX
 	XORQ AX, AX
 
 loop:
@@ -64193,7 +64193,7 @@ loop:
 	VMAXPS       Y0, Y1, Y1
 	VMOVUPS      4096(DX)(AX*4), Y2
 	VADDPS       Y2, Y1, Y1
-	VBROADCASTSS 72(CX), Y2
+	VBROADCASTSS 76(CX), Y2
 	VMULPS       Y2, Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y1, Y2, Y1
@@ -64264,17 +64264,17 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalZero32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -64290,8 +64290,8 @@ loop:
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
 	VMOVUPS      2048(BX)(CX*4), Y7
-	VBROADCASTSS 84(DX), Y8
-	VBROADCASTSS 80(DX), Y9
+	VBROADCASTSS 88(DX), Y8
+	VBROADCASTSS 84(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
 	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
 	VBROADCASTSS constants<>+64(SB), Y9
@@ -64313,7 +64313,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y7
 	VFMADD231PS  Y0, Y5, Y7
 	VMOVUPS      Y7, (R14)(R15*1)
-	VBROADCASTSS 76(DX), Y5
+	VBROADCASTSS 80(DX), Y5
 	VMULPS       Y5, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -64345,7 +64345,7 @@ noElements0:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -64353,7 +64353,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -64374,17 +64374,17 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalTwo32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -64400,8 +64400,8 @@ loop:
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
 	VMOVUPS      2048(BX)(CX*4), Y7
-	VBROADCASTSS 84(DX), Y8
-	VBROADCASTSS 80(DX), Y9
+	VBROADCASTSS 88(DX), Y8
+	VBROADCASTSS 84(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
 	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
 	VBROADCASTSS constants<>+64(SB), Y9
@@ -64427,7 +64427,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PS  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSS 76(DX), Y10
+	VBROADCASTSS 80(DX), Y10
 	VMULPS       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -64456,7 +64456,7 @@ noElements0:
 	VANDPS       (R8)(CX*4), Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y7, Y0, Y0
-	VBROADCASTSS 68(DX), Y1
+	VBROADCASTSS 72(DX), Y1
 	VMULPS       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PS  Y5, Y1, Y3
@@ -64467,7 +64467,7 @@ noElements0:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -64475,7 +64475,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -64496,17 +64496,17 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -64522,8 +64522,8 @@ loop:
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
 	VMOVUPS      2048(BX)(CX*4), Y7
-	VBROADCASTSS 84(DX), Y8
-	VBROADCASTSS 80(DX), Y9
+	VBROADCASTSS 88(DX), Y8
+	VBROADCASTSS 84(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
 	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
 	VBROADCASTSS constants<>+64(SB), Y9
@@ -64549,7 +64549,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PS  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSS 76(DX), Y10
+	VBROADCASTSS 80(DX), Y10
 	VMULPS       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -64578,7 +64578,7 @@ noElements0:
 	VANDPS       (R8)(CX*4), Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y7, Y0, Y0
-	VBROADCASTSS 68(DX), Y1
+	VBROADCASTSS 72(DX), Y1
 	VMULPS       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PS  Y5, Y1, Y3
@@ -64589,7 +64589,7 @@ noElements0:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -64597,7 +64597,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -64618,11 +64618,11 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairSums32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 120(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
-	MOVQ 360(AX), DI
+	MOVQ 336(AX), SI
+	MOVQ 384(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
@@ -64658,15 +64658,15 @@ loop:
 	VMOVUPS      448(DI)(R8*1), Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVUPS      Y3, 448(DI)(R8*1)
-	VBROADCASTSS 108(CX), Y3
-	VBROADCASTSS 104(CX), Y5
+	VBROADCASTSS 112(CX), Y3
+	VBROADCASTSS 108(CX), Y5
 	VFMADD231PS  Y5, Y4, Y3
 	VMOVUPS      512(DI)(R8*1), Y4
 	VFMADD231PS  Y2, Y3, Y4
 	VMOVUPS      Y4, 512(DI)(R8*1)
 	VMULPS       Y0, Y1, Y0
-	VBROADCASTSS 108(CX), Y2
-	VBROADCASTSS 104(CX), Y3
+	VBROADCASTSS 112(CX), Y2
+	VBROADCASTSS 108(CX), Y3
 	VFMADD231PS  Y3, Y1, Y2
 	VMOVUPS      576(DI)(R8*1), Y1
 	VFMADD231PS  Y0, Y2, Y1
@@ -64682,13 +64682,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairGrad32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 168(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 192(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -64702,10 +64702,10 @@ loop:
 	VBLENDVPS    Y1, Y3, Y2, Y4
 	VBLENDVPS    Y1, Y2, Y3, Y1
 	VMOVUPS      2048(BX)(CX*4), Y2
-	VBROADCASTSS 96(DX), Y3
-	VBROADCASTSS 92(DX), Y5
+	VBROADCASTSS 100(DX), Y3
+	VBROADCASTSS 96(DX), Y5
 	VFMADD231PS  Y5, Y2, Y3
-	VBROADCASTSS 100(DX), Y2
+	VBROADCASTSS 104(DX), Y2
 	VFMADD231PS  Y2, Y4, Y3
 	VMOVUPS      (BX)(CX*4), Y2
 	VBROADCASTSS 40(DX), Y5
@@ -64722,7 +64722,7 @@ loop:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -64730,7 +64730,7 @@ loop:
 
 store1:
 	VMOVUPS Y0, (R8)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -64749,11 +64749,11 @@ store2:
 // Requires: AVX, FMA3
 TEXT ·rowSumsNone32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 360(AX), DI
+	MOVQ 384(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
@@ -64790,12 +64790,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSigmoid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 384(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -64837,12 +64837,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSoftmax32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
+	MOVQ 384(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -64881,12 +64881,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowGradNone32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 360(AX), R9
+	MOVQ 384(AX), R9
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -64905,7 +64905,7 @@ loop:
 	VMOVUPS      320(R9)(R10*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R9)(R10*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -64924,13 +64924,13 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSigmoid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -64955,7 +64955,7 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -64974,13 +64974,13 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSoftmax32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 264(AX), DI
-	MOVQ 240(AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), CX
+	MOVQ 288(AX), DI
+	MOVQ 264(AX), R8
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), CX
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -64998,7 +64998,7 @@ loop:
 	VFMADD231PS  Y2, Y1, Y3
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y3, Y0, Y0
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -65018,8 +65018,8 @@ store1:
 TEXT ·rowClass64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         408(AX), DX
-	VPBROADCASTQ 432(AX), Y0
+	MOVQ         432(AX), DX
+	VPBROADCASTQ 456(AX), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -65036,7 +65036,7 @@ loop:
 	VORPS     Y2, Y1, Y1
 	VPTEST    constants<>+1344(SB), Y1
 	JZ        flag1
-	ORQ       $0x01, 448(AX)
+	ORQ       $0x01, 472(AX)
 
 flag1:
 	VZEROUPPER
@@ -65048,7 +65048,7 @@ TEXT ·rowValid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         408(AX), BX
+	MOVQ         432(AX), BX
 	VBROADCASTSD constants<>+1600(SB), Y0
 	XORQ         AX, AX
 
@@ -65093,13 +65093,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 448(AX)
+	ORQ        $0x01, 472(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 448(AX)
+	ORQ       $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -65135,13 +65135,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 448(AX)
+	ORQ        $0x01, 472(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 448(AX)
+	ORQ       $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -65152,7 +65152,7 @@ flag2:
 TEXT ·rowTotal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
-	MOVQ 360(AX), DX
+	MOVQ 384(AX), DX
 	XORQ BX, BX
 	XORQ AX, AX
 
@@ -65175,7 +65175,7 @@ TEXT ·rowExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -65234,7 +65234,7 @@ TEXT ·rowScaledExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -65296,7 +65296,7 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowLog64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 360(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -65402,12 +65402,12 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPower64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -65468,16 +65468,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowFocalZero64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 360(AX), R11
+	MOVQ 384(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -65548,16 +65548,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocalTwo64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -65648,16 +65648,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -65741,10 +65741,10 @@ noGradient:
 // Requires: AVX, MMX+
 TEXT ·rowLargest64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -65770,11 +65770,11 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -65834,7 +65834,7 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxSum64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -65905,9 +65905,9 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxPower64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 240(AX), DX
-	MOVQ 312(AX), BX
+	MOVQ 408(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -66015,16 +66015,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalZero64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
+	MOVQ 336(AX), R8
 	MOVQ 264(AX), R9
+	MOVQ 288(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 360(AX), R11
+	MOVQ 384(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -66075,16 +66075,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalTwo64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 336(AX), R8
+	MOVQ 264(AX), R9
+	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -66155,16 +66155,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 336(AX), R8
+	MOVQ 264(AX), R9
+	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -66235,9 +66235,9 @@ noGradient:
 // Requires: AVX
 TEXT ·rowAfter64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
-	MOVQ 264(AX), DX
-	MOVQ 288(AX), BX
+	MOVQ 336(AX), CX
+	MOVQ 288(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -66261,13 +66261,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPullback64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
-	MOVQ 240(AX), BX
-	MOVQ 264(AX), SI
-	MOVQ 288(AX), DI
+	MOVQ 408(AX), DX
+	MOVQ 264(AX), BX
+	MOVQ 288(AX), SI
+	MOVQ 312(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -66294,7 +66294,7 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -66316,7 +66316,7 @@ TEXT ·rowDifference64AVX2(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -66338,8 +66338,8 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPairPower64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 312(AX), DX
+	MOVQ 408(AX), CX
+	MOVQ 336(AX), DX
 	XORQ AX, AX
 
 loop:
@@ -66348,7 +66348,7 @@ loop:
 	VMAXPD       Y0, Y1, Y1
 	VMOVUPS      8192(DX)(AX*8), Y2
 	VADDPD       Y2, Y1, Y1
-	VBROADCASTSD 144(CX), Y2
+	VBROADCASTSD 152(CX), Y2
 	VMULPD       Y2, Y1, Y1
 	VBROADCASTSD constants<>+1856(SB), Y2
 	VMAXPD       Y1, Y2, Y1
@@ -66435,17 +66435,17 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalZero64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -66461,8 +66461,8 @@ loop:
 	VBLENDVPD    Y2, Y4, Y5, Y4
 	VXORPD       constants<>+1824(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
-	VBROADCASTSD 168(DX), Y8
-	VBROADCASTSD 160(DX), Y9
+	VBROADCASTSD 176(DX), Y8
+	VBROADCASTSD 168(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
 	VCMPPD       $0x04, constants<>+1632(SB), Y8, Y7
 	VBROADCASTSD constants<>+1632(SB), Y9
@@ -66484,7 +66484,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y7
 	VFMADD231PD  Y0, Y5, Y7
 	VMOVUPS      Y7, (R14)(R15*1)
-	VBROADCASTSD 152(DX), Y5
+	VBROADCASTSD 160(DX), Y5
 	VMULPD       Y5, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -66516,7 +66516,7 @@ noElements0:
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPD       constants<>+1824(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -66524,7 +66524,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -66545,17 +66545,17 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalTwo64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -66571,8 +66571,8 @@ loop:
 	VBLENDVPD    Y2, Y4, Y5, Y4
 	VXORPD       constants<>+1824(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
-	VBROADCASTSD 168(DX), Y8
-	VBROADCASTSD 160(DX), Y9
+	VBROADCASTSD 176(DX), Y8
+	VBROADCASTSD 168(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
 	VCMPPD       $0x04, constants<>+1632(SB), Y8, Y7
 	VBROADCASTSD constants<>+1632(SB), Y9
@@ -66598,7 +66598,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PD  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSD 152(DX), Y10
+	VBROADCASTSD 160(DX), Y10
 	VMULPD       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -66627,7 +66627,7 @@ noElements0:
 	VANDPS       (R8)(CX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
-	VBROADCASTSD 136(DX), Y1
+	VBROADCASTSD 144(DX), Y1
 	VMULPD       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PD  Y5, Y1, Y3
@@ -66638,7 +66638,7 @@ noElements0:
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPD       constants<>+1824(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -66646,7 +66646,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -66667,17 +66667,17 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -66693,8 +66693,8 @@ loop:
 	VBLENDVPD    Y2, Y4, Y5, Y4
 	VXORPD       constants<>+1824(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
-	VBROADCASTSD 168(DX), Y8
-	VBROADCASTSD 160(DX), Y9
+	VBROADCASTSD 176(DX), Y8
+	VBROADCASTSD 168(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
 	VCMPPD       $0x04, constants<>+1632(SB), Y8, Y7
 	VBROADCASTSD constants<>+1632(SB), Y9
@@ -66720,7 +66720,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PD  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSD 152(DX), Y10
+	VBROADCASTSD 160(DX), Y10
 	VMULPD       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -66749,7 +66749,7 @@ noElements0:
 	VANDPS       (R8)(CX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
-	VBROADCASTSD 136(DX), Y1
+	VBROADCASTSD 144(DX), Y1
 	VMULPD       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PD  Y5, Y1, Y3
@@ -66760,7 +66760,7 @@ noElements0:
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPD       constants<>+1824(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -66768,7 +66768,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -66789,11 +66789,11 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairSums64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 120(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
-	MOVQ 360(AX), DI
+	MOVQ 336(AX), SI
+	MOVQ 384(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
@@ -66829,15 +66829,15 @@ loop:
 	VMOVUPS      448(DI)(R8*1), Y3
 	VFMADD231PD  Y2, Y1, Y3
 	VMOVUPS      Y3, 448(DI)(R8*1)
-	VBROADCASTSD 216(CX), Y3
-	VBROADCASTSD 208(CX), Y5
+	VBROADCASTSD 224(CX), Y3
+	VBROADCASTSD 216(CX), Y5
 	VFMADD231PD  Y5, Y4, Y3
 	VMOVUPS      512(DI)(R8*1), Y4
 	VFMADD231PD  Y2, Y3, Y4
 	VMOVUPS      Y4, 512(DI)(R8*1)
 	VMULPD       Y0, Y1, Y0
-	VBROADCASTSD 216(CX), Y2
-	VBROADCASTSD 208(CX), Y3
+	VBROADCASTSD 224(CX), Y2
+	VBROADCASTSD 216(CX), Y3
 	VFMADD231PD  Y3, Y1, Y2
 	VMOVUPS      576(DI)(R8*1), Y1
 	VFMADD231PD  Y0, Y2, Y1
@@ -66853,13 +66853,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairGrad64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 168(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 192(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -66873,10 +66873,10 @@ loop:
 	VBLENDVPD    Y1, Y3, Y2, Y4
 	VBLENDVPD    Y1, Y2, Y3, Y1
 	VMOVUPS      4096(BX)(CX*8), Y2
-	VBROADCASTSD 192(DX), Y3
-	VBROADCASTSD 184(DX), Y5
+	VBROADCASTSD 200(DX), Y3
+	VBROADCASTSD 192(DX), Y5
 	VFMADD231PD  Y5, Y2, Y3
-	VBROADCASTSD 200(DX), Y2
+	VBROADCASTSD 208(DX), Y2
 	VFMADD231PD  Y2, Y4, Y3
 	VMOVUPS      (BX)(CX*8), Y2
 	VBROADCASTSD 80(DX), Y5
@@ -66893,7 +66893,7 @@ loop:
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
 	VXORPD       constants<>+1824(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -66901,7 +66901,7 @@ loop:
 
 store1:
 	VMOVUPS Y0, (R8)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -66920,11 +66920,11 @@ store2:
 // Requires: AVX, FMA3
 TEXT ·rowSumsNone64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 360(AX), DI
+	MOVQ 384(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
@@ -66961,12 +66961,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSigmoid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 384(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -67008,12 +67008,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSoftmax64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
+	MOVQ 384(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -67052,12 +67052,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowGradNone64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 360(AX), R9
+	MOVQ 384(AX), R9
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -67076,7 +67076,7 @@ loop:
 	VMOVUPS      320(R9)(R10*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R9)(R10*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -67095,13 +67095,13 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSigmoid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -67126,7 +67126,7 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -67145,13 +67145,13 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSoftmax64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 264(AX), DI
-	MOVQ 240(AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), CX
+	MOVQ 288(AX), DI
+	MOVQ 264(AX), R8
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), CX
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -67169,7 +67169,7 @@ loop:
 	VFMADD231PD  Y2, Y1, Y3
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -67181,6 +67181,17652 @@ store1:
 	ADDQ    $0x04, CX
 	CMPQ    CX, n+8(FP)
 	JL      loop
+	VZEROUPPER
+	RET
+
+// func tileOverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileOverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          128(R8)(CX*4), Z10
+	VMOVUPS          192(R8)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         384(AX), DI
+	VMOVUPS      64(DI), Z0
+	VMOVUPS      128(DI), Z1
+	VMOVUPS      192(DI), Z2
+	MOVQ         96(AX), AX
+	VBROADCASTSS constants<>+256(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+0(SB), Z4
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (AX)(CX*4), Z4
+	VMOVUPS          64(AX)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VADDPS           Z3, Z9, Z10
+	VDIVPS           Z10, Z9, Z9
+	VSUBPS           Z8, Z3, Z10
+	VSUBPS           Z9, Z3, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z6
+	VBLENDMPS        Z9, Z11, K2, Z7
+	VMULPS           Z4, Z6, Z8
+	VMULPS           Z5, Z7, Z9
+	VBROADCASTSS     52(DX), Z10
+	VBROADCASTSS     52(DX), Z11
+	VFMADD231PS.BCST 48(DX), Z6, Z10
+	VFMADD231PS.BCST 48(DX), Z7, Z11
+	VFMADD231PS      Z8, Z10, Z1
+	VFMADD231PS      Z9, Z11, Z1
+	VMOVUPS          (SI)(CX*4), Z6
+	VMOVUPS          64(SI)(CX*4), Z7
+	VFMADD231PS      Z8, Z6, Z0
+	VFMADD231PS      Z9, Z7, Z0
+	VMULPS           Z4, Z6, Z4
+	VMULPS           Z5, Z7, Z5
+	VBROADCASTSS     52(DX), Z8
+	VBROADCASTSS     52(DX), Z9
+	VFMADD231PS.BCST 48(DX), Z6, Z8
+	VFMADD231PS.BCST 48(DX), Z7, Z9
+	VFMADD231PS      Z4, Z8, Z2
+	VFMADD231PS      Z5, Z9, Z2
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	VMOVUPS          Z0, 64(DI)
+	VMOVUPS          Z1, 128(DI)
+	VMOVUPS          Z2, 192(DI)
+	VZEROUPPER
+	RET
+
+// func tileGamma0OverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          128(R8)(CX*4), Z10
+	VMOVUPS          192(R8)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             384(AX), DI
+	VMOVUPS          (DI), Z0
+	VMOVUPS          64(DI), Z1
+	VMOVUPS          128(DI), Z2
+	VMOVUPS          192(DI), Z3
+	MOVQ             96(AX), AX
+	VBROADCASTSS     constants<>+256(SB), Z4
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VBROADCASTSS     constants<>+0(SB), Z6
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (AX)(CX*4), Z7
+	VMOVUPS          64(AX)(CX*4), Z8
+	VMOVUPS          (BX)(CX*4), Z9
+	VMOVUPS          64(BX)(CX*4), Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VPMOVD2M         Z9, K1
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z11, Z13, K1, Z11
+	VBLENDMPS        Z12, Z14, K2, Z12
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     52(DX), Z15
+	VBROADCASTSS     52(DX), Z16
+	VFMADD231PS.BCST 48(DX), Z11, Z15
+	VFMADD231PS.BCST 48(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z2
+	VFMADD231PS      Z14, Z16, Z2
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VFMADD231PS      Z13, Z11, Z1
+	VFMADD231PS      Z14, Z12, Z1
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     52(DX), Z15
+	VBROADCASTSS     52(DX), Z16
+	VFMADD231PS.BCST 48(DX), Z11, Z15
+	VFMADD231PS.BCST 48(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z3
+	VFMADD231PS      Z14, Z16, Z3
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VMULPS.BCST      8(DX), Z11, Z15
+	VMULPS.BCST      8(DX), Z12, Z16
+	VMOVUPS          4096(BX)(CX*4), Z17
+	VMOVUPS          4160(BX)(CX*4), Z18
+	VMAXPS           Z9, Z5, Z19
+	VMAXPS           Z10, Z5, Z20
+	VADDPS           Z17, Z19, Z19
+	VADDPS           Z18, Z20, Z20
+	VXORPS           Z6, Z9, Z9
+	VXORPS           Z6, Z10, Z10
+	VMAXPS           Z9, Z5, Z9
+	VMAXPS           Z10, Z5, Z10
+	VADDPS           Z17, Z9, Z9
+	VADDPS           Z18, Z10, Z10
+	VMULPS           Z9, Z15, Z9
+	VMULPS           Z10, Z16, Z10
+	VFMADD231PS      Z19, Z13, Z9
+	VFMADD231PS      Z20, Z14, Z10
+	VMULPS.BCST      4(DX), Z13, Z13
+	VMULPS.BCST      4(DX), Z14, Z14
+	VFMADD231PS.BCST (DX), Z11, Z13
+	VFMADD231PS.BCST (DX), Z12, Z14
+	VMULPS           Z9, Z13, Z9
+	VMULPS           Z10, Z14, Z10
+	VFMADD231PS      Z7, Z9, Z0
+	VFMADD231PS      Z8, Z10, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	VMOVUPS          Z0, (DI)
+	VMOVUPS          Z1, 64(DI)
+	VMOVUPS          Z2, 128(DI)
+	VMOVUPS          Z3, 192(DI)
+	VZEROUPPER
+	RET
+
+// func tileGamma2OverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          128(R8)(CX*4), Z10
+	VMOVUPS          192(R8)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VADDPS           Z5, Z13, Z16
+	VDIVPS           Z16, Z13, Z13
+	VADDPS           Z5, Z15, Z16
+	VDIVPS           Z16, Z15, Z15
+	VPMOVD2M         Z8, K1
+	VPMOVD2M         Z9, K2
+	VPMOVD2M         Z10, K3
+	VPMOVD2M         Z11, K4
+	VSUBPS           Z12, Z5, Z8
+	VSUBPS           Z13, Z5, Z9
+	VSUBPS           Z14, Z5, Z10
+	VSUBPS           Z15, Z5, Z11
+	VBLENDMPS        Z8, Z12, K1, Z8
+	VBLENDMPS        Z9, Z13, K2, Z9
+	VBLENDMPS        Z10, Z14, K3, Z10
+	VBLENDMPS        Z11, Z15, K4, Z11
+	VMOVUPS          Z8, 6144(BX)(CX*4)
+	VMOVUPS          Z9, 6208(BX)(CX*4)
+	VMOVUPS          Z10, 6272(BX)(CX*4)
+	VMOVUPS          Z11, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	MOVQ             120(AX), SI
+	MOVQ             384(AX), DI
+	VMOVUPS          (DI), Z0
+	VMOVUPS          64(DI), Z1
+	VMOVUPS          128(DI), Z2
+	VMOVUPS          192(DI), Z3
+	MOVQ             96(AX), AX
+	VBROADCASTSS     constants<>+256(SB), Z4
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VBROADCASTSS     constants<>+0(SB), Z6
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (AX)(CX*4), Z7
+	VMOVUPS          64(AX)(CX*4), Z8
+	VMOVUPS          (BX)(CX*4), Z9
+	VMOVUPS          64(BX)(CX*4), Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VPMOVD2M         Z9, K1
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z11, Z13, K1, Z11
+	VBLENDMPS        Z12, Z14, K2, Z12
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     52(DX), Z15
+	VBROADCASTSS     52(DX), Z16
+	VFMADD231PS.BCST 48(DX), Z11, Z15
+	VFMADD231PS.BCST 48(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z2
+	VFMADD231PS      Z14, Z16, Z2
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VFMADD231PS      Z13, Z11, Z1
+	VFMADD231PS      Z14, Z12, Z1
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     52(DX), Z15
+	VBROADCASTSS     52(DX), Z16
+	VFMADD231PS.BCST 48(DX), Z11, Z15
+	VFMADD231PS.BCST 48(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z3
+	VFMADD231PS      Z14, Z16, Z3
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VMULPS.BCST      8(DX), Z11, Z15
+	VMULPS.BCST      8(DX), Z12, Z16
+	VMOVUPS          4096(BX)(CX*4), Z17
+	VMOVUPS          4160(BX)(CX*4), Z18
+	VMAXPS           Z9, Z5, Z19
+	VMAXPS           Z10, Z5, Z20
+	VADDPS           Z17, Z19, Z19
+	VADDPS           Z18, Z20, Z20
+	VXORPS           Z6, Z9, Z9
+	VXORPS           Z6, Z10, Z10
+	VMAXPS           Z9, Z5, Z9
+	VMAXPS           Z10, Z5, Z10
+	VADDPS           Z17, Z9, Z9
+	VADDPS           Z18, Z10, Z10
+	VMULPS           Z9, Z15, Z9
+	VMULPS           Z10, Z16, Z10
+	VFMADD231PS      Z19, Z13, Z9
+	VFMADD231PS      Z20, Z14, Z10
+	VMULPS.BCST      4(DX), Z13, Z13
+	VMULPS.BCST      4(DX), Z14, Z14
+	VFMADD231PS.BCST (DX), Z11, Z13
+	VFMADD231PS.BCST (DX), Z12, Z14
+	VMOVUPS          6144(BX)(CX*4), Z11
+	VMOVUPS          6208(BX)(CX*4), Z12
+	VMULPS           Z11, Z11, Z11
+	VMULPS           Z12, Z12, Z12
+	VMULPS           Z11, Z13, Z11
+	VMULPS           Z12, Z14, Z12
+	VMULPS           Z9, Z11, Z9
+	VMULPS           Z10, Z12, Z10
+	VFMADD231PS      Z7, Z9, Z0
+	VFMADD231PS      Z8, Z10, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	VMOVUPS          Z0, (DI)
+	VMOVUPS          Z1, 64(DI)
+	VMOVUPS          Z2, 128(DI)
+	VMOVUPS          Z3, 192(DI)
+	VZEROUPPER
+	RET
+
+// func tileGammaOverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGammaOverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          128(R8)(CX*4), Z10
+	VMOVUPS          192(R8)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VMOVUPS          Z8, 8192(BX)(CX*4)
+	VMOVUPS          Z9, 8256(BX)(CX*4)
+	VMOVUPS          Z10, 8320(BX)(CX*4)
+	VMOVUPS          Z11, 8384(BX)(CX*4)
+	VMOVUPS          Z12, 6144(BX)(CX*4)
+	VMOVUPS          Z13, 6208(BX)(CX*4)
+	VMOVUPS          Z14, 6272(BX)(CX*4)
+	VMOVUPS          Z15, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	VBROADCASTSS     constants<>+448(SB), Z0
+	VBROADCASTSS     constants<>+480(SB), Z1
+	VBROADCASTSS     constants<>+512(SB), Z2
+	VBROADCASTSS     constants<>+544(SB), Z3
+	VBROADCASTSS     constants<>+576(SB), Z4
+	VBROADCASTSS     constants<>+608(SB), Z5
+	VBROADCASTSS     constants<>+640(SB), Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS           8192(BX)(CX*4), Z8
+	VMOVUPS           8256(BX)(CX*4), Z9
+	VMOVUPS           8320(BX)(CX*4), Z10
+	VMOVUPS           8384(BX)(CX*4), Z11
+	VMOVUPS           6144(BX)(CX*4), Z12
+	VMOVUPS           6208(BX)(CX*4), Z13
+	VMOVUPS           6272(BX)(CX*4), Z14
+	VMOVUPS           6336(BX)(CX*4), Z15
+	VADDPS.BCST       constants<>+256(SB), Z13, Z16
+	VDIVPS            Z16, Z13, Z13
+	VADDPS.BCST       constants<>+256(SB), Z15, Z16
+	VDIVPS            Z16, Z15, Z15
+	VPMOVD2M          Z8, K1
+	VPMOVD2M          Z9, K2
+	VPMOVD2M          Z10, K3
+	VPMOVD2M          Z11, K4
+	VBROADCASTSS      constants<>+256(SB), Z16
+	VSUBPS            Z12, Z16, Z17
+	VSUBPS            Z13, Z16, Z18
+	VSUBPS            Z14, Z16, Z19
+	VSUBPS            Z15, Z16, Z16
+	VBLENDMPS         Z17, Z12, K1, Z17
+	VBLENDMPS         Z18, Z13, K2, Z18
+	VBLENDMPS         Z19, Z14, K3, Z19
+	VBLENDMPS         Z16, Z15, K4, Z16
+	VMOVUPS           Z17, 6144(BX)(CX*4)
+	VMOVUPS           Z18, 6208(BX)(CX*4)
+	VMOVUPS           Z19, 6272(BX)(CX*4)
+	VMOVUPS           Z16, 6336(BX)(CX*4)
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VMAXPS            Z8, Z16, Z8
+	VMAXPS            Z9, Z16, Z9
+	VMAXPS            Z10, Z16, Z10
+	VMAXPS            Z11, Z16, Z11
+	VCMPPS            $0x1e, Z1, Z12, K1
+	VCMPPS            $0x1e, Z1, Z13, K2
+	VCMPPS            $0x1e, Z1, Z14, K3
+	VCMPPS            $0x1e, Z1, Z15, K4
+	VFMADD213PS       Z2, Z0, K1, Z12
+	VFMADD213PS       Z2, Z0, K2, Z13
+	VFMADD213PS       Z2, Z0, K3, Z14
+	VFMADD213PS       Z2, Z0, K4, Z15
+	VMULPS            Z12, Z12, Z16
+	VMULPS            Z13, Z13, Z17
+	VMULPS            Z14, Z14, Z18
+	VMULPS            Z15, Z15, Z19
+	VBROADCASTSS      constants<>+800(SB), Z20
+	VBROADCASTSS      constants<>+800(SB), Z21
+	VBROADCASTSS      constants<>+800(SB), Z22
+	VBROADCASTSS      constants<>+800(SB), Z23
+	VFMADD231PS.BCST  constants<>+832(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+832(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+832(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+832(SB), Z15, Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VBROADCASTSS      constants<>+736(SB), Z25
+	VBROADCASTSS      constants<>+736(SB), Z26
+	VBROADCASTSS      constants<>+736(SB), Z27
+	VFMADD231PS.BCST  constants<>+768(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+768(SB), Z13, Z25
+	VFMADD231PS.BCST  constants<>+768(SB), Z14, Z26
+	VFMADD231PS.BCST  constants<>+768(SB), Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z7, Z20
+	VMOVAPS           Z7, Z21
+	VMOVAPS           Z7, Z22
+	VMOVAPS           Z7, Z23
+	VFMADD231PS.BCST  constants<>+704(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+704(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+704(SB), Z15, Z23
+	VFMADD231PS       Z16, Z24, Z20
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VMOVAPS           Z5, Z24
+	VMOVAPS           Z5, Z25
+	VMOVAPS           Z5, Z26
+	VMOVAPS           Z5, Z27
+	VFMADD231PS       Z6, Z12, Z24
+	VFMADD231PS       Z6, Z13, Z25
+	VFMADD231PS       Z6, Z14, Z26
+	VFMADD231PS       Z6, Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z3, Z20
+	VMOVAPS           Z3, Z21
+	VMOVAPS           Z3, Z22
+	VMOVAPS           Z3, Z23
+	VFMADD231PS       Z12, Z24, Z20
+	VFMADD231PS       Z13, Z25, Z21
+	VFMADD231PS       Z14, Z26, Z22
+	VFMADD231PS       Z15, Z27, Z23
+	VFMADD231PS       Z16, Z20, Z12
+	VFMADD231PS       Z17, Z21, Z13
+	VFMADD231PS       Z18, Z22, Z14
+	VFMADD231PS       Z19, Z23, Z15
+	VADDPS            Z4, Z12, K1, Z12
+	VADDPS            Z4, Z13, K2, Z13
+	VADDPS            Z4, Z14, K3, Z14
+	VADDPS            Z4, Z15, K4, Z15
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VADDPS            Z14, Z10, Z10
+	VADDPS            Z15, Z11, Z11
+	VMULPS.BCST       16(DX), Z8, Z8
+	VMULPS.BCST       16(DX), Z9, Z9
+	VMULPS.BCST       16(DX), Z10, Z10
+	VMULPS.BCST       16(DX), Z11, Z11
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K1
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K2
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K3
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z11, K4
+	KANDW             K2, K1, K1
+	KANDW             K3, K1, K1
+	KANDW             K4, K1, K1
+	KORTESTW          K1, K1
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VMAXPS            Z10, Z12, Z10
+	VMAXPS            Z11, Z12, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VBROADCASTSS     constants<>+288(SB), Z22
+	VBROADCASTSS     constants<>+288(SB), Z23
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VFMADD231PS      Z15, Z23, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+
+power:
+	VMOVUPS      Z8, 8192(BX)(CX*4)
+	VMOVUPS      Z9, 8256(BX)(CX*4)
+	VMOVUPS      Z10, 8320(BX)(CX*4)
+	VMOVUPS      Z11, 8384(BX)(CX*4)
+	ADDQ         $0x40, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         384(AX), DI
+	VMOVUPS      (DI), Z0
+	VMOVUPS      64(DI), Z1
+	VMOVUPS      128(DI), Z2
+	VMOVUPS      192(DI), Z3
+	MOVQ         96(AX), AX
+	VBROADCASTSS constants<>+256(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+0(SB), Z6
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (AX)(CX*4), Z7
+	VMOVUPS          64(AX)(CX*4), Z8
+	VMOVUPS          (BX)(CX*4), Z9
+	VMOVUPS          64(BX)(CX*4), Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VPMOVD2M         Z9, K1
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z11, Z13, K1, Z11
+	VBLENDMPS        Z12, Z14, K2, Z12
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     52(DX), Z15
+	VBROADCASTSS     52(DX), Z16
+	VFMADD231PS.BCST 48(DX), Z11, Z15
+	VFMADD231PS.BCST 48(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z2
+	VFMADD231PS      Z14, Z16, Z2
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VFMADD231PS      Z13, Z11, Z1
+	VFMADD231PS      Z14, Z12, Z1
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     52(DX), Z15
+	VBROADCASTSS     52(DX), Z16
+	VFMADD231PS.BCST 48(DX), Z11, Z15
+	VFMADD231PS.BCST 48(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z3
+	VFMADD231PS      Z14, Z16, Z3
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VMULPS.BCST      8(DX), Z11, Z15
+	VMULPS.BCST      8(DX), Z12, Z16
+	VMOVUPS          4096(BX)(CX*4), Z17
+	VMOVUPS          4160(BX)(CX*4), Z18
+	VMAXPS           Z9, Z5, Z19
+	VMAXPS           Z10, Z5, Z20
+	VADDPS           Z17, Z19, Z19
+	VADDPS           Z18, Z20, Z20
+	VXORPS           Z6, Z9, Z9
+	VXORPS           Z6, Z10, Z10
+	VMAXPS           Z9, Z5, Z9
+	VMAXPS           Z10, Z5, Z10
+	VADDPS           Z17, Z9, Z9
+	VADDPS           Z18, Z10, Z10
+	VMULPS           Z9, Z15, Z9
+	VMULPS           Z10, Z16, Z10
+	VFMADD231PS      Z19, Z13, Z9
+	VFMADD231PS      Z20, Z14, Z10
+	VMULPS.BCST      4(DX), Z13, Z13
+	VMULPS.BCST      4(DX), Z14, Z14
+	VFMADD231PS.BCST (DX), Z11, Z13
+	VFMADD231PS.BCST (DX), Z12, Z14
+	VMOVUPS          8192(BX)(CX*4), Z11
+	VMOVUPS          8256(BX)(CX*4), Z12
+	VMULPS           Z11, Z13, Z11
+	VMULPS           Z12, Z14, Z12
+	VMULPS           Z9, Z11, Z9
+	VMULPS           Z10, Z12, Z10
+	VFMADD231PS      Z7, Z9, Z0
+	VFMADD231PS      Z8, Z10, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	VMOVUPS          Z0, (DI)
+	VMOVUPS          Z1, 64(DI)
+	VMOVUPS          Z2, 128(DI)
+	VMOVUPS          Z3, 192(DI)
+	VZEROUPPER
+	RET
+
+// func tileGamma0GradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma0GradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          128(R8)(CX*4), Z10
+	VMOVUPS          192(R8)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             384(AX), DI
+	VMOVUPS          (DI), Z0
+	VMOVUPS          320(DI), Z1
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z5
+	VMOVUPS          64(R8)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VMOVUPS          (SI)(CX*4), Z13
+	VMOVUPS          64(SI)(CX*4), Z14
+	VSUBPS           Z13, Z2, Z15
+	VSUBPS           Z14, Z2, Z16
+	VMULPS.BCST      8(DX), Z13, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VMAXPS           Z7, Z3, Z21
+	VMAXPS           Z8, Z3, Z22
+	VADDPS           Z19, Z21, Z21
+	VADDPS           Z20, Z22, Z22
+	VXORPS           Z4, Z7, Z7
+	VXORPS           Z4, Z8, Z8
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z7, Z17, Z7
+	VMULPS           Z8, Z18, Z8
+	VFMADD231PS      Z21, Z15, Z7
+	VFMADD231PS      Z22, Z16, Z8
+	VMULPS.BCST      4(DX), Z15, Z19
+	VMULPS.BCST      4(DX), Z16, Z20
+	VFMADD231PS.BCST (DX), Z13, Z19
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VMULPS           Z7, Z19, Z13
+	VMULPS           Z8, Z20, Z14
+	VFMADD231PS      Z5, Z13, Z0
+	VFMADD231PS      Z6, Z14, Z0
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMULPS           Z7, Z19, Z7
+	VMULPS           Z8, Z20, Z8
+	VMULPS.BCST      20(DX), Z5, Z13
+	VMULPS.BCST      20(DX), Z6, Z14
+	VBROADCASTSS     56(DX), Z21
+	VBROADCASTSS     56(DX), Z22
+	VFMADD231PS      Z7, Z13, Z21
+	VFMADD231PS      Z8, Z14, Z22
+	VFMADD231PS      Z21, Z3, Z1
+	VFMADD231PS      Z22, Z3, Z1
+	VMOVUPS          Z21, (R9)(CX*4)
+	VMOVUPS          Z22, 64(R9)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R9
+	TESTQ        R9, R9
+	JZ           noGradient
+	VBLENDMPS    Z11, Z9, K1, Z7
+	VBLENDMPS    Z12, Z10, K2, Z8
+	VBLENDMPS    Z9, Z11, K1, Z9
+	VBLENDMPS    Z10, Z12, K2, Z10
+	VMULPS       Z9, Z15, Z9
+	VMULPS       Z10, Z16, Z10
+	VFNMADD231PS Z7, Z17, Z9
+	VFNMADD231PS Z8, Z18, Z10
+	VMULPS.BCST  20(DX), Z19, Z7
+	VMULPS.BCST  20(DX), Z20, Z8
+	VMULPS       Z9, Z7, Z7
+	VMULPS       Z10, Z8, Z8
+	MOVQ         72(AX), R9
+	TESTQ        R9, R9
+	JZ           noUpstream
+	PREFETCHT0   2048(R9)(CX*4)
+	PREFETCHT0   2112(R9)(CX*4)
+	VCMPPS       $0x1e, Z3, Z5, K1
+	VCMPPS       $0x1e, Z3, Z6, K2
+	VMOVUPS.Z    (R9)(CX*4), K1, Z9
+	VMOVUPS.Z    64(R9)(CX*4), K2, Z10
+	VMULPS       Z9, Z7, Z7
+	VMULPS       Z10, Z8, Z8
+
+noUpstream:
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VMOVUPS     Z5, (R9)(CX*4)
+	VMOVUPS     Z6, 64(R9)(CX*4)
+
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      last
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 320(DI)
+	VZEROUPPER
+	RET
+
+// func tileGamma2GradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma2GradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VRANGEPS         $0x0e, Z0, Z8, Z8
+	VRANGEPS         $0x0e, Z0, Z9, Z9
+	VRANGEPS         $0x0e, Z0, Z10, Z10
+	VRANGEPS         $0x0e, Z0, Z11, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          128(R8)(CX*4), Z10
+	VMOVUPS          192(R8)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VADDPS           Z5, Z13, Z16
+	VDIVPS           Z16, Z13, Z13
+	VADDPS           Z5, Z15, Z16
+	VDIVPS           Z16, Z15, Z15
+	VPMOVD2M         Z8, K1
+	VPMOVD2M         Z9, K2
+	VPMOVD2M         Z10, K3
+	VPMOVD2M         Z11, K4
+	VSUBPS           Z12, Z5, Z8
+	VSUBPS           Z13, Z5, Z9
+	VSUBPS           Z14, Z5, Z10
+	VSUBPS           Z15, Z5, Z11
+	VBLENDMPS        Z8, Z12, K1, Z8
+	VBLENDMPS        Z9, Z13, K2, Z9
+	VBLENDMPS        Z10, Z14, K3, Z10
+	VBLENDMPS        Z11, Z15, K4, Z11
+	VMOVUPS          Z8, 6144(BX)(CX*4)
+	VMOVUPS          Z9, 6208(BX)(CX*4)
+	VMOVUPS          Z10, 6272(BX)(CX*4)
+	VMOVUPS          Z11, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	MOVQ             120(AX), SI
+	MOVQ             384(AX), DI
+	VMOVUPS          (DI), Z0
+	VMOVUPS          320(DI), Z1
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z5
+	VMOVUPS          64(R8)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VMOVUPS          (SI)(CX*4), Z13
+	VMOVUPS          64(SI)(CX*4), Z14
+	VSUBPS           Z13, Z2, Z15
+	VSUBPS           Z14, Z2, Z16
+	VMULPS.BCST      8(DX), Z13, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VMAXPS           Z7, Z3, Z21
+	VMAXPS           Z8, Z3, Z22
+	VADDPS           Z19, Z21, Z21
+	VADDPS           Z20, Z22, Z22
+	VXORPS           Z4, Z7, Z7
+	VXORPS           Z4, Z8, Z8
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z7, Z17, Z7
+	VMULPS           Z8, Z18, Z8
+	VFMADD231PS      Z21, Z15, Z7
+	VFMADD231PS      Z22, Z16, Z8
+	VMULPS.BCST      4(DX), Z15, Z19
+	VMULPS.BCST      4(DX), Z16, Z20
+	VFMADD231PS.BCST (DX), Z13, Z19
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VMOVUPS          6144(BX)(CX*4), Z21
+	VMOVUPS          6208(BX)(CX*4), Z22
+	VMULPS           Z21, Z21, Z21
+	VMULPS           Z22, Z22, Z22
+	VMULPS           Z21, Z19, Z19
+	VMULPS           Z22, Z20, Z20
+	VMULPS           Z7, Z19, Z21
+	VMULPS           Z8, Z20, Z22
+	VFMADD231PS      Z5, Z21, Z0
+	VFMADD231PS      Z6, Z22, Z0
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMULPS           Z7, Z19, Z21
+	VMULPS           Z8, Z20, Z22
+	VMULPS.BCST      20(DX), Z5, Z23
+	VMULPS.BCST      20(DX), Z6, Z24
+	VBROADCASTSS     56(DX), Z25
+	VBROADCASTSS     56(DX), Z26
+	VFMADD231PS      Z21, Z23, Z25
+	VFMADD231PS      Z22, Z24, Z26
+	VFMADD231PS      Z25, Z3, Z1
+	VFMADD231PS      Z26, Z3, Z1
+	VMOVUPS          Z25, (R9)(CX*4)
+	VMOVUPS          Z26, 64(R9)(CX*4)
+
+noElements:
+	MOVQ             24(AX), R9
+	TESTQ            R9, R9
+	JZ               noGradient
+	VBLENDMPS        Z11, Z9, K1, Z21
+	VBLENDMPS        Z12, Z10, K2, Z22
+	VBLENDMPS        Z9, Z11, K1, Z9
+	VBLENDMPS        Z10, Z12, K2, Z10
+	VMULPS           Z9, Z15, Z9
+	VMULPS           Z10, Z16, Z10
+	VFNMADD231PS     Z21, Z17, Z9
+	VFNMADD231PS     Z22, Z18, Z10
+	VMOVUPS          6144(BX)(CX*4), Z11
+	VMOVUPS          6208(BX)(CX*4), Z12
+	VSUBPS           Z11, Z2, Z11
+	VSUBPS           Z12, Z2, Z12
+	VBROADCASTSS     constants<>+512(SB), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z15
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z16
+	VMULPS.BCST      12(DX), Z15, Z13
+	VMULPS.BCST      12(DX), Z16, Z14
+	VMULPS           Z11, Z13, Z11
+	VMULPS           Z12, Z14, Z12
+	VFNMADD231PS     Z7, Z11, Z9
+	VFNMADD231PS     Z8, Z12, Z10
+	VMULPS.BCST      20(DX), Z19, Z7
+	VMULPS.BCST      20(DX), Z20, Z8
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+	MOVQ             72(AX), R9
+	TESTQ            R9, R9
+	JZ               noUpstream
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VCMPPS           $0x1e, Z3, Z5, K1
+	VCMPPS           $0x1e, Z3, Z6, K2
+	VMOVUPS.Z        (R9)(CX*4), K1, Z9
+	VMOVUPS.Z        64(R9)(CX*4), K2, Z10
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+
+noUpstream:
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VMOVUPS     Z5, (R9)(CX*4)
+	VMOVUPS     Z6, 64(R9)(CX*4)
+
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      last
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 320(DI)
+	VZEROUPPER
+	RET
+
+// func tileGammaGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGammaGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VRANGEPS         $0x0e, Z0, Z8, Z8
+	VRANGEPS         $0x0e, Z0, Z9, Z9
+	VRANGEPS         $0x0e, Z0, Z10, Z10
+	VRANGEPS         $0x0e, Z0, Z11, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          128(R8)(CX*4), Z10
+	VMOVUPS          192(R8)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VMOVUPS          Z8, 8192(BX)(CX*4)
+	VMOVUPS          Z9, 8256(BX)(CX*4)
+	VMOVUPS          Z10, 8320(BX)(CX*4)
+	VMOVUPS          Z11, 8384(BX)(CX*4)
+	VMOVUPS          Z12, 6144(BX)(CX*4)
+	VMOVUPS          Z13, 6208(BX)(CX*4)
+	VMOVUPS          Z14, 6272(BX)(CX*4)
+	VMOVUPS          Z15, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	VBROADCASTSS     constants<>+448(SB), Z0
+	VBROADCASTSS     constants<>+480(SB), Z1
+	VBROADCASTSS     constants<>+512(SB), Z2
+	VBROADCASTSS     constants<>+544(SB), Z3
+	VBROADCASTSS     constants<>+576(SB), Z4
+	VBROADCASTSS     constants<>+608(SB), Z5
+	VBROADCASTSS     constants<>+640(SB), Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS           8192(BX)(CX*4), Z8
+	VMOVUPS           8256(BX)(CX*4), Z9
+	VMOVUPS           8320(BX)(CX*4), Z10
+	VMOVUPS           8384(BX)(CX*4), Z11
+	VMOVUPS           6144(BX)(CX*4), Z12
+	VMOVUPS           6208(BX)(CX*4), Z13
+	VMOVUPS           6272(BX)(CX*4), Z14
+	VMOVUPS           6336(BX)(CX*4), Z15
+	VADDPS.BCST       constants<>+256(SB), Z13, Z16
+	VDIVPS            Z16, Z13, Z13
+	VADDPS.BCST       constants<>+256(SB), Z15, Z16
+	VDIVPS            Z16, Z15, Z15
+	VPMOVD2M          Z8, K1
+	VPMOVD2M          Z9, K2
+	VPMOVD2M          Z10, K3
+	VPMOVD2M          Z11, K4
+	VBROADCASTSS      constants<>+256(SB), Z16
+	VSUBPS            Z12, Z16, Z17
+	VSUBPS            Z13, Z16, Z18
+	VSUBPS            Z14, Z16, Z19
+	VSUBPS            Z15, Z16, Z16
+	VBLENDMPS         Z17, Z12, K1, Z17
+	VBLENDMPS         Z18, Z13, K2, Z18
+	VBLENDMPS         Z19, Z14, K3, Z19
+	VBLENDMPS         Z16, Z15, K4, Z16
+	VMOVUPS           Z17, 6144(BX)(CX*4)
+	VMOVUPS           Z18, 6208(BX)(CX*4)
+	VMOVUPS           Z19, 6272(BX)(CX*4)
+	VMOVUPS           Z16, 6336(BX)(CX*4)
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VMAXPS            Z8, Z16, Z8
+	VMAXPS            Z9, Z16, Z9
+	VMAXPS            Z10, Z16, Z10
+	VMAXPS            Z11, Z16, Z11
+	VCMPPS            $0x1e, Z1, Z12, K1
+	VCMPPS            $0x1e, Z1, Z13, K2
+	VCMPPS            $0x1e, Z1, Z14, K3
+	VCMPPS            $0x1e, Z1, Z15, K4
+	VFMADD213PS       Z2, Z0, K1, Z12
+	VFMADD213PS       Z2, Z0, K2, Z13
+	VFMADD213PS       Z2, Z0, K3, Z14
+	VFMADD213PS       Z2, Z0, K4, Z15
+	VMULPS            Z12, Z12, Z16
+	VMULPS            Z13, Z13, Z17
+	VMULPS            Z14, Z14, Z18
+	VMULPS            Z15, Z15, Z19
+	VBROADCASTSS      constants<>+800(SB), Z20
+	VBROADCASTSS      constants<>+800(SB), Z21
+	VBROADCASTSS      constants<>+800(SB), Z22
+	VBROADCASTSS      constants<>+800(SB), Z23
+	VFMADD231PS.BCST  constants<>+832(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+832(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+832(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+832(SB), Z15, Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VBROADCASTSS      constants<>+736(SB), Z25
+	VBROADCASTSS      constants<>+736(SB), Z26
+	VBROADCASTSS      constants<>+736(SB), Z27
+	VFMADD231PS.BCST  constants<>+768(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+768(SB), Z13, Z25
+	VFMADD231PS.BCST  constants<>+768(SB), Z14, Z26
+	VFMADD231PS.BCST  constants<>+768(SB), Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z7, Z20
+	VMOVAPS           Z7, Z21
+	VMOVAPS           Z7, Z22
+	VMOVAPS           Z7, Z23
+	VFMADD231PS.BCST  constants<>+704(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+704(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+704(SB), Z15, Z23
+	VFMADD231PS       Z16, Z24, Z20
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VMOVAPS           Z5, Z24
+	VMOVAPS           Z5, Z25
+	VMOVAPS           Z5, Z26
+	VMOVAPS           Z5, Z27
+	VFMADD231PS       Z6, Z12, Z24
+	VFMADD231PS       Z6, Z13, Z25
+	VFMADD231PS       Z6, Z14, Z26
+	VFMADD231PS       Z6, Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z3, Z20
+	VMOVAPS           Z3, Z21
+	VMOVAPS           Z3, Z22
+	VMOVAPS           Z3, Z23
+	VFMADD231PS       Z12, Z24, Z20
+	VFMADD231PS       Z13, Z25, Z21
+	VFMADD231PS       Z14, Z26, Z22
+	VFMADD231PS       Z15, Z27, Z23
+	VFMADD231PS       Z16, Z20, Z12
+	VFMADD231PS       Z17, Z21, Z13
+	VFMADD231PS       Z18, Z22, Z14
+	VFMADD231PS       Z19, Z23, Z15
+	VADDPS            Z4, Z12, K1, Z12
+	VADDPS            Z4, Z13, K2, Z13
+	VADDPS            Z4, Z14, K3, Z14
+	VADDPS            Z4, Z15, K4, Z15
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VADDPS            Z14, Z10, Z10
+	VADDPS            Z15, Z11, Z11
+	VMULPS.BCST       16(DX), Z8, Z8
+	VMULPS.BCST       16(DX), Z9, Z9
+	VMULPS.BCST       16(DX), Z10, Z10
+	VMULPS.BCST       16(DX), Z11, Z11
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K1
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K2
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K3
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z11, K4
+	KANDW             K2, K1, K1
+	KANDW             K3, K1, K1
+	KANDW             K4, K1, K1
+	KORTESTW          K1, K1
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VMAXPS            Z10, Z12, Z10
+	VMAXPS            Z11, Z12, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VBROADCASTSS     constants<>+288(SB), Z22
+	VBROADCASTSS     constants<>+288(SB), Z23
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VFMADD231PS      Z15, Z23, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+
+power:
+	VMOVUPS      Z8, 8192(BX)(CX*4)
+	VMOVUPS      Z9, 8256(BX)(CX*4)
+	VMOVUPS      Z10, 8320(BX)(CX*4)
+	VMOVUPS      Z11, 8384(BX)(CX*4)
+	ADDQ         $0x40, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         384(AX), DI
+	VMOVUPS      (DI), Z0
+	VMOVUPS      320(DI), Z1
+	MOVQ         96(AX), R8
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z4
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z5
+	VMOVUPS          64(R8)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VMOVUPS          (SI)(CX*4), Z13
+	VMOVUPS          64(SI)(CX*4), Z14
+	VSUBPS           Z13, Z2, Z15
+	VSUBPS           Z14, Z2, Z16
+	VMULPS.BCST      8(DX), Z13, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VMAXPS           Z7, Z3, Z21
+	VMAXPS           Z8, Z3, Z22
+	VADDPS           Z19, Z21, Z21
+	VADDPS           Z20, Z22, Z22
+	VXORPS           Z4, Z7, Z7
+	VXORPS           Z4, Z8, Z8
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z7, Z17, Z7
+	VMULPS           Z8, Z18, Z8
+	VFMADD231PS      Z21, Z15, Z7
+	VFMADD231PS      Z22, Z16, Z8
+	VMULPS.BCST      4(DX), Z15, Z19
+	VMULPS.BCST      4(DX), Z16, Z20
+	VFMADD231PS.BCST (DX), Z13, Z19
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VMOVUPS          8192(BX)(CX*4), Z21
+	VMOVUPS          8256(BX)(CX*4), Z22
+	VMULPS           Z21, Z19, Z19
+	VMULPS           Z22, Z20, Z20
+	VMULPS           Z7, Z19, Z21
+	VMULPS           Z8, Z20, Z22
+	VFMADD231PS      Z5, Z21, Z0
+	VFMADD231PS      Z6, Z22, Z0
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMULPS           Z7, Z19, Z21
+	VMULPS           Z8, Z20, Z22
+	VMULPS.BCST      20(DX), Z5, Z23
+	VMULPS.BCST      20(DX), Z6, Z24
+	VBROADCASTSS     56(DX), Z25
+	VBROADCASTSS     56(DX), Z26
+	VFMADD231PS      Z21, Z23, Z25
+	VFMADD231PS      Z22, Z24, Z26
+	VFMADD231PS      Z25, Z3, Z1
+	VFMADD231PS      Z26, Z3, Z1
+	VMOVUPS          Z25, (R9)(CX*4)
+	VMOVUPS          Z26, 64(R9)(CX*4)
+
+noElements:
+	MOVQ             24(AX), R9
+	TESTQ            R9, R9
+	JZ               noGradient
+	VBLENDMPS        Z11, Z9, K1, Z21
+	VBLENDMPS        Z12, Z10, K2, Z22
+	VBLENDMPS        Z9, Z11, K1, Z9
+	VBLENDMPS        Z10, Z12, K2, Z10
+	VMULPS           Z9, Z15, Z9
+	VMULPS           Z10, Z16, Z10
+	VFNMADD231PS     Z21, Z17, Z9
+	VFNMADD231PS     Z22, Z18, Z10
+	VMOVUPS          6144(BX)(CX*4), Z11
+	VMOVUPS          6208(BX)(CX*4), Z12
+	VSUBPS           Z11, Z2, Z11
+	VSUBPS           Z12, Z2, Z12
+	VBROADCASTSS     constants<>+512(SB), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z15
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z16
+	VMULPS.BCST      12(DX), Z15, Z13
+	VMULPS.BCST      12(DX), Z16, Z14
+	VMULPS           Z11, Z13, Z11
+	VMULPS           Z12, Z14, Z12
+	VFNMADD231PS     Z7, Z11, Z9
+	VFNMADD231PS     Z8, Z12, Z10
+	VMULPS.BCST      20(DX), Z19, Z7
+	VMULPS.BCST      20(DX), Z20, Z8
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+	MOVQ             72(AX), R9
+	TESTQ            R9, R9
+	JZ               noUpstream
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VCMPPS           $0x1e, Z3, Z5, K1
+	VCMPPS           $0x1e, Z3, Z6, K2
+	VMOVUPS.Z        (R9)(CX*4), K1, Z9
+	VMOVUPS.Z        64(R9)(CX*4), K2, Z10
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+
+noUpstream:
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VMOVUPS     Z5, (R9)(CX*4)
+	VMOVUPS     Z6, 64(R9)(CX*4)
+
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      last
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 320(DI)
+	VZEROUPPER
+	RET
+
+// func tileOverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileOverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          128(R8)(CX*4), Z10
+	VMOVUPS          192(R8)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         384(AX), DI
+	VMOVUPS      320(DI), Z0
+	MOVQ         96(AX), R8
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z3
+	VMOVUPS          64(R8)(CX*4), Z4
+	VMOVUPS          (BX)(CX*4), Z5
+	VMOVUPS          64(BX)(CX*4), Z6
+	VMOVUPS          2048(BX)(CX*4), Z7
+	VMOVUPS          2112(BX)(CX*4), Z8
+	VADDPS           Z1, Z8, Z9
+	VDIVPS           Z9, Z8, Z8
+	VSUBPS           Z7, Z1, Z9
+	VSUBPS           Z8, Z1, Z10
+	VPMOVD2M         Z5, K1
+	VPMOVD2M         Z6, K2
+	VBLENDMPS        Z7, Z9, K1, Z5
+	VBLENDMPS        Z8, Z10, K2, Z6
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VBROADCASTSS     40(DX), Z13
+	VBROADCASTSS     40(DX), Z14
+	VFMADD231PS.BCST 36(DX), Z11, Z13
+	VFMADD231PS.BCST 36(DX), Z12, Z14
+	VFMADD231PS.BCST 44(DX), Z5, Z13
+	VFMADD231PS.BCST 44(DX), Z6, Z14
+	VMULPS           Z9, Z7, Z5
+	VMULPS           Z10, Z8, Z6
+	VMULPS           Z5, Z13, Z5
+	VMULPS           Z6, Z14, Z6
+	VMULPS           Z3, Z5, Z3
+	VMULPS           Z4, Z6, Z4
+	VFMADD231PS      Z3, Z2, Z0
+	VFMADD231PS      Z4, Z2, Z0
+	MOVQ             24(AX), R9
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMOVUPS          Z3, (R9)(CX*4)
+	VMOVUPS          Z4, 64(R9)(CX*4)
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	VMOVUPS          Z0, 320(DI)
+	VZEROUPPER
+	RET
+
+// func tileGamma0OverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma0OverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VADDPS           Z5, Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS           Z5, Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          128(R8)(CX*4), Z10
+	VMOVUPS          192(R8)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         48(AX), CX
+	TESTQ        CX, CX
+	JZ           noLogarithm
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+
+noLogarithm:
+	MOVQ         120(AX), SI
+	MOVQ         384(AX), DI
+	VMOVUPS      320(DI), Z0
+	MOVQ         96(AX), R8
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z4
+	VMOVUPS          64(R8)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VBROADCASTSS     40(DX), Z16
+	VBROADCASTSS     40(DX), Z17
+	VFMADD231PS.BCST 36(DX), Z14, Z16
+	VFMADD231PS.BCST 36(DX), Z15, Z17
+	VFMADD231PS.BCST 44(DX), Z12, Z16
+	VFMADD231PS.BCST 44(DX), Z13, Z17
+	VMULPS           Z10, Z8, Z12
+	VMULPS           Z11, Z9, Z13
+	VMULPS           Z12, Z16, Z12
+	VMULPS           Z13, Z17, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VSUBPS           Z14, Z1, Z16
+	VSUBPS           Z15, Z1, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMULPS.BCST      8(DX), Z15, Z19
+	VMULPS.BCST      4(DX), Z16, Z20
+	VMULPS.BCST      4(DX), Z17, Z21
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VFMADD231PS.BCST (DX), Z15, Z21
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMOVUPS          4096(BX)(CX*4), Z14
+	VMOVUPS          4160(BX)(CX*4), Z15
+	VMAXPS           Z6, Z2, Z22
+	VMAXPS           Z7, Z2, Z23
+	VADDPS           Z14, Z22, Z22
+	VADDPS           Z15, Z23, Z23
+	VXORPS           Z3, Z6, Z6
+	VXORPS           Z3, Z7, Z7
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VADDPS           Z14, Z6, Z6
+	VADDPS           Z15, Z7, Z7
+	VMULPS           Z6, Z18, Z6
+	VMULPS           Z7, Z19, Z7
+	VFMADD231PS      Z22, Z16, Z6
+	VFMADD231PS      Z23, Z17, Z7
+	VMULPS           Z6, Z20, Z6
+	VMULPS           Z7, Z21, Z7
+	VMULPS.BCST      20(DX), Z4, Z14
+	VMULPS.BCST      20(DX), Z5, Z15
+	VBROADCASTSS     56(DX), Z22
+	VBROADCASTSS     56(DX), Z23
+	VFMADD231PS      Z6, Z14, Z22
+	VFMADD231PS      Z7, Z15, Z23
+	VFMADD231PS      Z22, Z2, Z0
+	VFMADD231PS      Z23, Z2, Z0
+	VMOVUPS          Z22, (R9)(CX*4)
+	VMOVUPS          Z23, 64(R9)(CX*4)
+
+noElements:
+	VBLENDMPS    Z10, Z8, K1, Z6
+	VBLENDMPS    Z11, Z9, K2, Z7
+	VBLENDMPS    Z8, Z10, K1, Z8
+	VBLENDMPS    Z9, Z11, K2, Z9
+	VMULPS       Z8, Z16, Z8
+	VMULPS       Z9, Z17, Z9
+	VFNMADD231PS Z6, Z18, Z8
+	VFNMADD231PS Z7, Z19, Z9
+	VMULPS.BCST  20(DX), Z20, Z6
+	VMULPS.BCST  20(DX), Z21, Z7
+	VMULPS       Z8, Z6, Z6
+	VMULPS       Z9, Z7, Z7
+	MOVQ         72(AX), R9
+	TESTQ        R9, R9
+	JZ           noUpstream
+	PREFETCHT0   2048(R9)(CX*4)
+	PREFETCHT0   2112(R9)(CX*4)
+	VCMPPS       $0x1e, Z2, Z4, K1
+	VCMPPS       $0x1e, Z2, Z5, K2
+	VMOVUPS.Z    (R9)(CX*4), K1, Z8
+	VMOVUPS.Z    64(R9)(CX*4), K2, Z9
+	VMULPS       Z8, Z6, Z6
+	VMULPS       Z9, Z7, Z7
+
+noUpstream:
+	VADDPS      Z12, Z6, Z6
+	VADDPS      Z13, Z7, Z7
+	VMULPS      Z4, Z6, Z4
+	VMULPS      Z5, Z7, Z5
+	VFMADD231PS Z4, Z2, Z0
+	VFMADD231PS Z5, Z2, Z0
+	MOVQ        24(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VMOVUPS     Z4, (R9)(CX*4)
+	VMOVUPS     Z5, 64(R9)(CX*4)
+	ADDQ        $0x20, CX
+	CMPQ        CX, n+8(FP)
+	JL          last
+	VMOVUPS     Z0, 320(DI)
+	VZEROUPPER
+	RET
+
+// func tileGamma2OverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma2OverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          128(R8)(CX*4), Z10
+	VMOVUPS          192(R8)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VADDPS           Z5, Z13, Z16
+	VDIVPS           Z16, Z13, Z13
+	VADDPS           Z5, Z15, Z16
+	VDIVPS           Z16, Z15, Z15
+	VPMOVD2M         Z8, K1
+	VPMOVD2M         Z9, K2
+	VPMOVD2M         Z10, K3
+	VPMOVD2M         Z11, K4
+	VSUBPS           Z12, Z5, Z8
+	VSUBPS           Z13, Z5, Z9
+	VSUBPS           Z14, Z5, Z10
+	VSUBPS           Z15, Z5, Z11
+	VBLENDMPS        Z8, Z12, K1, Z8
+	VBLENDMPS        Z9, Z13, K2, Z9
+	VBLENDMPS        Z10, Z14, K3, Z10
+	VBLENDMPS        Z11, Z15, K4, Z11
+	VMOVUPS          Z8, 6144(BX)(CX*4)
+	VMOVUPS          Z9, 6208(BX)(CX*4)
+	VMOVUPS          Z10, 6272(BX)(CX*4)
+	VMOVUPS          Z11, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	MOVQ             120(AX), SI
+	MOVQ             384(AX), DI
+	VMOVUPS          320(DI), Z0
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+0(SB), Z3
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z4
+	VMOVUPS          64(R8)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VBROADCASTSS     40(DX), Z16
+	VBROADCASTSS     40(DX), Z17
+	VFMADD231PS.BCST 36(DX), Z14, Z16
+	VFMADD231PS.BCST 36(DX), Z15, Z17
+	VFMADD231PS.BCST 44(DX), Z12, Z16
+	VFMADD231PS.BCST 44(DX), Z13, Z17
+	VMULPS           Z10, Z8, Z12
+	VMULPS           Z11, Z9, Z13
+	VMULPS           Z12, Z16, Z12
+	VMULPS           Z13, Z17, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VSUBPS           Z14, Z1, Z16
+	VSUBPS           Z15, Z1, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMULPS.BCST      8(DX), Z15, Z19
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VMAXPS           Z6, Z2, Z22
+	VMAXPS           Z7, Z2, Z23
+	VADDPS           Z20, Z22, Z22
+	VADDPS           Z21, Z23, Z23
+	VXORPS           Z3, Z6, Z6
+	VXORPS           Z3, Z7, Z7
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z21, Z7, Z7
+	VMULPS           Z6, Z18, Z6
+	VMULPS           Z7, Z19, Z7
+	VFMADD231PS      Z22, Z16, Z6
+	VFMADD231PS      Z23, Z17, Z7
+	VMULPS.BCST      4(DX), Z16, Z20
+	VMULPS.BCST      4(DX), Z17, Z21
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VFMADD231PS.BCST (DX), Z15, Z21
+	VMOVUPS          6144(BX)(CX*4), Z22
+	VMOVUPS          6208(BX)(CX*4), Z23
+	VMULPS           Z22, Z22, Z22
+	VMULPS           Z23, Z23, Z23
+	VMULPS           Z22, Z20, Z20
+	VMULPS           Z23, Z21, Z21
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMULPS           Z6, Z20, Z22
+	VMULPS           Z7, Z21, Z23
+	VMULPS.BCST      20(DX), Z4, Z24
+	VMULPS.BCST      20(DX), Z5, Z25
+	VBROADCASTSS     56(DX), Z26
+	VBROADCASTSS     56(DX), Z27
+	VFMADD231PS      Z22, Z24, Z26
+	VFMADD231PS      Z23, Z25, Z27
+	VFMADD231PS      Z26, Z2, Z0
+	VFMADD231PS      Z27, Z2, Z0
+	VMOVUPS          Z26, (R9)(CX*4)
+	VMOVUPS          Z27, 64(R9)(CX*4)
+
+noElements:
+	VBLENDMPS        Z10, Z8, K1, Z22
+	VBLENDMPS        Z11, Z9, K2, Z23
+	VBLENDMPS        Z8, Z10, K1, Z8
+	VBLENDMPS        Z9, Z11, K2, Z9
+	VMULPS           Z8, Z16, Z8
+	VMULPS           Z9, Z17, Z9
+	VFNMADD231PS     Z22, Z18, Z8
+	VFNMADD231PS     Z23, Z19, Z9
+	VMOVUPS          6144(BX)(CX*4), Z10
+	VMOVUPS          6208(BX)(CX*4), Z11
+	VSUBPS           Z10, Z1, Z10
+	VSUBPS           Z11, Z1, Z11
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z17
+	VMULPS.BCST      12(DX), Z16, Z14
+	VMULPS.BCST      12(DX), Z17, Z15
+	VMULPS           Z10, Z14, Z10
+	VMULPS           Z11, Z15, Z11
+	VFNMADD231PS     Z6, Z10, Z8
+	VFNMADD231PS     Z7, Z11, Z9
+	VMULPS.BCST      20(DX), Z20, Z6
+	VMULPS.BCST      20(DX), Z21, Z7
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+	MOVQ             72(AX), R9
+	TESTQ            R9, R9
+	JZ               noUpstream
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VCMPPS           $0x1e, Z2, Z4, K1
+	VCMPPS           $0x1e, Z2, Z5, K2
+	VMOVUPS.Z        (R9)(CX*4), K1, Z8
+	VMOVUPS.Z        64(R9)(CX*4), K2, Z9
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+
+noUpstream:
+	VADDPS      Z12, Z6, Z6
+	VADDPS      Z13, Z7, Z7
+	VMULPS      Z4, Z6, Z4
+	VMULPS      Z5, Z7, Z5
+	VFMADD231PS Z4, Z2, Z0
+	VFMADD231PS Z5, Z2, Z0
+	MOVQ        24(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VMOVUPS     Z4, (R9)(CX*4)
+	VMOVUPS     Z5, 64(R9)(CX*4)
+	ADDQ        $0x20, CX
+	CMPQ        CX, n+8(FP)
+	JL          last
+	VMOVUPS     Z0, 320(DI)
+	VZEROUPPER
+	RET
+
+// func tileGammaOverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGammaOverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          128(R8)(CX*4), Z10
+	VMOVUPS          192(R8)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VMOVUPS          Z8, 8192(BX)(CX*4)
+	VMOVUPS          Z9, 8256(BX)(CX*4)
+	VMOVUPS          Z10, 8320(BX)(CX*4)
+	VMOVUPS          Z11, 8384(BX)(CX*4)
+	VMOVUPS          Z12, 6144(BX)(CX*4)
+	VMOVUPS          Z13, 6208(BX)(CX*4)
+	VMOVUPS          Z14, 6272(BX)(CX*4)
+	VMOVUPS          Z15, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	VBROADCASTSS     constants<>+448(SB), Z0
+	VBROADCASTSS     constants<>+480(SB), Z1
+	VBROADCASTSS     constants<>+512(SB), Z2
+	VBROADCASTSS     constants<>+544(SB), Z3
+	VBROADCASTSS     constants<>+576(SB), Z4
+	VBROADCASTSS     constants<>+608(SB), Z5
+	VBROADCASTSS     constants<>+640(SB), Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS           8192(BX)(CX*4), Z8
+	VMOVUPS           8256(BX)(CX*4), Z9
+	VMOVUPS           8320(BX)(CX*4), Z10
+	VMOVUPS           8384(BX)(CX*4), Z11
+	VMOVUPS           6144(BX)(CX*4), Z12
+	VMOVUPS           6208(BX)(CX*4), Z13
+	VMOVUPS           6272(BX)(CX*4), Z14
+	VMOVUPS           6336(BX)(CX*4), Z15
+	VADDPS.BCST       constants<>+256(SB), Z13, Z16
+	VDIVPS            Z16, Z13, Z13
+	VADDPS.BCST       constants<>+256(SB), Z15, Z16
+	VDIVPS            Z16, Z15, Z15
+	VPMOVD2M          Z8, K1
+	VPMOVD2M          Z9, K2
+	VPMOVD2M          Z10, K3
+	VPMOVD2M          Z11, K4
+	VBROADCASTSS      constants<>+256(SB), Z16
+	VSUBPS            Z12, Z16, Z17
+	VSUBPS            Z13, Z16, Z18
+	VSUBPS            Z14, Z16, Z19
+	VSUBPS            Z15, Z16, Z16
+	VBLENDMPS         Z17, Z12, K1, Z17
+	VBLENDMPS         Z18, Z13, K2, Z18
+	VBLENDMPS         Z19, Z14, K3, Z19
+	VBLENDMPS         Z16, Z15, K4, Z16
+	VMOVUPS           Z17, 6144(BX)(CX*4)
+	VMOVUPS           Z18, 6208(BX)(CX*4)
+	VMOVUPS           Z19, 6272(BX)(CX*4)
+	VMOVUPS           Z16, 6336(BX)(CX*4)
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VMAXPS            Z8, Z16, Z8
+	VMAXPS            Z9, Z16, Z9
+	VMAXPS            Z10, Z16, Z10
+	VMAXPS            Z11, Z16, Z11
+	VCMPPS            $0x1e, Z1, Z12, K1
+	VCMPPS            $0x1e, Z1, Z13, K2
+	VCMPPS            $0x1e, Z1, Z14, K3
+	VCMPPS            $0x1e, Z1, Z15, K4
+	VFMADD213PS       Z2, Z0, K1, Z12
+	VFMADD213PS       Z2, Z0, K2, Z13
+	VFMADD213PS       Z2, Z0, K3, Z14
+	VFMADD213PS       Z2, Z0, K4, Z15
+	VMULPS            Z12, Z12, Z16
+	VMULPS            Z13, Z13, Z17
+	VMULPS            Z14, Z14, Z18
+	VMULPS            Z15, Z15, Z19
+	VBROADCASTSS      constants<>+800(SB), Z20
+	VBROADCASTSS      constants<>+800(SB), Z21
+	VBROADCASTSS      constants<>+800(SB), Z22
+	VBROADCASTSS      constants<>+800(SB), Z23
+	VFMADD231PS.BCST  constants<>+832(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+832(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+832(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+832(SB), Z15, Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VBROADCASTSS      constants<>+736(SB), Z25
+	VBROADCASTSS      constants<>+736(SB), Z26
+	VBROADCASTSS      constants<>+736(SB), Z27
+	VFMADD231PS.BCST  constants<>+768(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+768(SB), Z13, Z25
+	VFMADD231PS.BCST  constants<>+768(SB), Z14, Z26
+	VFMADD231PS.BCST  constants<>+768(SB), Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z7, Z20
+	VMOVAPS           Z7, Z21
+	VMOVAPS           Z7, Z22
+	VMOVAPS           Z7, Z23
+	VFMADD231PS.BCST  constants<>+704(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+704(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+704(SB), Z15, Z23
+	VFMADD231PS       Z16, Z24, Z20
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VMOVAPS           Z5, Z24
+	VMOVAPS           Z5, Z25
+	VMOVAPS           Z5, Z26
+	VMOVAPS           Z5, Z27
+	VFMADD231PS       Z6, Z12, Z24
+	VFMADD231PS       Z6, Z13, Z25
+	VFMADD231PS       Z6, Z14, Z26
+	VFMADD231PS       Z6, Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z3, Z20
+	VMOVAPS           Z3, Z21
+	VMOVAPS           Z3, Z22
+	VMOVAPS           Z3, Z23
+	VFMADD231PS       Z12, Z24, Z20
+	VFMADD231PS       Z13, Z25, Z21
+	VFMADD231PS       Z14, Z26, Z22
+	VFMADD231PS       Z15, Z27, Z23
+	VFMADD231PS       Z16, Z20, Z12
+	VFMADD231PS       Z17, Z21, Z13
+	VFMADD231PS       Z18, Z22, Z14
+	VFMADD231PS       Z19, Z23, Z15
+	VADDPS            Z4, Z12, K1, Z12
+	VADDPS            Z4, Z13, K2, Z13
+	VADDPS            Z4, Z14, K3, Z14
+	VADDPS            Z4, Z15, K4, Z15
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VADDPS            Z14, Z10, Z10
+	VADDPS            Z15, Z11, Z11
+	VMULPS.BCST       16(DX), Z8, Z8
+	VMULPS.BCST       16(DX), Z9, Z9
+	VMULPS.BCST       16(DX), Z10, Z10
+	VMULPS.BCST       16(DX), Z11, Z11
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K1
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K2
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K3
+	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z11, K4
+	KANDW             K2, K1, K1
+	KANDW             K3, K1, K1
+	KANDW             K4, K1, K1
+	KORTESTW          K1, K1
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VMAXPS            Z10, Z12, Z10
+	VMAXPS            Z11, Z12, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VBROADCASTSS     constants<>+288(SB), Z22
+	VBROADCASTSS     constants<>+288(SB), Z23
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VFMADD231PS      Z15, Z23, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+
+power:
+	VMOVUPS      Z8, 8192(BX)(CX*4)
+	VMOVUPS      Z9, 8256(BX)(CX*4)
+	VMOVUPS      Z10, 8320(BX)(CX*4)
+	VMOVUPS      Z11, 8384(BX)(CX*4)
+	ADDQ         $0x40, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         384(AX), DI
+	VMOVUPS      320(DI), Z0
+	MOVQ         96(AX), R8
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z4
+	VMOVUPS          64(R8)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VBROADCASTSS     40(DX), Z16
+	VBROADCASTSS     40(DX), Z17
+	VFMADD231PS.BCST 36(DX), Z14, Z16
+	VFMADD231PS.BCST 36(DX), Z15, Z17
+	VFMADD231PS.BCST 44(DX), Z12, Z16
+	VFMADD231PS.BCST 44(DX), Z13, Z17
+	VMULPS           Z10, Z8, Z12
+	VMULPS           Z11, Z9, Z13
+	VMULPS           Z12, Z16, Z12
+	VMULPS           Z13, Z17, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VSUBPS           Z14, Z1, Z16
+	VSUBPS           Z15, Z1, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMULPS.BCST      8(DX), Z15, Z19
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VMAXPS           Z6, Z2, Z22
+	VMAXPS           Z7, Z2, Z23
+	VADDPS           Z20, Z22, Z22
+	VADDPS           Z21, Z23, Z23
+	VXORPS           Z3, Z6, Z6
+	VXORPS           Z3, Z7, Z7
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z21, Z7, Z7
+	VMULPS           Z6, Z18, Z6
+	VMULPS           Z7, Z19, Z7
+	VFMADD231PS      Z22, Z16, Z6
+	VFMADD231PS      Z23, Z17, Z7
+	VMULPS.BCST      4(DX), Z16, Z20
+	VMULPS.BCST      4(DX), Z17, Z21
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VFMADD231PS.BCST (DX), Z15, Z21
+	VMOVUPS          8192(BX)(CX*4), Z22
+	VMOVUPS          8256(BX)(CX*4), Z23
+	VMULPS           Z22, Z20, Z20
+	VMULPS           Z23, Z21, Z21
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMULPS           Z6, Z20, Z22
+	VMULPS           Z7, Z21, Z23
+	VMULPS.BCST      20(DX), Z4, Z24
+	VMULPS.BCST      20(DX), Z5, Z25
+	VBROADCASTSS     56(DX), Z26
+	VBROADCASTSS     56(DX), Z27
+	VFMADD231PS      Z22, Z24, Z26
+	VFMADD231PS      Z23, Z25, Z27
+	VFMADD231PS      Z26, Z2, Z0
+	VFMADD231PS      Z27, Z2, Z0
+	VMOVUPS          Z26, (R9)(CX*4)
+	VMOVUPS          Z27, 64(R9)(CX*4)
+
+noElements:
+	VBLENDMPS        Z10, Z8, K1, Z22
+	VBLENDMPS        Z11, Z9, K2, Z23
+	VBLENDMPS        Z8, Z10, K1, Z8
+	VBLENDMPS        Z9, Z11, K2, Z9
+	VMULPS           Z8, Z16, Z8
+	VMULPS           Z9, Z17, Z9
+	VFNMADD231PS     Z22, Z18, Z8
+	VFNMADD231PS     Z23, Z19, Z9
+	VMOVUPS          6144(BX)(CX*4), Z10
+	VMOVUPS          6208(BX)(CX*4), Z11
+	VSUBPS           Z10, Z1, Z10
+	VSUBPS           Z11, Z1, Z11
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z17
+	VMULPS.BCST      12(DX), Z16, Z14
+	VMULPS.BCST      12(DX), Z17, Z15
+	VMULPS           Z10, Z14, Z10
+	VMULPS           Z11, Z15, Z11
+	VFNMADD231PS     Z6, Z10, Z8
+	VFNMADD231PS     Z7, Z11, Z9
+	VMULPS.BCST      20(DX), Z20, Z6
+	VMULPS.BCST      20(DX), Z21, Z7
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+	MOVQ             72(AX), R9
+	TESTQ            R9, R9
+	JZ               noUpstream
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VCMPPS           $0x1e, Z2, Z4, K1
+	VCMPPS           $0x1e, Z2, Z5, K2
+	VMOVUPS.Z        (R9)(CX*4), K1, Z8
+	VMOVUPS.Z        64(R9)(CX*4), K2, Z9
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+
+noUpstream:
+	VADDPS      Z12, Z6, Z6
+	VADDPS      Z13, Z7, Z7
+	VMULPS      Z4, Z6, Z4
+	VMULPS      Z5, Z7, Z5
+	VFMADD231PS Z4, Z2, Z0
+	VFMADD231PS Z5, Z2, Z0
+	MOVQ        24(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VMOVUPS     Z4, (R9)(CX*4)
+	VMOVUPS     Z5, 64(R9)(CX*4)
+	ADDQ        $0x20, CX
+	CMPQ        CX, n+8(FP)
+	JL          last
+	VMOVUPS     Z0, 320(DI)
+	VZEROUPPER
+	RET
+
+// func tilePairOverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairOverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K2, Z12
+	VMOVUPS.Z        64(R8)(CX*4), K3, Z13
+	VMOVUPS.Z        128(R8)(CX*4), K4, Z14
+	VMOVUPS.Z        192(R8)(CX*4), K5, Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VMOVUPS          (R9)(CX*4), Z8
+	VMOVUPS          64(R9)(CX*4), Z9
+	VMOVUPS          128(R9)(CX*4), Z10
+	VMOVUPS          192(R9)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VMOVUPS          (R10)(CX*4), Z8
+	VMOVUPS          64(R10)(CX*4), Z9
+	VMOVUPS          128(R10)(CX*4), Z10
+	VMOVUPS          192(R10)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         384(AX), R8
+	VMOVUPS      64(R8), Z0
+	VMOVUPS      448(R8), Z1
+	VMOVUPS      128(R8), Z2
+	VMOVUPS      512(R8), Z3
+	VMOVUPS      192(R8), Z4
+	VMOVUPS      576(R8), Z5
+	MOVQ         96(AX), AX
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (AX)(CX*4), Z7
+	VMOVUPS          64(AX)(CX*4), Z8
+	VMOVUPS          (BX)(CX*4), Z9
+	VMOVUPS          64(BX)(CX*4), Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VADDPS           Z6, Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VSUBPS           Z11, Z6, Z13
+	VSUBPS           Z12, Z6, Z14
+	VPMOVD2M         Z9, K1
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z11, Z13, K1, Z9
+	VBLENDMPS        Z12, Z14, K2, Z10
+	VBLENDMPS        Z13, Z11, K1, Z11
+	VBLENDMPS        Z14, Z12, K2, Z12
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     52(DX), Z15
+	VBROADCASTSS     52(DX), Z16
+	VFMADD231PS.BCST 48(DX), Z11, Z15
+	VFMADD231PS.BCST 48(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z2
+	VFMADD231PS      Z14, Z16, Z2
+	VMOVUPS          (DI)(CX*4), Z11
+	VMOVUPS          64(DI)(CX*4), Z12
+	VFMADD231PS      Z13, Z11, Z0
+	VFMADD231PS      Z14, Z12, Z0
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     52(DX), Z15
+	VBROADCASTSS     52(DX), Z16
+	VFMADD231PS.BCST 48(DX), Z11, Z15
+	VFMADD231PS.BCST 48(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z4
+	VFMADD231PS      Z14, Z16, Z4
+	VMULPS           Z7, Z9, Z11
+	VMULPS           Z8, Z10, Z12
+	VBROADCASTSS     112(DX), Z13
+	VBROADCASTSS     112(DX), Z14
+	VFMADD231PS.BCST 108(DX), Z9, Z13
+	VFMADD231PS.BCST 108(DX), Z10, Z14
+	VFMADD231PS      Z11, Z13, Z3
+	VFMADD231PS      Z12, Z14, Z3
+	VMOVUPS          (SI)(CX*4), Z9
+	VMOVUPS          64(SI)(CX*4), Z10
+	VFMADD231PS      Z11, Z9, Z1
+	VFMADD231PS      Z12, Z10, Z1
+	VMULPS           Z7, Z9, Z7
+	VMULPS           Z8, Z10, Z8
+	VBROADCASTSS     112(DX), Z11
+	VBROADCASTSS     112(DX), Z12
+	VFMADD231PS.BCST 108(DX), Z9, Z11
+	VFMADD231PS.BCST 108(DX), Z10, Z12
+	VFMADD231PS      Z7, Z11, Z5
+	VFMADD231PS      Z8, Z12, Z5
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	VMOVUPS          Z0, 64(R8)
+	VMOVUPS          Z2, 128(R8)
+	VMOVUPS          Z4, 192(R8)
+	VMOVUPS          Z1, 448(R8)
+	VMOVUPS          Z3, 512(R8)
+	VMOVUPS          Z5, 576(R8)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0OverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K2, Z12
+	VMOVUPS.Z        64(R8)(CX*4), K3, Z13
+	VMOVUPS.Z        128(R8)(CX*4), K4, Z14
+	VMOVUPS.Z        192(R8)(CX*4), K5, Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VMOVUPS          (R9)(CX*4), Z8
+	VMOVUPS          64(R9)(CX*4), Z9
+	VMOVUPS          128(R9)(CX*4), Z10
+	VMOVUPS          192(R9)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VMOVUPS          (R10)(CX*4), Z8
+	VMOVUPS          64(R10)(CX*4), Z9
+	VMOVUPS          128(R10)(CX*4), Z10
+	VMOVUPS          192(R10)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	MOVQ             384(AX), R8
+	VMOVUPS          (R8), Z0
+	VMOVUPS          64(R8), Z1
+	VMOVUPS          448(R8), Z2
+	VMOVUPS          128(R8), Z3
+	VMOVUPS          512(R8), Z4
+	VMOVUPS          192(R8), Z5
+	VMOVUPS          576(R8), Z6
+	MOVQ             96(AX), AX
+	VBROADCASTSS     constants<>+256(SB), Z7
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (AX)(CX*4), Z8
+	VMOVUPS          64(AX)(CX*4), Z9
+	VMOVUPS          (BX)(CX*4), Z10
+	VMOVUPS          64(BX)(CX*4), Z11
+	VMOVUPS          2048(BX)(CX*4), Z12
+	VMOVUPS          2112(BX)(CX*4), Z13
+	VSUBPS           Z12, Z7, Z14
+	VSUBPS           Z13, Z7, Z15
+	VPMOVD2M         Z10, K1
+	VPMOVD2M         Z11, K2
+	VBLENDMPS        Z12, Z14, K1, Z16
+	VBLENDMPS        Z13, Z15, K2, Z17
+	VBLENDMPS        Z14, Z12, K1, Z12
+	VBLENDMPS        Z15, Z13, K2, Z13
+	VMULPS           Z8, Z12, Z14
+	VMULPS           Z9, Z13, Z15
+	VBROADCASTSS     52(DX), Z18
+	VBROADCASTSS     52(DX), Z19
+	VFMADD231PS.BCST 48(DX), Z12, Z18
+	VFMADD231PS.BCST 48(DX), Z13, Z19
+	VFMADD231PS      Z14, Z18, Z3
+	VFMADD231PS      Z15, Z19, Z3
+	VMOVUPS          (DI)(CX*4), Z12
+	VMOVUPS          64(DI)(CX*4), Z13
+	VFMADD231PS      Z14, Z12, Z1
+	VFMADD231PS      Z15, Z13, Z1
+	VMULPS           Z8, Z12, Z14
+	VMULPS           Z9, Z13, Z15
+	VBROADCASTSS     52(DX), Z18
+	VBROADCASTSS     52(DX), Z19
+	VFMADD231PS.BCST 48(DX), Z12, Z18
+	VFMADD231PS.BCST 48(DX), Z13, Z19
+	VFMADD231PS      Z14, Z18, Z5
+	VFMADD231PS      Z15, Z19, Z5
+	VMULPS           Z8, Z16, Z12
+	VMULPS           Z9, Z17, Z13
+	VBROADCASTSS     112(DX), Z14
+	VBROADCASTSS     112(DX), Z15
+	VFMADD231PS.BCST 108(DX), Z16, Z14
+	VFMADD231PS.BCST 108(DX), Z17, Z15
+	VFMADD231PS      Z12, Z14, Z4
+	VFMADD231PS      Z13, Z15, Z4
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VFMADD231PS      Z12, Z14, Z2
+	VFMADD231PS      Z13, Z15, Z2
+	VMULPS           Z8, Z14, Z12
+	VMULPS           Z9, Z15, Z13
+	VBROADCASTSS     112(DX), Z16
+	VBROADCASTSS     112(DX), Z17
+	VFMADD231PS.BCST 108(DX), Z14, Z16
+	VFMADD231PS.BCST 108(DX), Z15, Z17
+	VFMADD231PS      Z12, Z16, Z6
+	VFMADD231PS      Z13, Z17, Z6
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VBROADCASTSS     88(DX), Z14
+	VBROADCASTSS     88(DX), Z15
+	VFMADD231PS.BCST 84(DX), Z12, Z14
+	VFMADD231PS.BCST 84(DX), Z13, Z15
+	VMOVUPS          (DI)(CX*4), Z12
+	VMOVUPS          64(DI)(CX*4), Z13
+	VBROADCASTSS     28(DX), Z16
+	VBROADCASTSS     28(DX), Z17
+	VFMADD231PS.BCST 24(DX), Z12, Z16
+	VFMADD231PS.BCST 24(DX), Z13, Z17
+	VXORPS.BCST      constants<>+0(SB), Z10, Z12
+	VXORPS.BCST      constants<>+0(SB), Z11, Z13
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z12, Z18, Z12
+	VMAXPS           Z13, Z18, Z13
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z12, Z12
+	VADDPS           Z19, Z13, Z13
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z10, Z18, Z10
+	VMAXPS           Z11, Z18, Z11
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z19, Z11, Z11
+	VMULPS           Z12, Z14, Z12
+	VMULPS           Z13, Z15, Z13
+	VMULPS           Z10, Z16, Z10
+	VMULPS           Z11, Z17, Z11
+	VADDPS           Z10, Z12, Z10
+	VADDPS           Z11, Z13, Z11
+	VFMADD231PS      Z8, Z10, Z0
+	VFMADD231PS      Z9, Z11, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	VMOVUPS          Z0, (R8)
+	VMOVUPS          Z1, 64(R8)
+	VMOVUPS          Z3, 128(R8)
+	VMOVUPS          Z5, 192(R8)
+	VMOVUPS          Z2, 448(R8)
+	VMOVUPS          Z4, 512(R8)
+	VMOVUPS          Z6, 576(R8)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2OverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K2, Z12
+	VMOVUPS.Z        64(R8)(CX*4), K3, Z13
+	VMOVUPS.Z        128(R8)(CX*4), K4, Z14
+	VMOVUPS.Z        192(R8)(CX*4), K5, Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VMOVUPS          (R9)(CX*4), Z8
+	VMOVUPS          64(R9)(CX*4), Z9
+	VMOVUPS          128(R9)(CX*4), Z10
+	VMOVUPS          192(R9)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VMOVUPS          (R10)(CX*4), Z8
+	VMOVUPS          64(R10)(CX*4), Z9
+	VMOVUPS          128(R10)(CX*4), Z10
+	VMOVUPS          192(R10)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	MOVQ             384(AX), R8
+	VMOVUPS          (R8), Z0
+	VMOVUPS          64(R8), Z1
+	VMOVUPS          448(R8), Z2
+	VMOVUPS          128(R8), Z3
+	VMOVUPS          512(R8), Z4
+	VMOVUPS          192(R8), Z5
+	VMOVUPS          576(R8), Z6
+	MOVQ             96(AX), AX
+	VBROADCASTSS     constants<>+256(SB), Z7
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (AX)(CX*4), Z8
+	VMOVUPS          64(AX)(CX*4), Z9
+	VMOVUPS          (BX)(CX*4), Z10
+	VMOVUPS          64(BX)(CX*4), Z11
+	VMOVUPS          2048(BX)(CX*4), Z12
+	VMOVUPS          2112(BX)(CX*4), Z13
+	VSUBPS           Z12, Z7, Z14
+	VSUBPS           Z13, Z7, Z15
+	VPMOVD2M         Z10, K1
+	VPMOVD2M         Z11, K2
+	VBLENDMPS        Z12, Z14, K1, Z16
+	VBLENDMPS        Z13, Z15, K2, Z17
+	VBLENDMPS        Z14, Z12, K1, Z12
+	VBLENDMPS        Z15, Z13, K2, Z13
+	VMULPS           Z8, Z12, Z14
+	VMULPS           Z9, Z13, Z15
+	VBROADCASTSS     52(DX), Z18
+	VBROADCASTSS     52(DX), Z19
+	VFMADD231PS.BCST 48(DX), Z12, Z18
+	VFMADD231PS.BCST 48(DX), Z13, Z19
+	VFMADD231PS      Z14, Z18, Z3
+	VFMADD231PS      Z15, Z19, Z3
+	VMOVUPS          (DI)(CX*4), Z18
+	VMOVUPS          64(DI)(CX*4), Z19
+	VFMADD231PS      Z14, Z18, Z1
+	VFMADD231PS      Z15, Z19, Z1
+	VMULPS           Z8, Z18, Z14
+	VMULPS           Z9, Z19, Z15
+	VBROADCASTSS     52(DX), Z20
+	VBROADCASTSS     52(DX), Z21
+	VFMADD231PS.BCST 48(DX), Z18, Z20
+	VFMADD231PS.BCST 48(DX), Z19, Z21
+	VFMADD231PS      Z14, Z20, Z5
+	VFMADD231PS      Z15, Z21, Z5
+	VMULPS           Z8, Z16, Z14
+	VMULPS           Z9, Z17, Z15
+	VBROADCASTSS     112(DX), Z18
+	VBROADCASTSS     112(DX), Z19
+	VFMADD231PS.BCST 108(DX), Z16, Z18
+	VFMADD231PS.BCST 108(DX), Z17, Z19
+	VFMADD231PS      Z14, Z18, Z4
+	VFMADD231PS      Z15, Z19, Z4
+	VMOVUPS          (SI)(CX*4), Z18
+	VMOVUPS          64(SI)(CX*4), Z19
+	VFMADD231PS      Z14, Z18, Z2
+	VFMADD231PS      Z15, Z19, Z2
+	VMULPS           Z8, Z18, Z14
+	VMULPS           Z9, Z19, Z15
+	VBROADCASTSS     112(DX), Z20
+	VBROADCASTSS     112(DX), Z21
+	VFMADD231PS.BCST 108(DX), Z18, Z20
+	VFMADD231PS.BCST 108(DX), Z19, Z21
+	VFMADD231PS      Z14, Z20, Z6
+	VFMADD231PS      Z15, Z21, Z6
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VBROADCASTSS     88(DX), Z18
+	VBROADCASTSS     88(DX), Z19
+	VFMADD231PS.BCST 84(DX), Z14, Z18
+	VFMADD231PS.BCST 84(DX), Z15, Z19
+	VMULPS           Z12, Z12, Z12
+	VMULPS           Z13, Z13, Z13
+	VMULPS           Z12, Z18, Z12
+	VMULPS           Z13, Z19, Z13
+	VMOVUPS          (DI)(CX*4), Z14
+	VMOVUPS          64(DI)(CX*4), Z15
+	VBROADCASTSS     28(DX), Z18
+	VBROADCASTSS     28(DX), Z19
+	VFMADD231PS.BCST 24(DX), Z14, Z18
+	VFMADD231PS.BCST 24(DX), Z15, Z19
+	VMULPS           Z16, Z16, Z14
+	VMULPS           Z17, Z17, Z15
+	VMULPS           Z14, Z18, Z14
+	VMULPS           Z15, Z19, Z15
+	VXORPS.BCST      constants<>+0(SB), Z10, Z16
+	VXORPS.BCST      constants<>+0(SB), Z11, Z17
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z16, Z18, Z16
+	VMAXPS           Z17, Z18, Z17
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z19, Z17, Z17
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z10, Z18, Z10
+	VMAXPS           Z11, Z18, Z11
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z19, Z11, Z11
+	VMULPS           Z16, Z12, Z12
+	VMULPS           Z17, Z13, Z13
+	VMULPS           Z10, Z14, Z10
+	VMULPS           Z11, Z15, Z11
+	VADDPS           Z10, Z12, Z10
+	VADDPS           Z11, Z13, Z11
+	VFMADD231PS      Z8, Z10, Z0
+	VFMADD231PS      Z9, Z11, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	VMOVUPS          Z0, (R8)
+	VMOVUPS          Z1, 64(R8)
+	VMOVUPS          Z3, 128(R8)
+	VMOVUPS          Z5, 192(R8)
+	VMOVUPS          Z2, 448(R8)
+	VMOVUPS          Z4, 512(R8)
+	VMOVUPS          Z6, 576(R8)
+	VZEROUPPER
+	RET
+
+// func tilePairGammaOverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGammaOverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K2, Z12
+	VMOVUPS.Z        64(R8)(CX*4), K3, Z13
+	VMOVUPS.Z        128(R8)(CX*4), K4, Z14
+	VMOVUPS.Z        192(R8)(CX*4), K5, Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VMOVUPS          (R9)(CX*4), Z8
+	VMOVUPS          64(R9)(CX*4), Z9
+	VMOVUPS          128(R9)(CX*4), Z10
+	VMOVUPS          192(R9)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VMOVUPS          (R10)(CX*4), Z8
+	VMOVUPS          64(R10)(CX*4), Z9
+	VMOVUPS          128(R10)(CX*4), Z10
+	VMOVUPS          192(R10)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VBROADCASTSS     constants<>+64(SB), Z12
+	VMAXPS           Z8, Z12, Z13
+	VMAXPS           Z9, Z12, Z14
+	VMAXPS           Z10, Z12, Z15
+	VMAXPS           Z11, Z12, Z12
+	VMOVUPS          4096(BX)(CX*4), Z16
+	VMOVUPS          4160(BX)(CX*4), Z17
+	VMOVUPS          4224(BX)(CX*4), Z18
+	VMOVUPS          4288(BX)(CX*4), Z19
+	VADDPS           Z16, Z13, Z13
+	VADDPS           Z17, Z14, Z14
+	VADDPS           Z18, Z15, Z15
+	VADDPS           Z19, Z12, Z12
+	VMULPS.BCST      76(DX), Z13, Z13
+	VMULPS.BCST      76(DX), Z14, Z14
+	VMULPS.BCST      76(DX), Z15, Z15
+	VMULPS.BCST      76(DX), Z12, Z12
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z13, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z14, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z15, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z12, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z13, Z16
+	VFMADD231PS      Z1, Z14, Z17
+	VFMADD231PS      Z1, Z15, Z18
+	VFMADD231PS      Z1, Z12, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z13
+	VFNMADD231PS     Z3, Z17, Z14
+	VFNMADD231PS     Z3, Z18, Z15
+	VFNMADD231PS     Z3, Z19, Z12
+	VFNMADD231PS     Z4, Z16, Z13
+	VFNMADD231PS     Z4, Z17, Z14
+	VFNMADD231PS     Z4, Z18, Z15
+	VFNMADD231PS     Z4, Z19, Z12
+	VMULPS           Z13, Z13, Z20
+	VMULPS           Z14, Z14, Z21
+	VMULPS           Z15, Z15, Z22
+	VMULPS           Z12, Z12, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z13, Z28
+	VFMADD231PS      Z7, Z14, Z29
+	VFMADD231PS      Z7, Z15, Z30
+	VFMADD231PS      Z7, Z12, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z13
+	VFMADD231PS      Z21, Z29, Z14
+	VFMADD231PS      Z22, Z30, Z15
+	VFMADD231PS      Z23, Z31, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VADDPS           Z5, Z12, Z12
+	VSCALEFPS        Z16, Z13, Z13
+	VSCALEFPS        Z17, Z14, Z14
+	VSCALEFPS        Z18, Z15, Z15
+	VSCALEFPS        Z19, Z12, Z12
+	VMOVAPS          Z13, Z13
+	VMOVAPS          Z14, Z14
+	VMOVAPS          Z15, Z15
+	VMOVAPS          Z12, Z12
+	JMP              power
+
+small:
+	VMULPS           Z13, Z13, Z16
+	VMULPS           Z14, Z14, Z17
+	VMULPS           Z15, Z15, Z18
+	VMULPS           Z12, Z12, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z13, Z24
+	VFMADD231PS      Z7, Z14, Z25
+	VFMADD231PS      Z7, Z15, Z26
+	VFMADD231PS      Z7, Z12, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z13
+	VFMADD231PS      Z17, Z25, Z14
+	VFMADD231PS      Z18, Z26, Z15
+	VFMADD231PS      Z19, Z27, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VADDPS           Z5, Z12, Z12
+	VMOVAPS          Z13, Z13
+	VMOVAPS          Z14, Z14
+	VMOVAPS          Z15, Z15
+	VMOVAPS          Z12, Z12
+
+power:
+	VMOVUPS          Z13, 8192(BX)(CX*4)
+	VMOVUPS          Z14, 8256(BX)(CX*4)
+	VMOVUPS          Z15, 8320(BX)(CX*4)
+	VMOVUPS          Z12, 8384(BX)(CX*4)
+	VXORPS.BCST      constants<>+0(SB), Z8, Z8
+	VXORPS.BCST      constants<>+0(SB), Z9, Z9
+	VXORPS.BCST      constants<>+0(SB), Z10, Z10
+	VXORPS.BCST      constants<>+0(SB), Z11, Z11
+	VBROADCASTSS     constants<>+64(SB), Z12
+	VMAXPS           Z8, Z12, Z8
+	VMAXPS           Z9, Z12, Z9
+	VMAXPS           Z10, Z12, Z10
+	VMAXPS           Z11, Z12, Z11
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VMULPS.BCST      16(DX), Z11, Z11
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z11, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small0
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+	JMP              power0
+
+small0:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
+	VMOVAPS          Z6, Z20
+	VMOVAPS          Z6, Z21
+	VMOVAPS          Z6, Z22
+	VMOVAPS          Z6, Z23
+	VFMADD231PS      Z7, Z8, Z20
+	VFMADD231PS      Z7, Z9, Z21
+	VFMADD231PS      Z7, Z10, Z22
+	VFMADD231PS      Z7, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VFMADD231PS      Z15, Z23, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+
+power0:
+	VMOVUPS      Z8, 10240(BX)(CX*4)
+	VMOVUPS      Z9, 10304(BX)(CX*4)
+	VMOVUPS      Z10, 10368(BX)(CX*4)
+	VMOVUPS      Z11, 10432(BX)(CX*4)
+	ADDQ         $0x40, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         384(AX), R8
+	VMOVUPS      (R8), Z0
+	VMOVUPS      64(R8), Z1
+	VMOVUPS      448(R8), Z2
+	VMOVUPS      128(R8), Z3
+	VMOVUPS      512(R8), Z4
+	VMOVUPS      192(R8), Z5
+	VMOVUPS      576(R8), Z6
+	MOVQ         96(AX), AX
+	VBROADCASTSS constants<>+256(SB), Z7
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (AX)(CX*4), Z8
+	VMOVUPS          64(AX)(CX*4), Z9
+	VMOVUPS          (BX)(CX*4), Z10
+	VMOVUPS          64(BX)(CX*4), Z11
+	VMOVUPS          2048(BX)(CX*4), Z12
+	VMOVUPS          2112(BX)(CX*4), Z13
+	VSUBPS           Z12, Z7, Z14
+	VSUBPS           Z13, Z7, Z15
+	VPMOVD2M         Z10, K1
+	VPMOVD2M         Z11, K2
+	VBLENDMPS        Z12, Z14, K1, Z16
+	VBLENDMPS        Z13, Z15, K2, Z17
+	VBLENDMPS        Z14, Z12, K1, Z12
+	VBLENDMPS        Z15, Z13, K2, Z13
+	VMULPS           Z8, Z12, Z14
+	VMULPS           Z9, Z13, Z15
+	VBROADCASTSS     52(DX), Z18
+	VBROADCASTSS     52(DX), Z19
+	VFMADD231PS.BCST 48(DX), Z12, Z18
+	VFMADD231PS.BCST 48(DX), Z13, Z19
+	VFMADD231PS      Z14, Z18, Z3
+	VFMADD231PS      Z15, Z19, Z3
+	VMOVUPS          (DI)(CX*4), Z12
+	VMOVUPS          64(DI)(CX*4), Z13
+	VFMADD231PS      Z14, Z12, Z1
+	VFMADD231PS      Z15, Z13, Z1
+	VMULPS           Z8, Z12, Z14
+	VMULPS           Z9, Z13, Z15
+	VBROADCASTSS     52(DX), Z18
+	VBROADCASTSS     52(DX), Z19
+	VFMADD231PS.BCST 48(DX), Z12, Z18
+	VFMADD231PS.BCST 48(DX), Z13, Z19
+	VFMADD231PS      Z14, Z18, Z5
+	VFMADD231PS      Z15, Z19, Z5
+	VMULPS           Z8, Z16, Z12
+	VMULPS           Z9, Z17, Z13
+	VBROADCASTSS     112(DX), Z14
+	VBROADCASTSS     112(DX), Z15
+	VFMADD231PS.BCST 108(DX), Z16, Z14
+	VFMADD231PS.BCST 108(DX), Z17, Z15
+	VFMADD231PS      Z12, Z14, Z4
+	VFMADD231PS      Z13, Z15, Z4
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VFMADD231PS      Z12, Z14, Z2
+	VFMADD231PS      Z13, Z15, Z2
+	VMULPS           Z8, Z14, Z12
+	VMULPS           Z9, Z15, Z13
+	VBROADCASTSS     112(DX), Z16
+	VBROADCASTSS     112(DX), Z17
+	VFMADD231PS.BCST 108(DX), Z14, Z16
+	VFMADD231PS.BCST 108(DX), Z15, Z17
+	VFMADD231PS      Z12, Z16, Z6
+	VFMADD231PS      Z13, Z17, Z6
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VBROADCASTSS     88(DX), Z14
+	VBROADCASTSS     88(DX), Z15
+	VFMADD231PS.BCST 84(DX), Z12, Z14
+	VFMADD231PS.BCST 84(DX), Z13, Z15
+	VMOVUPS          8192(BX)(CX*4), Z12
+	VMOVUPS          8256(BX)(CX*4), Z13
+	VMULPS           Z12, Z14, Z12
+	VMULPS           Z13, Z15, Z13
+	VMOVUPS          (DI)(CX*4), Z14
+	VMOVUPS          64(DI)(CX*4), Z15
+	VBROADCASTSS     28(DX), Z16
+	VBROADCASTSS     28(DX), Z17
+	VFMADD231PS.BCST 24(DX), Z14, Z16
+	VFMADD231PS.BCST 24(DX), Z15, Z17
+	VMOVUPS          10240(BX)(CX*4), Z14
+	VMOVUPS          10304(BX)(CX*4), Z15
+	VMULPS           Z14, Z16, Z14
+	VMULPS           Z15, Z17, Z15
+	VXORPS.BCST      constants<>+0(SB), Z10, Z16
+	VXORPS.BCST      constants<>+0(SB), Z11, Z17
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z16, Z18, Z16
+	VMAXPS           Z17, Z18, Z17
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z19, Z17, Z17
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z10, Z18, Z10
+	VMAXPS           Z11, Z18, Z11
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z19, Z11, Z11
+	VMULPS           Z16, Z12, Z12
+	VMULPS           Z17, Z13, Z13
+	VMULPS           Z10, Z14, Z10
+	VMULPS           Z11, Z15, Z11
+	VADDPS           Z10, Z12, Z10
+	VADDPS           Z11, Z13, Z11
+	VFMADD231PS      Z8, Z10, Z0
+	VFMADD231PS      Z9, Z11, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	VMOVUPS          Z0, (R8)
+	VMOVUPS          Z1, 64(R8)
+	VMOVUPS          Z3, 128(R8)
+	VMOVUPS          Z5, 192(R8)
+	VMOVUPS          Z2, 448(R8)
+	VMOVUPS          Z4, 512(R8)
+	VMOVUPS          Z6, 576(R8)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0GradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma0GradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K2, Z12
+	VMOVUPS.Z        64(R8)(CX*4), K3, Z13
+	VMOVUPS.Z        128(R8)(CX*4), K4, Z14
+	VMOVUPS.Z        192(R8)(CX*4), K5, Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VMOVUPS          (R9)(CX*4), Z8
+	VMOVUPS          64(R9)(CX*4), Z9
+	VMOVUPS          128(R9)(CX*4), Z10
+	VMOVUPS          192(R9)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VMOVUPS          (R10)(CX*4), Z8
+	VMOVUPS          64(R10)(CX*4), Z9
+	VMOVUPS          128(R10)(CX*4), Z10
+	VMOVUPS          192(R10)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	MOVQ             384(AX), R8
+	VMOVUPS          (R8), Z0
+	VMOVUPS          320(R8), Z1
+	MOVQ             96(AX), R9
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R9)(CX*4), Z5
+	VMOVUPS          64(R9)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VBLENDMPS        Z9, Z11, K1, Z13
+	VBLENDMPS        Z10, Z12, K2, Z14
+	VBLENDMPS        Z11, Z9, K1, Z9
+	VBLENDMPS        Z12, Z10, K2, Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VBROADCASTSS     88(DX), Z15
+	VBROADCASTSS     88(DX), Z16
+	VFMADD231PS.BCST 84(DX), Z11, Z15
+	VFMADD231PS.BCST 84(DX), Z12, Z16
+	VMOVUPS          (DI)(CX*4), Z11
+	VMOVUPS          64(DI)(CX*4), Z12
+	VBROADCASTSS     28(DX), Z17
+	VBROADCASTSS     28(DX), Z18
+	VFMADD231PS.BCST 24(DX), Z11, Z17
+	VFMADD231PS.BCST 24(DX), Z12, Z18
+	VXORPS           Z4, Z7, Z11
+	VXORPS           Z4, Z8, Z12
+	VMAXPS           Z11, Z3, Z11
+	VMAXPS           Z12, Z3, Z12
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z11, Z11
+	VADDPS           Z20, Z12, Z12
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z11, Z15, Z19
+	VMULPS           Z12, Z16, Z20
+	VMULPS           Z7, Z17, Z21
+	VMULPS           Z8, Z18, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	VFMADD231PS      Z5, Z19, Z0
+	VFMADD231PS      Z6, Z20, Z0
+	MOVQ             48(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMULPS           Z11, Z15, Z19
+	VMULPS           Z12, Z16, Z20
+	VMULPS           Z7, Z17, Z21
+	VMULPS           Z8, Z18, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	MOVQ             216(AX), R11
+	TESTQ            R11, R11
+	JZ               noElements0
+	PREFETCHT0       2048(R11)(CX*4)
+	PREFETCHT0       2112(R11)(CX*4)
+	VMULPS           Z7, Z17, Z7
+	VMULPS           Z8, Z18, Z8
+	VMULPS.BCST      80(DX), Z5, Z19
+	VMULPS.BCST      80(DX), Z6, Z20
+	VBROADCASTSS     56(DX), Z21
+	VBROADCASTSS     56(DX), Z22
+	VFMADD231PS      Z7, Z19, Z21
+	VFMADD231PS      Z8, Z20, Z22
+	VFMADD231PS      Z21, Z3, Z1
+	VFMADD231PS      Z22, Z3, Z1
+	VMOVUPS          Z21, (R11)(CX*4)
+	VMOVUPS          Z22, 64(R11)(CX*4)
+	VMULPS           Z11, Z15, Z7
+	VMULPS           Z12, Z16, Z8
+	VMOVAPS          Z7, Z19
+	VMOVAPS          Z8, Z20
+
+noElements0:
+	VMULPS.BCST  80(DX), Z5, Z7
+	VMULPS.BCST  80(DX), Z6, Z8
+	VBROADCASTSS 116(DX), Z11
+	VBROADCASTSS 116(DX), Z12
+	VFMADD231PS  Z19, Z7, Z11
+	VFMADD231PS  Z20, Z8, Z12
+	VFMADD231PS  Z11, Z3, Z1
+	VFMADD231PS  Z12, Z3, Z1
+	VMOVUPS      Z11, (R10)(CX*4)
+	VMOVUPS      Z12, 64(R10)(CX*4)
+
+noElements:
+	MOVQ       24(AX), R10
+	TESTQ      R10, R10
+	JZ         noGradient
+	VMULPS     Z9, Z15, Z7
+	VMULPS     Z10, Z16, Z8
+	VMULPS     Z13, Z17, Z9
+	VMULPS     Z14, Z18, Z10
+	MOVQ       72(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream
+	PREFETCHT0 2048(R10)(CX*4)
+	PREFETCHT0 2112(R10)(CX*4)
+	VCMPPS     $0x1e, Z3, Z5, K1
+	VCMPPS     $0x1e, Z3, Z6, K2
+	VMOVUPS.Z  (R10)(CX*4), K1, Z11
+	VMOVUPS.Z  64(R10)(CX*4), K2, Z12
+	VMULPS     Z11, Z7, Z7
+	VMULPS     Z12, Z8, Z8
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	PREFETCHT0 2112(R10)(CX*4)
+	VCMPPS     $0x1e, Z3, Z5, K1
+	VCMPPS     $0x1e, Z3, Z6, K2
+	VMOVUPS.Z  (R10)(CX*4), K1, Z11
+	VMOVUPS.Z  64(R10)(CX*4), K2, Z12
+	VMULPS     Z11, Z9, Z9
+	VMULPS     Z12, Z10, Z10
+
+noUpstream0:
+	VSUBPS      Z7, Z9, Z7
+	VSUBPS      Z8, Z10, Z8
+	VMULPS.BCST 80(DX), Z7, Z7
+	VMULPS.BCST 80(DX), Z8, Z8
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VMOVUPS     Z5, (R10)(CX*4)
+	VMOVUPS     Z6, 64(R10)(CX*4)
+	MOVQ        192(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VXORPS      Z4, Z5, Z5
+	VXORPS      Z4, Z6, Z6
+	VMOVUPS     Z5, (R10)(CX*4)
+	VMOVUPS     Z6, 64(R10)(CX*4)
+
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      last
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z1, 320(R8)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2GradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma2GradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K2, Z12
+	VMOVUPS.Z        64(R8)(CX*4), K3, Z13
+	VMOVUPS.Z        128(R8)(CX*4), K4, Z14
+	VMOVUPS.Z        192(R8)(CX*4), K5, Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VRANGEPS         $0x0e, Z0, Z8, Z8
+	VRANGEPS         $0x0e, Z0, Z9, Z9
+	VRANGEPS         $0x0e, Z0, Z10, Z10
+	VRANGEPS         $0x0e, Z0, Z11, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VMOVUPS          (R9)(CX*4), Z8
+	VMOVUPS          64(R9)(CX*4), Z9
+	VMOVUPS          128(R9)(CX*4), Z10
+	VMOVUPS          192(R9)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VMOVUPS          (R10)(CX*4), Z8
+	VMOVUPS          64(R10)(CX*4), Z9
+	VMOVUPS          128(R10)(CX*4), Z10
+	VMOVUPS          192(R10)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	MOVQ             384(AX), R8
+	VMOVUPS          (R8), Z0
+	VMOVUPS          320(R8), Z1
+	MOVQ             96(AX), R9
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R9)(CX*4), Z5
+	VMOVUPS          64(R9)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VBLENDMPS        Z9, Z11, K1, Z13
+	VBLENDMPS        Z10, Z12, K2, Z14
+	VBLENDMPS        Z11, Z9, K1, Z9
+	VBLENDMPS        Z12, Z10, K2, Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VBROADCASTSS     88(DX), Z15
+	VBROADCASTSS     88(DX), Z16
+	VFMADD231PS.BCST 84(DX), Z11, Z15
+	VFMADD231PS.BCST 84(DX), Z12, Z16
+	VMULPS           Z9, Z9, Z11
+	VMULPS           Z10, Z10, Z12
+	VMULPS           Z11, Z15, Z11
+	VMULPS           Z12, Z16, Z12
+	VMOVUPS          (DI)(CX*4), Z15
+	VMOVUPS          64(DI)(CX*4), Z16
+	VBROADCASTSS     28(DX), Z17
+	VBROADCASTSS     28(DX), Z18
+	VFMADD231PS.BCST 24(DX), Z15, Z17
+	VFMADD231PS.BCST 24(DX), Z16, Z18
+	VMULPS           Z13, Z13, Z15
+	VMULPS           Z14, Z14, Z16
+	VMULPS           Z15, Z17, Z15
+	VMULPS           Z16, Z18, Z16
+	VXORPS           Z4, Z7, Z17
+	VXORPS           Z4, Z8, Z18
+	VMAXPS           Z17, Z3, Z17
+	VMAXPS           Z18, Z3, Z18
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z20, Z18, Z18
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMULPS           Z7, Z15, Z21
+	VMULPS           Z8, Z16, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	VFMADD231PS      Z5, Z19, Z0
+	VFMADD231PS      Z6, Z20, Z0
+	MOVQ             48(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMULPS           Z7, Z15, Z21
+	VMULPS           Z8, Z16, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	MOVQ             216(AX), R11
+	TESTQ            R11, R11
+	JZ               noElements0
+	PREFETCHT0       2048(R11)(CX*4)
+	PREFETCHT0       2112(R11)(CX*4)
+	VMULPS           Z7, Z15, Z19
+	VMULPS           Z8, Z16, Z20
+	VMULPS.BCST      80(DX), Z5, Z21
+	VMULPS.BCST      80(DX), Z6, Z22
+	VBROADCASTSS     56(DX), Z23
+	VBROADCASTSS     56(DX), Z24
+	VFMADD231PS      Z19, Z21, Z23
+	VFMADD231PS      Z20, Z22, Z24
+	VFMADD231PS      Z23, Z3, Z1
+	VFMADD231PS      Z24, Z3, Z1
+	VMOVUPS          Z23, (R11)(CX*4)
+	VMOVUPS          Z24, 64(R11)(CX*4)
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMOVAPS          Z19, Z19
+	VMOVAPS          Z20, Z20
+
+noElements0:
+	VMULPS.BCST  80(DX), Z5, Z21
+	VMULPS.BCST  80(DX), Z6, Z22
+	VBROADCASTSS 116(DX), Z23
+	VBROADCASTSS 116(DX), Z24
+	VFMADD231PS  Z19, Z21, Z23
+	VFMADD231PS  Z20, Z22, Z24
+	VFMADD231PS  Z23, Z3, Z1
+	VFMADD231PS  Z24, Z3, Z1
+	VMOVUPS      Z23, (R10)(CX*4)
+	VMOVUPS      Z24, 64(R10)(CX*4)
+
+noElements:
+	MOVQ        24(AX), R10
+	TESTQ       R10, R10
+	JZ          noGradient
+	VMULPS.BCST 72(DX), Z13, Z19
+	VMULPS.BCST 72(DX), Z14, Z20
+	VMOVAPS     Z9, Z21
+	VMOVAPS     Z10, Z22
+	VFMADD231PS Z17, Z19, Z21
+	VFMADD231PS Z18, Z20, Z22
+	VMULPS      Z21, Z11, Z11
+	VMULPS      Z22, Z12, Z12
+	VMULPS.BCST 12(DX), Z9, Z9
+	VMULPS.BCST 12(DX), Z10, Z10
+	VMOVAPS     Z13, Z13
+	VMOVAPS     Z14, Z14
+	VFMADD231PS Z7, Z9, Z13
+	VFMADD231PS Z8, Z10, Z14
+	VMULPS      Z13, Z15, Z7
+	VMULPS      Z14, Z16, Z8
+	MOVQ        72(AX), R10
+	TESTQ       R10, R10
+	JZ          noUpstream
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VCMPPS      $0x1e, Z3, Z5, K1
+	VCMPPS      $0x1e, Z3, Z6, K2
+	VMOVUPS.Z   (R10)(CX*4), K1, Z9
+	VMOVUPS.Z   64(R10)(CX*4), K2, Z10
+	VMULPS      Z9, Z11, Z11
+	VMULPS      Z10, Z12, Z12
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	PREFETCHT0 2112(R10)(CX*4)
+	VCMPPS     $0x1e, Z3, Z5, K1
+	VCMPPS     $0x1e, Z3, Z6, K2
+	VMOVUPS.Z  (R10)(CX*4), K1, Z9
+	VMOVUPS.Z  64(R10)(CX*4), K2, Z10
+	VMULPS     Z9, Z7, Z7
+	VMULPS     Z10, Z8, Z8
+
+noUpstream0:
+	VSUBPS      Z11, Z7, Z7
+	VSUBPS      Z12, Z8, Z8
+	VMULPS.BCST 80(DX), Z7, Z7
+	VMULPS.BCST 80(DX), Z8, Z8
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VMOVUPS     Z5, (R10)(CX*4)
+	VMOVUPS     Z6, 64(R10)(CX*4)
+	MOVQ        192(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VXORPS      Z4, Z5, Z5
+	VXORPS      Z4, Z6, Z6
+	VMOVUPS     Z5, (R10)(CX*4)
+	VMOVUPS     Z6, 64(R10)(CX*4)
+
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      last
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z1, 320(R8)
+	VZEROUPPER
+	RET
+
+// func tilePairGammaGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGammaGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K2, Z12
+	VMOVUPS.Z        64(R8)(CX*4), K3, Z13
+	VMOVUPS.Z        128(R8)(CX*4), K4, Z14
+	VMOVUPS.Z        192(R8)(CX*4), K5, Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VRANGEPS         $0x0e, Z0, Z8, Z8
+	VRANGEPS         $0x0e, Z0, Z9, Z9
+	VRANGEPS         $0x0e, Z0, Z10, Z10
+	VRANGEPS         $0x0e, Z0, Z11, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VMOVUPS          (R9)(CX*4), Z8
+	VMOVUPS          64(R9)(CX*4), Z9
+	VMOVUPS          128(R9)(CX*4), Z10
+	VMOVUPS          192(R9)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VMOVUPS          (R10)(CX*4), Z8
+	VMOVUPS          64(R10)(CX*4), Z9
+	VMOVUPS          128(R10)(CX*4), Z10
+	VMOVUPS          192(R10)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VBROADCASTSS     constants<>+64(SB), Z12
+	VMAXPS           Z8, Z12, Z13
+	VMAXPS           Z9, Z12, Z14
+	VMAXPS           Z10, Z12, Z15
+	VMAXPS           Z11, Z12, Z12
+	VMOVUPS          4096(BX)(CX*4), Z16
+	VMOVUPS          4160(BX)(CX*4), Z17
+	VMOVUPS          4224(BX)(CX*4), Z18
+	VMOVUPS          4288(BX)(CX*4), Z19
+	VADDPS           Z16, Z13, Z13
+	VADDPS           Z17, Z14, Z14
+	VADDPS           Z18, Z15, Z15
+	VADDPS           Z19, Z12, Z12
+	VMULPS.BCST      76(DX), Z13, Z13
+	VMULPS.BCST      76(DX), Z14, Z14
+	VMULPS.BCST      76(DX), Z15, Z15
+	VMULPS.BCST      76(DX), Z12, Z12
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z13, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z14, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z15, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z12, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z13, Z16
+	VFMADD231PS      Z1, Z14, Z17
+	VFMADD231PS      Z1, Z15, Z18
+	VFMADD231PS      Z1, Z12, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z13
+	VFNMADD231PS     Z3, Z17, Z14
+	VFNMADD231PS     Z3, Z18, Z15
+	VFNMADD231PS     Z3, Z19, Z12
+	VFNMADD231PS     Z4, Z16, Z13
+	VFNMADD231PS     Z4, Z17, Z14
+	VFNMADD231PS     Z4, Z18, Z15
+	VFNMADD231PS     Z4, Z19, Z12
+	VMULPS           Z13, Z13, Z20
+	VMULPS           Z14, Z14, Z21
+	VMULPS           Z15, Z15, Z22
+	VMULPS           Z12, Z12, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z13, Z28
+	VFMADD231PS      Z7, Z14, Z29
+	VFMADD231PS      Z7, Z15, Z30
+	VFMADD231PS      Z7, Z12, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z13
+	VFMADD231PS      Z21, Z29, Z14
+	VFMADD231PS      Z22, Z30, Z15
+	VFMADD231PS      Z23, Z31, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VADDPS           Z5, Z12, Z12
+	VSCALEFPS        Z16, Z13, Z13
+	VSCALEFPS        Z17, Z14, Z14
+	VSCALEFPS        Z18, Z15, Z15
+	VSCALEFPS        Z19, Z12, Z12
+	VMOVAPS          Z13, Z13
+	VMOVAPS          Z14, Z14
+	VMOVAPS          Z15, Z15
+	VMOVAPS          Z12, Z12
+	JMP              power
+
+small:
+	VMULPS           Z13, Z13, Z16
+	VMULPS           Z14, Z14, Z17
+	VMULPS           Z15, Z15, Z18
+	VMULPS           Z12, Z12, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z13, Z24
+	VFMADD231PS      Z7, Z14, Z25
+	VFMADD231PS      Z7, Z15, Z26
+	VFMADD231PS      Z7, Z12, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z13
+	VFMADD231PS      Z17, Z25, Z14
+	VFMADD231PS      Z18, Z26, Z15
+	VFMADD231PS      Z19, Z27, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VADDPS           Z5, Z12, Z12
+	VMOVAPS          Z13, Z13
+	VMOVAPS          Z14, Z14
+	VMOVAPS          Z15, Z15
+	VMOVAPS          Z12, Z12
+
+power:
+	VMOVUPS          Z13, 8192(BX)(CX*4)
+	VMOVUPS          Z14, 8256(BX)(CX*4)
+	VMOVUPS          Z15, 8320(BX)(CX*4)
+	VMOVUPS          Z12, 8384(BX)(CX*4)
+	VXORPS.BCST      constants<>+0(SB), Z8, Z8
+	VXORPS.BCST      constants<>+0(SB), Z9, Z9
+	VXORPS.BCST      constants<>+0(SB), Z10, Z10
+	VXORPS.BCST      constants<>+0(SB), Z11, Z11
+	VBROADCASTSS     constants<>+64(SB), Z12
+	VMAXPS           Z8, Z12, Z8
+	VMAXPS           Z9, Z12, Z9
+	VMAXPS           Z10, Z12, Z10
+	VMAXPS           Z11, Z12, Z11
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VMULPS.BCST      16(DX), Z11, Z11
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z11, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small0
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+	JMP              power0
+
+small0:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
+	VMOVAPS          Z6, Z20
+	VMOVAPS          Z6, Z21
+	VMOVAPS          Z6, Z22
+	VMOVAPS          Z6, Z23
+	VFMADD231PS      Z7, Z8, Z20
+	VFMADD231PS      Z7, Z9, Z21
+	VFMADD231PS      Z7, Z10, Z22
+	VFMADD231PS      Z7, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VFMADD231PS      Z15, Z23, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+
+power0:
+	VMOVUPS      Z8, 10240(BX)(CX*4)
+	VMOVUPS      Z9, 10304(BX)(CX*4)
+	VMOVUPS      Z10, 10368(BX)(CX*4)
+	VMOVUPS      Z11, 10432(BX)(CX*4)
+	ADDQ         $0x40, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         384(AX), R8
+	VMOVUPS      (R8), Z0
+	VMOVUPS      320(R8), Z1
+	MOVQ         96(AX), R9
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z4
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (R9)(CX*4), Z5
+	VMOVUPS          64(R9)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VBLENDMPS        Z9, Z11, K1, Z13
+	VBLENDMPS        Z10, Z12, K2, Z14
+	VBLENDMPS        Z11, Z9, K1, Z9
+	VBLENDMPS        Z12, Z10, K2, Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VBROADCASTSS     88(DX), Z15
+	VBROADCASTSS     88(DX), Z16
+	VFMADD231PS.BCST 84(DX), Z11, Z15
+	VFMADD231PS.BCST 84(DX), Z12, Z16
+	VMOVUPS          8192(BX)(CX*4), Z11
+	VMOVUPS          8256(BX)(CX*4), Z12
+	VMULPS           Z11, Z15, Z11
+	VMULPS           Z12, Z16, Z12
+	VMOVUPS          (DI)(CX*4), Z15
+	VMOVUPS          64(DI)(CX*4), Z16
+	VBROADCASTSS     28(DX), Z17
+	VBROADCASTSS     28(DX), Z18
+	VFMADD231PS.BCST 24(DX), Z15, Z17
+	VFMADD231PS.BCST 24(DX), Z16, Z18
+	VMOVUPS          10240(BX)(CX*4), Z15
+	VMOVUPS          10304(BX)(CX*4), Z16
+	VMULPS           Z15, Z17, Z15
+	VMULPS           Z16, Z18, Z16
+	VXORPS           Z4, Z7, Z17
+	VXORPS           Z4, Z8, Z18
+	VMAXPS           Z17, Z3, Z17
+	VMAXPS           Z18, Z3, Z18
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z20, Z18, Z18
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMULPS           Z7, Z15, Z21
+	VMULPS           Z8, Z16, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	VFMADD231PS      Z5, Z19, Z0
+	VFMADD231PS      Z6, Z20, Z0
+	MOVQ             48(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMULPS           Z7, Z15, Z21
+	VMULPS           Z8, Z16, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	MOVQ             216(AX), R11
+	TESTQ            R11, R11
+	JZ               noElements0
+	PREFETCHT0       2048(R11)(CX*4)
+	PREFETCHT0       2112(R11)(CX*4)
+	VMULPS           Z7, Z15, Z19
+	VMULPS           Z8, Z16, Z20
+	VMULPS.BCST      80(DX), Z5, Z21
+	VMULPS.BCST      80(DX), Z6, Z22
+	VBROADCASTSS     56(DX), Z23
+	VBROADCASTSS     56(DX), Z24
+	VFMADD231PS      Z19, Z21, Z23
+	VFMADD231PS      Z20, Z22, Z24
+	VFMADD231PS      Z23, Z3, Z1
+	VFMADD231PS      Z24, Z3, Z1
+	VMOVUPS          Z23, (R11)(CX*4)
+	VMOVUPS          Z24, 64(R11)(CX*4)
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMOVAPS          Z19, Z19
+	VMOVAPS          Z20, Z20
+
+noElements0:
+	VMULPS.BCST  80(DX), Z5, Z21
+	VMULPS.BCST  80(DX), Z6, Z22
+	VBROADCASTSS 116(DX), Z23
+	VBROADCASTSS 116(DX), Z24
+	VFMADD231PS  Z19, Z21, Z23
+	VFMADD231PS  Z20, Z22, Z24
+	VFMADD231PS  Z23, Z3, Z1
+	VFMADD231PS  Z24, Z3, Z1
+	VMOVUPS      Z23, (R10)(CX*4)
+	VMOVUPS      Z24, 64(R10)(CX*4)
+
+noElements:
+	MOVQ        24(AX), R10
+	TESTQ       R10, R10
+	JZ          noGradient
+	VMULPS.BCST 72(DX), Z13, Z19
+	VMULPS.BCST 72(DX), Z14, Z20
+	VMOVAPS     Z9, Z21
+	VMOVAPS     Z10, Z22
+	VFMADD231PS Z17, Z19, Z21
+	VFMADD231PS Z18, Z20, Z22
+	VMULPS      Z21, Z11, Z11
+	VMULPS      Z22, Z12, Z12
+	VMULPS.BCST 12(DX), Z9, Z9
+	VMULPS.BCST 12(DX), Z10, Z10
+	VMOVAPS     Z13, Z13
+	VMOVAPS     Z14, Z14
+	VFMADD231PS Z7, Z9, Z13
+	VFMADD231PS Z8, Z10, Z14
+	VMULPS      Z13, Z15, Z7
+	VMULPS      Z14, Z16, Z8
+	MOVQ        72(AX), R10
+	TESTQ       R10, R10
+	JZ          noUpstream
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VCMPPS      $0x1e, Z3, Z5, K1
+	VCMPPS      $0x1e, Z3, Z6, K2
+	VMOVUPS.Z   (R10)(CX*4), K1, Z9
+	VMOVUPS.Z   64(R10)(CX*4), K2, Z10
+	VMULPS      Z9, Z11, Z11
+	VMULPS      Z10, Z12, Z12
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	PREFETCHT0 2112(R10)(CX*4)
+	VCMPPS     $0x1e, Z3, Z5, K1
+	VCMPPS     $0x1e, Z3, Z6, K2
+	VMOVUPS.Z  (R10)(CX*4), K1, Z9
+	VMOVUPS.Z  64(R10)(CX*4), K2, Z10
+	VMULPS     Z9, Z7, Z7
+	VMULPS     Z10, Z8, Z8
+
+noUpstream0:
+	VSUBPS      Z11, Z7, Z7
+	VSUBPS      Z12, Z8, Z8
+	VMULPS.BCST 80(DX), Z7, Z7
+	VMULPS.BCST 80(DX), Z8, Z8
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VMOVUPS     Z5, (R10)(CX*4)
+	VMOVUPS     Z6, 64(R10)(CX*4)
+	MOVQ        192(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VXORPS      Z4, Z5, Z5
+	VXORPS      Z4, Z6, Z6
+	VMOVUPS     Z5, (R10)(CX*4)
+	VMOVUPS     Z6, 64(R10)(CX*4)
+
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      last
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z1, 320(R8)
+	VZEROUPPER
+	RET
+
+// func tilePairOverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairOverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K2, Z12
+	VMOVUPS.Z        64(R8)(CX*4), K3, Z13
+	VMOVUPS.Z        128(R8)(CX*4), K4, Z14
+	VMOVUPS.Z        192(R8)(CX*4), K5, Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VMOVUPS          (R9)(CX*4), Z8
+	VMOVUPS          64(R9)(CX*4), Z9
+	VMOVUPS          128(R9)(CX*4), Z10
+	VMOVUPS          192(R9)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VMOVUPS          (R10)(CX*4), Z8
+	VMOVUPS          64(R10)(CX*4), Z9
+	VMOVUPS          128(R10)(CX*4), Z10
+	VMOVUPS          192(R10)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         384(AX), R8
+	VMOVUPS      320(R8), Z0
+	MOVQ         96(AX), R9
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (R9)(CX*4), Z4
+	VMOVUPS          64(R9)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VADDPS           Z1, Z9, Z10
+	VDIVPS           Z10, Z9, Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z6
+	VBLENDMPS        Z9, Z11, K2, Z7
+	VBLENDMPS        Z10, Z8, K1, Z12
+	VBLENDMPS        Z11, Z9, K2, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VBROADCASTSS     100(DX), Z16
+	VBROADCASTSS     100(DX), Z17
+	VFMADD231PS.BCST 96(DX), Z14, Z16
+	VFMADD231PS.BCST 96(DX), Z15, Z17
+	VFMADD231PS.BCST 104(DX), Z6, Z16
+	VFMADD231PS.BCST 104(DX), Z7, Z17
+	VMOVUPS          (DI)(CX*4), Z6
+	VMOVUPS          64(DI)(CX*4), Z7
+	VBROADCASTSS     40(DX), Z14
+	VBROADCASTSS     40(DX), Z15
+	VFMADD231PS.BCST 36(DX), Z6, Z14
+	VFMADD231PS.BCST 36(DX), Z7, Z15
+	VFMADD231PS.BCST 44(DX), Z12, Z14
+	VFMADD231PS.BCST 44(DX), Z13, Z15
+	VSUBPS           Z14, Z16, Z6
+	VSUBPS           Z15, Z17, Z7
+	VMULPS           Z10, Z8, Z8
+	VMULPS           Z11, Z9, Z9
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z4, Z6, Z4
+	VMULPS           Z5, Z7, Z5
+	VFMADD231PS      Z4, Z2, Z0
+	VFMADD231PS      Z5, Z2, Z0
+	MOVQ             24(AX), R10
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMOVUPS          Z4, (R10)(CX*4)
+	VMOVUPS          Z5, 64(R10)(CX*4)
+	MOVQ             192(AX), R10
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VXORPS           Z3, Z4, Z4
+	VXORPS           Z3, Z5, Z5
+	VMOVUPS          Z4, (R10)(CX*4)
+	VMOVUPS          Z5, 64(R10)(CX*4)
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	VMOVUPS          Z0, 320(R8)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0OverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma0OverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K2, Z12
+	VMOVUPS.Z        64(R8)(CX*4), K3, Z13
+	VMOVUPS.Z        128(R8)(CX*4), K4, Z14
+	VMOVUPS.Z        192(R8)(CX*4), K5, Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VADDPS           Z5, Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS           Z5, Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VMOVUPS          (R9)(CX*4), Z8
+	VMOVUPS          64(R9)(CX*4), Z9
+	VMOVUPS          128(R9)(CX*4), Z10
+	VMOVUPS          192(R9)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VMOVUPS          (R10)(CX*4), Z8
+	VMOVUPS          64(R10)(CX*4), Z9
+	VMOVUPS          128(R10)(CX*4), Z10
+	VMOVUPS          192(R10)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         48(AX), CX
+	TESTQ        CX, CX
+	JZ           noLogarithm
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+
+noLogarithm:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         384(AX), R8
+	VMOVUPS      320(R8), Z0
+	MOVQ         96(AX), R9
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (R9)(CX*4), Z4
+	VMOVUPS          64(R9)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VBLENDMPS        Z10, Z8, K1, Z14
+	VBLENDMPS        Z11, Z9, K2, Z15
+	VMOVUPS          (SI)(CX*4), Z16
+	VMOVUPS          64(SI)(CX*4), Z17
+	VBROADCASTSS     100(DX), Z18
+	VBROADCASTSS     100(DX), Z19
+	VFMADD231PS.BCST 96(DX), Z16, Z18
+	VFMADD231PS.BCST 96(DX), Z17, Z19
+	VFMADD231PS.BCST 104(DX), Z12, Z18
+	VFMADD231PS.BCST 104(DX), Z13, Z19
+	VMOVUPS          (DI)(CX*4), Z16
+	VMOVUPS          64(DI)(CX*4), Z17
+	VBROADCASTSS     40(DX), Z20
+	VBROADCASTSS     40(DX), Z21
+	VFMADD231PS.BCST 36(DX), Z16, Z20
+	VFMADD231PS.BCST 36(DX), Z17, Z21
+	VFMADD231PS.BCST 44(DX), Z14, Z20
+	VFMADD231PS.BCST 44(DX), Z15, Z21
+	VSUBPS           Z20, Z18, Z16
+	VSUBPS           Z21, Z19, Z17
+	VMULPS           Z10, Z8, Z8
+	VMULPS           Z11, Z9, Z9
+	VMULPS           Z8, Z16, Z8
+	VMULPS           Z9, Z17, Z9
+	VMOVUPS          (SI)(CX*4), Z10
+	VMOVUPS          64(SI)(CX*4), Z11
+	VBROADCASTSS     88(DX), Z16
+	VBROADCASTSS     88(DX), Z17
+	VFMADD231PS.BCST 84(DX), Z10, Z16
+	VFMADD231PS.BCST 84(DX), Z11, Z17
+	VMOVUPS          (DI)(CX*4), Z10
+	VMOVUPS          64(DI)(CX*4), Z11
+	VBROADCASTSS     28(DX), Z18
+	VBROADCASTSS     28(DX), Z19
+	VFMADD231PS.BCST 24(DX), Z10, Z18
+	VFMADD231PS.BCST 24(DX), Z11, Z19
+	MOVQ             48(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VXORPS           Z3, Z6, Z10
+	VXORPS           Z3, Z7, Z11
+	VMAXPS           Z10, Z2, Z10
+	VMAXPS           Z11, Z2, Z11
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z21, Z11, Z11
+	VMULPS           Z10, Z16, Z10
+	VMULPS           Z11, Z17, Z11
+	VMAXPS           Z6, Z2, Z20
+	VMAXPS           Z7, Z2, Z21
+	VMOVUPS          4096(BX)(CX*4), Z22
+	VMOVUPS          4160(BX)(CX*4), Z23
+	VADDPS           Z22, Z20, Z20
+	VADDPS           Z23, Z21, Z21
+	VMULPS           Z20, Z18, Z20
+	VMULPS           Z21, Z19, Z21
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z21, Z11, Z11
+	MOVQ             216(AX), R11
+	TESTQ            R11, R11
+	JZ               noElements0
+	PREFETCHT0       2048(R11)(CX*4)
+	PREFETCHT0       2112(R11)(CX*4)
+	VMAXPS           Z6, Z2, Z10
+	VMAXPS           Z7, Z2, Z11
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z21, Z11, Z11
+	VMULPS           Z10, Z18, Z10
+	VMULPS           Z11, Z19, Z11
+	VMULPS.BCST      80(DX), Z4, Z20
+	VMULPS.BCST      80(DX), Z5, Z21
+	VBROADCASTSS     56(DX), Z22
+	VBROADCASTSS     56(DX), Z23
+	VFMADD231PS      Z10, Z20, Z22
+	VFMADD231PS      Z11, Z21, Z23
+	VFMADD231PS      Z22, Z2, Z0
+	VFMADD231PS      Z23, Z2, Z0
+	VMOVUPS          Z22, (R11)(CX*4)
+	VMOVUPS          Z23, 64(R11)(CX*4)
+	VXORPS           Z3, Z6, Z6
+	VXORPS           Z3, Z7, Z7
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VMOVUPS          4096(BX)(CX*4), Z10
+	VMOVUPS          4160(BX)(CX*4), Z11
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VMULPS           Z6, Z16, Z6
+	VMULPS           Z7, Z17, Z7
+	VMOVAPS          Z6, Z10
+	VMOVAPS          Z7, Z11
+
+noElements0:
+	VMULPS.BCST  80(DX), Z4, Z6
+	VMULPS.BCST  80(DX), Z5, Z7
+	VBROADCASTSS 116(DX), Z20
+	VBROADCASTSS 116(DX), Z21
+	VFMADD231PS  Z10, Z6, Z20
+	VFMADD231PS  Z11, Z7, Z21
+	VFMADD231PS  Z20, Z2, Z0
+	VFMADD231PS  Z21, Z2, Z0
+	VMOVUPS      Z20, (R10)(CX*4)
+	VMOVUPS      Z21, 64(R10)(CX*4)
+
+noElements:
+	VMULPS     Z14, Z16, Z6
+	VMULPS     Z15, Z17, Z7
+	VMULPS     Z12, Z18, Z10
+	VMULPS     Z13, Z19, Z11
+	MOVQ       72(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream
+	PREFETCHT0 2048(R10)(CX*4)
+	PREFETCHT0 2112(R10)(CX*4)
+	VCMPPS     $0x1e, Z2, Z4, K1
+	VCMPPS     $0x1e, Z2, Z5, K2
+	VMOVUPS.Z  (R10)(CX*4), K1, Z12
+	VMOVUPS.Z  64(R10)(CX*4), K2, Z13
+	VMULPS     Z12, Z6, Z6
+	VMULPS     Z13, Z7, Z7
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	PREFETCHT0 2112(R10)(CX*4)
+	VCMPPS     $0x1e, Z2, Z4, K1
+	VCMPPS     $0x1e, Z2, Z5, K2
+	VMOVUPS.Z  (R10)(CX*4), K1, Z12
+	VMOVUPS.Z  64(R10)(CX*4), K2, Z13
+	VMULPS     Z12, Z10, Z10
+	VMULPS     Z13, Z11, Z11
+
+noUpstream0:
+	VSUBPS      Z6, Z10, Z6
+	VSUBPS      Z7, Z11, Z7
+	VMULPS.BCST 80(DX), Z6, Z6
+	VMULPS.BCST 80(DX), Z7, Z7
+	VADDPS      Z8, Z6, Z6
+	VADDPS      Z9, Z7, Z7
+	VMULPS      Z4, Z6, Z4
+	VMULPS      Z5, Z7, Z5
+	VFMADD231PS Z4, Z2, Z0
+	VFMADD231PS Z5, Z2, Z0
+	MOVQ        24(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VMOVUPS     Z4, (R10)(CX*4)
+	VMOVUPS     Z5, 64(R10)(CX*4)
+	MOVQ        192(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VXORPS      Z3, Z4, Z4
+	VXORPS      Z3, Z5, Z5
+	VMOVUPS     Z4, (R10)(CX*4)
+	VMOVUPS     Z5, 64(R10)(CX*4)
+	ADDQ        $0x20, CX
+	CMPQ        CX, n+8(FP)
+	JL          last
+	VMOVUPS     Z0, 320(R8)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2OverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma2OverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K2, Z12
+	VMOVUPS.Z        64(R8)(CX*4), K3, Z13
+	VMOVUPS.Z        128(R8)(CX*4), K4, Z14
+	VMOVUPS.Z        192(R8)(CX*4), K5, Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VMOVUPS          (R9)(CX*4), Z8
+	VMOVUPS          64(R9)(CX*4), Z9
+	VMOVUPS          128(R9)(CX*4), Z10
+	VMOVUPS          192(R9)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VMOVUPS          (R10)(CX*4), Z8
+	VMOVUPS          64(R10)(CX*4), Z9
+	VMOVUPS          128(R10)(CX*4), Z10
+	VMOVUPS          192(R10)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	MOVQ             384(AX), R8
+	VMOVUPS          320(R8), Z0
+	MOVQ             96(AX), R9
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+0(SB), Z3
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R9)(CX*4), Z4
+	VMOVUPS          64(R9)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VBLENDMPS        Z10, Z8, K1, Z14
+	VBLENDMPS        Z11, Z9, K2, Z15
+	VMOVUPS          (SI)(CX*4), Z16
+	VMOVUPS          64(SI)(CX*4), Z17
+	VBROADCASTSS     100(DX), Z18
+	VBROADCASTSS     100(DX), Z19
+	VFMADD231PS.BCST 96(DX), Z16, Z18
+	VFMADD231PS.BCST 96(DX), Z17, Z19
+	VFMADD231PS.BCST 104(DX), Z12, Z18
+	VFMADD231PS.BCST 104(DX), Z13, Z19
+	VMOVUPS          (DI)(CX*4), Z16
+	VMOVUPS          64(DI)(CX*4), Z17
+	VBROADCASTSS     40(DX), Z20
+	VBROADCASTSS     40(DX), Z21
+	VFMADD231PS.BCST 36(DX), Z16, Z20
+	VFMADD231PS.BCST 36(DX), Z17, Z21
+	VFMADD231PS.BCST 44(DX), Z14, Z20
+	VFMADD231PS.BCST 44(DX), Z15, Z21
+	VSUBPS           Z20, Z18, Z16
+	VSUBPS           Z21, Z19, Z17
+	VMULPS           Z10, Z8, Z8
+	VMULPS           Z11, Z9, Z9
+	VMULPS           Z8, Z16, Z8
+	VMULPS           Z9, Z17, Z9
+	VMOVUPS          (SI)(CX*4), Z10
+	VMOVUPS          64(SI)(CX*4), Z11
+	VBROADCASTSS     88(DX), Z16
+	VBROADCASTSS     88(DX), Z17
+	VFMADD231PS.BCST 84(DX), Z10, Z16
+	VFMADD231PS.BCST 84(DX), Z11, Z17
+	VMULPS           Z14, Z14, Z10
+	VMULPS           Z15, Z15, Z11
+	VMULPS           Z10, Z16, Z10
+	VMULPS           Z11, Z17, Z11
+	VMOVUPS          (DI)(CX*4), Z16
+	VMOVUPS          64(DI)(CX*4), Z17
+	VBROADCASTSS     28(DX), Z18
+	VBROADCASTSS     28(DX), Z19
+	VFMADD231PS.BCST 24(DX), Z16, Z18
+	VFMADD231PS.BCST 24(DX), Z17, Z19
+	VMULPS           Z12, Z12, Z16
+	VMULPS           Z13, Z13, Z17
+	VMULPS           Z16, Z18, Z16
+	VMULPS           Z17, Z19, Z17
+	VXORPS           Z3, Z6, Z18
+	VXORPS           Z3, Z7, Z19
+	VMAXPS           Z18, Z2, Z18
+	VMAXPS           Z19, Z2, Z19
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z18, Z18
+	VADDPS           Z21, Z19, Z19
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z21, Z7, Z7
+	MOVQ             48(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMULPS           Z18, Z10, Z20
+	VMULPS           Z19, Z11, Z21
+	VMULPS           Z6, Z16, Z22
+	VMULPS           Z7, Z17, Z23
+	VADDPS           Z22, Z20, Z20
+	VADDPS           Z23, Z21, Z21
+	MOVQ             216(AX), R11
+	TESTQ            R11, R11
+	JZ               noElements0
+	PREFETCHT0       2048(R11)(CX*4)
+	PREFETCHT0       2112(R11)(CX*4)
+	VMULPS           Z6, Z16, Z20
+	VMULPS           Z7, Z17, Z21
+	VMULPS.BCST      80(DX), Z4, Z22
+	VMULPS.BCST      80(DX), Z5, Z23
+	VBROADCASTSS     56(DX), Z24
+	VBROADCASTSS     56(DX), Z25
+	VFMADD231PS      Z20, Z22, Z24
+	VFMADD231PS      Z21, Z23, Z25
+	VFMADD231PS      Z24, Z2, Z0
+	VFMADD231PS      Z25, Z2, Z0
+	VMOVUPS          Z24, (R11)(CX*4)
+	VMOVUPS          Z25, 64(R11)(CX*4)
+	VMULPS           Z18, Z10, Z20
+	VMULPS           Z19, Z11, Z21
+	VMOVAPS          Z20, Z20
+	VMOVAPS          Z21, Z21
+
+noElements0:
+	VMULPS.BCST  80(DX), Z4, Z22
+	VMULPS.BCST  80(DX), Z5, Z23
+	VBROADCASTSS 116(DX), Z24
+	VBROADCASTSS 116(DX), Z25
+	VFMADD231PS  Z20, Z22, Z24
+	VFMADD231PS  Z21, Z23, Z25
+	VFMADD231PS  Z24, Z2, Z0
+	VFMADD231PS  Z25, Z2, Z0
+	VMOVUPS      Z24, (R10)(CX*4)
+	VMOVUPS      Z25, 64(R10)(CX*4)
+
+noElements:
+	VMULPS.BCST 72(DX), Z12, Z20
+	VMULPS.BCST 72(DX), Z13, Z21
+	VMOVAPS     Z14, Z22
+	VMOVAPS     Z15, Z23
+	VFMADD231PS Z18, Z20, Z22
+	VFMADD231PS Z19, Z21, Z23
+	VMULPS      Z22, Z10, Z10
+	VMULPS      Z23, Z11, Z11
+	VMULPS.BCST 12(DX), Z14, Z14
+	VMULPS.BCST 12(DX), Z15, Z15
+	VMOVAPS     Z12, Z12
+	VMOVAPS     Z13, Z13
+	VFMADD231PS Z6, Z14, Z12
+	VFMADD231PS Z7, Z15, Z13
+	VMULPS      Z12, Z16, Z6
+	VMULPS      Z13, Z17, Z7
+	MOVQ        72(AX), R10
+	TESTQ       R10, R10
+	JZ          noUpstream
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VCMPPS      $0x1e, Z2, Z4, K1
+	VCMPPS      $0x1e, Z2, Z5, K2
+	VMOVUPS.Z   (R10)(CX*4), K1, Z12
+	VMOVUPS.Z   64(R10)(CX*4), K2, Z13
+	VMULPS      Z12, Z10, Z10
+	VMULPS      Z13, Z11, Z11
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	PREFETCHT0 2112(R10)(CX*4)
+	VCMPPS     $0x1e, Z2, Z4, K1
+	VCMPPS     $0x1e, Z2, Z5, K2
+	VMOVUPS.Z  (R10)(CX*4), K1, Z12
+	VMOVUPS.Z  64(R10)(CX*4), K2, Z13
+	VMULPS     Z12, Z6, Z6
+	VMULPS     Z13, Z7, Z7
+
+noUpstream0:
+	VSUBPS      Z10, Z6, Z6
+	VSUBPS      Z11, Z7, Z7
+	VMULPS.BCST 80(DX), Z6, Z6
+	VMULPS.BCST 80(DX), Z7, Z7
+	VADDPS      Z8, Z6, Z6
+	VADDPS      Z9, Z7, Z7
+	VMULPS      Z4, Z6, Z4
+	VMULPS      Z5, Z7, Z5
+	VFMADD231PS Z4, Z2, Z0
+	VFMADD231PS Z5, Z2, Z0
+	MOVQ        24(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VMOVUPS     Z4, (R10)(CX*4)
+	VMOVUPS     Z5, 64(R10)(CX*4)
+	MOVQ        192(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VXORPS      Z3, Z4, Z4
+	VXORPS      Z3, Z5, Z5
+	VMOVUPS     Z4, (R10)(CX*4)
+	VMOVUPS     Z5, 64(R10)(CX*4)
+	ADDQ        $0x20, CX
+	CMPQ        CX, n+8(FP)
+	JL          last
+	VMOVUPS     Z0, 320(R8)
+	VZEROUPPER
+	RET
+
+// func tilePairGammaOverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGammaOverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	KXORW        K1, K1, K1
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z1
+	VBROADCASTSS constants<>+160(SB), Z2
+	VBROADCASTSS constants<>+192(SB), Z3
+	VBROADCASTSS constants<>+224(SB), Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+288(SB), Z6
+	VBROADCASTSS constants<>+320(SB), Z7
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z8
+	VMOVUPS          64(DI)(CX*4), Z9
+	VMOVUPS          128(DI)(CX*4), Z10
+	VMOVUPS          192(DI)(CX*4), Z11
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z8, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K4
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K5
+	VMOVUPS.Z        (SI)(CX*4), K2, Z8
+	VMOVUPS.Z        64(SI)(CX*4), K3, Z9
+	VMOVUPS.Z        128(SI)(CX*4), K4, Z10
+	VMOVUPS.Z        192(SI)(CX*4), K5, Z11
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K2, Z12
+	VMOVUPS.Z        64(R8)(CX*4), K3, Z13
+	VMOVUPS.Z        128(R8)(CX*4), K4, Z14
+	VMOVUPS.Z        192(R8)(CX*4), K5, Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VMOVUPS          Z8, (BX)(CX*4)
+	VMOVUPS          Z9, 64(BX)(CX*4)
+	VMOVUPS          Z10, 128(BX)(CX*4)
+	VMOVUPS          Z11, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS           Z5, Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS           Z5, Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, 2048(BX)(CX*4)
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z10, 2176(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VMOVUPS          (R9)(CX*4), Z8
+	VMOVUPS          64(R9)(CX*4), Z9
+	VMOVUPS          128(R9)(CX*4), Z10
+	VMOVUPS          192(R9)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VMOVUPS          (R10)(CX*4), Z8
+	VMOVUPS          64(R10)(CX*4), Z9
+	VMOVUPS          128(R10)(CX*4), Z10
+	VMOVUPS          192(R10)(CX*4), Z11
+	VMINPS           Z5, Z8, Z12
+	VMINPS           Z5, Z9, Z13
+	VMINPS           Z5, Z10, Z14
+	VMINPS           Z5, Z11, Z15
+	VMAXPS.BCST      constants<>+64(SB), Z12, Z12
+	VMAXPS.BCST      constants<>+64(SB), Z13, Z13
+	VMAXPS.BCST      constants<>+64(SB), Z14, Z14
+	VMAXPS.BCST      constants<>+64(SB), Z15, Z15
+	VCMPPS           $0x04, Z8, Z12, K2
+	VCMPPS           $0x04, Z9, Z13, K3
+	VCMPPS           $0x04, Z10, Z14, K4
+	VCMPPS           $0x04, Z11, Z15, K5
+	KORW             K2, K1, K1
+	KORW             K3, K1, K1
+	KORW             K4, K1, K1
+	KORW             K5, K1, K1
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VBROADCASTSS     constants<>+64(SB), Z12
+	VMAXPS           Z8, Z12, Z13
+	VMAXPS           Z9, Z12, Z14
+	VMAXPS           Z10, Z12, Z15
+	VMAXPS           Z11, Z12, Z12
+	VMOVUPS          4096(BX)(CX*4), Z16
+	VMOVUPS          4160(BX)(CX*4), Z17
+	VMOVUPS          4224(BX)(CX*4), Z18
+	VMOVUPS          4288(BX)(CX*4), Z19
+	VADDPS           Z16, Z13, Z13
+	VADDPS           Z17, Z14, Z14
+	VADDPS           Z18, Z15, Z15
+	VADDPS           Z19, Z12, Z12
+	VMULPS.BCST      76(DX), Z13, Z13
+	VMULPS.BCST      76(DX), Z14, Z14
+	VMULPS.BCST      76(DX), Z15, Z15
+	VMULPS.BCST      76(DX), Z12, Z12
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z13, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z14, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z15, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z12, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z13, Z16
+	VFMADD231PS      Z1, Z14, Z17
+	VFMADD231PS      Z1, Z15, Z18
+	VFMADD231PS      Z1, Z12, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z13
+	VFNMADD231PS     Z3, Z17, Z14
+	VFNMADD231PS     Z3, Z18, Z15
+	VFNMADD231PS     Z3, Z19, Z12
+	VFNMADD231PS     Z4, Z16, Z13
+	VFNMADD231PS     Z4, Z17, Z14
+	VFNMADD231PS     Z4, Z18, Z15
+	VFNMADD231PS     Z4, Z19, Z12
+	VMULPS           Z13, Z13, Z20
+	VMULPS           Z14, Z14, Z21
+	VMULPS           Z15, Z15, Z22
+	VMULPS           Z12, Z12, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z13, Z28
+	VFMADD231PS      Z7, Z14, Z29
+	VFMADD231PS      Z7, Z15, Z30
+	VFMADD231PS      Z7, Z12, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z13
+	VFMADD231PS      Z21, Z29, Z14
+	VFMADD231PS      Z22, Z30, Z15
+	VFMADD231PS      Z23, Z31, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VADDPS           Z5, Z12, Z12
+	VSCALEFPS        Z16, Z13, Z13
+	VSCALEFPS        Z17, Z14, Z14
+	VSCALEFPS        Z18, Z15, Z15
+	VSCALEFPS        Z19, Z12, Z12
+	VMOVAPS          Z13, Z13
+	VMOVAPS          Z14, Z14
+	VMOVAPS          Z15, Z15
+	VMOVAPS          Z12, Z12
+	JMP              power
+
+small:
+	VMULPS           Z13, Z13, Z16
+	VMULPS           Z14, Z14, Z17
+	VMULPS           Z15, Z15, Z18
+	VMULPS           Z12, Z12, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z13, Z24
+	VFMADD231PS      Z7, Z14, Z25
+	VFMADD231PS      Z7, Z15, Z26
+	VFMADD231PS      Z7, Z12, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z13
+	VFMADD231PS      Z17, Z25, Z14
+	VFMADD231PS      Z18, Z26, Z15
+	VFMADD231PS      Z19, Z27, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VADDPS           Z5, Z12, Z12
+	VMOVAPS          Z13, Z13
+	VMOVAPS          Z14, Z14
+	VMOVAPS          Z15, Z15
+	VMOVAPS          Z12, Z12
+
+power:
+	VMOVUPS          Z13, 8192(BX)(CX*4)
+	VMOVUPS          Z14, 8256(BX)(CX*4)
+	VMOVUPS          Z15, 8320(BX)(CX*4)
+	VMOVUPS          Z12, 8384(BX)(CX*4)
+	VXORPS.BCST      constants<>+0(SB), Z8, Z8
+	VXORPS.BCST      constants<>+0(SB), Z9, Z9
+	VXORPS.BCST      constants<>+0(SB), Z10, Z10
+	VXORPS.BCST      constants<>+0(SB), Z11, Z11
+	VBROADCASTSS     constants<>+64(SB), Z12
+	VMAXPS           Z8, Z12, Z8
+	VMAXPS           Z9, Z12, Z9
+	VMAXPS           Z10, Z12, Z10
+	VMAXPS           Z11, Z12, Z11
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VMULPS.BCST      16(DX), Z11, Z11
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z11, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small0
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+	JMP              power0
+
+small0:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
+	VMOVAPS          Z6, Z20
+	VMOVAPS          Z6, Z21
+	VMOVAPS          Z6, Z22
+	VMOVAPS          Z6, Z23
+	VFMADD231PS      Z7, Z8, Z20
+	VFMADD231PS      Z7, Z9, Z21
+	VFMADD231PS      Z7, Z10, Z22
+	VFMADD231PS      Z7, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VFMADD231PS      Z15, Z23, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+
+power0:
+	VMOVUPS      Z8, 10240(BX)(CX*4)
+	VMOVUPS      Z9, 10304(BX)(CX*4)
+	VMOVUPS      Z10, 10368(BX)(CX*4)
+	VMOVUPS      Z11, 10432(BX)(CX*4)
+	ADDQ         $0x40, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         384(AX), R8
+	VMOVUPS      320(R8), Z0
+	MOVQ         96(AX), R9
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (R9)(CX*4), Z4
+	VMOVUPS          64(R9)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VBLENDMPS        Z10, Z8, K1, Z14
+	VBLENDMPS        Z11, Z9, K2, Z15
+	VMOVUPS          (SI)(CX*4), Z16
+	VMOVUPS          64(SI)(CX*4), Z17
+	VBROADCASTSS     100(DX), Z18
+	VBROADCASTSS     100(DX), Z19
+	VFMADD231PS.BCST 96(DX), Z16, Z18
+	VFMADD231PS.BCST 96(DX), Z17, Z19
+	VFMADD231PS.BCST 104(DX), Z12, Z18
+	VFMADD231PS.BCST 104(DX), Z13, Z19
+	VMOVUPS          (DI)(CX*4), Z16
+	VMOVUPS          64(DI)(CX*4), Z17
+	VBROADCASTSS     40(DX), Z20
+	VBROADCASTSS     40(DX), Z21
+	VFMADD231PS.BCST 36(DX), Z16, Z20
+	VFMADD231PS.BCST 36(DX), Z17, Z21
+	VFMADD231PS.BCST 44(DX), Z14, Z20
+	VFMADD231PS.BCST 44(DX), Z15, Z21
+	VSUBPS           Z20, Z18, Z16
+	VSUBPS           Z21, Z19, Z17
+	VMULPS           Z10, Z8, Z8
+	VMULPS           Z11, Z9, Z9
+	VMULPS           Z8, Z16, Z8
+	VMULPS           Z9, Z17, Z9
+	VMOVUPS          (SI)(CX*4), Z10
+	VMOVUPS          64(SI)(CX*4), Z11
+	VBROADCASTSS     88(DX), Z16
+	VBROADCASTSS     88(DX), Z17
+	VFMADD231PS.BCST 84(DX), Z10, Z16
+	VFMADD231PS.BCST 84(DX), Z11, Z17
+	VMOVUPS          8192(BX)(CX*4), Z10
+	VMOVUPS          8256(BX)(CX*4), Z11
+	VMULPS           Z10, Z16, Z10
+	VMULPS           Z11, Z17, Z11
+	VMOVUPS          (DI)(CX*4), Z16
+	VMOVUPS          64(DI)(CX*4), Z17
+	VBROADCASTSS     28(DX), Z18
+	VBROADCASTSS     28(DX), Z19
+	VFMADD231PS.BCST 24(DX), Z16, Z18
+	VFMADD231PS.BCST 24(DX), Z17, Z19
+	VMOVUPS          10240(BX)(CX*4), Z16
+	VMOVUPS          10304(BX)(CX*4), Z17
+	VMULPS           Z16, Z18, Z16
+	VMULPS           Z17, Z19, Z17
+	VXORPS           Z3, Z6, Z18
+	VXORPS           Z3, Z7, Z19
+	VMAXPS           Z18, Z2, Z18
+	VMAXPS           Z19, Z2, Z19
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z18, Z18
+	VADDPS           Z21, Z19, Z19
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z21, Z7, Z7
+	MOVQ             48(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMULPS           Z18, Z10, Z20
+	VMULPS           Z19, Z11, Z21
+	VMULPS           Z6, Z16, Z22
+	VMULPS           Z7, Z17, Z23
+	VADDPS           Z22, Z20, Z20
+	VADDPS           Z23, Z21, Z21
+	MOVQ             216(AX), R11
+	TESTQ            R11, R11
+	JZ               noElements0
+	PREFETCHT0       2048(R11)(CX*4)
+	PREFETCHT0       2112(R11)(CX*4)
+	VMULPS           Z6, Z16, Z20
+	VMULPS           Z7, Z17, Z21
+	VMULPS.BCST      80(DX), Z4, Z22
+	VMULPS.BCST      80(DX), Z5, Z23
+	VBROADCASTSS     56(DX), Z24
+	VBROADCASTSS     56(DX), Z25
+	VFMADD231PS      Z20, Z22, Z24
+	VFMADD231PS      Z21, Z23, Z25
+	VFMADD231PS      Z24, Z2, Z0
+	VFMADD231PS      Z25, Z2, Z0
+	VMOVUPS          Z24, (R11)(CX*4)
+	VMOVUPS          Z25, 64(R11)(CX*4)
+	VMULPS           Z18, Z10, Z20
+	VMULPS           Z19, Z11, Z21
+	VMOVAPS          Z20, Z20
+	VMOVAPS          Z21, Z21
+
+noElements0:
+	VMULPS.BCST  80(DX), Z4, Z22
+	VMULPS.BCST  80(DX), Z5, Z23
+	VBROADCASTSS 116(DX), Z24
+	VBROADCASTSS 116(DX), Z25
+	VFMADD231PS  Z20, Z22, Z24
+	VFMADD231PS  Z21, Z23, Z25
+	VFMADD231PS  Z24, Z2, Z0
+	VFMADD231PS  Z25, Z2, Z0
+	VMOVUPS      Z24, (R10)(CX*4)
+	VMOVUPS      Z25, 64(R10)(CX*4)
+
+noElements:
+	VMULPS.BCST 72(DX), Z12, Z20
+	VMULPS.BCST 72(DX), Z13, Z21
+	VMOVAPS     Z14, Z22
+	VMOVAPS     Z15, Z23
+	VFMADD231PS Z18, Z20, Z22
+	VFMADD231PS Z19, Z21, Z23
+	VMULPS      Z22, Z10, Z10
+	VMULPS      Z23, Z11, Z11
+	VMULPS.BCST 12(DX), Z14, Z14
+	VMULPS.BCST 12(DX), Z15, Z15
+	VMOVAPS     Z12, Z12
+	VMOVAPS     Z13, Z13
+	VFMADD231PS Z6, Z14, Z12
+	VFMADD231PS Z7, Z15, Z13
+	VMULPS      Z12, Z16, Z6
+	VMULPS      Z13, Z17, Z7
+	MOVQ        72(AX), R10
+	TESTQ       R10, R10
+	JZ          noUpstream
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VCMPPS      $0x1e, Z2, Z4, K1
+	VCMPPS      $0x1e, Z2, Z5, K2
+	VMOVUPS.Z   (R10)(CX*4), K1, Z12
+	VMOVUPS.Z   64(R10)(CX*4), K2, Z13
+	VMULPS      Z12, Z10, Z10
+	VMULPS      Z13, Z11, Z11
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	PREFETCHT0 2112(R10)(CX*4)
+	VCMPPS     $0x1e, Z2, Z4, K1
+	VCMPPS     $0x1e, Z2, Z5, K2
+	VMOVUPS.Z  (R10)(CX*4), K1, Z12
+	VMOVUPS.Z  64(R10)(CX*4), K2, Z13
+	VMULPS     Z12, Z6, Z6
+	VMULPS     Z13, Z7, Z7
+
+noUpstream0:
+	VSUBPS      Z10, Z6, Z6
+	VSUBPS      Z11, Z7, Z7
+	VMULPS.BCST 80(DX), Z6, Z6
+	VMULPS.BCST 80(DX), Z7, Z7
+	VADDPS      Z8, Z6, Z6
+	VADDPS      Z9, Z7, Z7
+	VMULPS      Z4, Z6, Z4
+	VMULPS      Z5, Z7, Z5
+	VFMADD231PS Z4, Z2, Z0
+	VFMADD231PS Z5, Z2, Z0
+	MOVQ        24(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VMOVUPS     Z4, (R10)(CX*4)
+	VMOVUPS     Z5, 64(R10)(CX*4)
+	MOVQ        192(AX), R10
+	PREFETCHT0  2048(R10)(CX*4)
+	PREFETCHT0  2112(R10)(CX*4)
+	VXORPS      Z3, Z4, Z4
+	VXORPS      Z3, Z5, Z5
+	VMOVUPS     Z4, (R10)(CX*4)
+	VMOVUPS     Z5, 64(R10)(CX*4)
+	ADDQ        $0x20, CX
+	CMPQ        CX, n+8(FP)
+	JL          last
+	VMOVUPS     Z0, 320(R8)
+	VZEROUPPER
+	RET
+
+// func tileOverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileOverlapSumsAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y1
+	VMOVUPS      32(R8)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), DI
+	XORQ R8, R8
+	MOVQ 96(AX), AX
+	XORQ CX, CX
+
+last:
+	VMOVUPS      (AX)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y0, Y1, Y2
+	VBROADCASTSS 52(DX), Y3
+	VBROADCASTSS 48(DX), Y4
+	VFMADD231PS  Y4, Y1, Y3
+	VMOVUPS      128(DI)(R8*1), Y1
+	VFMADD231PS  Y2, Y3, Y1
+	VMOVUPS      Y1, 128(DI)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y1
+	VMOVUPS      64(DI)(R8*1), Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 64(DI)(R8*1)
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS 52(DX), Y2
+	VBROADCASTSS 48(DX), Y3
+	VFMADD231PS  Y3, Y1, Y2
+	VMOVUPS      192(DI)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 192(DI)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tileGamma0OverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma0OverlapSumsAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y1
+	VMOVUPS      32(R8)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         384(AX), DI
+	XORQ         R8, R8
+	MOVQ         96(AX), AX
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (AX)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 52(DX), Y4
+	VBROADCASTSS 48(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      128(DI)(R8*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 128(DI)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      64(DI)(R8*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, 64(DI)(R8*1)
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 52(DX), Y4
+	VBROADCASTSS 48(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      192(DI)(R8*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 192(DI)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VMULPS       Y4, Y2, Y4
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y1, Y6, Y6
+	VADDPS       Y5, Y6, Y6
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMADD231PS  Y6, Y3, Y1
+	VBROADCASTSS 4(DX), Y4
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMULPS       Y1, Y3, Y1
+	VMOVUPS      (DI)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (DI)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tileGamma2OverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma2OverlapSumsAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y1
+	VMOVUPS      32(R8)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	MOVQ         120(AX), SI
+	MOVQ         384(AX), DI
+	XORQ         R8, R8
+	MOVQ         96(AX), AX
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (AX)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 52(DX), Y4
+	VBROADCASTSS 48(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      128(DI)(R8*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 128(DI)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      64(DI)(R8*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, 64(DI)(R8*1)
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 52(DX), Y4
+	VBROADCASTSS 48(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      192(DI)(R8*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 192(DI)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VMULPS       Y4, Y2, Y4
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y1, Y6, Y6
+	VADDPS       Y5, Y6, Y6
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMADD231PS  Y6, Y3, Y1
+	VBROADCASTSS 4(DX), Y4
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VMULPS       Y2, Y2, Y2
+	VMULPS       Y2, Y3, Y2
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      (DI)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (DI)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tileGammaOverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGammaOverlapSumsAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y1
+	VMOVUPS      32(R8)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      8192(BX)(CX*4), Y0
+	VMOVUPS      8224(BX)(CX*4), Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VMOVUPS      6176(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y5
+	VBLENDVPS    Y1, Y4, Y3, Y4
+	VMOVUPS      Y5, 6144(BX)(CX*4)
+	VMOVUPS      Y4, 6176(BX)(CX*4)
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y2, Y4
+	VCMPPS       $0x1e, constants<>+480(SB), Y3, Y5
+	VBROADCASTSS constants<>+512(SB), Y6
+	VBROADCASTSS constants<>+512(SB), Y7
+	VFMADD231PS  constants<>+448(SB), Y2, Y6
+	VFMADD231PS  constants<>+448(SB), Y3, Y7
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VBLENDVPS    Y5, Y7, Y3, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+800(SB), Y9
+	VFMADD231PS  constants<>+832(SB), Y2, Y8
+	VFMADD231PS  constants<>+832(SB), Y3, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+768(SB), Y2, Y10
+	VFMADD231PS  constants<>+768(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y2, Y8
+	VFMADD231PS  constants<>+704(SB), Y3, Y9
+	VFMADD231PS  Y6, Y10, Y8
+	VFMADD231PS  Y7, Y11, Y9
+	VBROADCASTSS constants<>+608(SB), Y10
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+640(SB), Y2, Y10
+	VFMADD231PS  constants<>+640(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  Y2, Y10, Y8
+	VFMADD231PS  Y3, Y11, Y9
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VANDPS       constants<>+576(SB), Y4, Y4
+	VANDPS       constants<>+576(SB), Y5, Y5
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
+	VMOVMSKPS    Y2, SI
+	VMOVMSKPS    Y3, DI
+	ANDL         DI, SI
+	CMPL         SI, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+	JMP          power
+
+small:
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y0, Y4
+	VFMADD231PS  constants<>+384(SB), Y1, Y5
+	VFMADD231PS  constants<>+416(SB), Y2, Y4
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VFMADD231PS  Y2, Y4, Y6
+	VFMADD231PS  Y3, Y5, Y7
+	VFMADD231PS  Y2, Y6, Y0
+	VFMADD231PS  Y3, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+
+power:
+	VMOVUPS Y0, 8192(BX)(CX*4)
+	VMOVUPS Y1, 8224(BX)(CX*4)
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      powers
+	MOVQ    120(AX), SI
+	MOVQ    384(AX), DI
+	XORQ    R8, R8
+	MOVQ    96(AX), AX
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (AX)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 52(DX), Y4
+	VBROADCASTSS 48(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      128(DI)(R8*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 128(DI)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      64(DI)(R8*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, 64(DI)(R8*1)
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 52(DX), Y4
+	VBROADCASTSS 48(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      192(DI)(R8*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 192(DI)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VMULPS       Y4, Y2, Y4
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y1, Y6, Y6
+	VADDPS       Y5, Y6, Y6
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMADD231PS  Y6, Y3, Y1
+	VBROADCASTSS 4(DX), Y4
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      8192(BX)(CX*4), Y2
+	VMULPS       Y2, Y3, Y2
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      (DI)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (DI)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tileGamma0GradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma0GradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y1
+	VMOVUPS      32(R8)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         384(AX), DI
+	XORQ         R8, R8
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VMOVUPS      (SI)(CX*4), Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VBROADCASTSS 8(DX), Y6
+	VMULPS       Y6, Y4, Y6
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y8
+	VADDPS       Y7, Y8, Y8
+	VXORPS       constants<>+0(SB), Y1, Y9
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMAXPS       Y9, Y10, Y9
+	VADDPS       Y7, Y9, Y7
+	VMULPS       Y7, Y6, Y7
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 4(DX), Y8
+	VMULPS       Y8, Y5, Y8
+	VBROADCASTSS (DX), Y9
+	VFMADD231PS  Y9, Y4, Y8
+	VMULPS       Y7, Y8, Y4
+	VMOVUPS      (DI)(R8*1), Y9
+	VFMADD231PS  Y0, Y4, Y9
+	VMOVUPS      Y9, (DI)(R8*1)
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VMULPS       Y7, Y8, Y4
+	VBROADCASTSS 20(DX), Y7
+	VMULPS       Y7, Y0, Y7
+	VBROADCASTSS 56(DX), Y9
+	VFMADD231PS  Y4, Y7, Y9
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMOVUPS      320(DI)(R8*1), Y7
+	VFMADD231PS  Y9, Y4, Y7
+	VMOVUPS      Y7, 320(DI)(R8*1)
+	VMOVUPS      Y9, (R10)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R10
+	TESTQ        R10, R10
+	JZ           noGradient
+	VBLENDVPS    Y1, Y3, Y2, Y4
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y5, Y1
+	VFNMADD231PS Y4, Y6, Y1
+	VBROADCASTSS 20(DX), Y2
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R10
+	TESTQ        R10, R10
+	JZ           noUpstream
+	PREFETCHT0   2048(R10)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R10)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(DI)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(DI)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+
+noGradient:
+	XORQ $0x20, R8
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   last
+	VZEROUPPER
+	RET
+
+// func tileGamma2GradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma2GradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y1
+	VMOVUPS      32(R8)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	MOVQ         120(AX), SI
+	MOVQ         384(AX), DI
+	XORQ         R8, R8
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VMOVUPS      (SI)(CX*4), Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VBROADCASTSS 8(DX), Y6
+	VMULPS       Y6, Y4, Y6
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y8
+	VADDPS       Y7, Y8, Y8
+	VXORPS       constants<>+0(SB), Y1, Y9
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMAXPS       Y9, Y10, Y9
+	VADDPS       Y7, Y9, Y7
+	VMULPS       Y7, Y6, Y7
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 4(DX), Y8
+	VMULPS       Y8, Y5, Y8
+	VBROADCASTSS (DX), Y9
+	VFMADD231PS  Y9, Y4, Y8
+	VMOVUPS      6144(BX)(CX*4), Y9
+	VMULPS       Y9, Y9, Y9
+	VMULPS       Y9, Y8, Y8
+	VMULPS       Y7, Y8, Y9
+	VMOVUPS      (DI)(R8*1), Y10
+	VFMADD231PS  Y0, Y9, Y10
+	VMOVUPS      Y10, (DI)(R8*1)
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VMULPS       Y7, Y8, Y9
+	VBROADCASTSS 20(DX), Y10
+	VMULPS       Y10, Y0, Y10
+	VBROADCASTSS 56(DX), Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMOVUPS      320(DI)(R8*1), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, 320(DI)(R8*1)
+	VMOVUPS      Y11, (R10)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R10
+	TESTQ        R10, R10
+	JZ           noGradient
+	VBLENDVPS    Y1, Y3, Y2, Y9
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y5, Y1
+	VFNMADD231PS Y9, Y6, Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+512(SB), Y3
+	VFMADD231PS  constants<>+448(SB), Y4, Y3
+	VBROADCASTSS 12(DX), Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VFNMADD231PS Y7, Y2, Y1
+	VBROADCASTSS 20(DX), Y2
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R10
+	TESTQ        R10, R10
+	JZ           noUpstream
+	PREFETCHT0   2048(R10)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R10)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(DI)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(DI)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+
+noGradient:
+	XORQ $0x20, R8
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   last
+	VZEROUPPER
+	RET
+
+// func tileGammaGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGammaGradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y1
+	VMOVUPS      32(R8)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      8192(BX)(CX*4), Y0
+	VMOVUPS      8224(BX)(CX*4), Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VMOVUPS      6176(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y5
+	VBLENDVPS    Y1, Y4, Y3, Y4
+	VMOVUPS      Y5, 6144(BX)(CX*4)
+	VMOVUPS      Y4, 6176(BX)(CX*4)
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y2, Y4
+	VCMPPS       $0x1e, constants<>+480(SB), Y3, Y5
+	VBROADCASTSS constants<>+512(SB), Y6
+	VBROADCASTSS constants<>+512(SB), Y7
+	VFMADD231PS  constants<>+448(SB), Y2, Y6
+	VFMADD231PS  constants<>+448(SB), Y3, Y7
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VBLENDVPS    Y5, Y7, Y3, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+800(SB), Y9
+	VFMADD231PS  constants<>+832(SB), Y2, Y8
+	VFMADD231PS  constants<>+832(SB), Y3, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+768(SB), Y2, Y10
+	VFMADD231PS  constants<>+768(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y2, Y8
+	VFMADD231PS  constants<>+704(SB), Y3, Y9
+	VFMADD231PS  Y6, Y10, Y8
+	VFMADD231PS  Y7, Y11, Y9
+	VBROADCASTSS constants<>+608(SB), Y10
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+640(SB), Y2, Y10
+	VFMADD231PS  constants<>+640(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  Y2, Y10, Y8
+	VFMADD231PS  Y3, Y11, Y9
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VANDPS       constants<>+576(SB), Y4, Y4
+	VANDPS       constants<>+576(SB), Y5, Y5
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
+	VMOVMSKPS    Y2, SI
+	VMOVMSKPS    Y3, DI
+	ANDL         DI, SI
+	CMPL         SI, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+	JMP          power
+
+small:
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y0, Y4
+	VFMADD231PS  constants<>+384(SB), Y1, Y5
+	VFMADD231PS  constants<>+416(SB), Y2, Y4
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VFMADD231PS  Y2, Y4, Y6
+	VFMADD231PS  Y3, Y5, Y7
+	VFMADD231PS  Y2, Y6, Y0
+	VFMADD231PS  Y3, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+
+power:
+	VMOVUPS Y0, 8192(BX)(CX*4)
+	VMOVUPS Y1, 8224(BX)(CX*4)
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      powers
+	MOVQ    120(AX), SI
+	MOVQ    384(AX), DI
+	XORQ    R8, R8
+	MOVQ    96(AX), R9
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VMOVUPS      (SI)(CX*4), Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VBROADCASTSS 8(DX), Y6
+	VMULPS       Y6, Y4, Y6
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y8
+	VADDPS       Y7, Y8, Y8
+	VXORPS       constants<>+0(SB), Y1, Y9
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMAXPS       Y9, Y10, Y9
+	VADDPS       Y7, Y9, Y7
+	VMULPS       Y7, Y6, Y7
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 4(DX), Y8
+	VMULPS       Y8, Y5, Y8
+	VBROADCASTSS (DX), Y9
+	VFMADD231PS  Y9, Y4, Y8
+	VMOVUPS      8192(BX)(CX*4), Y9
+	VMULPS       Y9, Y8, Y8
+	VMULPS       Y7, Y8, Y9
+	VMOVUPS      (DI)(R8*1), Y10
+	VFMADD231PS  Y0, Y9, Y10
+	VMOVUPS      Y10, (DI)(R8*1)
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VMULPS       Y7, Y8, Y9
+	VBROADCASTSS 20(DX), Y10
+	VMULPS       Y10, Y0, Y10
+	VBROADCASTSS 56(DX), Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMOVUPS      320(DI)(R8*1), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, 320(DI)(R8*1)
+	VMOVUPS      Y11, (R10)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R10
+	TESTQ        R10, R10
+	JZ           noGradient
+	VBLENDVPS    Y1, Y3, Y2, Y9
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y5, Y1
+	VFNMADD231PS Y9, Y6, Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+512(SB), Y3
+	VFMADD231PS  constants<>+448(SB), Y4, Y3
+	VBROADCASTSS 12(DX), Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VFNMADD231PS Y7, Y2, Y1
+	VBROADCASTSS 20(DX), Y2
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R10
+	TESTQ        R10, R10
+	JZ           noUpstream
+	PREFETCHT0   2048(R10)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R10)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(DI)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(DI)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+
+noGradient:
+	XORQ $0x20, R8
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   last
+	VZEROUPPER
+	RET
+
+// func tileOverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileOverlapGradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y1
+	VMOVUPS      32(R8)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), DI
+	XORQ R8, R8
+	MOVQ 96(AX), R9
+	XORQ CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMOVUPS      (SI)(CX*4), Y4
+	VBROADCASTSS 40(DX), Y5
+	VBROADCASTSS 36(DX), Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VBROADCASTSS 44(DX), Y4
+	VFMADD231PS  Y4, Y1, Y5
+	VMULPS       Y3, Y2, Y1
+	VMULPS       Y1, Y5, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(DI)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(DI)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tileGamma0OverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma0OverlapGradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y1
+	VMOVUPS      32(R8)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ  48(AX), CX
+	TESTQ CX, CX
+	JZ    noLogarithm
+	XORQ  CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+
+noLogarithm:
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), DI
+	XORQ R8, R8
+	MOVQ 96(AX), R9
+	XORQ CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS 40(DX), Y6
+	VBROADCASTSS 36(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VBROADCASTSS 44(DX), Y5
+	VFMADD231PS  Y5, Y4, Y6
+	VMULPS       Y3, Y2, Y4
+	VMULPS       Y4, Y6, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS constants<>+256(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VBROADCASTSS 8(DX), Y7
+	VMULPS       Y7, Y5, Y7
+	VBROADCASTSS 4(DX), Y8
+	VMULPS       Y8, Y6, Y8
+	VBROADCASTSS (DX), Y9
+	VFMADD231PS  Y9, Y5, Y8
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMAXPS       Y1, Y9, Y9
+	VADDPS       Y5, Y9, Y9
+	VXORPS       constants<>+0(SB), Y1, Y10
+	VBROADCASTSS constants<>+64(SB), Y11
+	VMAXPS       Y10, Y11, Y10
+	VADDPS       Y5, Y10, Y5
+	VMULPS       Y5, Y7, Y5
+	VFMADD231PS  Y9, Y6, Y5
+	VMULPS       Y5, Y8, Y5
+	VBROADCASTSS 20(DX), Y9
+	VMULPS       Y9, Y0, Y9
+	VBROADCASTSS 56(DX), Y10
+	VFMADD231PS  Y5, Y9, Y10
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMOVUPS      320(DI)(R8*1), Y9
+	VFMADD231PS  Y10, Y5, Y9
+	VMOVUPS      Y9, 320(DI)(R8*1)
+	VMOVUPS      Y10, (R10)(CX*4)
+
+noElements:
+	VBLENDVPS    Y1, Y3, Y2, Y5
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VFNMADD231PS Y5, Y7, Y1
+	VBROADCASTSS 20(DX), Y2
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R10
+	TESTQ        R10, R10
+	JZ           noUpstream
+	PREFETCHT0   2048(R10)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R10)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VADDPS       Y4, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(DI)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(DI)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tileGamma2OverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma2OverlapGradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y1
+	VMOVUPS      32(R8)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	MOVQ         120(AX), SI
+	MOVQ         384(AX), DI
+	XORQ         R8, R8
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS 40(DX), Y6
+	VBROADCASTSS 36(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VBROADCASTSS 44(DX), Y5
+	VFMADD231PS  Y5, Y4, Y6
+	VMULPS       Y3, Y2, Y4
+	VMULPS       Y4, Y6, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS constants<>+256(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VBROADCASTSS 8(DX), Y7
+	VMULPS       Y7, Y5, Y7
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMAXPS       Y1, Y9, Y9
+	VADDPS       Y8, Y9, Y9
+	VXORPS       constants<>+0(SB), Y1, Y10
+	VBROADCASTSS constants<>+64(SB), Y11
+	VMAXPS       Y10, Y11, Y10
+	VADDPS       Y8, Y10, Y8
+	VMULPS       Y8, Y7, Y8
+	VFMADD231PS  Y9, Y6, Y8
+	VBROADCASTSS 4(DX), Y9
+	VMULPS       Y9, Y6, Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y10, Y5, Y9
+	VMOVUPS      6144(BX)(CX*4), Y10
+	VMULPS       Y10, Y10, Y10
+	VMULPS       Y10, Y9, Y9
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VMULPS       Y8, Y9, Y10
+	VBROADCASTSS 20(DX), Y11
+	VMULPS       Y11, Y0, Y11
+	VBROADCASTSS 56(DX), Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMOVUPS      320(DI)(R8*1), Y11
+	VFMADD231PS  Y12, Y10, Y11
+	VMOVUPS      Y11, 320(DI)(R8*1)
+	VMOVUPS      Y12, (R10)(CX*4)
+
+noElements:
+	VBLENDVPS    Y1, Y3, Y2, Y10
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VFNMADD231PS Y10, Y7, Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+512(SB), Y3
+	VFMADD231PS  constants<>+448(SB), Y5, Y3
+	VBROADCASTSS 12(DX), Y5
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VFNMADD231PS Y8, Y2, Y1
+	VBROADCASTSS 20(DX), Y2
+	VMULPS       Y2, Y9, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R10
+	TESTQ        R10, R10
+	JZ           noUpstream
+	PREFETCHT0   2048(R10)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R10)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VADDPS       Y4, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(DI)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(DI)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tileGammaOverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGammaOverlapGradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y1
+	VMOVUPS      32(R8)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      8192(BX)(CX*4), Y0
+	VMOVUPS      8224(BX)(CX*4), Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VMOVUPS      6176(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y5
+	VBLENDVPS    Y1, Y4, Y3, Y4
+	VMOVUPS      Y5, 6144(BX)(CX*4)
+	VMOVUPS      Y4, 6176(BX)(CX*4)
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y2, Y4
+	VCMPPS       $0x1e, constants<>+480(SB), Y3, Y5
+	VBROADCASTSS constants<>+512(SB), Y6
+	VBROADCASTSS constants<>+512(SB), Y7
+	VFMADD231PS  constants<>+448(SB), Y2, Y6
+	VFMADD231PS  constants<>+448(SB), Y3, Y7
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VBLENDVPS    Y5, Y7, Y3, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+800(SB), Y9
+	VFMADD231PS  constants<>+832(SB), Y2, Y8
+	VFMADD231PS  constants<>+832(SB), Y3, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+768(SB), Y2, Y10
+	VFMADD231PS  constants<>+768(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y2, Y8
+	VFMADD231PS  constants<>+704(SB), Y3, Y9
+	VFMADD231PS  Y6, Y10, Y8
+	VFMADD231PS  Y7, Y11, Y9
+	VBROADCASTSS constants<>+608(SB), Y10
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+640(SB), Y2, Y10
+	VFMADD231PS  constants<>+640(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  Y2, Y10, Y8
+	VFMADD231PS  Y3, Y11, Y9
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VANDPS       constants<>+576(SB), Y4, Y4
+	VANDPS       constants<>+576(SB), Y5, Y5
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
+	VMOVMSKPS    Y2, SI
+	VMOVMSKPS    Y3, DI
+	ANDL         DI, SI
+	CMPL         SI, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+	JMP          power
+
+small:
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y0, Y4
+	VFMADD231PS  constants<>+384(SB), Y1, Y5
+	VFMADD231PS  constants<>+416(SB), Y2, Y4
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VFMADD231PS  Y2, Y4, Y6
+	VFMADD231PS  Y3, Y5, Y7
+	VFMADD231PS  Y2, Y6, Y0
+	VFMADD231PS  Y3, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+
+power:
+	VMOVUPS Y0, 8192(BX)(CX*4)
+	VMOVUPS Y1, 8224(BX)(CX*4)
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      powers
+	MOVQ    120(AX), SI
+	MOVQ    384(AX), DI
+	XORQ    R8, R8
+	MOVQ    96(AX), R9
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS 40(DX), Y6
+	VBROADCASTSS 36(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VBROADCASTSS 44(DX), Y5
+	VFMADD231PS  Y5, Y4, Y6
+	VMULPS       Y3, Y2, Y4
+	VMULPS       Y4, Y6, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS constants<>+256(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VBROADCASTSS 8(DX), Y7
+	VMULPS       Y7, Y5, Y7
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMAXPS       Y1, Y9, Y9
+	VADDPS       Y8, Y9, Y9
+	VXORPS       constants<>+0(SB), Y1, Y10
+	VBROADCASTSS constants<>+64(SB), Y11
+	VMAXPS       Y10, Y11, Y10
+	VADDPS       Y8, Y10, Y8
+	VMULPS       Y8, Y7, Y8
+	VFMADD231PS  Y9, Y6, Y8
+	VBROADCASTSS 4(DX), Y9
+	VMULPS       Y9, Y6, Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y10, Y5, Y9
+	VMOVUPS      8192(BX)(CX*4), Y10
+	VMULPS       Y10, Y9, Y9
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VMULPS       Y8, Y9, Y10
+	VBROADCASTSS 20(DX), Y11
+	VMULPS       Y11, Y0, Y11
+	VBROADCASTSS 56(DX), Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMOVUPS      320(DI)(R8*1), Y11
+	VFMADD231PS  Y12, Y10, Y11
+	VMOVUPS      Y11, 320(DI)(R8*1)
+	VMOVUPS      Y12, (R10)(CX*4)
+
+noElements:
+	VBLENDVPS    Y1, Y3, Y2, Y10
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VFNMADD231PS Y10, Y7, Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+512(SB), Y3
+	VFMADD231PS  constants<>+448(SB), Y5, Y3
+	VBROADCASTSS 12(DX), Y5
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VFNMADD231PS Y8, Y2, Y1
+	VBROADCASTSS 20(DX), Y2
+	VMULPS       Y2, Y9, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R10
+	TESTQ        R10, R10
+	JZ           noUpstream
+	PREFETCHT0   2048(R10)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R10)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VADDPS       Y4, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(DI)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(DI)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tilePairOverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairOverlapSumsAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y1
+	VMOVUPS      32(R9)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (R10)(CX*4), Y1
+	VMOVUPS      32(R10)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
+	MOVQ 384(AX), R8
+	XORQ R9, R9
+	MOVQ 96(AX), AX
+	XORQ CX, CX
+
+last:
+	VMOVUPS      (AX)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	VMULPS       Y0, Y1, Y2
+	VBROADCASTSS 52(DX), Y3
+	VBROADCASTSS 48(DX), Y5
+	VFMADD231PS  Y5, Y1, Y3
+	VMOVUPS      128(R8)(R9*1), Y1
+	VFMADD231PS  Y2, Y3, Y1
+	VMOVUPS      Y1, 128(R8)(R9*1)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      64(R8)(R9*1), Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 64(R8)(R9*1)
+	VMULPS       Y0, Y1, Y2
+	VBROADCASTSS 52(DX), Y3
+	VBROADCASTSS 48(DX), Y5
+	VFMADD231PS  Y5, Y1, Y3
+	VMOVUPS      192(R8)(R9*1), Y1
+	VFMADD231PS  Y2, Y3, Y1
+	VMOVUPS      Y1, 192(R8)(R9*1)
+	VMULPS       Y0, Y4, Y1
+	VBROADCASTSS 112(DX), Y2
+	VBROADCASTSS 108(DX), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      512(R8)(R9*1), Y3
+	VFMADD231PS  Y1, Y2, Y3
+	VMOVUPS      Y3, 512(R8)(R9*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      448(R8)(R9*1), Y3
+	VFMADD231PS  Y1, Y2, Y3
+	VMOVUPS      Y3, 448(R8)(R9*1)
+	VMULPS       Y0, Y2, Y0
+	VBROADCASTSS 112(DX), Y1
+	VBROADCASTSS 108(DX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVUPS      576(R8)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 576(R8)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0OverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma0OverlapSumsAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y1
+	VMOVUPS      32(R9)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (R10)(CX*4), Y1
+	VMOVUPS      32(R10)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         384(AX), R8
+	XORQ         R9, R9
+	MOVQ         96(AX), AX
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (AX)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 52(DX), Y5
+	VBROADCASTSS 48(DX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      128(R8)(R9*1), Y2
+	VFMADD231PS  Y3, Y5, Y2
+	VMOVUPS      Y2, 128(R8)(R9*1)
+	VMOVUPS      (DI)(CX*4), Y2
+	VMOVUPS      64(R8)(R9*1), Y5
+	VFMADD231PS  Y3, Y2, Y5
+	VMOVUPS      Y5, 64(R8)(R9*1)
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 52(DX), Y5
+	VBROADCASTSS 48(DX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      192(R8)(R9*1), Y2
+	VFMADD231PS  Y3, Y5, Y2
+	VMOVUPS      Y2, 192(R8)(R9*1)
+	VMULPS       Y0, Y4, Y2
+	VBROADCASTSS 112(DX), Y3
+	VBROADCASTSS 108(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      512(R8)(R9*1), Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, 512(R8)(R9*1)
+	VMOVUPS      (SI)(CX*4), Y3
+	VMOVUPS      448(R8)(R9*1), Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, 448(R8)(R9*1)
+	VMULPS       Y0, Y3, Y2
+	VBROADCASTSS 112(DX), Y4
+	VBROADCASTSS 108(DX), Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      576(R8)(R9*1), Y3
+	VFMADD231PS  Y2, Y4, Y3
+	VMOVUPS      Y3, 576(R8)(R9*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VBROADCASTSS 88(DX), Y3
+	VBROADCASTSS 84(DX), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      (DI)(CX*4), Y2
+	VBROADCASTSS 28(DX), Y4
+	VBROADCASTSS 24(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VXORPS       constants<>+0(SB), Y1, Y2
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y1, Y5, Y1
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y2, Y3, Y2
+	VMULPS       Y1, Y4, Y1
+	VADDPS       Y1, Y2, Y1
+	VMOVUPS      (R8)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (R8)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2OverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma2OverlapSumsAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y1
+	VMOVUPS      32(R9)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (R10)(CX*4), Y1
+	VMOVUPS      32(R10)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         384(AX), R8
+	XORQ         R9, R9
+	MOVQ         96(AX), AX
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (AX)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 52(DX), Y5
+	VBROADCASTSS 48(DX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      128(R8)(R9*1), Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VMOVUPS      Y6, 128(R8)(R9*1)
+	VMOVUPS      (DI)(CX*4), Y5
+	VMOVUPS      64(R8)(R9*1), Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VMOVUPS      Y6, 64(R8)(R9*1)
+	VMULPS       Y0, Y5, Y3
+	VBROADCASTSS 52(DX), Y6
+	VBROADCASTSS 48(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      192(R8)(R9*1), Y5
+	VFMADD231PS  Y3, Y6, Y5
+	VMOVUPS      Y5, 192(R8)(R9*1)
+	VMULPS       Y0, Y4, Y3
+	VBROADCASTSS 112(DX), Y5
+	VBROADCASTSS 108(DX), Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMOVUPS      512(R8)(R9*1), Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VMOVUPS      Y6, 512(R8)(R9*1)
+	VMOVUPS      (SI)(CX*4), Y5
+	VMOVUPS      448(R8)(R9*1), Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VMOVUPS      Y6, 448(R8)(R9*1)
+	VMULPS       Y0, Y5, Y3
+	VBROADCASTSS 112(DX), Y6
+	VBROADCASTSS 108(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      576(R8)(R9*1), Y5
+	VFMADD231PS  Y3, Y6, Y5
+	VMOVUPS      Y5, 576(R8)(R9*1)
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 88(DX), Y5
+	VBROADCASTSS 84(DX), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMULPS       Y2, Y2, Y2
+	VMULPS       Y2, Y5, Y2
+	VMOVUPS      (DI)(CX*4), Y3
+	VBROADCASTSS 28(DX), Y5
+	VBROADCASTSS 24(DX), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMULPS       Y4, Y4, Y3
+	VMULPS       Y3, Y5, Y3
+	VXORPS       constants<>+0(SB), Y1, Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y4, Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y1, Y5, Y1
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y1, Y3, Y1
+	VADDPS       Y1, Y2, Y1
+	VMOVUPS      (R8)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (R8)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tilePairGammaOverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGammaOverlapSumsAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y1
+	VMOVUPS      32(R9)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (R10)(CX*4), Y1
+	VMOVUPS      32(R10)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y3
+	VMAXPS       Y1, Y2, Y2
+	VMOVUPS      4096(BX)(CX*4), Y4
+	VMOVUPS      4128(BX)(CX*4), Y5
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 76(DX), Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y3, Y4
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y5
+	VMOVMSKPS    Y4, SI
+	VMOVMSKPS    Y5, DI
+	ANDL         DI, SI
+	CMPL         SI, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y3, Y4
+	VFMADD231PS  constants<>+128(SB), Y2, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y3
+	VFNMADD231PS constants<>+192(SB), Y5, Y2
+	VFNMADD231PS constants<>+224(SB), Y4, Y3
+	VFNMADD231PS constants<>+224(SB), Y5, Y2
+	VMULPS       Y3, Y3, Y6
+	VMULPS       Y2, Y2, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y3, Y8
+	VFMADD231PS  constants<>+384(SB), Y2, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y3, Y10
+	VFMADD231PS  constants<>+320(SB), Y2, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y3
+	VFMADD231PS  Y7, Y11, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y7, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y5, Y2, Y2
+	VMOVAPS      Y3, Y3
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y3, Y3, Y4
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y3, Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y3, Y8
+	VFMADD231PS  constants<>+320(SB), Y2, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y3
+	VFMADD231PS  Y5, Y9, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y3, Y3
+	VMOVAPS      Y2, Y2
+
+power:
+	VMOVUPS      Y3, 8192(BX)(CX*4)
+	VMOVUPS      Y2, 8224(BX)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
+	VMOVMSKPS    Y2, SI
+	VMOVMSKPS    Y3, DI
+	ANDL         DI, SI
+	CMPL         SI, $0xff
+	JEQ          small0
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+	JMP          power0
+
+small0:
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y0, Y4
+	VFMADD231PS  constants<>+384(SB), Y1, Y5
+	VFMADD231PS  constants<>+416(SB), Y2, Y4
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VFMADD231PS  Y2, Y4, Y6
+	VFMADD231PS  Y3, Y5, Y7
+	VFMADD231PS  Y2, Y6, Y0
+	VFMADD231PS  Y3, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+
+power0:
+	VMOVUPS Y0, 10240(BX)(CX*4)
+	VMOVUPS Y1, 10272(BX)(CX*4)
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      powers
+	MOVQ    120(AX), SI
+	MOVQ    168(AX), DI
+	MOVQ    384(AX), R8
+	XORQ    R9, R9
+	MOVQ    96(AX), AX
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (AX)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 52(DX), Y5
+	VBROADCASTSS 48(DX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      128(R8)(R9*1), Y2
+	VFMADD231PS  Y3, Y5, Y2
+	VMOVUPS      Y2, 128(R8)(R9*1)
+	VMOVUPS      (DI)(CX*4), Y2
+	VMOVUPS      64(R8)(R9*1), Y5
+	VFMADD231PS  Y3, Y2, Y5
+	VMOVUPS      Y5, 64(R8)(R9*1)
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 52(DX), Y5
+	VBROADCASTSS 48(DX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      192(R8)(R9*1), Y2
+	VFMADD231PS  Y3, Y5, Y2
+	VMOVUPS      Y2, 192(R8)(R9*1)
+	VMULPS       Y0, Y4, Y2
+	VBROADCASTSS 112(DX), Y3
+	VBROADCASTSS 108(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      512(R8)(R9*1), Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, 512(R8)(R9*1)
+	VMOVUPS      (SI)(CX*4), Y3
+	VMOVUPS      448(R8)(R9*1), Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, 448(R8)(R9*1)
+	VMULPS       Y0, Y3, Y2
+	VBROADCASTSS 112(DX), Y4
+	VBROADCASTSS 108(DX), Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      576(R8)(R9*1), Y3
+	VFMADD231PS  Y2, Y4, Y3
+	VMOVUPS      Y3, 576(R8)(R9*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VBROADCASTSS 88(DX), Y3
+	VBROADCASTSS 84(DX), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      8192(BX)(CX*4), Y2
+	VMULPS       Y2, Y3, Y2
+	VMOVUPS      (DI)(CX*4), Y3
+	VBROADCASTSS 28(DX), Y4
+	VBROADCASTSS 24(DX), Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      10240(BX)(CX*4), Y3
+	VMULPS       Y3, Y4, Y3
+	VXORPS       constants<>+0(SB), Y1, Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y4, Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y1, Y5, Y1
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y1, Y3, Y1
+	VADDPS       Y1, Y2, Y1
+	VMOVUPS      (R8)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (R8)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0GradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma0GradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y1
+	VMOVUPS      32(R9)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (R10)(CX*4), Y1
+	VMOVUPS      32(R10)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         384(AX), R8
+	XORQ         R9, R9
+	MOVQ         96(AX), R10
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R10)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 88(DX), Y5
+	VBROADCASTSS 84(DX), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMOVUPS      (DI)(CX*4), Y3
+	VBROADCASTSS 28(DX), Y6
+	VBROADCASTSS 24(DX), Y7
+	VFMADD231PS  Y7, Y3, Y6
+	VXORPS       constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y3, Y7, Y3
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y1, Y1
+	VMULPS       Y3, Y5, Y7
+	VMULPS       Y1, Y6, Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      (R8)(R9*1), Y8
+	VFMADD231PS  Y0, Y7, Y8
+	VMOVUPS      Y8, (R8)(R9*1)
+	MOVQ         48(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements
+	PREFETCHT0   2048(R11)(CX*4)
+	VMULPS       Y3, Y5, Y7
+	VMULPS       Y1, Y6, Y8
+	VADDPS       Y8, Y7, Y7
+	MOVQ         216(AX), R12
+	TESTQ        R12, R12
+	JZ           noElements0
+	PREFETCHT0   2048(R12)(CX*4)
+	VMULPS       Y1, Y6, Y1
+	VBROADCASTSS 80(DX), Y7
+	VMULPS       Y7, Y0, Y7
+	VBROADCASTSS 56(DX), Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R8)(R9*1), Y7
+	VFMADD231PS  Y8, Y1, Y7
+	VMOVUPS      Y7, 320(R8)(R9*1)
+	VMOVUPS      Y8, (R12)(CX*4)
+	VMULPS       Y3, Y5, Y1
+	VMOVAPS      Y1, Y7
+
+noElements0:
+	VBROADCASTSS 80(DX), Y1
+	VMULPS       Y1, Y0, Y1
+	VBROADCASTSS 116(DX), Y3
+	VFMADD231PS  Y7, Y1, Y3
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R8)(R9*1), Y7
+	VFMADD231PS  Y3, Y1, Y7
+	VMOVUPS      Y7, 320(R8)(R9*1)
+	VMOVUPS      Y3, (R11)(CX*4)
+
+noElements:
+	MOVQ       24(AX), R11
+	TESTQ      R11, R11
+	JZ         noGradient
+	VMULPS     Y2, Y5, Y1
+	VMULPS     Y4, Y6, Y2
+	MOVQ       72(AX), R11
+	TESTQ      R11, R11
+	JZ         noUpstream
+	PREFETCHT0 2048(R11)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y3
+	VANDPS     (R11)(CX*4), Y3, Y3
+	VMULPS     Y3, Y1, Y1
+
+noUpstream:
+	MOVQ       240(AX), R11
+	TESTQ      R11, R11
+	JZ         noUpstream0
+	PREFETCHT0 2048(R11)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y3
+	VANDPS     (R11)(CX*4), Y3, Y3
+	VMULPS     Y3, Y2, Y2
+
+noUpstream0:
+	VSUBPS       Y1, Y2, Y1
+	VBROADCASTSS 80(DX), Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R8)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R8)(R9*1)
+	MOVQ         24(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VMOVUPS      Y0, (R11)(CX*4)
+	MOVQ         192(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R11)(CX*4)
+
+noGradient:
+	XORQ $0x20, R9
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   last
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2GradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma2GradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y1
+	VMOVUPS      32(R9)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (R10)(CX*4), Y1
+	VMOVUPS      32(R10)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         384(AX), R8
+	XORQ         R9, R9
+	MOVQ         96(AX), R10
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R10)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 88(DX), Y5
+	VBROADCASTSS 84(DX), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMULPS       Y2, Y2, Y3
+	VMULPS       Y3, Y5, Y3
+	VMOVUPS      (DI)(CX*4), Y5
+	VBROADCASTSS 28(DX), Y6
+	VBROADCASTSS 24(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMULPS       Y4, Y4, Y5
+	VMULPS       Y5, Y6, Y5
+	VXORPS       constants<>+0(SB), Y1, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y6, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y1, Y1
+	VMULPS       Y6, Y3, Y7
+	VMULPS       Y1, Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      (R8)(R9*1), Y8
+	VFMADD231PS  Y0, Y7, Y8
+	VMOVUPS      Y8, (R8)(R9*1)
+	MOVQ         48(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements
+	PREFETCHT0   2048(R11)(CX*4)
+	VMULPS       Y6, Y3, Y7
+	VMULPS       Y1, Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	MOVQ         216(AX), R12
+	TESTQ        R12, R12
+	JZ           noElements0
+	PREFETCHT0   2048(R12)(CX*4)
+	VMULPS       Y1, Y5, Y7
+	VBROADCASTSS 80(DX), Y8
+	VMULPS       Y8, Y0, Y8
+	VBROADCASTSS 56(DX), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMOVUPS      320(R8)(R9*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 320(R8)(R9*1)
+	VMOVUPS      Y9, (R12)(CX*4)
+	VMULPS       Y6, Y3, Y7
+	VMOVAPS      Y7, Y7
+
+noElements0:
+	VBROADCASTSS 80(DX), Y8
+	VMULPS       Y8, Y0, Y8
+	VBROADCASTSS 116(DX), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMOVUPS      320(R8)(R9*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 320(R8)(R9*1)
+	VMOVUPS      Y9, (R11)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R11
+	TESTQ        R11, R11
+	JZ           noGradient
+	VBROADCASTSS 72(DX), Y7
+	VMULPS       Y7, Y4, Y7
+	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMULPS       Y8, Y3, Y3
+	VBROADCASTSS 12(DX), Y6
+	VMULPS       Y6, Y2, Y2
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  Y1, Y2, Y4
+	VMULPS       Y4, Y5, Y1
+	MOVQ         72(AX), R11
+	TESTQ        R11, R11
+	JZ           noUpstream
+	PREFETCHT0   2048(R11)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R11)(CX*4), Y2, Y2
+	VMULPS       Y2, Y3, Y3
+
+noUpstream:
+	MOVQ       240(AX), R11
+	TESTQ      R11, R11
+	JZ         noUpstream0
+	PREFETCHT0 2048(R11)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS     (R11)(CX*4), Y2, Y2
+	VMULPS     Y2, Y1, Y1
+
+noUpstream0:
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS 80(DX), Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R8)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R8)(R9*1)
+	MOVQ         24(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VMOVUPS      Y0, (R11)(CX*4)
+	MOVQ         192(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R11)(CX*4)
+
+noGradient:
+	XORQ $0x20, R9
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   last
+	VZEROUPPER
+	RET
+
+// func tilePairGammaGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGammaGradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y1
+	VMOVUPS      32(R9)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (R10)(CX*4), Y1
+	VMOVUPS      32(R10)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y3
+	VMAXPS       Y1, Y2, Y2
+	VMOVUPS      4096(BX)(CX*4), Y4
+	VMOVUPS      4128(BX)(CX*4), Y5
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 76(DX), Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y3, Y4
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y5
+	VMOVMSKPS    Y4, SI
+	VMOVMSKPS    Y5, DI
+	ANDL         DI, SI
+	CMPL         SI, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y3, Y4
+	VFMADD231PS  constants<>+128(SB), Y2, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y3
+	VFNMADD231PS constants<>+192(SB), Y5, Y2
+	VFNMADD231PS constants<>+224(SB), Y4, Y3
+	VFNMADD231PS constants<>+224(SB), Y5, Y2
+	VMULPS       Y3, Y3, Y6
+	VMULPS       Y2, Y2, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y3, Y8
+	VFMADD231PS  constants<>+384(SB), Y2, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y3, Y10
+	VFMADD231PS  constants<>+320(SB), Y2, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y3
+	VFMADD231PS  Y7, Y11, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y7, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y5, Y2, Y2
+	VMOVAPS      Y3, Y3
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y3, Y3, Y4
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y3, Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y3, Y8
+	VFMADD231PS  constants<>+320(SB), Y2, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y3
+	VFMADD231PS  Y5, Y9, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y3, Y3
+	VMOVAPS      Y2, Y2
+
+power:
+	VMOVUPS      Y3, 8192(BX)(CX*4)
+	VMOVUPS      Y2, 8224(BX)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
+	VMOVMSKPS    Y2, SI
+	VMOVMSKPS    Y3, DI
+	ANDL         DI, SI
+	CMPL         SI, $0xff
+	JEQ          small0
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+	JMP          power0
+
+small0:
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y0, Y4
+	VFMADD231PS  constants<>+384(SB), Y1, Y5
+	VFMADD231PS  constants<>+416(SB), Y2, Y4
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VFMADD231PS  Y2, Y4, Y6
+	VFMADD231PS  Y3, Y5, Y7
+	VFMADD231PS  Y2, Y6, Y0
+	VFMADD231PS  Y3, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+
+power0:
+	VMOVUPS Y0, 10240(BX)(CX*4)
+	VMOVUPS Y1, 10272(BX)(CX*4)
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      powers
+	MOVQ    120(AX), SI
+	MOVQ    168(AX), DI
+	MOVQ    384(AX), R8
+	XORQ    R9, R9
+	MOVQ    96(AX), R10
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R10)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 88(DX), Y5
+	VBROADCASTSS 84(DX), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMOVUPS      8192(BX)(CX*4), Y3
+	VMULPS       Y3, Y5, Y3
+	VMOVUPS      (DI)(CX*4), Y5
+	VBROADCASTSS 28(DX), Y6
+	VBROADCASTSS 24(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      10240(BX)(CX*4), Y5
+	VMULPS       Y5, Y6, Y5
+	VXORPS       constants<>+0(SB), Y1, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y6, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y1, Y1
+	VMULPS       Y6, Y3, Y7
+	VMULPS       Y1, Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      (R8)(R9*1), Y8
+	VFMADD231PS  Y0, Y7, Y8
+	VMOVUPS      Y8, (R8)(R9*1)
+	MOVQ         48(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements
+	PREFETCHT0   2048(R11)(CX*4)
+	VMULPS       Y6, Y3, Y7
+	VMULPS       Y1, Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	MOVQ         216(AX), R12
+	TESTQ        R12, R12
+	JZ           noElements0
+	PREFETCHT0   2048(R12)(CX*4)
+	VMULPS       Y1, Y5, Y7
+	VBROADCASTSS 80(DX), Y8
+	VMULPS       Y8, Y0, Y8
+	VBROADCASTSS 56(DX), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMOVUPS      320(R8)(R9*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 320(R8)(R9*1)
+	VMOVUPS      Y9, (R12)(CX*4)
+	VMULPS       Y6, Y3, Y7
+	VMOVAPS      Y7, Y7
+
+noElements0:
+	VBROADCASTSS 80(DX), Y8
+	VMULPS       Y8, Y0, Y8
+	VBROADCASTSS 116(DX), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMOVUPS      320(R8)(R9*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 320(R8)(R9*1)
+	VMOVUPS      Y9, (R11)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R11
+	TESTQ        R11, R11
+	JZ           noGradient
+	VBROADCASTSS 72(DX), Y7
+	VMULPS       Y7, Y4, Y7
+	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMULPS       Y8, Y3, Y3
+	VBROADCASTSS 12(DX), Y6
+	VMULPS       Y6, Y2, Y2
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  Y1, Y2, Y4
+	VMULPS       Y4, Y5, Y1
+	MOVQ         72(AX), R11
+	TESTQ        R11, R11
+	JZ           noUpstream
+	PREFETCHT0   2048(R11)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R11)(CX*4), Y2, Y2
+	VMULPS       Y2, Y3, Y3
+
+noUpstream:
+	MOVQ       240(AX), R11
+	TESTQ      R11, R11
+	JZ         noUpstream0
+	PREFETCHT0 2048(R11)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS     (R11)(CX*4), Y2, Y2
+	VMULPS     Y2, Y1, Y1
+
+noUpstream0:
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS 80(DX), Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R8)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R8)(R9*1)
+	MOVQ         24(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VMOVUPS      Y0, (R11)(CX*4)
+	MOVQ         192(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R11)(CX*4)
+
+noGradient:
+	XORQ $0x20, R9
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   last
+	VZEROUPPER
+	RET
+
+// func tilePairOverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairOverlapGradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y1
+	VMOVUPS      32(R9)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (R10)(CX*4), Y1
+	VMOVUPS      32(R10)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
+	MOVQ 384(AX), R8
+	XORQ R9, R9
+	MOVQ 96(AX), R10
+	XORQ CX, CX
+
+last:
+	VMOVUPS      (R10)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS 100(DX), Y6
+	VBROADCASTSS 96(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VBROADCASTSS 104(DX), Y5
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVUPS      (DI)(CX*4), Y4
+	VBROADCASTSS 40(DX), Y5
+	VBROADCASTSS 36(DX), Y7
+	VFMADD231PS  Y7, Y4, Y5
+	VBROADCASTSS 44(DX), Y4
+	VFMADD231PS  Y4, Y1, Y5
+	VSUBPS       Y5, Y6, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R8)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R8)(R9*1)
+	MOVQ         24(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VMOVUPS      Y0, (R11)(CX*4)
+	MOVQ         192(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R11)(CX*4)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0OverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma0OverlapGradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y1
+	VMOVUPS      32(R9)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (R10)(CX*4), Y1
+	VMOVUPS      32(R10)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ  48(AX), CX
+	TESTQ CX, CX
+	JZ    noLogarithm
+	XORQ  CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+
+noLogarithm:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
+	MOVQ 384(AX), R8
+	XORQ R9, R9
+	MOVQ 96(AX), R10
+	XORQ CX, CX
+
+last:
+	VMOVUPS      (R10)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y5
+	VMOVUPS      (SI)(CX*4), Y6
+	VBROADCASTSS 100(DX), Y7
+	VBROADCASTSS 96(DX), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VBROADCASTSS 104(DX), Y6
+	VFMADD231PS  Y6, Y4, Y7
+	VMOVUPS      (DI)(CX*4), Y6
+	VBROADCASTSS 40(DX), Y8
+	VBROADCASTSS 36(DX), Y9
+	VFMADD231PS  Y9, Y6, Y8
+	VBROADCASTSS 44(DX), Y6
+	VFMADD231PS  Y6, Y5, Y8
+	VSUBPS       Y8, Y7, Y6
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y2, Y6, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 88(DX), Y6
+	VBROADCASTSS 84(DX), Y7
+	VFMADD231PS  Y7, Y3, Y6
+	VMOVUPS      (DI)(CX*4), Y3
+	VBROADCASTSS 28(DX), Y7
+	VBROADCASTSS 24(DX), Y8
+	VFMADD231PS  Y8, Y3, Y7
+	MOVQ         48(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements
+	PREFETCHT0   2048(R11)(CX*4)
+	VXORPS       constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y3, Y6, Y3
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y8
+	VMOVUPS      4096(BX)(CX*4), Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y8, Y7, Y8
+	VADDPS       Y8, Y3, Y3
+	MOVQ         216(AX), R12
+	TESTQ        R12, R12
+	JZ           noElements0
+	PREFETCHT0   2048(R12)(CX*4)
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMAXPS       Y1, Y3, Y3
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y3, Y7, Y3
+	VBROADCASTSS 80(DX), Y8
+	VMULPS       Y8, Y0, Y8
+	VBROADCASTSS 56(DX), Y9
+	VFMADD231PS  Y3, Y8, Y9
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMOVUPS      320(R8)(R9*1), Y8
+	VFMADD231PS  Y9, Y3, Y8
+	VMOVUPS      Y8, 320(R8)(R9*1)
+	VMOVUPS      Y9, (R12)(CX*4)
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMOVUPS      4096(BX)(CX*4), Y3
+	VADDPS       Y3, Y1, Y1
+	VMULPS       Y1, Y6, Y1
+	VMOVAPS      Y1, Y3
+
+noElements0:
+	VBROADCASTSS 80(DX), Y1
+	VMULPS       Y1, Y0, Y1
+	VBROADCASTSS 116(DX), Y8
+	VFMADD231PS  Y3, Y1, Y8
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R8)(R9*1), Y3
+	VFMADD231PS  Y8, Y1, Y3
+	VMOVUPS      Y3, 320(R8)(R9*1)
+	VMOVUPS      Y8, (R11)(CX*4)
+
+noElements:
+	VMULPS     Y5, Y6, Y1
+	VMULPS     Y4, Y7, Y3
+	MOVQ       72(AX), R11
+	TESTQ      R11, R11
+	JZ         noUpstream
+	PREFETCHT0 2048(R11)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS     (R11)(CX*4), Y4, Y4
+	VMULPS     Y4, Y1, Y1
+
+noUpstream:
+	MOVQ       240(AX), R11
+	TESTQ      R11, R11
+	JZ         noUpstream0
+	PREFETCHT0 2048(R11)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS     (R11)(CX*4), Y4, Y4
+	VMULPS     Y4, Y3, Y3
+
+noUpstream0:
+	VSUBPS       Y1, Y3, Y1
+	VBROADCASTSS 80(DX), Y3
+	VMULPS       Y3, Y1, Y1
+	VADDPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R8)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R8)(R9*1)
+	MOVQ         24(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VMOVUPS      Y0, (R11)(CX*4)
+	MOVQ         192(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R11)(CX*4)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2OverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma2OverlapGradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y1
+	VMOVUPS      32(R9)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (R10)(CX*4), Y1
+	VMOVUPS      32(R10)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         384(AX), R8
+	XORQ         R9, R9
+	MOVQ         96(AX), R10
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R10)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y5
+	VMOVUPS      (SI)(CX*4), Y6
+	VBROADCASTSS 100(DX), Y7
+	VBROADCASTSS 96(DX), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VBROADCASTSS 104(DX), Y6
+	VFMADD231PS  Y6, Y4, Y7
+	VMOVUPS      (DI)(CX*4), Y6
+	VBROADCASTSS 40(DX), Y8
+	VBROADCASTSS 36(DX), Y9
+	VFMADD231PS  Y9, Y6, Y8
+	VBROADCASTSS 44(DX), Y6
+	VFMADD231PS  Y6, Y5, Y8
+	VSUBPS       Y8, Y7, Y6
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y2, Y6, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 88(DX), Y6
+	VBROADCASTSS 84(DX), Y7
+	VFMADD231PS  Y7, Y3, Y6
+	VMULPS       Y5, Y5, Y3
+	VMULPS       Y3, Y6, Y3
+	VMOVUPS      (DI)(CX*4), Y6
+	VBROADCASTSS 28(DX), Y7
+	VBROADCASTSS 24(DX), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VMULPS       Y4, Y4, Y6
+	VMULPS       Y6, Y7, Y6
+	VXORPS       constants<>+0(SB), Y1, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y1
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y1, Y1
+	MOVQ         48(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements
+	PREFETCHT0   2048(R11)(CX*4)
+	VMULPS       Y7, Y3, Y8
+	VMULPS       Y1, Y6, Y9
+	VADDPS       Y9, Y8, Y8
+	MOVQ         216(AX), R12
+	TESTQ        R12, R12
+	JZ           noElements0
+	PREFETCHT0   2048(R12)(CX*4)
+	VMULPS       Y1, Y6, Y8
+	VBROADCASTSS 80(DX), Y9
+	VMULPS       Y9, Y0, Y9
+	VBROADCASTSS 56(DX), Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMOVUPS      320(R8)(R9*1), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, 320(R8)(R9*1)
+	VMOVUPS      Y10, (R12)(CX*4)
+	VMULPS       Y7, Y3, Y8
+	VMOVAPS      Y8, Y8
+
+noElements0:
+	VBROADCASTSS 80(DX), Y9
+	VMULPS       Y9, Y0, Y9
+	VBROADCASTSS 116(DX), Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMOVUPS      320(R8)(R9*1), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, 320(R8)(R9*1)
+	VMOVUPS      Y10, (R11)(CX*4)
+
+noElements:
+	VBROADCASTSS 72(DX), Y8
+	VMULPS       Y8, Y4, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VMULPS       Y9, Y3, Y3
+	VBROADCASTSS 12(DX), Y7
+	VMULPS       Y7, Y5, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  Y1, Y5, Y4
+	VMULPS       Y4, Y6, Y1
+	MOVQ         72(AX), R11
+	TESTQ        R11, R11
+	JZ           noUpstream
+	PREFETCHT0   2048(R11)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS       (R11)(CX*4), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+
+noUpstream:
+	MOVQ       240(AX), R11
+	TESTQ      R11, R11
+	JZ         noUpstream0
+	PREFETCHT0 2048(R11)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS     (R11)(CX*4), Y4, Y4
+	VMULPS     Y4, Y1, Y1
+
+noUpstream0:
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS 80(DX), Y3
+	VMULPS       Y3, Y1, Y1
+	VADDPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R8)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R8)(R9*1)
+	MOVQ         24(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VMOVUPS      Y0, (R11)(CX*4)
+	MOVQ         192(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R11)(CX*4)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	VZEROUPPER
+	RET
+
+// func tilePairGammaOverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGammaOverlapGradAVX2(SB), NOSPLIT, $0-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y1
+	VMOVUPS      32(R9)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (R10)(CX*4), Y1
+	VMOVUPS      32(R10)(CX*4), Y2
+	VMINPS       constants<>+256(SB), Y1, Y3
+	VMINPS       constants<>+256(SB), Y2, Y4
+	VMAXPS       constants<>+64(SB), Y3, Y3
+	VMAXPS       constants<>+64(SB), Y4, Y4
+	VCMPPS       $0x04, Y1, Y3, Y1
+	VCMPPS       $0x04, Y2, Y4, Y2
+	VORPS        Y1, Y0, Y0
+	VORPS        Y2, Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VMOVMSKPS    Y0, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	XORQ CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y3
+	VMAXPS       Y1, Y2, Y2
+	VMOVUPS      4096(BX)(CX*4), Y4
+	VMOVUPS      4128(BX)(CX*4), Y5
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 76(DX), Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y3, Y4
+	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y5
+	VMOVMSKPS    Y4, SI
+	VMOVMSKPS    Y5, DI
+	ANDL         DI, SI
+	CMPL         SI, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y3, Y4
+	VFMADD231PS  constants<>+128(SB), Y2, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y3
+	VFNMADD231PS constants<>+192(SB), Y5, Y2
+	VFNMADD231PS constants<>+224(SB), Y4, Y3
+	VFNMADD231PS constants<>+224(SB), Y5, Y2
+	VMULPS       Y3, Y3, Y6
+	VMULPS       Y2, Y2, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y3, Y8
+	VFMADD231PS  constants<>+384(SB), Y2, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y3, Y10
+	VFMADD231PS  constants<>+320(SB), Y2, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y3
+	VFMADD231PS  Y7, Y11, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y7, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y5, Y2, Y2
+	VMOVAPS      Y3, Y3
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y3, Y3, Y4
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y3, Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y3, Y8
+	VFMADD231PS  constants<>+320(SB), Y2, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y3
+	VFMADD231PS  Y5, Y9, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y3, Y3
+	VMOVAPS      Y2, Y2
+
+power:
+	VMOVUPS      Y3, 8192(BX)(CX*4)
+	VMOVUPS      Y2, 8224(BX)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
+	VMOVMSKPS    Y2, SI
+	VMOVMSKPS    Y3, DI
+	ANDL         DI, SI
+	CMPL         SI, $0xff
+	JEQ          small0
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+	JMP          power0
+
+small0:
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y0, Y4
+	VFMADD231PS  constants<>+384(SB), Y1, Y5
+	VFMADD231PS  constants<>+416(SB), Y2, Y4
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VFMADD231PS  Y2, Y4, Y6
+	VFMADD231PS  Y3, Y5, Y7
+	VFMADD231PS  Y2, Y6, Y0
+	VFMADD231PS  Y3, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+
+power0:
+	VMOVUPS Y0, 10240(BX)(CX*4)
+	VMOVUPS Y1, 10272(BX)(CX*4)
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      powers
+	MOVQ    120(AX), SI
+	MOVQ    168(AX), DI
+	MOVQ    384(AX), R8
+	XORQ    R9, R9
+	MOVQ    96(AX), R10
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R10)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y5
+	VMOVUPS      (SI)(CX*4), Y6
+	VBROADCASTSS 100(DX), Y7
+	VBROADCASTSS 96(DX), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VBROADCASTSS 104(DX), Y6
+	VFMADD231PS  Y6, Y4, Y7
+	VMOVUPS      (DI)(CX*4), Y6
+	VBROADCASTSS 40(DX), Y8
+	VBROADCASTSS 36(DX), Y9
+	VFMADD231PS  Y9, Y6, Y8
+	VBROADCASTSS 44(DX), Y6
+	VFMADD231PS  Y6, Y5, Y8
+	VSUBPS       Y8, Y7, Y6
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y2, Y6, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 88(DX), Y6
+	VBROADCASTSS 84(DX), Y7
+	VFMADD231PS  Y7, Y3, Y6
+	VMOVUPS      8192(BX)(CX*4), Y3
+	VMULPS       Y3, Y6, Y3
+	VMOVUPS      (DI)(CX*4), Y6
+	VBROADCASTSS 28(DX), Y7
+	VBROADCASTSS 24(DX), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VMOVUPS      10240(BX)(CX*4), Y6
+	VMULPS       Y6, Y7, Y6
+	VXORPS       constants<>+0(SB), Y1, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y1
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y1, Y1
+	MOVQ         48(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements
+	PREFETCHT0   2048(R11)(CX*4)
+	VMULPS       Y7, Y3, Y8
+	VMULPS       Y1, Y6, Y9
+	VADDPS       Y9, Y8, Y8
+	MOVQ         216(AX), R12
+	TESTQ        R12, R12
+	JZ           noElements0
+	PREFETCHT0   2048(R12)(CX*4)
+	VMULPS       Y1, Y6, Y8
+	VBROADCASTSS 80(DX), Y9
+	VMULPS       Y9, Y0, Y9
+	VBROADCASTSS 56(DX), Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMOVUPS      320(R8)(R9*1), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, 320(R8)(R9*1)
+	VMOVUPS      Y10, (R12)(CX*4)
+	VMULPS       Y7, Y3, Y8
+	VMOVAPS      Y8, Y8
+
+noElements0:
+	VBROADCASTSS 80(DX), Y9
+	VMULPS       Y9, Y0, Y9
+	VBROADCASTSS 116(DX), Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMOVUPS      320(R8)(R9*1), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, 320(R8)(R9*1)
+	VMOVUPS      Y10, (R11)(CX*4)
+
+noElements:
+	VBROADCASTSS 72(DX), Y8
+	VMULPS       Y8, Y4, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VMULPS       Y9, Y3, Y3
+	VBROADCASTSS 12(DX), Y7
+	VMULPS       Y7, Y5, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  Y1, Y5, Y4
+	VMULPS       Y4, Y6, Y1
+	MOVQ         72(AX), R11
+	TESTQ        R11, R11
+	JZ           noUpstream
+	PREFETCHT0   2048(R11)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS       (R11)(CX*4), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+
+noUpstream:
+	MOVQ       240(AX), R11
+	TESTQ      R11, R11
+	JZ         noUpstream0
+	PREFETCHT0 2048(R11)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS     (R11)(CX*4), Y4, Y4
+	VMULPS     Y4, Y1, Y1
+
+noUpstream0:
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS 80(DX), Y3
+	VMULPS       Y3, Y1, Y1
+	VADDPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R8)(R9*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R8)(R9*1)
+	MOVQ         24(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VMOVUPS      Y0, (R11)(CX*4)
+	MOVQ         192(AX), R11
+	PREFETCHT0   2048(R11)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R11)(CX*4)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
 	VZEROUPPER
 	RET
 

@@ -53760,8 +53760,8 @@ TEXT ·rowClass32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R4
 	MOVD 120(R4), R3
-	MOVD 408(R4), R2
-	ADD $432, R4, R0
+	MOVD 432(R4), R2
+	ADD $456, R4, R0
 	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
 	WORD $0x6f00e406 // movi v6.2d, #0x0
 	WORD $0x6f00e405 // movi v5.2d, #0x0
@@ -53799,9 +53799,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	RET
@@ -53812,7 +53812,7 @@ TEXT ·rowValid32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
 	MOVD 96(R0), R3
-	MOVD 408(R0), R2
+	MOVD 432(R0), R2
 	WORD $0x3dc010a5 // ldr q5, [x5, #64]
 	MOVD $0, R1
 
@@ -53911,9 +53911,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -53927,9 +53927,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag2:
 	RET
@@ -54003,9 +54003,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -54019,9 +54019,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag2:
 	RET
@@ -54031,7 +54031,7 @@ TEXT ·rowTotal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -54060,7 +54060,7 @@ TEXT ·rowExp32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 336(R0), R3
+	MOVD 360(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -54158,7 +54158,7 @@ TEXT ·rowScaledExp32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
-	MOVD 336(R0), R4
+	MOVD 360(R0), R4
 	MOVD 120(R0), R3
 	MOVD $0, R2
 
@@ -54265,7 +54265,7 @@ loop:
 TEXT ·rowLog32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 336(R0), R2
+	MOVD 360(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -54382,12 +54382,12 @@ loop:
 TEXT ·rowPower32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R7
+	MOVD 408(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
 	MOVD 120(R0), R4
-	MOVD 312(R0), R3
-	MOVD 336(R0), R2
+	MOVD 336(R0), R3
+	MOVD 360(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -54498,16 +54498,16 @@ loop:
 TEXT ·rowFocalZero32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R1
-	MOVD 384(R1), R11
+	MOVD 408(R1), R11
 	MOVD 0(R1), R10
 	MOVD 96(R1), R9
 	MOVD 120(R1), R8
 	MOVD 72(R1), R7
-	MOVD 312(R1), R6
-	MOVD 336(R1), R0
+	MOVD 336(R1), R6
+	MOVD 360(R1), R0
 	MOVD 24(R1), R5
 	MOVD 48(R1), R4
-	MOVD 360(R1), R3
+	MOVD 384(R1), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -54646,16 +54646,16 @@ noGradient:
 TEXT ·rowFocalTwo32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 336(R0), R6
+	MOVD 336(R0), R7
+	MOVD 360(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -54843,16 +54843,16 @@ noGradient:
 TEXT ·rowFocal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 336(R0), R6
+	MOVD 336(R0), R7
+	MOVD 360(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -55022,10 +55022,10 @@ noGradient:
 TEXT ·rowLargest32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R7
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R6
+	MOVD 408(R0), R6
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 312(R0), R3
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -55072,11 +55072,11 @@ loop:
 TEXT ·rowSoftmaxExp32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R7
+	MOVD 408(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
-	MOVD 240(R0), R4
-	MOVD 312(R0), R3
+	MOVD 264(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -55182,7 +55182,7 @@ loop:
 TEXT ·rowSoftmaxSum32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 312(R0), R2
+	MOVD 336(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -55282,9 +55282,9 @@ loop:
 TEXT ·rowSoftmaxPower32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R6
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R5
-	MOVD 240(R0), R4
-	MOVD 312(R0), R3
+	MOVD 408(R0), R5
+	MOVD 264(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -55451,16 +55451,16 @@ loop:
 TEXT ·rowSoftmaxFocalZero32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R1
-	MOVD 384(R1), R12
+	MOVD 408(R1), R12
 	MOVD 0(R1), R11
 	MOVD 96(R1), R10
 	MOVD 120(R1), R9
 	MOVD 72(R1), R8
-	MOVD 312(R1), R7
-	MOVD 240(R1), R0
-	MOVD 264(R1), R6
+	MOVD 336(R1), R7
+	MOVD 264(R1), R0
+	MOVD 288(R1), R6
 	MOVD 48(R1), R5
-	MOVD 360(R1), R4
+	MOVD 384(R1), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -55555,16 +55555,16 @@ noGradient:
 TEXT ·rowSoftmaxFocalTwo32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 240(R0), R6
-	MOVD 264(R0), R5
+	MOVD 336(R0), R7
+	MOVD 264(R0), R6
+	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -55707,16 +55707,16 @@ noGradient:
 TEXT ·rowSoftmaxFocal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 240(R0), R6
-	MOVD 264(R0), R5
+	MOVD 336(R0), R7
+	MOVD 264(R0), R6
+	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -55858,9 +55858,9 @@ noGradient:
 // func rowAfter32NEON(args *byte, n int)
 TEXT ·rowAfter32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
-	MOVD 312(R0), R5
-	MOVD 264(R0), R4
-	MOVD 288(R0), R3
+	MOVD 336(R0), R5
+	MOVD 288(R0), R4
+	MOVD 312(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -55897,13 +55897,13 @@ loop:
 TEXT ·rowPullback32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R11
-	MOVD 384(R11), R10
-	MOVD 240(R11), R9
-	MOVD 264(R11), R8
-	MOVD 288(R11), R7
+	MOVD 408(R11), R10
+	MOVD 264(R11), R9
+	MOVD 288(R11), R8
+	MOVD 312(R11), R7
 	MOVD 24(R11), R6
-	MOVD 312(R11), R5
-	MOVD 360(R11), R4
+	MOVD 336(R11), R5
+	MOVD 384(R11), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -55959,7 +55959,7 @@ loop:
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R11), R0
+	MOVBU 464(R11), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R2<<2, R6, R0
@@ -55988,7 +55988,7 @@ TEXT ·rowDifference32NEON(SB), NOSPLIT, $0-16
 	MOVD 0(R0), R7
 	MOVD 144(R0), R6
 	MOVD 96(R0), R5
-	MOVD 312(R0), R4
+	MOVD 336(R0), R4
 	MOVD $0, R3
 
 loop:
@@ -56025,8 +56025,8 @@ loop:
 TEXT ·rowPairPower32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R4
-	MOVD 312(R0), R3
+	MOVD 408(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -56044,7 +56044,7 @@ loop:
 	WORD $0x3dc40420 // ldr q0, [x1, #4112]
 	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
 	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
-	ADD $72, R4, R0
+	ADD $76, R4, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
@@ -56186,17 +56186,17 @@ loop:
 TEXT ·rowPairFocalZero32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -56232,10 +56232,10 @@ loop:
 	ADD R1<<2, R12, R19
 	WORD $0x3dc20262 // ldr q2, [x19, #2048]
 	WORD $0x3dc20661 // ldr q1, [x19, #2064]
-	ADD $84, R13, R0
+	ADD $88, R13, R0
 	WORD $0x4d40c80a // ld1r {v10.4s}, [x0]
 	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
-	ADD $80, R13, R0
+	ADD $84, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc4a // fmla v10.4s, v2.4s, v0.4s
 	WORD $0x4e20cc29 // fmla v9.4s, v1.4s, v0.4s
@@ -56289,7 +56289,7 @@ loop:
 	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $76, R13, R0
+	ADD $80, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
 	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
@@ -56352,7 +56352,7 @@ noElements0:
 	WORD $0x3dc00de0 // ldr q0, [x15, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R7, R0
@@ -56367,7 +56367,7 @@ store1:
 	ADD R1<<2, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R6, R0
@@ -56395,17 +56395,17 @@ noGradient:
 TEXT ·rowPairFocalTwo32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -56441,10 +56441,10 @@ loop:
 	ADD R1<<2, R12, R19
 	WORD $0x3dc20262 // ldr q2, [x19, #2048]
 	WORD $0x3dc20661 // ldr q1, [x19, #2064]
-	ADD $84, R13, R0
+	ADD $88, R13, R0
 	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
 	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
-	ADD $80, R13, R0
+	ADD $84, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
 	WORD $0x4e20cc2e // fmla v14.4s, v1.4s, v0.4s
@@ -56506,7 +56506,7 @@ loop:
 	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $76, R13, R0
+	ADD $80, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20de31 // fmul v17.4s, v17.4s, v0.4s
 	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
@@ -56562,7 +56562,7 @@ noElements0:
 	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
 	WORD $0x6e2fdc25 // fmul v5.4s, v1.4s, v15.4s
 	WORD $0x6e2edc04 // fmul v4.4s, v0.4s, v14.4s
-	ADD $68, R13, R0
+	ADD $72, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dda3 // fmul v3.4s, v13.4s, v0.4s
 	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
@@ -56585,7 +56585,7 @@ noElements0:
 	WORD $0x3dc00de0 // ldr q0, [x15, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R7, R0
@@ -56600,7 +56600,7 @@ store1:
 	ADD R1<<2, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R6, R0
@@ -56628,17 +56628,17 @@ noGradient:
 TEXT ·rowPairFocal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -56674,10 +56674,10 @@ loop:
 	ADD R1<<2, R12, R19
 	WORD $0x3dc20262 // ldr q2, [x19, #2048]
 	WORD $0x3dc20661 // ldr q1, [x19, #2064]
-	ADD $84, R13, R0
+	ADD $88, R13, R0
 	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
 	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
-	ADD $80, R13, R0
+	ADD $84, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
 	WORD $0x4e20cc2e // fmla v14.4s, v1.4s, v0.4s
@@ -56739,7 +56739,7 @@ loop:
 	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $76, R13, R0
+	ADD $80, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20de31 // fmul v17.4s, v17.4s, v0.4s
 	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
@@ -56795,7 +56795,7 @@ noElements0:
 	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
 	WORD $0x6e2fdc25 // fmul v5.4s, v1.4s, v15.4s
 	WORD $0x6e2edc04 // fmul v4.4s, v0.4s, v14.4s
-	ADD $68, R13, R0
+	ADD $72, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dda3 // fmul v3.4s, v13.4s, v0.4s
 	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
@@ -56818,7 +56818,7 @@ noElements0:
 	WORD $0x3dc00de0 // ldr q0, [x15, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R7, R0
@@ -56833,7 +56833,7 @@ store1:
 	ADD R1<<2, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R6, R0
@@ -56861,11 +56861,11 @@ noGradient:
 TEXT ·rowPairSums32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 120(R0), R8
 	MOVD 96(R0), R7
-	MOVD 312(R0), R6
-	MOVD 360(R0), R5
+	MOVD 336(R0), R6
+	MOVD 384(R0), R5
 	MOVD $0, R4
 	MOVD $0, R3
 
@@ -56944,10 +56944,10 @@ loop:
 	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
 	WORD $0x3d807021 // str q1, [x1, #448]
 	WORD $0x3d807420 // str q0, [x1, #464]
-	ADD $108, R9, R0
+	ADD $112, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $104, R9, R0
+	ADD $108, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
@@ -56959,10 +56959,10 @@ loop:
 	WORD $0x3d808420 // str q0, [x1, #528]
 	WORD $0x6e29dce5 // fmul v5.4s, v7.4s, v9.4s
 	WORD $0x6e28dcc4 // fmul v4.4s, v6.4s, v8.4s
-	ADD $108, R9, R0
+	ADD $112, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $104, R9, R0
+	ADD $108, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
@@ -56983,13 +56983,13 @@ loop:
 TEXT ·rowPairGrad32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 384(R10), R9
+	MOVD 408(R10), R9
 	MOVD 120(R10), R8
 	MOVD 96(R10), R7
-	MOVD 312(R10), R6
+	MOVD 336(R10), R6
 	MOVD 24(R10), R5
-	MOVD 168(R10), R4
-	MOVD 360(R10), R3
+	MOVD 192(R10), R4
+	MOVD 384(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57022,14 +57022,14 @@ loop:
 	ADD R1<<2, R8, R12
 	WORD $0x3dc20182 // ldr q2, [x12, #2048]
 	WORD $0x3dc20581 // ldr q1, [x12, #2064]
-	ADD $96, R9, R0
+	ADD $100, R9, R0
 	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
-	ADD $92, R9, R0
+	ADD $96, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc46 // fmla v6.4s, v2.4s, v0.4s
 	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
-	ADD $100, R9, R0
+	ADD $104, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
 	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
@@ -57065,7 +57065,7 @@ loop:
 	WORD $0x3dc00d60 // ldr q0, [x11, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R5, R0
@@ -57080,7 +57080,7 @@ store1:
 	ADD R1<<2, R5, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R4, R0
@@ -57106,11 +57106,11 @@ store2:
 TEXT ·rowSumsNone32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R9
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R8
+	MOVD 408(R0), R8
 	MOVD 96(R0), R7
 	MOVD 120(R0), R6
 	MOVD 0(R0), R5
-	MOVD 360(R0), R4
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -57177,12 +57177,12 @@ loop:
 TEXT ·rowSumsSigmoid32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
 	MOVD 0(R0), R6
-	MOVD 312(R0), R5
-	MOVD 360(R0), R4
+	MOVD 336(R0), R5
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -57263,12 +57263,12 @@ loop:
 TEXT ·rowSumsSoftmax32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
-	MOVD 240(R0), R6
-	MOVD 312(R0), R5
-	MOVD 360(R0), R4
+	MOVD 264(R0), R6
+	MOVD 336(R0), R5
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -57338,12 +57338,12 @@ loop:
 TEXT ·rowGradNone32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 384(R9), R8
+	MOVD 408(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
 	MOVD 24(R9), R5
 	MOVD 0(R9), R4
-	MOVD 360(R9), R3
+	MOVD 384(R9), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57383,7 +57383,7 @@ loop:
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R9), R0
+	MOVBU 464(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R5, R0
@@ -57409,13 +57409,13 @@ store1:
 TEXT ·rowGradSigmoid32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 384(R10), R9
+	MOVD 408(R10), R9
 	MOVD 96(R10), R8
 	MOVD 120(R10), R7
 	MOVD 24(R10), R6
 	MOVD 0(R10), R5
-	MOVD 312(R10), R4
-	MOVD 360(R10), R3
+	MOVD 336(R10), R4
+	MOVD 384(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57471,7 +57471,7 @@ loop:
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R6, R0
@@ -57497,13 +57497,13 @@ store1:
 TEXT ·rowGradSoftmax32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 384(R9), R8
+	MOVD 408(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
-	MOVD 264(R9), R5
-	MOVD 240(R9), R4
-	MOVD 312(R9), R3
-	MOVD 360(R9), R0
+	MOVD 288(R9), R5
+	MOVD 264(R9), R4
+	MOVD 336(R9), R3
+	MOVD 384(R9), R0
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57540,7 +57540,7 @@ loop:
 	WORD $0x6e27dca0 // fmul v0.4s, v5.4s, v7.4s
 	WORD $0x6e23dc23 // fmul v3.4s, v1.4s, v3.4s
 	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
-	MOVBU 440(R9), R0
+	MOVBU 464(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R5, R0
@@ -57567,8 +57567,8 @@ TEXT ·rowClass64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R4
 	MOVD 120(R4), R3
-	MOVD 408(R4), R2
-	ADD $432, R4, R0
+	MOVD 432(R4), R2
+	ADD $456, R4, R0
 	WORD $0x4d40cc07 // ld1r {v7.2d}, [x0]
 	WORD $0x6f00e406 // movi v6.2d, #0x0
 	WORD $0x6f00e405 // movi v5.2d, #0x0
@@ -57607,9 +57607,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	RET
@@ -57620,7 +57620,7 @@ TEXT ·rowValid64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
 	MOVD 96(R0), R3
-	MOVD 408(R0), R2
+	MOVD 432(R0), R2
 	WORD $0x3dc0d4a5 // ldr q5, [x5, #848]
 	MOVD $0, R1
 
@@ -57720,9 +57720,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -57736,9 +57736,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag2:
 	RET
@@ -57812,9 +57812,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -57828,9 +57828,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag2:
 	RET
@@ -57840,7 +57840,7 @@ TEXT ·rowTotal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57869,7 +57869,7 @@ TEXT ·rowExp64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 336(R0), R3
+	MOVD 360(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -57986,7 +57986,7 @@ TEXT ·rowScaledExp64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
-	MOVD 336(R0), R4
+	MOVD 360(R0), R4
 	MOVD 120(R0), R3
 	MOVD $0, R2
 
@@ -58112,7 +58112,7 @@ loop:
 TEXT ·rowLog64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 336(R0), R2
+	MOVD 360(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -58329,12 +58329,12 @@ loop:
 TEXT ·rowPower64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R7
+	MOVD 408(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
 	MOVD 120(R0), R4
-	MOVD 312(R0), R3
-	MOVD 336(R0), R2
+	MOVD 336(R0), R3
+	MOVD 360(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -58464,16 +58464,16 @@ loop:
 TEXT ·rowFocalZero64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R1
-	MOVD 384(R1), R11
+	MOVD 408(R1), R11
 	MOVD 0(R1), R10
 	MOVD 96(R1), R9
 	MOVD 120(R1), R8
 	MOVD 72(R1), R7
-	MOVD 312(R1), R6
-	MOVD 336(R1), R0
+	MOVD 336(R1), R6
+	MOVD 360(R1), R0
 	MOVD 24(R1), R5
 	MOVD 48(R1), R4
-	MOVD 360(R1), R3
+	MOVD 384(R1), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -58612,16 +58612,16 @@ noGradient:
 TEXT ·rowFocalTwo64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 336(R0), R6
+	MOVD 336(R0), R7
+	MOVD 360(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -58809,16 +58809,16 @@ noGradient:
 TEXT ·rowFocal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 336(R0), R6
+	MOVD 336(R0), R7
+	MOVD 360(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -58988,10 +58988,10 @@ noGradient:
 TEXT ·rowLargest64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R7
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R6
+	MOVD 408(R0), R6
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 312(R0), R3
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -59038,11 +59038,11 @@ loop:
 TEXT ·rowSoftmaxExp64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R7
+	MOVD 408(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
-	MOVD 240(R0), R4
-	MOVD 312(R0), R3
+	MOVD 264(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -59167,7 +59167,7 @@ loop:
 TEXT ·rowSoftmaxSum64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 312(R0), R2
+	MOVD 336(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -59314,9 +59314,9 @@ loop:
 TEXT ·rowSoftmaxPower64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R6
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R5
-	MOVD 240(R0), R4
-	MOVD 312(R0), R3
+	MOVD 408(R0), R5
+	MOVD 264(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -59550,16 +59550,16 @@ loop:
 TEXT ·rowSoftmaxFocalZero64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R1
-	MOVD 384(R1), R12
+	MOVD 408(R1), R12
 	MOVD 0(R1), R11
 	MOVD 96(R1), R10
 	MOVD 120(R1), R9
 	MOVD 72(R1), R8
-	MOVD 312(R1), R7
-	MOVD 240(R1), R0
-	MOVD 264(R1), R6
+	MOVD 336(R1), R7
+	MOVD 264(R1), R0
+	MOVD 288(R1), R6
 	MOVD 48(R1), R5
-	MOVD 360(R1), R4
+	MOVD 384(R1), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -59654,16 +59654,16 @@ noGradient:
 TEXT ·rowSoftmaxFocalTwo64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 240(R0), R6
-	MOVD 264(R0), R5
+	MOVD 336(R0), R7
+	MOVD 264(R0), R6
+	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -59806,16 +59806,16 @@ noGradient:
 TEXT ·rowSoftmaxFocal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 240(R0), R6
-	MOVD 264(R0), R5
+	MOVD 336(R0), R7
+	MOVD 264(R0), R6
+	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -59957,9 +59957,9 @@ noGradient:
 // func rowAfter64NEON(args *byte, n int)
 TEXT ·rowAfter64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
-	MOVD 312(R0), R5
-	MOVD 264(R0), R4
-	MOVD 288(R0), R3
+	MOVD 336(R0), R5
+	MOVD 288(R0), R4
+	MOVD 312(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -59996,13 +59996,13 @@ loop:
 TEXT ·rowPullback64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R11
-	MOVD 384(R11), R10
-	MOVD 240(R11), R9
-	MOVD 264(R11), R8
-	MOVD 288(R11), R7
+	MOVD 408(R11), R10
+	MOVD 264(R11), R9
+	MOVD 288(R11), R8
+	MOVD 312(R11), R7
 	MOVD 24(R11), R6
-	MOVD 312(R11), R5
-	MOVD 360(R11), R4
+	MOVD 336(R11), R5
+	MOVD 384(R11), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -60058,7 +60058,7 @@ loop:
 	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R11), R0
+	MOVBU 464(R11), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R2<<3, R6, R0
@@ -60087,7 +60087,7 @@ TEXT ·rowDifference64NEON(SB), NOSPLIT, $0-16
 	MOVD 0(R0), R7
 	MOVD 144(R0), R6
 	MOVD 96(R0), R5
-	MOVD 312(R0), R4
+	MOVD 336(R0), R4
 	MOVD $0, R3
 
 loop:
@@ -60124,8 +60124,8 @@ loop:
 TEXT ·rowPairPower64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R4
-	MOVD 312(R0), R3
+	MOVD 408(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -60143,7 +60143,7 @@ loop:
 	WORD $0x3dc80420 // ldr q0, [x1, #8208]
 	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
 	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
-	ADD $144, R4, R0
+	ADD $152, R4, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
@@ -60320,17 +60320,17 @@ loop:
 TEXT ·rowPairFocalZero64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -60366,10 +60366,10 @@ loop:
 	ADD R1<<3, R12, R19
 	WORD $0x3dc40262 // ldr q2, [x19, #4096]
 	WORD $0x3dc40661 // ldr q1, [x19, #4112]
-	ADD $168, R13, R0
+	ADD $176, R13, R0
 	WORD $0x4d40cc0a // ld1r {v10.2d}, [x0]
 	WORD $0x4d40cc09 // ld1r {v9.2d}, [x0]
-	ADD $160, R13, R0
+	ADD $168, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc4a // fmla v10.2d, v2.2d, v0.2d
 	WORD $0x4e60cc29 // fmla v9.2d, v1.2d, v0.2d
@@ -60423,7 +60423,7 @@ loop:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $152, R13, R0
+	ADD $160, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dca5 // fmul v5.2d, v5.2d, v0.2d
 	WORD $0x6e60dc84 // fmul v4.2d, v4.2d, v0.2d
@@ -60486,7 +60486,7 @@ noElements0:
 	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R7, R0
@@ -60501,7 +60501,7 @@ store1:
 	ADD R1<<3, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R6, R0
@@ -60529,17 +60529,17 @@ noGradient:
 TEXT ·rowPairFocalTwo64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -60575,10 +60575,10 @@ loop:
 	ADD R1<<3, R12, R19
 	WORD $0x3dc40262 // ldr q2, [x19, #4096]
 	WORD $0x3dc40661 // ldr q1, [x19, #4112]
-	ADD $168, R13, R0
+	ADD $176, R13, R0
 	WORD $0x4d40cc0f // ld1r {v15.2d}, [x0]
 	WORD $0x4d40cc0e // ld1r {v14.2d}, [x0]
-	ADD $160, R13, R0
+	ADD $168, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc4f // fmla v15.2d, v2.2d, v0.2d
 	WORD $0x4e60cc2e // fmla v14.2d, v1.2d, v0.2d
@@ -60640,7 +60640,7 @@ loop:
 	WORD $0x4e70cc40 // fmla v0.2d, v2.2d, v16.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $152, R13, R0
+	ADD $160, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60de31 // fmul v17.2d, v17.2d, v0.2d
 	WORD $0x6e60de10 // fmul v16.2d, v16.2d, v0.2d
@@ -60696,7 +60696,7 @@ noElements0:
 	WORD $0x6e70dc00 // fmul v0.2d, v0.2d, v16.2d
 	WORD $0x6e6fdc25 // fmul v5.2d, v1.2d, v15.2d
 	WORD $0x6e6edc04 // fmul v4.2d, v0.2d, v14.2d
-	ADD $136, R13, R0
+	ADD $144, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dda3 // fmul v3.2d, v13.2d, v0.2d
 	WORD $0x6e60dd82 // fmul v2.2d, v12.2d, v0.2d
@@ -60719,7 +60719,7 @@ noElements0:
 	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R7, R0
@@ -60734,7 +60734,7 @@ store1:
 	ADD R1<<3, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R6, R0
@@ -60762,17 +60762,17 @@ noGradient:
 TEXT ·rowPairFocal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -60808,10 +60808,10 @@ loop:
 	ADD R1<<3, R12, R19
 	WORD $0x3dc40262 // ldr q2, [x19, #4096]
 	WORD $0x3dc40661 // ldr q1, [x19, #4112]
-	ADD $168, R13, R0
+	ADD $176, R13, R0
 	WORD $0x4d40cc0f // ld1r {v15.2d}, [x0]
 	WORD $0x4d40cc0e // ld1r {v14.2d}, [x0]
-	ADD $160, R13, R0
+	ADD $168, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc4f // fmla v15.2d, v2.2d, v0.2d
 	WORD $0x4e60cc2e // fmla v14.2d, v1.2d, v0.2d
@@ -60873,7 +60873,7 @@ loop:
 	WORD $0x4e70cc40 // fmla v0.2d, v2.2d, v16.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $152, R13, R0
+	ADD $160, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60de31 // fmul v17.2d, v17.2d, v0.2d
 	WORD $0x6e60de10 // fmul v16.2d, v16.2d, v0.2d
@@ -60929,7 +60929,7 @@ noElements0:
 	WORD $0x6e70dc00 // fmul v0.2d, v0.2d, v16.2d
 	WORD $0x6e6fdc25 // fmul v5.2d, v1.2d, v15.2d
 	WORD $0x6e6edc04 // fmul v4.2d, v0.2d, v14.2d
-	ADD $136, R13, R0
+	ADD $144, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dda3 // fmul v3.2d, v13.2d, v0.2d
 	WORD $0x6e60dd82 // fmul v2.2d, v12.2d, v0.2d
@@ -60952,7 +60952,7 @@ noElements0:
 	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R7, R0
@@ -60967,7 +60967,7 @@ store1:
 	ADD R1<<3, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R6, R0
@@ -60995,11 +60995,11 @@ noGradient:
 TEXT ·rowPairSums64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 120(R0), R8
 	MOVD 96(R0), R7
-	MOVD 312(R0), R6
-	MOVD 360(R0), R5
+	MOVD 336(R0), R6
+	MOVD 384(R0), R5
 	MOVD $0, R4
 	MOVD $0, R3
 
@@ -61078,10 +61078,10 @@ loop:
 	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
 	WORD $0x3d807021 // str q1, [x1, #448]
 	WORD $0x3d807420 // str q0, [x1, #464]
-	ADD $216, R9, R0
+	ADD $224, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $208, R9, R0
+	ADD $216, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
@@ -61093,10 +61093,10 @@ loop:
 	WORD $0x3d808420 // str q0, [x1, #528]
 	WORD $0x6e69dce5 // fmul v5.2d, v7.2d, v9.2d
 	WORD $0x6e68dcc4 // fmul v4.2d, v6.2d, v8.2d
-	ADD $216, R9, R0
+	ADD $224, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $208, R9, R0
+	ADD $216, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
 	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
@@ -61117,13 +61117,13 @@ loop:
 TEXT ·rowPairGrad64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 384(R10), R9
+	MOVD 408(R10), R9
 	MOVD 120(R10), R8
 	MOVD 96(R10), R7
-	MOVD 312(R10), R6
+	MOVD 336(R10), R6
 	MOVD 24(R10), R5
-	MOVD 168(R10), R4
-	MOVD 360(R10), R3
+	MOVD 192(R10), R4
+	MOVD 384(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61156,14 +61156,14 @@ loop:
 	ADD R1<<3, R8, R12
 	WORD $0x3dc40182 // ldr q2, [x12, #4096]
 	WORD $0x3dc40581 // ldr q1, [x12, #4112]
-	ADD $192, R9, R0
+	ADD $200, R9, R0
 	WORD $0x4d40cc06 // ld1r {v6.2d}, [x0]
 	WORD $0x4d40cc05 // ld1r {v5.2d}, [x0]
-	ADD $184, R9, R0
+	ADD $192, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc46 // fmla v6.2d, v2.2d, v0.2d
 	WORD $0x4e60cc25 // fmla v5.2d, v1.2d, v0.2d
-	ADD $200, R9, R0
+	ADD $208, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cd46 // fmla v6.2d, v10.2d, v0.2d
 	WORD $0x4e60cd25 // fmla v5.2d, v9.2d, v0.2d
@@ -61199,7 +61199,7 @@ loop:
 	WORD $0x3dc0f160 // ldr q0, [x11, #960]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R5, R0
@@ -61214,7 +61214,7 @@ store1:
 	ADD R1<<3, R5, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R4, R0
@@ -61240,11 +61240,11 @@ store2:
 TEXT ·rowSumsNone64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R9
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R8
+	MOVD 408(R0), R8
 	MOVD 96(R0), R7
 	MOVD 120(R0), R6
 	MOVD 0(R0), R5
-	MOVD 360(R0), R4
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -61311,12 +61311,12 @@ loop:
 TEXT ·rowSumsSigmoid64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
 	MOVD 0(R0), R6
-	MOVD 312(R0), R5
-	MOVD 360(R0), R4
+	MOVD 336(R0), R5
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -61397,12 +61397,12 @@ loop:
 TEXT ·rowSumsSoftmax64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
-	MOVD 240(R0), R6
-	MOVD 312(R0), R5
-	MOVD 360(R0), R4
+	MOVD 264(R0), R6
+	MOVD 336(R0), R5
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -61472,12 +61472,12 @@ loop:
 TEXT ·rowGradNone64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 384(R9), R8
+	MOVD 408(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
 	MOVD 24(R9), R5
 	MOVD 0(R9), R4
-	MOVD 360(R9), R3
+	MOVD 384(R9), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61517,7 +61517,7 @@ loop:
 	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R9), R0
+	MOVBU 464(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R5, R0
@@ -61543,13 +61543,13 @@ store1:
 TEXT ·rowGradSigmoid64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 384(R10), R9
+	MOVD 408(R10), R9
 	MOVD 96(R10), R8
 	MOVD 120(R10), R7
 	MOVD 24(R10), R6
 	MOVD 0(R10), R5
-	MOVD 312(R10), R4
-	MOVD 360(R10), R3
+	MOVD 336(R10), R4
+	MOVD 384(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61605,7 +61605,7 @@ loop:
 	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R6, R0
@@ -61631,13 +61631,13 @@ store1:
 TEXT ·rowGradSoftmax64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 384(R9), R8
+	MOVD 408(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
-	MOVD 264(R9), R5
-	MOVD 240(R9), R4
-	MOVD 312(R9), R3
-	MOVD 360(R9), R0
+	MOVD 288(R9), R5
+	MOVD 264(R9), R4
+	MOVD 336(R9), R3
+	MOVD 384(R9), R0
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61674,7 +61674,7 @@ loop:
 	WORD $0x6e67dca0 // fmul v0.2d, v5.2d, v7.2d
 	WORD $0x6e63dc23 // fmul v3.2d, v1.2d, v3.2d
 	WORD $0x6e62dc02 // fmul v2.2d, v0.2d, v2.2d
-	MOVBU 440(R9), R0
+	MOVBU 464(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R5, R0
@@ -61694,6 +61694,17129 @@ store1:
 	MOVD n+8(FP), R0
 	CMP R0, R1
 	BLT loop
+	RET
+
+// func tileOverlapSumsNEON(args *byte, n int)
+TEXT ·tileOverlapSumsNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R4
+	MOVD 96(R9), R3
+	MOVD 120(R9), R2
+	WORD $0x6f00e40e // movi v14.2d, #0x0
+	WORD $0x6f00e40b // movi v11.2d, #0x0
+	WORD $0x3dc0254d // ldr q13, [x10, #144]
+	WORD $0x3dc0294c // ldr q12, [x10, #160]
+	WORD $0x3dc02d4a // ldr q10, [x10, #176]
+	WORD $0x3dc03149 // ldr q9, [x10, #192]
+	WORD $0x3dc03548 // ldr q8, [x10, #208]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03d46 // ldr q6, [x10, #240]
+	WORD $0x3dc04145 // ldr q5, [x10, #256]
+	WORD $0x3dc00d44 // ldr q4, [x10, #48]
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R3, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x3dc0154f // ldr q15, [x10, #80]
+	WORD $0x6eafe463 // fcmgt v3.4s, v3.4s, v15.4s
+	WORD $0x6eafe442 // fcmgt v2.4s, v2.4s, v15.4s
+	WORD $0x6eafe431 // fcmgt v17.4s, v1.4s, v15.4s
+	WORD $0x6eafe410 // fcmgt v16.4s, v0.4s, v15.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211e21 // and v1.16b, v17.16b, v1.16b
+	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
+	ADD R6<<2, R7, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	WORD $0x4ea41c70 // orr v16.16b, v3.16b, v4.16b
+	WORD $0x4ea41c43 // orr v3.16b, v2.16b, v4.16b
+	WORD $0x4ea41c22 // orr v2.16b, v1.16b, v4.16b
+	WORD $0x4ea41c01 // orr v1.16b, v0.16b, v4.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e30f413 // fmax v19.4s, v0.4s, v16.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f414 // fmax v20.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f412 // fmax v18.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f411 // fmax v17.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce70 // fmla v16.4s, v19.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e218a1e // frintn v30.4s, v16.4s
+	WORD $0x4e21887d // frintn v29.4s, v3.4s
+	WORD $0x4e21885c // frintn v28.4s, v2.4s
+	WORD $0x4e218838 // frintn v24.4s, v1.4s
+	WORD $0x4eadcfd3 // fmls v19.4s, v30.4s, v13.4s
+	WORD $0x4eadcfb4 // fmls v20.4s, v29.4s, v13.4s
+	WORD $0x4eadcf92 // fmls v18.4s, v28.4s, v13.4s
+	WORD $0x4eadcf11 // fmls v17.4s, v24.4s, v13.4s
+	WORD $0x4eaccfd3 // fmls v19.4s, v30.4s, v12.4s
+	WORD $0x4eaccfb4 // fmls v20.4s, v29.4s, v12.4s
+	WORD $0x4eaccf92 // fmls v18.4s, v28.4s, v12.4s
+	WORD $0x4eaccf11 // fmls v17.4s, v24.4s, v12.4s
+	WORD $0x6e33de7f // fmul v31.4s, v19.4s, v19.4s
+	WORD $0x6e34de9b // fmul v27.4s, v20.4s, v20.4s
+	WORD $0x6e32de5a // fmul v26.4s, v18.4s, v18.4s
+	WORD $0x6e31de39 // fmul v25.4s, v17.4s, v17.4s
+	WORD $0x4ea71cf7 // mov v23.16b, v7.16b
+	WORD $0x4ea71cf6 // mov v22.16b, v7.16b
+	WORD $0x4ea71cf5 // mov v21.16b, v7.16b
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4e26ce77 // fmla v23.4s, v19.4s, v6.4s
+	WORD $0x4e26ce96 // fmla v22.4s, v20.4s, v6.4s
+	WORD $0x4e26ce55 // fmla v21.4s, v18.4s, v6.4s
+	WORD $0x4e26ce30 // fmla v16.4s, v17.4s, v6.4s
+	WORD $0x4e25cff7 // fmla v23.4s, v31.4s, v5.4s
+	WORD $0x4e25cf76 // fmla v22.4s, v27.4s, v5.4s
+	WORD $0x4e25cf55 // fmla v21.4s, v26.4s, v5.4s
+	WORD $0x4e25cf30 // fmla v16.4s, v25.4s, v5.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	WORD $0x4e28ce82 // fmla v2.4s, v20.4s, v8.4s
+	WORD $0x4e28ce41 // fmla v1.4s, v18.4s, v8.4s
+	WORD $0x4e28ce20 // fmla v0.4s, v17.4s, v8.4s
+	WORD $0x4e3fcee3 // fmla v3.4s, v23.4s, v31.4s
+	WORD $0x4e3bcec2 // fmla v2.4s, v22.4s, v27.4s
+	WORD $0x4e3acea1 // fmla v1.4s, v21.4s, v26.4s
+	WORD $0x4e39ce00 // fmla v0.4s, v16.4s, v25.4s
+	WORD $0x4e3fcc73 // fmla v19.4s, v3.4s, v31.4s
+	WORD $0x4e3bcc54 // fmla v20.4s, v2.4s, v27.4s
+	WORD $0x4e3acc32 // fmla v18.4s, v1.4s, v26.4s
+	WORD $0x4e39cc11 // fmla v17.4s, v0.4s, v25.4s
+	WORD $0x4e2ad673 // fadd v19.4s, v19.4s, v10.4s
+	WORD $0x4e2ad69b // fadd v27.4s, v20.4s, v10.4s
+	WORD $0x4e2ad65a // fadd v26.4s, v18.4s, v10.4s
+	WORD $0x4e2ad639 // fadd v25.4s, v17.4s, v10.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21ab10 // fcvtns v16.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
+	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc09d54 // ldr q20, [x10, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de63 // fmul v3.4s, v19.4s, v3.4s
+	WORD $0x6e22de42 // fmul v2.4s, v18.4s, v2.4s
+	WORD $0x6e21de31 // fmul v17.4s, v17.4s, v1.4s
+	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
+	WORD $0x4e2ad461 // fadd v1.4s, v3.4s, v10.4s
+	WORD $0x4e2ad440 // fadd v0.4s, v2.4s, v10.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ad621 // fadd v1.4s, v17.4s, v10.4s
+	WORD $0x4e2ad600 // fadd v0.4s, v16.4s, v10.4s
+	WORD $0x6e21fe21 // fdiv v1.4s, v17.4s, v1.4s
+	WORD $0x6e20fe00 // fdiv v0.4s, v16.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00413 // ldr q19, [x0, #16]
+	WORD $0x3dc00812 // ldr q18, [x0, #32]
+	WORD $0x3dc00c11 // ldr q17, [x0, #48]
+	WORD $0x6eb4e540 // fcmgt v0.4s, v10.4s, v20.4s
+	WORD $0x6e6a1e80 // bsl v0.16b, v20.16b, v10.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eb3e540 // fcmgt v0.4s, v10.4s, v19.4s
+	WORD $0x6e6a1e60 // bsl v0.16b, v19.16b, v10.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eb2e540 // fcmgt v0.4s, v10.4s, v18.4s
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb1e540 // fcmgt v0.4s, v10.4s, v17.4s
+	WORD $0x6e6a1e20 // bsl v0.16b, v17.16b, v10.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe460 // fcmgt v0.4s, v3.4s, v15.4s
+	WORD $0x6e6f1c60 // bsl v0.16b, v3.16b, v15.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe440 // fcmgt v0.4s, v2.4s, v15.4s
+	WORD $0x6e6f1c40 // bsl v0.16b, v2.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eafe600 // fcmgt v0.4s, v16.4s, v15.4s
+	WORD $0x6e6f1e00 // bsl v0.16b, v16.16b, v15.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x4e34e460 // fcmeq v0.4s, v3.4s, v20.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e33e440 // fcmeq v0.4s, v2.4s, v19.4s
+	WORD $0x6e205802 // mvn v2.16b, v0.16b
+	WORD $0x4e32e420 // fcmeq v0.4s, v1.4s, v18.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e31e5e0 // fcmeq v0.4s, v15.4s, v17.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea31dce // orr v14.16b, v14.16b, v3.16b
+	WORD $0x4ea21d6b // orr v11.16b, v11.16b, v2.16b
+	WORD $0x4ea11dce // orr v14.16b, v14.16b, v1.16b
+	WORD $0x4ea01d6b // orr v11.16b, v11.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	MOVD 120(R9), R5
+	MOVD 384(R9), R4
+	MOVD $0, R3
+	MOVD 96(R9), R2
+	WORD $0x3dc02d4a // ldr q10, [x10, #176]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R2, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	ADD R6<<2, R7, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc20003 // ldr q3, [x0, #2048]
+	WORD $0x3dc20402 // ldr q2, [x0, #2064]
+	WORD $0x4ea3d540 // fsub v0.4s, v10.4s, v3.4s
+	WORD $0x4ea2d541 // fsub v1.4s, v10.4s, v2.4s
+	WORD $0x4f2104a6 // sshr v6.4s, v5.4s, #31
+	WORD $0x6e601c66 // bsl v6.16b, v3.16b, v0.16b
+	WORD $0x4f210480 // sshr v0.4s, v4.4s, #31
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e29dcc5 // fmul v5.4s, v6.4s, v9.4s
+	WORD $0x6e28dc24 // fmul v4.4s, v1.4s, v8.4s
+	ADD $52, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R3<<0, R4, R1
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	WORD $0x6e29dce5 // fmul v5.4s, v7.4s, v9.4s
+	WORD $0x6e28dcc4 // fmul v4.4s, v6.4s, v8.4s
+	ADD $52, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803021 // str q1, [x1, #192]
+	WORD $0x3d803420 // str q0, [x1, #208]
+	EOR $32, R3, R3
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tileGamma0OverlapSumsNEON(args *byte, n int)
+TEXT ·tileGamma0OverlapSumsNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R11
+	MOVD 408(R11), R9
+	MOVD 336(R11), R8
+	MOVD 0(R11), R4
+	MOVD 96(R11), R3
+	MOVD 120(R11), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R10
+
+exponential:
+	ADD R10<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R10<<2, R3, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e467 // fcmgt v7.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231cc6 // and v6.16b, v6.16b, v3.16b
+	WORD $0x4e201ca5 // and v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231c84 // and v4.16b, v4.16b, v3.16b
+	WORD $0x4e201ce3 // and v3.16b, v7.16b, v0.16b
+	ADD R10<<2, R8, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d8a // ldr q10, [x12, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R10<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R10, R10
+	MOVD n+8(FP), R0
+	CMP R0, R10
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R11), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R11)
+	RET
+
+inRange:
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD $0, R10
+
+logarithm:
+	ADD R10<<2, R8, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R10, R10
+	MOVD n+8(FP), R0
+	CMP R0, R10
+	BLT logarithm
+	MOVD 120(R11), R7
+	MOVD 384(R11), R6
+	MOVD $0, R5
+	MOVD 96(R11), R4
+	WORD $0x3dc02d8c // ldr q12, [x12, #176]
+	WORD $0x3dc0158b // ldr q11, [x12, #80]
+	WORD $0x3dc00d8a // ldr q10, [x12, #48]
+	MOVD $0, R10
+
+last:
+	ADD R10<<2, R4, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	ADD R10<<2, R8, R3
+	WORD $0x3dc00073 // ldr q19, [x3]
+	WORD $0x3dc00472 // ldr q18, [x3, #16]
+	WORD $0x3dc20063 // ldr q3, [x3, #2048]
+	WORD $0x3dc20462 // ldr q2, [x3, #2064]
+	WORD $0x4ea3d580 // fsub v0.4s, v12.4s, v3.4s
+	WORD $0x4ea2d581 // fsub v1.4s, v12.4s, v2.4s
+	WORD $0x4f210666 // sshr v6.4s, v19.4s, #31
+	WORD $0x6e601c66 // bsl v6.16b, v3.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e29dcc5 // fmul v5.4s, v6.4s, v9.4s
+	WORD $0x6e28dc24 // fmul v4.4s, v1.4s, v8.4s
+	ADD $52, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R5<<0, R6, R2
+	WORD $0x3dc02041 // ldr q1, [x2, #128]
+	WORD $0x3dc02440 // ldr q0, [x2, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802041 // str q1, [x2, #128]
+	WORD $0x3d802440 // str q0, [x2, #144]
+	ADD R10<<2, R7, R1
+	WORD $0x3dc00027 // ldr q7, [x1]
+	WORD $0x3dc00426 // ldr q6, [x1, #16]
+	WORD $0x3dc01041 // ldr q1, [x2, #64]
+	WORD $0x3dc01440 // ldr q0, [x2, #80]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801041 // str q1, [x2, #64]
+	WORD $0x3d801440 // str q0, [x2, #80]
+	WORD $0x6e29dce5 // fmul v5.4s, v7.4s, v9.4s
+	WORD $0x6e28dcc4 // fmul v4.4s, v6.4s, v8.4s
+	ADD $52, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03041 // ldr q1, [x2, #192]
+	WORD $0x3dc03440 // ldr q0, [x2, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803041 // str q1, [x2, #192]
+	WORD $0x3d803440 // str q0, [x2, #208]
+	WORD $0x3dc0002f // ldr q15, [x1]
+	WORD $0x3dc0042e // ldr q14, [x1, #16]
+	WORD $0x4eafd591 // fsub v17.4s, v12.4s, v15.4s
+	WORD $0x4eaed590 // fsub v16.4s, v12.4s, v14.4s
+	ADD $8, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dded // fmul v13.4s, v15.4s, v0.4s
+	WORD $0x6e20ddc7 // fmul v7.4s, v14.4s, v0.4s
+	WORD $0x3dc40064 // ldr q4, [x3, #4096]
+	WORD $0x3dc40463 // ldr q3, [x3, #4112]
+	WORD $0x6eb3e560 // fcmgt v0.4s, v11.4s, v19.4s
+	WORD $0x6e731d60 // bsl v0.16b, v11.16b, v19.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb2e560 // fcmgt v0.4s, v11.4s, v18.4s
+	WORD $0x6e721d60 // bsl v0.16b, v11.16b, v18.16b
+	WORD $0x4e24d426 // fadd v6.4s, v1.4s, v4.4s
+	WORD $0x4e23d405 // fadd v5.4s, v0.4s, v3.4s
+	WORD $0x6e2a1e61 // eor v1.16b, v19.16b, v10.16b
+	WORD $0x6e2a1e42 // eor v2.16b, v18.16b, v10.16b
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e560 // fcmgt v0.4s, v11.4s, v2.4s
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	WORD $0x6e21dda3 // fmul v3.4s, v13.4s, v1.4s
+	WORD $0x6e20dce4 // fmul v4.4s, v7.4s, v0.4s
+	WORD $0x4e26ce23 // fmla v3.4s, v17.4s, v6.4s
+	WORD $0x4e25ce04 // fmla v4.4s, v16.4s, v5.4s
+	ADD $4, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de22 // fmul v2.4s, v17.4s, v0.4s
+	WORD $0x6e20de01 // fmul v1.4s, v16.4s, v0.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x4e20cde2 // fmla v2.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc1 // fmla v1.4s, v14.4s, v0.4s
+	WORD $0x6e23dc43 // fmul v3.4s, v2.4s, v3.4s
+	WORD $0x6e24dc22 // fmul v2.4s, v1.4s, v4.4s
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
+	WORD $0x4e28cc40 // fmla v0.4s, v2.4s, v8.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R5, R5
+	ADD $8, R10, R10
+	MOVD n+8(FP), R0
+	CMP R0, R10
+	BLT last
+	RET
+
+// func tileGamma2OverlapSumsNEON(args *byte, n int)
+TEXT ·tileGamma2OverlapSumsNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R4
+	MOVD 408(R4), R10
+	MOVD 336(R4), R9
+	MOVD 0(R4), R5
+	MOVD 96(R4), R3
+	MOVD 120(R4), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R8
+
+exponential:
+	ADD R8<<2, R5, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R8<<2, R3, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e467 // fcmgt v7.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231cc6 // and v6.16b, v6.16b, v3.16b
+	WORD $0x4e201ca5 // and v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231c84 // and v4.16b, v4.16b, v3.16b
+	WORD $0x4e201ce3 // and v3.16b, v7.16b, v0.16b
+	ADD R8<<2, R9, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d6a // ldr q10, [x11, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R8<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R4), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R4)
+	RET
+
+inRange:
+	WORD $0x3dc04973 // ldr q19, [x11, #288]
+	WORD $0x3dc04d72 // ldr q18, [x11, #304]
+	WORD $0x3dc05171 // ldr q17, [x11, #320]
+	WORD $0x3dc05570 // ldr q16, [x11, #336]
+	WORD $0x3dc0596f // ldr q15, [x11, #352]
+	WORD $0x3dc05d6e // ldr q14, [x11, #368]
+	WORD $0x3dc0616d // ldr q13, [x11, #384]
+	WORD $0x3dc0656c // ldr q12, [x11, #400]
+	WORD $0x3dc0696b // ldr q11, [x11, #416]
+	WORD $0x3dc06d6a // ldr q10, [x11, #432]
+	WORD $0x3dc07169 // ldr q9, [x11, #448]
+	WORD $0x3dc07568 // ldr q8, [x11, #464]
+	MOVD $0, R8
+
+logarithm:
+	ADD R8<<2, R9, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT logarithm
+	MOVD 120(R4), R2
+	MOVD $0, R8
+
+scaled:
+	ADD R8<<2, R9, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R8<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d64 // ldr q4, [x11, #304]
+	WORD $0x3dc04d63 // ldr q3, [x11, #304]
+	WORD $0x3dc04d62 // ldr q2, [x11, #304]
+	WORD $0x3dc04d61 // ldr q1, [x11, #304]
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09d68 // ldr q8, [x11, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de25 // fmul v5.4s, v17.4s, v3.4s
+	WORD $0x6e22de44 // fmul v4.4s, v18.4s, v2.4s
+	WORD $0x6e21de67 // fmul v7.4s, v19.4s, v1.4s
+	WORD $0x6e20de86 // fmul v6.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
+	WORD $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
+	WORD $0x6e21dce3 // fmul v3.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fcad // fdiv v13.4s, v5.4s, v1.4s
+	WORD $0x6e20fc88 // fdiv v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc67 // fdiv v7.4s, v3.4s, v1.4s
+	WORD $0x6e20fc46 // fdiv v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4eadd402 // fsub v2.4s, v0.4s, v13.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e6d1c43 // bsl v3.16b, v2.16b, v13.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT scaled
+	MOVD 120(R4), R7
+	MOVD 384(R4), R6
+	MOVD $0, R5
+	MOVD 96(R4), R4
+	WORD $0x3dc02d6b // ldr q11, [x11, #176]
+	WORD $0x3dc0156a // ldr q10, [x11, #80]
+	WORD $0x3dc00d69 // ldr q9, [x11, #48]
+	MOVD $0, R8
+
+last:
+	ADD R8<<2, R4, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	ADD R8<<2, R9, R3
+	WORD $0x3dc00073 // ldr q19, [x3]
+	WORD $0x3dc00472 // ldr q18, [x3, #16]
+	WORD $0x3dc20063 // ldr q3, [x3, #2048]
+	WORD $0x3dc20462 // ldr q2, [x3, #2064]
+	WORD $0x4ea3d560 // fsub v0.4s, v11.4s, v3.4s
+	WORD $0x4ea2d561 // fsub v1.4s, v11.4s, v2.4s
+	WORD $0x4f210666 // sshr v6.4s, v19.4s, #31
+	WORD $0x6e601c66 // bsl v6.16b, v3.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e28dcc5 // fmul v5.4s, v6.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
+	ADD $52, R10, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R5<<0, R6, R2
+	WORD $0x3dc02041 // ldr q1, [x2, #128]
+	WORD $0x3dc02440 // ldr q0, [x2, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802041 // str q1, [x2, #128]
+	WORD $0x3d802440 // str q0, [x2, #144]
+	ADD R8<<2, R7, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc00426 // ldr q6, [x1, #16]
+	WORD $0x3dc01041 // ldr q1, [x2, #64]
+	WORD $0x3dc01440 // ldr q0, [x2, #80]
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801041 // str q1, [x2, #64]
+	WORD $0x3d801440 // str q0, [x2, #80]
+	WORD $0x6e28dd85 // fmul v5.4s, v12.4s, v8.4s
+	WORD $0x6e27dcc4 // fmul v4.4s, v6.4s, v7.4s
+	ADD $52, R10, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd83 // fmla v3.4s, v12.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03041 // ldr q1, [x2, #192]
+	WORD $0x3dc03440 // ldr q0, [x2, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803041 // str q1, [x2, #192]
+	WORD $0x3d803440 // str q0, [x2, #208]
+	WORD $0x3dc0002f // ldr q15, [x1]
+	WORD $0x3dc0042e // ldr q14, [x1, #16]
+	WORD $0x4eafd571 // fsub v17.4s, v11.4s, v15.4s
+	WORD $0x4eaed570 // fsub v16.4s, v11.4s, v14.4s
+	ADD $8, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dded // fmul v13.4s, v15.4s, v0.4s
+	WORD $0x6e20ddcc // fmul v12.4s, v14.4s, v0.4s
+	WORD $0x3dc40065 // ldr q5, [x3, #4096]
+	WORD $0x3dc40464 // ldr q4, [x3, #4112]
+	WORD $0x6eb3e540 // fcmgt v0.4s, v10.4s, v19.4s
+	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb2e540 // fcmgt v0.4s, v10.4s, v18.4s
+	WORD $0x6e721d40 // bsl v0.16b, v10.16b, v18.16b
+	WORD $0x4e25d426 // fadd v6.4s, v1.4s, v5.4s
+	WORD $0x4e24d403 // fadd v3.4s, v0.4s, v4.4s
+	WORD $0x6e291e61 // eor v1.16b, v19.16b, v9.16b
+	WORD $0x6e291e42 // eor v2.16b, v18.16b, v9.16b
+	WORD $0x6ea1e540 // fcmgt v0.4s, v10.4s, v1.4s
+	WORD $0x6e611d40 // bsl v0.16b, v10.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x4e26ce25 // fmla v5.4s, v17.4s, v6.4s
+	WORD $0x4e23ce04 // fmla v4.4s, v16.4s, v3.4s
+	ADD $4, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de23 // fmul v3.4s, v17.4s, v0.4s
+	WORD $0x6e20de02 // fmul v2.4s, v16.4s, v0.4s
+	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc60061 // ldr q1, [x3, #6144]
+	WORD $0x3dc60460 // ldr q0, [x3, #6160]
+	WORD $0x6e21dc21 // fmul v1.4s, v1.4s, v1.4s
+	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e24dc02 // fmul v2.4s, v0.4s, v4.4s
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R5, R5
+	ADD $8, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT last
+	RET
+
+// func tileGammaOverlapSumsNEON(args *byte, n int)
+TEXT ·tileGammaOverlapSumsNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R3
+	MOVD 408(R3), R10
+	MOVD 336(R3), R9
+	MOVD 0(R3), R5
+	MOVD 96(R3), R4
+	MOVD 120(R3), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R8
+
+exponential:
+	ADD R8<<2, R5, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R8<<2, R4, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e467 // fcmgt v7.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231cc6 // and v6.16b, v6.16b, v3.16b
+	WORD $0x4e201ca5 // and v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231c84 // and v4.16b, v4.16b, v3.16b
+	WORD $0x4e201ce3 // and v3.16b, v7.16b, v0.16b
+	ADD R8<<2, R9, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d6a // ldr q10, [x11, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R8<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R3), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R3)
+	RET
+
+inRange:
+	WORD $0x3dc04973 // ldr q19, [x11, #288]
+	WORD $0x3dc04d72 // ldr q18, [x11, #304]
+	WORD $0x3dc05171 // ldr q17, [x11, #320]
+	WORD $0x3dc05570 // ldr q16, [x11, #336]
+	WORD $0x3dc0596f // ldr q15, [x11, #352]
+	WORD $0x3dc05d6e // ldr q14, [x11, #368]
+	WORD $0x3dc0616d // ldr q13, [x11, #384]
+	WORD $0x3dc0656c // ldr q12, [x11, #400]
+	WORD $0x3dc0696b // ldr q11, [x11, #416]
+	WORD $0x3dc06d6a // ldr q10, [x11, #432]
+	WORD $0x3dc07169 // ldr q9, [x11, #448]
+	WORD $0x3dc07568 // ldr q8, [x11, #464]
+	MOVD $0, R8
+
+logarithm:
+	ADD R8<<2, R9, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT logarithm
+	MOVD 120(R3), R2
+	MOVD $0, R8
+
+scaled:
+	ADD R8<<2, R9, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R8<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d64 // ldr q4, [x11, #304]
+	WORD $0x3dc04d63 // ldr q3, [x11, #304]
+	WORD $0x3dc04d62 // ldr q2, [x11, #304]
+	WORD $0x3dc04d61 // ldr q1, [x11, #304]
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09d68 // ldr q8, [x11, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de65 // fmul v5.4s, v19.4s, v1.4s
+	WORD $0x6e20de84 // fmul v4.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d88002c // str q12, [x1, #8192]
+	WORD $0x3d88042b // str q11, [x1, #8208]
+	WORD $0x3d88082a // str q10, [x1, #8224]
+	WORD $0x3d880c29 // str q9, [x1, #8240]
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT scaled
+	MOVD $0, R8
+
+powers:
+	ADD R8<<2, R9, R0
+	WORD $0x3dc8000c // ldr q12, [x0, #8192]
+	WORD $0x3dc8040b // ldr q11, [x0, #8208]
+	WORD $0x3dc8080a // ldr q10, [x0, #8224]
+	WORD $0x3dc80c09 // ldr q9, [x0, #8240]
+	WORD $0x3dc60007 // ldr q7, [x0, #6144]
+	WORD $0x3dc60406 // ldr q6, [x0, #6160]
+	WORD $0x3dc60805 // ldr q5, [x0, #6176]
+	WORD $0x3dc60c11 // ldr q17, [x0, #6192]
+	WORD $0x3dc02d62 // ldr q2, [x11, #176]
+	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
+	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
+	WORD $0x4ea5d448 // fsub v8.4s, v2.4s, v5.4s
+	WORD $0x4eb1d444 // fsub v4.4s, v2.4s, v17.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e671c03 // bsl v3.16b, v0.16b, v7.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
+	WORD $0x3d860003 // str q3, [x0, #6144]
+	WORD $0x3d860402 // str q2, [x0, #6160]
+	WORD $0x3d860801 // str q1, [x0, #6176]
+	WORD $0x3d860c00 // str q0, [x0, #6192]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6eace410 // fcmgt v16.4s, v0.4s, v12.4s
+	WORD $0x6e6c1c10 // bsl v16.16b, v0.16b, v12.16b
+	WORD $0x6eabe40f // fcmgt v15.4s, v0.4s, v11.4s
+	WORD $0x6e6b1c0f // bsl v15.16b, v0.16b, v11.16b
+	WORD $0x6eaae40e // fcmgt v14.4s, v0.4s, v10.4s
+	WORD $0x6e6a1c0e // bsl v14.16b, v0.16b, v10.16b
+	WORD $0x6ea9e40d // fcmgt v13.4s, v0.4s, v9.4s
+	WORD $0x6e691c0d // bsl v13.16b, v0.16b, v9.16b
+	WORD $0x3dc04960 // ldr q0, [x11, #288]
+	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
+	WORD $0x3dc04960 // ldr q0, [x11, #288]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc04960 // ldr q0, [x11, #288]
+	WORD $0x6ea0e4aa // fcmgt v10.4s, v5.4s, v0.4s
+	WORD $0x3dc04960 // ldr q0, [x11, #288]
+	WORD $0x6ea0e629 // fcmgt v9.4s, v17.4s, v0.4s
+	WORD $0x3dc04d60 // ldr q0, [x11, #304]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc04d60 // ldr q0, [x11, #304]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc04d60 // ldr q0, [x11, #304]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc04d60 // ldr q0, [x11, #304]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20cca2 // fmla v2.4s, v5.4s, v0.4s
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4eac1d88 // mov v8.16b, v12.16b
+	WORD $0x6e671c88 // bsl v8.16b, v4.16b, v7.16b
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x6e661c67 // bsl v7.16b, v3.16b, v6.16b
+	WORD $0x4eaa1d46 // mov v6.16b, v10.16b
+	WORD $0x6e651c46 // bsl v6.16b, v2.16b, v5.16b
+	WORD $0x4ea91d25 // mov v5.16b, v9.16b
+	WORD $0x6e711c25 // bsl v5.16b, v1.16b, v17.16b
+	WORD $0x6e28dd04 // fmul v4.4s, v8.4s, v8.4s
+	WORD $0x6e27dce3 // fmul v3.4s, v7.4s, v7.4s
+	WORD $0x6e26dcc2 // fmul v2.4s, v6.4s, v6.4s
+	WORD $0x6e25dca1 // fmul v1.4s, v5.4s, v5.4s
+	WORD $0x3dc07160 // ldr q0, [x11, #448]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc07160 // ldr q0, [x11, #448]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc07160 // ldr q0, [x11, #448]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc07160 // ldr q0, [x11, #448]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc07560 // ldr q0, [x11, #464]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc07560 // ldr q0, [x11, #464]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc07560 // ldr q0, [x11, #464]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc07560 // ldr q0, [x11, #464]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc06960 // ldr q0, [x11, #416]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc06960 // ldr q0, [x11, #416]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc06960 // ldr q0, [x11, #416]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc06960 // ldr q0, [x11, #416]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc06d60 // ldr q0, [x11, #432]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc06d60 // ldr q0, [x11, #432]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc06d60 // ldr q0, [x11, #432]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc06d60 // ldr q0, [x11, #432]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc06160 // ldr q0, [x11, #384]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc06160 // ldr q0, [x11, #384]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc06160 // ldr q0, [x11, #384]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc06160 // ldr q0, [x11, #384]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc06560 // ldr q0, [x11, #400]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc06560 // ldr q0, [x11, #400]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc06560 // ldr q0, [x11, #400]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc06560 // ldr q0, [x11, #400]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x4e24ceb1 // fmla v17.4s, v21.4s, v4.4s
+	WORD $0x4e23ced2 // fmla v18.4s, v22.4s, v3.4s
+	WORD $0x4e22cef3 // fmla v19.4s, v23.4s, v2.4s
+	WORD $0x4e21cf14 // fmla v20.4s, v24.4s, v1.4s
+	WORD $0x3dc05960 // ldr q0, [x11, #352]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc05960 // ldr q0, [x11, #352]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc05960 // ldr q0, [x11, #352]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc05960 // ldr q0, [x11, #352]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc05d60 // ldr q0, [x11, #368]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc05d60 // ldr q0, [x11, #368]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc05d60 // ldr q0, [x11, #368]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc05d60 // ldr q0, [x11, #368]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc05160 // ldr q0, [x11, #320]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc05160 // ldr q0, [x11, #320]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc05160 // ldr q0, [x11, #320]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc05160 // ldr q0, [x11, #320]
+	WORD $0x4e28ceb3 // fmla v19.4s, v21.4s, v8.4s
+	WORD $0x4e27ced2 // fmla v18.4s, v22.4s, v7.4s
+	WORD $0x4e26cef1 // fmla v17.4s, v23.4s, v6.4s
+	WORD $0x4e25cf00 // fmla v0.4s, v24.4s, v5.4s
+	WORD $0x4e24ce68 // fmla v8.4s, v19.4s, v4.4s
+	WORD $0x4e23ce47 // fmla v7.4s, v18.4s, v3.4s
+	WORD $0x4e22ce26 // fmla v6.4s, v17.4s, v2.4s
+	WORD $0x4e21cc05 // fmla v5.4s, v0.4s, v1.4s
+	WORD $0x3dc05560 // ldr q0, [x11, #336]
+	WORD $0x4e201d83 // and v3.16b, v12.16b, v0.16b
+	WORD $0x3dc05560 // ldr q0, [x11, #336]
+	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x3dc05560 // ldr q0, [x11, #336]
+	WORD $0x4e201d41 // and v1.16b, v10.16b, v0.16b
+	WORD $0x3dc05560 // ldr q0, [x11, #336]
+	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
+	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
+	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
+	WORD $0x4e23d604 // fadd v4.4s, v16.4s, v3.4s
+	WORD $0x4e22d5e3 // fadd v3.4s, v15.4s, v2.4s
+	WORD $0x4e21d5c2 // fadd v2.4s, v14.4s, v1.4s
+	WORD $0x4e20d5a1 // fadd v1.4s, v13.4s, v0.4s
+	ADD $16, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc90 // fmul v16.4s, v4.4s, v0.4s
+	WORD $0x6e20dc6f // fmul v15.4s, v3.4s, v0.4s
+	WORD $0x6e20dc4e // fmul v14.4s, v2.4s, v0.4s
+	WORD $0x6e20dc2d // fmul v13.4s, v1.4s, v0.4s
+	WORD $0x3dc07961 // ldr q1, [x11, #480]
+	WORD $0x6e21e600 // fcmge v0.4s, v16.4s, v1.4s
+	WORD $0x6e21e5e5 // fcmge v5.4s, v15.4s, v1.4s
+	WORD $0x6e21e5c4 // fcmge v4.4s, v14.4s, v1.4s
+	WORD $0x6e21e5a3 // fcmge v3.4s, v13.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e30f410 // fmax v16.4s, v0.4s, v16.4s
+	WORD $0x4e2ff40f // fmax v15.4s, v0.4s, v15.4s
+	WORD $0x4e2ef40e // fmax v14.4s, v0.4s, v14.4s
+	WORD $0x4e2df40d // fmax v13.4s, v0.4s, v13.4s
+	WORD $0x3dc02164 // ldr q4, [x11, #128]
+	WORD $0x3dc02163 // ldr q3, [x11, #128]
+	WORD $0x3dc02162 // ldr q2, [x11, #128]
+	WORD $0x3dc02161 // ldr q1, [x11, #128]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
+	WORD $0x3dc03968 // ldr q8, [x11, #224]
+	WORD $0x3dc03967 // ldr q7, [x11, #224]
+	WORD $0x3dc03966 // ldr q6, [x11, #224]
+	WORD $0x3dc03965 // ldr q5, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03164 // ldr q4, [x11, #192]
+	WORD $0x3dc03163 // ldr q3, [x11, #192]
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d68 // ldr q8, [x11, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
+	WORD $0x3dc03968 // ldr q8, [x11, #224]
+	WORD $0x3dc03967 // ldr q7, [x11, #224]
+	WORD $0x3dc03966 // ldr q6, [x11, #224]
+	WORD $0x3dc03965 // ldr q5, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03164 // ldr q4, [x11, #192]
+	WORD $0x3dc03163 // ldr q3, [x11, #192]
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d603 // fadd v3.4s, v16.4s, v0.4s
+	WORD $0x4e20d5e2 // fadd v2.4s, v15.4s, v0.4s
+	WORD $0x4e20d5c1 // fadd v1.4s, v14.4s, v0.4s
+	WORD $0x4e20d5a0 // fadd v0.4s, v13.4s, v0.4s
+
+power:
+	ADD R8<<2, R9, R0
+	WORD $0x3d880003 // str q3, [x0, #8192]
+	WORD $0x3d880402 // str q2, [x0, #8208]
+	WORD $0x3d880801 // str q1, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	ADD $16, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT powers
+	MOVD 120(R3), R7
+	MOVD 384(R3), R6
+	MOVD $0, R5
+	MOVD 96(R3), R4
+	WORD $0x3dc02d6b // ldr q11, [x11, #176]
+	WORD $0x3dc0156a // ldr q10, [x11, #80]
+	WORD $0x3dc00d69 // ldr q9, [x11, #48]
+	MOVD $0, R8
+
+last:
+	ADD R8<<2, R4, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	ADD R8<<2, R9, R3
+	WORD $0x3dc00073 // ldr q19, [x3]
+	WORD $0x3dc00472 // ldr q18, [x3, #16]
+	WORD $0x3dc20063 // ldr q3, [x3, #2048]
+	WORD $0x3dc20462 // ldr q2, [x3, #2064]
+	WORD $0x4ea3d560 // fsub v0.4s, v11.4s, v3.4s
+	WORD $0x4ea2d561 // fsub v1.4s, v11.4s, v2.4s
+	WORD $0x4f210666 // sshr v6.4s, v19.4s, #31
+	WORD $0x6e601c66 // bsl v6.16b, v3.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e28dcc5 // fmul v5.4s, v6.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
+	ADD $52, R10, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R5<<0, R6, R2
+	WORD $0x3dc02041 // ldr q1, [x2, #128]
+	WORD $0x3dc02440 // ldr q0, [x2, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802041 // str q1, [x2, #128]
+	WORD $0x3d802440 // str q0, [x2, #144]
+	ADD R8<<2, R7, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc00426 // ldr q6, [x1, #16]
+	WORD $0x3dc01041 // ldr q1, [x2, #64]
+	WORD $0x3dc01440 // ldr q0, [x2, #80]
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801041 // str q1, [x2, #64]
+	WORD $0x3d801440 // str q0, [x2, #80]
+	WORD $0x6e28dd85 // fmul v5.4s, v12.4s, v8.4s
+	WORD $0x6e27dcc4 // fmul v4.4s, v6.4s, v7.4s
+	ADD $52, R10, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd83 // fmla v3.4s, v12.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03041 // ldr q1, [x2, #192]
+	WORD $0x3dc03440 // ldr q0, [x2, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803041 // str q1, [x2, #192]
+	WORD $0x3d803440 // str q0, [x2, #208]
+	WORD $0x3dc0002f // ldr q15, [x1]
+	WORD $0x3dc0042e // ldr q14, [x1, #16]
+	WORD $0x4eafd571 // fsub v17.4s, v11.4s, v15.4s
+	WORD $0x4eaed570 // fsub v16.4s, v11.4s, v14.4s
+	ADD $8, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dded // fmul v13.4s, v15.4s, v0.4s
+	WORD $0x6e20ddcc // fmul v12.4s, v14.4s, v0.4s
+	WORD $0x3dc40065 // ldr q5, [x3, #4096]
+	WORD $0x3dc40464 // ldr q4, [x3, #4112]
+	WORD $0x6eb3e540 // fcmgt v0.4s, v10.4s, v19.4s
+	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb2e540 // fcmgt v0.4s, v10.4s, v18.4s
+	WORD $0x6e721d40 // bsl v0.16b, v10.16b, v18.16b
+	WORD $0x4e25d426 // fadd v6.4s, v1.4s, v5.4s
+	WORD $0x4e24d403 // fadd v3.4s, v0.4s, v4.4s
+	WORD $0x6e291e61 // eor v1.16b, v19.16b, v9.16b
+	WORD $0x6e291e42 // eor v2.16b, v18.16b, v9.16b
+	WORD $0x6ea1e540 // fcmgt v0.4s, v10.4s, v1.4s
+	WORD $0x6e611d40 // bsl v0.16b, v10.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x4e26ce25 // fmla v5.4s, v17.4s, v6.4s
+	WORD $0x4e23ce04 // fmla v4.4s, v16.4s, v3.4s
+	ADD $4, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de23 // fmul v3.4s, v17.4s, v0.4s
+	WORD $0x6e20de02 // fmul v2.4s, v16.4s, v0.4s
+	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc80061 // ldr q1, [x3, #8192]
+	WORD $0x3dc80460 // ldr q0, [x3, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e24dc02 // fmul v2.4s, v0.4s, v4.4s
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R5, R5
+	ADD $8, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT last
+	RET
+
+// func tileGamma0GradNEON(args *byte, n int)
+TEXT ·tileGamma0GradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R4
+	MOVD 96(R9), R3
+	MOVD 120(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R3, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e467 // fcmgt v7.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231cc6 // and v6.16b, v6.16b, v3.16b
+	WORD $0x4e201ca5 // and v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231c84 // and v4.16b, v4.16b, v3.16b
+	WORD $0x4e201ce3 // and v3.16b, v7.16b, v0.16b
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+	MOVD 120(R9), R5
+	MOVD 384(R9), R4
+	MOVD $0, R3
+	MOVD 96(R9), R2
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R2, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R6<<2, R7, R1
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc0042d // ldr q13, [x1, #16]
+	WORD $0x3dc2002e // ldr q14, [x1, #2048]
+	WORD $0x3dc2042c // ldr q12, [x1, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eaed40b // fsub v11.4s, v0.4s, v14.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd40a // fsub v10.4s, v0.4s, v12.4s
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea5d403 // fsub v3.4s, v0.4s, v5.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea4d402 // fsub v2.4s, v0.4s, v4.4s
+	ADD $8, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dca9 // fmul v9.4s, v5.4s, v0.4s
+	WORD $0x6e20dc88 // fmul v8.4s, v4.4s, v0.4s
+	WORD $0x3dc40034 // ldr q20, [x1, #4096]
+	WORD $0x3dc40433 // ldr q19, [x1, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea1e40f // fcmgt v15.4s, v0.4s, v1.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e611c0f // bsl v15.16b, v0.16b, v1.16b
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6d1c0f // bsl v15.16b, v0.16b, v13.16b
+	WORD $0x4e34d612 // fadd v18.4s, v16.4s, v20.4s
+	WORD $0x4e33d5f1 // fadd v17.4s, v15.4s, v19.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c30 // eor v16.16b, v1.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201db5 // eor v21.16b, v13.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e40f // fcmgt v15.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c0f // bsl v15.16b, v0.16b, v16.16b
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb5e40f // fcmgt v15.4s, v0.4s, v21.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e751c0f // bsl v15.16b, v0.16b, v21.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e34d60f // fadd v15.4s, v16.4s, v20.4s
+	WORD $0x4e33d400 // fadd v0.4s, v0.4s, v19.4s
+	WORD $0x6e2fdd33 // fmul v19.4s, v9.4s, v15.4s
+	WORD $0x6e20dd10 // fmul v16.4s, v8.4s, v0.4s
+	WORD $0x4e32cc73 // fmla v19.4s, v3.4s, v18.4s
+	WORD $0x4e31cc50 // fmla v16.4s, v2.4s, v17.4s
+	ADD $4, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc72 // fmul v18.4s, v3.4s, v0.4s
+	WORD $0x6e20dc51 // fmul v17.4s, v2.4s, v0.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x4e20ccb2 // fmla v18.4s, v5.4s, v0.4s
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x6e33de4f // fmul v15.4s, v18.4s, v19.4s
+	WORD $0x6e30de25 // fmul v5.4s, v17.4s, v16.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e27cde4 // fmla v4.4s, v15.4s, v7.4s
+	WORD $0x4e26cca0 // fmla v0.4s, v5.4s, v6.4s
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R9), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R6<<2, R0, R1
+	PRFM 2048(R1), PLDL1KEEP
+	WORD $0x6e33de53 // fmul v19.4s, v18.4s, v19.4s
+	WORD $0x6e30de25 // fmul v5.4s, v17.4s, v16.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dce4 // fmul v4.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c810 // ld1r {v16.4s}, [x0]
+	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
+	WORD $0x4e33cc90 // fmla v16.4s, v4.4s, v19.4s
+	WORD $0x4e25cc0f // fmla v15.4s, v0.4s, v5.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05005 // ldr q5, [x0, #320]
+	WORD $0x3dc05404 // ldr q4, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e30cc05 // fmla v5.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2fcc04 // fmla v4.4s, v0.4s, v15.4s
+	WORD $0x3d805005 // str q5, [x0, #320]
+	WORD $0x3d805404 // str q4, [x0, #336]
+	WORD $0x3d800030 // str q16, [x1]
+	WORD $0x3d80042f // str q15, [x1, #16]
+
+noElements:
+	MOVD 24(R9), R0
+	CMP $0, R0
+	BEQ noGradient
+	WORD $0x4f210425 // sshr v5.4s, v1.4s, #31
+	WORD $0x6e6e1d65 // bsl v5.16b, v11.16b, v14.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e6c1d40 // bsl v0.16b, v10.16b, v12.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x6e6b1dc1 // bsl v1.16b, v14.16b, v11.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e6a1d80 // bsl v0.16b, v12.16b, v10.16b
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x4ea5cd23 // fmls v3.4s, v9.4s, v5.4s
+	WORD $0x4ea4cd02 // fmls v2.4s, v8.4s, v4.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de41 // fmul v1.4s, v18.4s, v0.4s
+	WORD $0x6e20de20 // fmul v0.4s, v17.4s, v0.4s
+	WORD $0x6e23dc24 // fmul v4.4s, v1.4s, v3.4s
+	WORD $0x6e22dc05 // fmul v5.4s, v0.4s, v2.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+
+noUpstream:
+	WORD $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
+	WORD $0x6e26dca3 // fmul v3.4s, v5.4s, v6.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tileGamma2GradNEON(args *byte, n int)
+TEXT ·tileGamma2GradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R4
+	MOVD 96(R9), R3
+	MOVD 120(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R3, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e467 // fcmgt v7.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231cc6 // and v6.16b, v6.16b, v3.16b
+	WORD $0x4e201ca5 // and v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231c84 // and v4.16b, v4.16b, v3.16b
+	WORD $0x4e201ce3 // and v3.16b, v7.16b, v0.16b
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+	MOVD 120(R9), R2
+	MOVD $0, R6
+
+scaled:
+	ADD R6<<2, R7, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R6<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de25 // fmul v5.4s, v17.4s, v3.4s
+	WORD $0x6e22de44 // fmul v4.4s, v18.4s, v2.4s
+	WORD $0x6e21de67 // fmul v7.4s, v19.4s, v1.4s
+	WORD $0x6e20de86 // fmul v6.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
+	WORD $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
+	WORD $0x6e21dce3 // fmul v3.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fcad // fdiv v13.4s, v5.4s, v1.4s
+	WORD $0x6e20fc88 // fdiv v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc67 // fdiv v7.4s, v3.4s, v1.4s
+	WORD $0x6e20fc46 // fdiv v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd402 // fsub v2.4s, v0.4s, v13.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e6d1c43 // bsl v3.16b, v2.16b, v13.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT scaled
+	MOVD 120(R9), R5
+	MOVD 384(R9), R4
+	MOVD $0, R3
+	MOVD 96(R9), R2
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R2, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R6<<2, R7, R1
+	WORD $0x3dc00030 // ldr q16, [x1]
+	WORD $0x3dc0042f // ldr q15, [x1, #16]
+	WORD $0x3dc20028 // ldr q8, [x1, #2048]
+	WORD $0x3dc20425 // ldr q5, [x1, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea8d411 // fsub v17.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea5d404 // fsub v4.4s, v0.4s, v5.4s
+	ADD R6<<2, R5, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd412 // fsub v18.4s, v0.4s, v12.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eabd403 // fsub v3.4s, v0.4s, v11.4s
+	ADD $8, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x6e20dd61 // fmul v1.4s, v11.4s, v0.4s
+	WORD $0x3dc4002e // ldr q14, [x1, #4096]
+	WORD $0x3dc4042d // ldr q13, [x1, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e409 // fcmgt v9.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c09 // bsl v9.16b, v0.16b, v16.16b
+	WORD $0x4ea91d2a // mov v10.16b, v9.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe409 // fcmgt v9.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c09 // bsl v9.16b, v0.16b, v15.16b
+	WORD $0x4e2ed554 // fadd v20.4s, v10.4s, v14.4s
+	WORD $0x4e2dd533 // fadd v19.4s, v9.4s, v13.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201e0a // eor v10.16b, v16.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201df5 // eor v21.16b, v15.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaae409 // fcmgt v9.4s, v0.4s, v10.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6a1c09 // bsl v9.16b, v0.16b, v10.16b
+	WORD $0x4ea91d2a // mov v10.16b, v9.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb5e409 // fcmgt v9.4s, v0.4s, v21.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e751c09 // bsl v9.16b, v0.16b, v21.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e2ed549 // fadd v9.4s, v10.4s, v14.4s
+	WORD $0x4e2dd400 // fadd v0.4s, v0.4s, v13.4s
+	WORD $0x6e29dc4e // fmul v14.4s, v2.4s, v9.4s
+	WORD $0x6e20dc2d // fmul v13.4s, v1.4s, v0.4s
+	WORD $0x4e34ce4e // fmla v14.4s, v18.4s, v20.4s
+	WORD $0x4e33cc6d // fmla v13.4s, v3.4s, v19.4s
+	ADD $4, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de4a // fmul v10.4s, v18.4s, v0.4s
+	WORD $0x6e20dc73 // fmul v19.4s, v3.4s, v0.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x4e20cd8a // fmla v10.4s, v12.4s, v0.4s
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x3dc60029 // ldr q9, [x1, #6144]
+	WORD $0x3dc60420 // ldr q0, [x1, #6160]
+	WORD $0x6e29dd29 // fmul v9.4s, v9.4s, v9.4s
+	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
+	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
+	WORD $0x6e20de69 // fmul v9.4s, v19.4s, v0.4s
+	WORD $0x6e2edd55 // fmul v21.4s, v10.4s, v14.4s
+	WORD $0x6e2ddd34 // fmul v20.4s, v9.4s, v13.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00013 // ldr q19, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e27ceb3 // fmla v19.4s, v21.4s, v7.4s
+	WORD $0x4e26ce80 // fmla v0.4s, v20.4s, v6.4s
+	WORD $0x3d800013 // str q19, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R9), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R6<<2, R0, R1
+	PRFM 2048(R1), PLDL1KEEP
+	WORD $0x6e2edd57 // fmul v23.4s, v10.4s, v14.4s
+	WORD $0x6e2ddd34 // fmul v20.4s, v9.4s, v13.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcf3 // fmul v19.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c816 // ld1r {v22.4s}, [x0]
+	WORD $0x4d40c815 // ld1r {v21.4s}, [x0]
+	WORD $0x4e37ce76 // fmla v22.4s, v19.4s, v23.4s
+	WORD $0x4e34cc15 // fmla v21.4s, v0.4s, v20.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05014 // ldr q20, [x0, #320]
+	WORD $0x3dc05413 // ldr q19, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e36cc14 // fmla v20.4s, v0.4s, v22.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e35cc13 // fmla v19.4s, v0.4s, v21.4s
+	WORD $0x3d805014 // str q20, [x0, #320]
+	WORD $0x3d805413 // str q19, [x0, #336]
+	WORD $0x3d800036 // str q22, [x1]
+	WORD $0x3d800435 // str q21, [x1, #16]
+
+noElements:
+	MOVD 24(R9), R0
+	CMP $0, R0
+	BEQ noGradient
+	WORD $0x4f210614 // sshr v20.4s, v16.4s, #31
+	WORD $0x6e681e34 // bsl v20.16b, v17.16b, v8.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e651c80 // bsl v0.16b, v4.16b, v5.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e711d00 // bsl v0.16b, v8.16b, v17.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x6e28de48 // fmul v8.4s, v18.4s, v8.4s
+	WORD $0x6e20dc65 // fmul v5.4s, v3.4s, v0.4s
+	WORD $0x4eb4cc48 // fmls v8.4s, v2.4s, v20.4s
+	WORD $0x4eb3cc25 // fmls v5.4s, v1.4s, v19.4s
+	ADD R6<<2, R7, R0
+	WORD $0x3dc60002 // ldr q2, [x0, #6144]
+	WORD $0x3dc60401 // ldr q1, [x0, #6160]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea2d404 // fsub v4.4s, v0.4s, v2.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea1d403 // fsub v3.4s, v0.4s, v1.4s
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd81 // fmla v1.4s, v12.4s, v0.4s
+	WORD $0x4e20cd62 // fmla v2.4s, v11.4s, v0.4s
+	ADD $12, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e24dc21 // fmul v1.4s, v1.4s, v4.4s
+	WORD $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
+	WORD $0x4eaecc28 // fmls v8.4s, v1.4s, v14.4s
+	WORD $0x4eadcc05 // fmls v5.4s, v0.4s, v13.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd41 // fmul v1.4s, v10.4s, v0.4s
+	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
+	WORD $0x6e28dc24 // fmul v4.4s, v1.4s, v8.4s
+	WORD $0x6e25dc05 // fmul v5.4s, v0.4s, v5.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+
+noUpstream:
+	WORD $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
+	WORD $0x6e26dca3 // fmul v3.4s, v5.4s, v6.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tileGammaGradNEON(args *byte, n int)
+TEXT ·tileGammaGradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R4
+	MOVD 96(R9), R3
+	MOVD 120(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R3, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e467 // fcmgt v7.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231cc6 // and v6.16b, v6.16b, v3.16b
+	WORD $0x4e201ca5 // and v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231c84 // and v4.16b, v4.16b, v3.16b
+	WORD $0x4e201ce3 // and v3.16b, v7.16b, v0.16b
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+	MOVD 120(R9), R2
+	MOVD $0, R6
+
+scaled:
+	ADD R6<<2, R7, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R6<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de65 // fmul v5.4s, v19.4s, v1.4s
+	WORD $0x6e20de84 // fmul v4.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d88002c // str q12, [x1, #8192]
+	WORD $0x3d88042b // str q11, [x1, #8208]
+	WORD $0x3d88082a // str q10, [x1, #8224]
+	WORD $0x3d880c29 // str q9, [x1, #8240]
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT scaled
+	MOVD $0, R6
+
+powers:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc8000c // ldr q12, [x0, #8192]
+	WORD $0x3dc8040b // ldr q11, [x0, #8208]
+	WORD $0x3dc8080a // ldr q10, [x0, #8224]
+	WORD $0x3dc80c09 // ldr q9, [x0, #8240]
+	WORD $0x3dc60007 // ldr q7, [x0, #6144]
+	WORD $0x3dc60406 // ldr q6, [x0, #6160]
+	WORD $0x3dc60805 // ldr q5, [x0, #6176]
+	WORD $0x3dc60c11 // ldr q17, [x0, #6192]
+	WORD $0x3dc02d42 // ldr q2, [x10, #176]
+	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
+	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
+	WORD $0x4ea5d448 // fsub v8.4s, v2.4s, v5.4s
+	WORD $0x4eb1d444 // fsub v4.4s, v2.4s, v17.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e671c03 // bsl v3.16b, v0.16b, v7.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
+	WORD $0x3d860003 // str q3, [x0, #6144]
+	WORD $0x3d860402 // str q2, [x0, #6160]
+	WORD $0x3d860801 // str q1, [x0, #6176]
+	WORD $0x3d860c00 // str q0, [x0, #6192]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eace410 // fcmgt v16.4s, v0.4s, v12.4s
+	WORD $0x6e6c1c10 // bsl v16.16b, v0.16b, v12.16b
+	WORD $0x6eabe40f // fcmgt v15.4s, v0.4s, v11.4s
+	WORD $0x6e6b1c0f // bsl v15.16b, v0.16b, v11.16b
+	WORD $0x6eaae40e // fcmgt v14.4s, v0.4s, v10.4s
+	WORD $0x6e6a1c0e // bsl v14.16b, v0.16b, v10.16b
+	WORD $0x6ea9e40d // fcmgt v13.4s, v0.4s, v9.4s
+	WORD $0x6e691c0d // bsl v13.16b, v0.16b, v9.16b
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e4aa // fcmgt v10.4s, v5.4s, v0.4s
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e629 // fcmgt v9.4s, v17.4s, v0.4s
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca2 // fmla v2.4s, v5.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4eac1d88 // mov v8.16b, v12.16b
+	WORD $0x6e671c88 // bsl v8.16b, v4.16b, v7.16b
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x6e661c67 // bsl v7.16b, v3.16b, v6.16b
+	WORD $0x4eaa1d46 // mov v6.16b, v10.16b
+	WORD $0x6e651c46 // bsl v6.16b, v2.16b, v5.16b
+	WORD $0x4ea91d25 // mov v5.16b, v9.16b
+	WORD $0x6e711c25 // bsl v5.16b, v1.16b, v17.16b
+	WORD $0x6e28dd04 // fmul v4.4s, v8.4s, v8.4s
+	WORD $0x6e27dce3 // fmul v3.4s, v7.4s, v7.4s
+	WORD $0x6e26dcc2 // fmul v2.4s, v6.4s, v6.4s
+	WORD $0x6e25dca1 // fmul v1.4s, v5.4s, v5.4s
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x4e24ceb1 // fmla v17.4s, v21.4s, v4.4s
+	WORD $0x4e23ced2 // fmla v18.4s, v22.4s, v3.4s
+	WORD $0x4e22cef3 // fmla v19.4s, v23.4s, v2.4s
+	WORD $0x4e21cf14 // fmla v20.4s, v24.4s, v1.4s
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4e28ceb3 // fmla v19.4s, v21.4s, v8.4s
+	WORD $0x4e27ced2 // fmla v18.4s, v22.4s, v7.4s
+	WORD $0x4e26cef1 // fmla v17.4s, v23.4s, v6.4s
+	WORD $0x4e25cf00 // fmla v0.4s, v24.4s, v5.4s
+	WORD $0x4e24ce68 // fmla v8.4s, v19.4s, v4.4s
+	WORD $0x4e23ce47 // fmla v7.4s, v18.4s, v3.4s
+	WORD $0x4e22ce26 // fmla v6.4s, v17.4s, v2.4s
+	WORD $0x4e21cc05 // fmla v5.4s, v0.4s, v1.4s
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d83 // and v3.16b, v12.16b, v0.16b
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d41 // and v1.16b, v10.16b, v0.16b
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
+	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
+	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
+	WORD $0x4e23d604 // fadd v4.4s, v16.4s, v3.4s
+	WORD $0x4e22d5e3 // fadd v3.4s, v15.4s, v2.4s
+	WORD $0x4e21d5c2 // fadd v2.4s, v14.4s, v1.4s
+	WORD $0x4e20d5a1 // fadd v1.4s, v13.4s, v0.4s
+	ADD $16, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc90 // fmul v16.4s, v4.4s, v0.4s
+	WORD $0x6e20dc6f // fmul v15.4s, v3.4s, v0.4s
+	WORD $0x6e20dc4e // fmul v14.4s, v2.4s, v0.4s
+	WORD $0x6e20dc2d // fmul v13.4s, v1.4s, v0.4s
+	WORD $0x3dc07941 // ldr q1, [x10, #480]
+	WORD $0x6e21e600 // fcmge v0.4s, v16.4s, v1.4s
+	WORD $0x6e21e5e5 // fcmge v5.4s, v15.4s, v1.4s
+	WORD $0x6e21e5c4 // fcmge v4.4s, v14.4s, v1.4s
+	WORD $0x6e21e5a3 // fcmge v3.4s, v13.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e30f410 // fmax v16.4s, v0.4s, v16.4s
+	WORD $0x4e2ff40f // fmax v15.4s, v0.4s, v15.4s
+	WORD $0x4e2ef40e // fmax v14.4s, v0.4s, v14.4s
+	WORD $0x4e2df40d // fmax v13.4s, v0.4s, v13.4s
+	WORD $0x3dc02144 // ldr q4, [x10, #128]
+	WORD $0x3dc02143 // ldr q3, [x10, #128]
+	WORD $0x3dc02142 // ldr q2, [x10, #128]
+	WORD $0x3dc02141 // ldr q1, [x10, #128]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d603 // fadd v3.4s, v16.4s, v0.4s
+	WORD $0x4e20d5e2 // fadd v2.4s, v15.4s, v0.4s
+	WORD $0x4e20d5c1 // fadd v1.4s, v14.4s, v0.4s
+	WORD $0x4e20d5a0 // fadd v0.4s, v13.4s, v0.4s
+
+power:
+	ADD R6<<2, R7, R0
+	WORD $0x3d880003 // str q3, [x0, #8192]
+	WORD $0x3d880402 // str q2, [x0, #8208]
+	WORD $0x3d880801 // str q1, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT powers
+	MOVD 120(R9), R5
+	MOVD 384(R9), R4
+	MOVD $0, R3
+	MOVD 96(R9), R2
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R2, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R6<<2, R7, R1
+	WORD $0x3dc00030 // ldr q16, [x1]
+	WORD $0x3dc0042f // ldr q15, [x1, #16]
+	WORD $0x3dc20028 // ldr q8, [x1, #2048]
+	WORD $0x3dc20425 // ldr q5, [x1, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea8d411 // fsub v17.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea5d404 // fsub v4.4s, v0.4s, v5.4s
+	ADD R6<<2, R5, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd412 // fsub v18.4s, v0.4s, v12.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eabd403 // fsub v3.4s, v0.4s, v11.4s
+	ADD $8, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x6e20dd61 // fmul v1.4s, v11.4s, v0.4s
+	WORD $0x3dc4002e // ldr q14, [x1, #4096]
+	WORD $0x3dc4042d // ldr q13, [x1, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e409 // fcmgt v9.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c09 // bsl v9.16b, v0.16b, v16.16b
+	WORD $0x4ea91d2a // mov v10.16b, v9.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe409 // fcmgt v9.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c09 // bsl v9.16b, v0.16b, v15.16b
+	WORD $0x4e2ed554 // fadd v20.4s, v10.4s, v14.4s
+	WORD $0x4e2dd533 // fadd v19.4s, v9.4s, v13.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201e0a // eor v10.16b, v16.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201df5 // eor v21.16b, v15.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaae409 // fcmgt v9.4s, v0.4s, v10.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6a1c09 // bsl v9.16b, v0.16b, v10.16b
+	WORD $0x4ea91d2a // mov v10.16b, v9.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb5e409 // fcmgt v9.4s, v0.4s, v21.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e751c09 // bsl v9.16b, v0.16b, v21.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e2ed549 // fadd v9.4s, v10.4s, v14.4s
+	WORD $0x4e2dd400 // fadd v0.4s, v0.4s, v13.4s
+	WORD $0x6e29dc4e // fmul v14.4s, v2.4s, v9.4s
+	WORD $0x6e20dc2d // fmul v13.4s, v1.4s, v0.4s
+	WORD $0x4e34ce4e // fmla v14.4s, v18.4s, v20.4s
+	WORD $0x4e33cc6d // fmla v13.4s, v3.4s, v19.4s
+	ADD $4, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de4a // fmul v10.4s, v18.4s, v0.4s
+	WORD $0x6e20dc73 // fmul v19.4s, v3.4s, v0.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x4e20cd8a // fmla v10.4s, v12.4s, v0.4s
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x3dc80029 // ldr q9, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
+	WORD $0x6e20de69 // fmul v9.4s, v19.4s, v0.4s
+	WORD $0x6e2edd55 // fmul v21.4s, v10.4s, v14.4s
+	WORD $0x6e2ddd34 // fmul v20.4s, v9.4s, v13.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00013 // ldr q19, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e27ceb3 // fmla v19.4s, v21.4s, v7.4s
+	WORD $0x4e26ce80 // fmla v0.4s, v20.4s, v6.4s
+	WORD $0x3d800013 // str q19, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R9), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R6<<2, R0, R1
+	PRFM 2048(R1), PLDL1KEEP
+	WORD $0x6e2edd57 // fmul v23.4s, v10.4s, v14.4s
+	WORD $0x6e2ddd34 // fmul v20.4s, v9.4s, v13.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcf3 // fmul v19.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c816 // ld1r {v22.4s}, [x0]
+	WORD $0x4d40c815 // ld1r {v21.4s}, [x0]
+	WORD $0x4e37ce76 // fmla v22.4s, v19.4s, v23.4s
+	WORD $0x4e34cc15 // fmla v21.4s, v0.4s, v20.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05014 // ldr q20, [x0, #320]
+	WORD $0x3dc05413 // ldr q19, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e36cc14 // fmla v20.4s, v0.4s, v22.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e35cc13 // fmla v19.4s, v0.4s, v21.4s
+	WORD $0x3d805014 // str q20, [x0, #320]
+	WORD $0x3d805413 // str q19, [x0, #336]
+	WORD $0x3d800036 // str q22, [x1]
+	WORD $0x3d800435 // str q21, [x1, #16]
+
+noElements:
+	MOVD 24(R9), R0
+	CMP $0, R0
+	BEQ noGradient
+	WORD $0x4f210614 // sshr v20.4s, v16.4s, #31
+	WORD $0x6e681e34 // bsl v20.16b, v17.16b, v8.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e651c80 // bsl v0.16b, v4.16b, v5.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e711d00 // bsl v0.16b, v8.16b, v17.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x6e28de48 // fmul v8.4s, v18.4s, v8.4s
+	WORD $0x6e20dc65 // fmul v5.4s, v3.4s, v0.4s
+	WORD $0x4eb4cc48 // fmls v8.4s, v2.4s, v20.4s
+	WORD $0x4eb3cc25 // fmls v5.4s, v1.4s, v19.4s
+	ADD R6<<2, R7, R0
+	WORD $0x3dc60002 // ldr q2, [x0, #6144]
+	WORD $0x3dc60401 // ldr q1, [x0, #6160]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea2d404 // fsub v4.4s, v0.4s, v2.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea1d403 // fsub v3.4s, v0.4s, v1.4s
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd81 // fmla v1.4s, v12.4s, v0.4s
+	WORD $0x4e20cd62 // fmla v2.4s, v11.4s, v0.4s
+	ADD $12, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e24dc21 // fmul v1.4s, v1.4s, v4.4s
+	WORD $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
+	WORD $0x4eaecc28 // fmls v8.4s, v1.4s, v14.4s
+	WORD $0x4eadcc05 // fmls v5.4s, v0.4s, v13.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd41 // fmul v1.4s, v10.4s, v0.4s
+	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
+	WORD $0x6e28dc24 // fmul v4.4s, v1.4s, v8.4s
+	WORD $0x6e25dc05 // fmul v5.4s, v0.4s, v5.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+
+noUpstream:
+	WORD $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
+	WORD $0x6e26dca3 // fmul v3.4s, v5.4s, v6.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tileOverlapGradNEON(args *byte, n int)
+TEXT ·tileOverlapGradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R9
+	MOVD args+0(FP), R6
+	MOVD 408(R6), R7
+	MOVD 336(R6), R5
+	MOVD 0(R6), R4
+	MOVD 96(R6), R3
+	MOVD 120(R6), R2
+	WORD $0x6f00e40e // movi v14.2d, #0x0
+	WORD $0x6f00e40b // movi v11.2d, #0x0
+	WORD $0x3dc0252d // ldr q13, [x9, #144]
+	WORD $0x3dc0292c // ldr q12, [x9, #160]
+	WORD $0x3dc02d2a // ldr q10, [x9, #176]
+	WORD $0x3dc03129 // ldr q9, [x9, #192]
+	WORD $0x3dc03528 // ldr q8, [x9, #208]
+	WORD $0x3dc03927 // ldr q7, [x9, #224]
+	WORD $0x3dc03d26 // ldr q6, [x9, #240]
+	WORD $0x3dc04125 // ldr q5, [x9, #256]
+	WORD $0x3dc00d24 // ldr q4, [x9, #48]
+	MOVD $0, R8
+
+exponential:
+	ADD R8<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R8<<2, R3, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x3dc0152f // ldr q15, [x9, #80]
+	WORD $0x6eafe463 // fcmgt v3.4s, v3.4s, v15.4s
+	WORD $0x6eafe442 // fcmgt v2.4s, v2.4s, v15.4s
+	WORD $0x6eafe431 // fcmgt v17.4s, v1.4s, v15.4s
+	WORD $0x6eafe410 // fcmgt v16.4s, v0.4s, v15.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211e21 // and v1.16b, v17.16b, v1.16b
+	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
+	ADD R8<<2, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	WORD $0x4ea41c70 // orr v16.16b, v3.16b, v4.16b
+	WORD $0x4ea41c43 // orr v3.16b, v2.16b, v4.16b
+	WORD $0x4ea41c22 // orr v2.16b, v1.16b, v4.16b
+	WORD $0x4ea41c01 // orr v1.16b, v0.16b, v4.16b
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e30f413 // fmax v19.4s, v0.4s, v16.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e23f414 // fmax v20.4s, v0.4s, v3.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e22f412 // fmax v18.4s, v0.4s, v2.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e21f411 // fmax v17.4s, v0.4s, v1.4s
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20ce70 // fmla v16.4s, v19.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e218a1e // frintn v30.4s, v16.4s
+	WORD $0x4e21887d // frintn v29.4s, v3.4s
+	WORD $0x4e21885c // frintn v28.4s, v2.4s
+	WORD $0x4e218838 // frintn v24.4s, v1.4s
+	WORD $0x4eadcfd3 // fmls v19.4s, v30.4s, v13.4s
+	WORD $0x4eadcfb4 // fmls v20.4s, v29.4s, v13.4s
+	WORD $0x4eadcf92 // fmls v18.4s, v28.4s, v13.4s
+	WORD $0x4eadcf11 // fmls v17.4s, v24.4s, v13.4s
+	WORD $0x4eaccfd3 // fmls v19.4s, v30.4s, v12.4s
+	WORD $0x4eaccfb4 // fmls v20.4s, v29.4s, v12.4s
+	WORD $0x4eaccf92 // fmls v18.4s, v28.4s, v12.4s
+	WORD $0x4eaccf11 // fmls v17.4s, v24.4s, v12.4s
+	WORD $0x6e33de7f // fmul v31.4s, v19.4s, v19.4s
+	WORD $0x6e34de9b // fmul v27.4s, v20.4s, v20.4s
+	WORD $0x6e32de5a // fmul v26.4s, v18.4s, v18.4s
+	WORD $0x6e31de39 // fmul v25.4s, v17.4s, v17.4s
+	WORD $0x4ea71cf7 // mov v23.16b, v7.16b
+	WORD $0x4ea71cf6 // mov v22.16b, v7.16b
+	WORD $0x4ea71cf5 // mov v21.16b, v7.16b
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4e26ce77 // fmla v23.4s, v19.4s, v6.4s
+	WORD $0x4e26ce96 // fmla v22.4s, v20.4s, v6.4s
+	WORD $0x4e26ce55 // fmla v21.4s, v18.4s, v6.4s
+	WORD $0x4e26ce30 // fmla v16.4s, v17.4s, v6.4s
+	WORD $0x4e25cff7 // fmla v23.4s, v31.4s, v5.4s
+	WORD $0x4e25cf76 // fmla v22.4s, v27.4s, v5.4s
+	WORD $0x4e25cf55 // fmla v21.4s, v26.4s, v5.4s
+	WORD $0x4e25cf30 // fmla v16.4s, v25.4s, v5.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	WORD $0x4e28ce82 // fmla v2.4s, v20.4s, v8.4s
+	WORD $0x4e28ce41 // fmla v1.4s, v18.4s, v8.4s
+	WORD $0x4e28ce20 // fmla v0.4s, v17.4s, v8.4s
+	WORD $0x4e3fcee3 // fmla v3.4s, v23.4s, v31.4s
+	WORD $0x4e3bcec2 // fmla v2.4s, v22.4s, v27.4s
+	WORD $0x4e3acea1 // fmla v1.4s, v21.4s, v26.4s
+	WORD $0x4e39ce00 // fmla v0.4s, v16.4s, v25.4s
+	WORD $0x4e3fcc73 // fmla v19.4s, v3.4s, v31.4s
+	WORD $0x4e3bcc54 // fmla v20.4s, v2.4s, v27.4s
+	WORD $0x4e3acc32 // fmla v18.4s, v1.4s, v26.4s
+	WORD $0x4e39cc11 // fmla v17.4s, v0.4s, v25.4s
+	WORD $0x4e2ad673 // fadd v19.4s, v19.4s, v10.4s
+	WORD $0x4e2ad69b // fadd v27.4s, v20.4s, v10.4s
+	WORD $0x4e2ad65a // fadd v26.4s, v18.4s, v10.4s
+	WORD $0x4e2ad639 // fadd v25.4s, v17.4s, v10.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21ab10 // fcvtns v16.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
+	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc09d34 // ldr q20, [x9, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de63 // fmul v3.4s, v19.4s, v3.4s
+	WORD $0x6e22de42 // fmul v2.4s, v18.4s, v2.4s
+	WORD $0x6e21de31 // fmul v17.4s, v17.4s, v1.4s
+	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
+	WORD $0x4e2ad461 // fadd v1.4s, v3.4s, v10.4s
+	WORD $0x4e2ad440 // fadd v0.4s, v2.4s, v10.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ad621 // fadd v1.4s, v17.4s, v10.4s
+	WORD $0x4e2ad600 // fadd v0.4s, v16.4s, v10.4s
+	WORD $0x6e21fe21 // fdiv v1.4s, v17.4s, v1.4s
+	WORD $0x6e20fe00 // fdiv v0.4s, v16.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R8<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00413 // ldr q19, [x0, #16]
+	WORD $0x3dc00812 // ldr q18, [x0, #32]
+	WORD $0x3dc00c11 // ldr q17, [x0, #48]
+	WORD $0x6eb4e540 // fcmgt v0.4s, v10.4s, v20.4s
+	WORD $0x6e6a1e80 // bsl v0.16b, v20.16b, v10.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eb3e540 // fcmgt v0.4s, v10.4s, v19.4s
+	WORD $0x6e6a1e60 // bsl v0.16b, v19.16b, v10.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eb2e540 // fcmgt v0.4s, v10.4s, v18.4s
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb1e540 // fcmgt v0.4s, v10.4s, v17.4s
+	WORD $0x6e6a1e20 // bsl v0.16b, v17.16b, v10.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe460 // fcmgt v0.4s, v3.4s, v15.4s
+	WORD $0x6e6f1c60 // bsl v0.16b, v3.16b, v15.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe440 // fcmgt v0.4s, v2.4s, v15.4s
+	WORD $0x6e6f1c40 // bsl v0.16b, v2.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eafe600 // fcmgt v0.4s, v16.4s, v15.4s
+	WORD $0x6e6f1e00 // bsl v0.16b, v16.16b, v15.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x4e34e460 // fcmeq v0.4s, v3.4s, v20.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e33e440 // fcmeq v0.4s, v2.4s, v19.4s
+	WORD $0x6e205802 // mvn v2.16b, v0.16b
+	WORD $0x4e32e420 // fcmeq v0.4s, v1.4s, v18.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e31e5e0 // fcmeq v0.4s, v15.4s, v17.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea31dce // orr v14.16b, v14.16b, v3.16b
+	WORD $0x4ea21d6b // orr v11.16b, v11.16b, v2.16b
+	WORD $0x4ea11dce // orr v14.16b, v14.16b, v1.16b
+	WORD $0x4ea01d6b // orr v11.16b, v11.16b, v0.16b
+	ADD $16, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT exponential
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R6), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R6)
+	RET
+
+inRange:
+	MOVD 120(R6), R4
+	MOVD 384(R6), R3
+	MOVD $0, R2
+	MOVD 96(R6), R1
+	WORD $0x3dc02d2e // ldr q14, [x9, #176]
+	WORD $0x3dc0152d // ldr q13, [x9, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	MOVD $0, R8
+
+last:
+	ADD R8<<2, R1, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	ADD R8<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x3dc2000a // ldr q10, [x0, #2048]
+	WORD $0x3dc20409 // ldr q9, [x0, #2064]
+	WORD $0x4eaad5c8 // fsub v8.4s, v14.4s, v10.4s
+	WORD $0x4ea9d5c7 // fsub v7.4s, v14.4s, v9.4s
+	WORD $0x4f210426 // sshr v6.4s, v1.4s, #31
+	WORD $0x6e681d46 // bsl v6.16b, v10.16b, v8.16b
+	WORD $0x4f210400 // sshr v0.4s, v0.4s, #31
+	WORD $0x6e671d20 // bsl v0.16b, v9.16b, v7.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD R8<<2, R4, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $40, R7, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $36, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD $44, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cca2 // fmla v2.4s, v5.4s, v0.4s
+	WORD $0x6e28dd41 // fmul v1.4s, v10.4s, v8.4s
+	WORD $0x6e27dd20 // fmul v0.4s, v9.4s, v7.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e2cdc23 // fmul v3.4s, v1.4s, v12.4s
+	WORD $0x6e2bdc02 // fmul v2.4s, v0.4s, v11.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e23cda1 // fmla v1.4s, v13.4s, v3.4s
+	WORD $0x4e22cda0 // fmla v0.4s, v13.4s, v2.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	MOVD 24(R6), R0
+	ADD R8<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT last
+	RET
+
+// func tileGamma0OverlapGradNEON(args *byte, n int)
+TEXT ·tileGamma0OverlapGradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R4
+	MOVD 96(R9), R3
+	MOVD 120(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R3, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e467 // fcmgt v7.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231cc6 // and v6.16b, v6.16b, v3.16b
+	WORD $0x4e201ca5 // and v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231c84 // and v4.16b, v4.16b, v3.16b
+	WORD $0x4e201ce3 // and v3.16b, v7.16b, v0.16b
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	MOVD 48(R9), R0
+	CMP $0, R0
+	BEQ noLogarithm
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+
+noLogarithm:
+	MOVD 120(R9), R5
+	MOVD 384(R9), R4
+	MOVD $0, R3
+	MOVD 96(R9), R2
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R2, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R6<<2, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc0040f // ldr q15, [x0, #16]
+	WORD $0x3dc20010 // ldr q16, [x0, #2048]
+	WORD $0x3dc2040e // ldr q14, [x0, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb0d40d // fsub v13.4s, v0.4s, v16.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eaed40c // fsub v12.4s, v0.4s, v14.4s
+	WORD $0x4f210429 // sshr v9.4s, v1.4s, #31
+	WORD $0x6e6d1e09 // bsl v9.16b, v16.16b, v13.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e6c1dc0 // bsl v0.16b, v14.16b, v12.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	ADD R6<<2, R5, R1
+	WORD $0x3dc00025 // ldr q5, [x1]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	ADD $40, R8, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $36, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca4 // fmla v4.4s, v5.4s, v0.4s
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd24 // fmla v4.4s, v9.4s, v0.4s
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x6e2dde02 // fmul v2.4s, v16.4s, v13.4s
+	WORD $0x6e2cddc0 // fmul v0.4s, v14.4s, v12.4s
+	WORD $0x6e22dc89 // fmul v9.4s, v4.4s, v2.4s
+	WORD $0x6e20dc68 // fmul v8.4s, v3.4s, v0.4s
+	WORD $0x3dc00032 // ldr q18, [x1]
+	WORD $0x3dc00431 // ldr q17, [x1, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb2d403 // fsub v3.4s, v0.4s, v18.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb1d402 // fsub v2.4s, v0.4s, v17.4s
+	ADD $8, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de4b // fmul v11.4s, v18.4s, v0.4s
+	WORD $0x6e20de2a // fmul v10.4s, v17.4s, v0.4s
+	ADD $4, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc65 // fmul v5.4s, v3.4s, v0.4s
+	WORD $0x6e20dc44 // fmul v4.4s, v2.4s, v0.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x4e20ce45 // fmla v5.4s, v18.4s, v0.4s
+	WORD $0x4e20ce24 // fmla v4.4s, v17.4s, v0.4s
+	MOVD 48(R9), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R6<<2, R0, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R7, R0
+	WORD $0x3dc40015 // ldr q21, [x0, #4096]
+	WORD $0x3dc40414 // ldr q20, [x0, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea1e411 // fcmgt v17.4s, v0.4s, v1.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e611c11 // bsl v17.16b, v0.16b, v1.16b
+	WORD $0x4eb11e32 // mov v18.16b, v17.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe411 // fcmgt v17.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c11 // bsl v17.16b, v0.16b, v15.16b
+	WORD $0x4e35d653 // fadd v19.4s, v18.4s, v21.4s
+	WORD $0x4e34d632 // fadd v18.4s, v17.4s, v20.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c36 // eor v22.16b, v1.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201df7 // eor v23.16b, v15.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb6e411 // fcmgt v17.4s, v0.4s, v22.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e761c11 // bsl v17.16b, v0.16b, v22.16b
+	WORD $0x4eb11e36 // mov v22.16b, v17.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb7e411 // fcmgt v17.4s, v0.4s, v23.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e771c11 // bsl v17.16b, v0.16b, v23.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e35d6d1 // fadd v17.4s, v22.4s, v21.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31dd71 // fmul v17.4s, v11.4s, v17.4s
+	WORD $0x6e20dd40 // fmul v0.4s, v10.4s, v0.4s
+	WORD $0x4e33cc71 // fmla v17.4s, v3.4s, v19.4s
+	WORD $0x4e32cc40 // fmla v0.4s, v2.4s, v18.4s
+	WORD $0x6e31dcb5 // fmul v21.4s, v5.4s, v17.4s
+	WORD $0x6e20dc92 // fmul v18.4s, v4.4s, v0.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcf1 // fmul v17.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
+	WORD $0x4e35ce34 // fmla v20.4s, v17.4s, v21.4s
+	WORD $0x4e32cc13 // fmla v19.4s, v0.4s, v18.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05012 // ldr q18, [x0, #320]
+	WORD $0x3dc05411 // ldr q17, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e34cc12 // fmla v18.4s, v0.4s, v20.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e33cc11 // fmla v17.4s, v0.4s, v19.4s
+	WORD $0x3d805012 // str q18, [x0, #320]
+	WORD $0x3d805411 // str q17, [x0, #336]
+	WORD $0x3d800034 // str q20, [x1]
+	WORD $0x3d800433 // str q19, [x1, #16]
+
+noElements:
+	WORD $0x4f210432 // sshr v18.4s, v1.4s, #31
+	WORD $0x6e701db2 // bsl v18.16b, v13.16b, v16.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e6e1d80 // bsl v0.16b, v12.16b, v14.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x6e6d1e01 // bsl v1.16b, v16.16b, v13.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e6c1dc0 // bsl v0.16b, v14.16b, v12.16b
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x4eb2cd63 // fmls v3.4s, v11.4s, v18.4s
+	WORD $0x4eb1cd42 // fmls v2.4s, v10.4s, v17.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dca1 // fmul v1.4s, v5.4s, v0.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x6e23dc25 // fmul v5.4s, v1.4s, v3.4s
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+
+noUpstream:
+	WORD $0x4e29d4a1 // fadd v1.4s, v5.4s, v9.4s
+	WORD $0x4e28d480 // fadd v0.4s, v4.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
+	WORD $0x6e26dc03 // fmul v3.4s, v0.4s, v6.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R3, R3
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tileGamma2OverlapGradNEON(args *byte, n int)
+TEXT ·tileGamma2OverlapGradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R4
+	MOVD 96(R9), R3
+	MOVD 120(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R3, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e467 // fcmgt v7.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231cc6 // and v6.16b, v6.16b, v3.16b
+	WORD $0x4e201ca5 // and v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231c84 // and v4.16b, v4.16b, v3.16b
+	WORD $0x4e201ce3 // and v3.16b, v7.16b, v0.16b
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+	MOVD 120(R9), R2
+	MOVD $0, R6
+
+scaled:
+	ADD R6<<2, R7, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R6<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de25 // fmul v5.4s, v17.4s, v3.4s
+	WORD $0x6e22de44 // fmul v4.4s, v18.4s, v2.4s
+	WORD $0x6e21de67 // fmul v7.4s, v19.4s, v1.4s
+	WORD $0x6e20de86 // fmul v6.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
+	WORD $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
+	WORD $0x6e21dce3 // fmul v3.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fcad // fdiv v13.4s, v5.4s, v1.4s
+	WORD $0x6e20fc88 // fdiv v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc67 // fdiv v7.4s, v3.4s, v1.4s
+	WORD $0x6e20fc46 // fdiv v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd402 // fsub v2.4s, v0.4s, v13.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e6d1c43 // bsl v3.16b, v2.16b, v13.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT scaled
+	MOVD 120(R9), R5
+	MOVD 384(R9), R4
+	MOVD $0, R3
+	MOVD 96(R9), R2
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R2, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R6<<2, R7, R11
+	WORD $0x3dc00170 // ldr q16, [x11]
+	WORD $0x3dc0056a // ldr q10, [x11, #16]
+	WORD $0x3dc20164 // ldr q4, [x11, #2048]
+	WORD $0x3dc20563 // ldr q3, [x11, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea4d411 // fsub v17.4s, v0.4s, v4.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea3d412 // fsub v18.4s, v0.4s, v3.4s
+	WORD $0x4f21060b // sshr v11.4s, v16.4s, #31
+	WORD $0x6e711c8b // bsl v11.16b, v4.16b, v17.16b
+	WORD $0x4f210540 // sshr v0.4s, v10.4s, #31
+	WORD $0x6e721c60 // bsl v0.16b, v3.16b, v18.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	ADD R6<<2, R5, R1
+	WORD $0x3dc00028 // ldr q8, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	ADD $40, R8, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $36, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd05 // fmla v5.4s, v8.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd65 // fmla v5.4s, v11.4s, v0.4s
+	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
+	WORD $0x6e31dc81 // fmul v1.4s, v4.4s, v17.4s
+	WORD $0x6e32dc60 // fmul v0.4s, v3.4s, v18.4s
+	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	WORD $0x3dc0002d // ldr q13, [x1]
+	WORD $0x3dc0042c // ldr q12, [x1, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd413 // fsub v19.4s, v0.4s, v13.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd414 // fsub v20.4s, v0.4s, v12.4s
+	ADD $8, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda2 // fmul v2.4s, v13.4s, v0.4s
+	WORD $0x6e20dd81 // fmul v1.4s, v12.4s, v0.4s
+	WORD $0x3dc4016f // ldr q15, [x11, #4096]
+	WORD $0x3dc4056e // ldr q14, [x11, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e405 // fcmgt v5.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c05 // bsl v5.16b, v0.16b, v16.16b
+	WORD $0x4ea51cab // mov v11.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaae405 // fcmgt v5.4s, v0.4s, v10.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6a1c05 // bsl v5.16b, v0.16b, v10.16b
+	WORD $0x4e2fd575 // fadd v21.4s, v11.4s, v15.4s
+	WORD $0x4e2ed4ab // fadd v11.4s, v5.4s, v14.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201e16 // eor v22.16b, v16.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201d57 // eor v23.16b, v10.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb6e405 // fcmgt v5.4s, v0.4s, v22.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e761c05 // bsl v5.16b, v0.16b, v22.16b
+	WORD $0x4ea51cb6 // mov v22.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb7e405 // fcmgt v5.4s, v0.4s, v23.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e771c05 // bsl v5.16b, v0.16b, v23.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4e2fd6c5 // fadd v5.4s, v22.4s, v15.4s
+	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
+	WORD $0x6e25dc4f // fmul v15.4s, v2.4s, v5.4s
+	WORD $0x6e20dc2e // fmul v14.4s, v1.4s, v0.4s
+	WORD $0x4e35ce6f // fmla v15.4s, v19.4s, v21.4s
+	WORD $0x4e2bce8e // fmla v14.4s, v20.4s, v11.4s
+	ADD $4, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de6b // fmul v11.4s, v19.4s, v0.4s
+	WORD $0x6e20de95 // fmul v21.4s, v20.4s, v0.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x4e20cdab // fmla v11.4s, v13.4s, v0.4s
+	WORD $0x4e20cd95 // fmla v21.4s, v12.4s, v0.4s
+	WORD $0x3dc60165 // ldr q5, [x11, #6144]
+	WORD $0x3dc60560 // ldr q0, [x11, #6160]
+	WORD $0x6e25dca5 // fmul v5.4s, v5.4s, v5.4s
+	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
+	WORD $0x6e25dd6b // fmul v11.4s, v11.4s, v5.4s
+	WORD $0x6e20dea5 // fmul v5.4s, v21.4s, v0.4s
+	MOVD 48(R9), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R6<<2, R0, R1
+	PRFM 2048(R1), PLDL1KEEP
+	WORD $0x6e2fdd79 // fmul v25.4s, v11.4s, v15.4s
+	WORD $0x6e2edcb6 // fmul v22.4s, v5.4s, v14.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcf5 // fmul v21.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c818 // ld1r {v24.4s}, [x0]
+	WORD $0x4d40c817 // ld1r {v23.4s}, [x0]
+	WORD $0x4e39ceb8 // fmla v24.4s, v21.4s, v25.4s
+	WORD $0x4e36cc17 // fmla v23.4s, v0.4s, v22.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05016 // ldr q22, [x0, #320]
+	WORD $0x3dc05415 // ldr q21, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e38cc16 // fmla v22.4s, v0.4s, v24.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e37cc15 // fmla v21.4s, v0.4s, v23.4s
+	WORD $0x3d805016 // str q22, [x0, #320]
+	WORD $0x3d805415 // str q21, [x0, #336]
+	WORD $0x3d800038 // str q24, [x1]
+	WORD $0x3d800437 // str q23, [x1, #16]
+
+noElements:
+	WORD $0x4f210616 // sshr v22.4s, v16.4s, #31
+	WORD $0x6e641e36 // bsl v22.16b, v17.16b, v4.16b
+	WORD $0x4f210540 // sshr v0.4s, v10.4s, #31
+	WORD $0x6e631e40 // bsl v0.16b, v18.16b, v3.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f210540 // sshr v0.4s, v10.4s, #31
+	WORD $0x6e721c60 // bsl v0.16b, v3.16b, v18.16b
+	WORD $0x6e24de70 // fmul v16.4s, v19.4s, v4.4s
+	WORD $0x6e20de8a // fmul v10.4s, v20.4s, v0.4s
+	WORD $0x4eb6cc50 // fmls v16.4s, v2.4s, v22.4s
+	WORD $0x4eb5cc2a // fmls v10.4s, v1.4s, v21.4s
+	ADD R6<<2, R7, R0
+	WORD $0x3dc60002 // ldr q2, [x0, #6144]
+	WORD $0x3dc60401 // ldr q1, [x0, #6160]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea2d404 // fsub v4.4s, v0.4s, v2.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea1d403 // fsub v3.4s, v0.4s, v1.4s
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	ADD $12, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e24dc21 // fmul v1.4s, v1.4s, v4.4s
+	WORD $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
+	WORD $0x4eafcc30 // fmls v16.4s, v1.4s, v15.4s
+	WORD $0x4eaecc0a // fmls v10.4s, v0.4s, v14.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd61 // fmul v1.4s, v11.4s, v0.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	WORD $0x6e30dc25 // fmul v5.4s, v1.4s, v16.4s
+	WORD $0x6e2adc04 // fmul v4.4s, v0.4s, v10.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+
+noUpstream:
+	WORD $0x4e29d4a1 // fadd v1.4s, v5.4s, v9.4s
+	WORD $0x4e28d480 // fadd v0.4s, v4.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
+	WORD $0x6e26dc03 // fmul v3.4s, v0.4s, v6.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R3, R3
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tileGammaOverlapGradNEON(args *byte, n int)
+TEXT ·tileGammaOverlapGradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R4
+	MOVD 96(R9), R3
+	MOVD 120(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R3, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e467 // fcmgt v7.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231cc6 // and v6.16b, v6.16b, v3.16b
+	WORD $0x4e201ca5 // and v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231c84 // and v4.16b, v4.16b, v3.16b
+	WORD $0x4e201ce3 // and v3.16b, v7.16b, v0.16b
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+	MOVD 120(R9), R2
+	MOVD $0, R6
+
+scaled:
+	ADD R6<<2, R7, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R6<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de65 // fmul v5.4s, v19.4s, v1.4s
+	WORD $0x6e20de84 // fmul v4.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d88002c // str q12, [x1, #8192]
+	WORD $0x3d88042b // str q11, [x1, #8208]
+	WORD $0x3d88082a // str q10, [x1, #8224]
+	WORD $0x3d880c29 // str q9, [x1, #8240]
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT scaled
+	MOVD $0, R6
+
+powers:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc8000c // ldr q12, [x0, #8192]
+	WORD $0x3dc8040b // ldr q11, [x0, #8208]
+	WORD $0x3dc8080a // ldr q10, [x0, #8224]
+	WORD $0x3dc80c09 // ldr q9, [x0, #8240]
+	WORD $0x3dc60007 // ldr q7, [x0, #6144]
+	WORD $0x3dc60406 // ldr q6, [x0, #6160]
+	WORD $0x3dc60805 // ldr q5, [x0, #6176]
+	WORD $0x3dc60c11 // ldr q17, [x0, #6192]
+	WORD $0x3dc02d42 // ldr q2, [x10, #176]
+	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
+	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
+	WORD $0x4ea5d448 // fsub v8.4s, v2.4s, v5.4s
+	WORD $0x4eb1d444 // fsub v4.4s, v2.4s, v17.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e671c03 // bsl v3.16b, v0.16b, v7.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
+	WORD $0x3d860003 // str q3, [x0, #6144]
+	WORD $0x3d860402 // str q2, [x0, #6160]
+	WORD $0x3d860801 // str q1, [x0, #6176]
+	WORD $0x3d860c00 // str q0, [x0, #6192]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eace410 // fcmgt v16.4s, v0.4s, v12.4s
+	WORD $0x6e6c1c10 // bsl v16.16b, v0.16b, v12.16b
+	WORD $0x6eabe40f // fcmgt v15.4s, v0.4s, v11.4s
+	WORD $0x6e6b1c0f // bsl v15.16b, v0.16b, v11.16b
+	WORD $0x6eaae40e // fcmgt v14.4s, v0.4s, v10.4s
+	WORD $0x6e6a1c0e // bsl v14.16b, v0.16b, v10.16b
+	WORD $0x6ea9e40d // fcmgt v13.4s, v0.4s, v9.4s
+	WORD $0x6e691c0d // bsl v13.16b, v0.16b, v9.16b
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e4aa // fcmgt v10.4s, v5.4s, v0.4s
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e629 // fcmgt v9.4s, v17.4s, v0.4s
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca2 // fmla v2.4s, v5.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4eac1d88 // mov v8.16b, v12.16b
+	WORD $0x6e671c88 // bsl v8.16b, v4.16b, v7.16b
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x6e661c67 // bsl v7.16b, v3.16b, v6.16b
+	WORD $0x4eaa1d46 // mov v6.16b, v10.16b
+	WORD $0x6e651c46 // bsl v6.16b, v2.16b, v5.16b
+	WORD $0x4ea91d25 // mov v5.16b, v9.16b
+	WORD $0x6e711c25 // bsl v5.16b, v1.16b, v17.16b
+	WORD $0x6e28dd04 // fmul v4.4s, v8.4s, v8.4s
+	WORD $0x6e27dce3 // fmul v3.4s, v7.4s, v7.4s
+	WORD $0x6e26dcc2 // fmul v2.4s, v6.4s, v6.4s
+	WORD $0x6e25dca1 // fmul v1.4s, v5.4s, v5.4s
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x4e24ceb1 // fmla v17.4s, v21.4s, v4.4s
+	WORD $0x4e23ced2 // fmla v18.4s, v22.4s, v3.4s
+	WORD $0x4e22cef3 // fmla v19.4s, v23.4s, v2.4s
+	WORD $0x4e21cf14 // fmla v20.4s, v24.4s, v1.4s
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4e28ceb3 // fmla v19.4s, v21.4s, v8.4s
+	WORD $0x4e27ced2 // fmla v18.4s, v22.4s, v7.4s
+	WORD $0x4e26cef1 // fmla v17.4s, v23.4s, v6.4s
+	WORD $0x4e25cf00 // fmla v0.4s, v24.4s, v5.4s
+	WORD $0x4e24ce68 // fmla v8.4s, v19.4s, v4.4s
+	WORD $0x4e23ce47 // fmla v7.4s, v18.4s, v3.4s
+	WORD $0x4e22ce26 // fmla v6.4s, v17.4s, v2.4s
+	WORD $0x4e21cc05 // fmla v5.4s, v0.4s, v1.4s
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d83 // and v3.16b, v12.16b, v0.16b
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d41 // and v1.16b, v10.16b, v0.16b
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
+	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
+	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
+	WORD $0x4e23d604 // fadd v4.4s, v16.4s, v3.4s
+	WORD $0x4e22d5e3 // fadd v3.4s, v15.4s, v2.4s
+	WORD $0x4e21d5c2 // fadd v2.4s, v14.4s, v1.4s
+	WORD $0x4e20d5a1 // fadd v1.4s, v13.4s, v0.4s
+	ADD $16, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc90 // fmul v16.4s, v4.4s, v0.4s
+	WORD $0x6e20dc6f // fmul v15.4s, v3.4s, v0.4s
+	WORD $0x6e20dc4e // fmul v14.4s, v2.4s, v0.4s
+	WORD $0x6e20dc2d // fmul v13.4s, v1.4s, v0.4s
+	WORD $0x3dc07941 // ldr q1, [x10, #480]
+	WORD $0x6e21e600 // fcmge v0.4s, v16.4s, v1.4s
+	WORD $0x6e21e5e5 // fcmge v5.4s, v15.4s, v1.4s
+	WORD $0x6e21e5c4 // fcmge v4.4s, v14.4s, v1.4s
+	WORD $0x6e21e5a3 // fcmge v3.4s, v13.4s, v1.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e30f410 // fmax v16.4s, v0.4s, v16.4s
+	WORD $0x4e2ff40f // fmax v15.4s, v0.4s, v15.4s
+	WORD $0x4e2ef40e // fmax v14.4s, v0.4s, v14.4s
+	WORD $0x4e2df40d // fmax v13.4s, v0.4s, v13.4s
+	WORD $0x3dc02144 // ldr q4, [x10, #128]
+	WORD $0x3dc02143 // ldr q3, [x10, #128]
+	WORD $0x3dc02142 // ldr q2, [x10, #128]
+	WORD $0x3dc02141 // ldr q1, [x10, #128]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d603 // fadd v3.4s, v16.4s, v0.4s
+	WORD $0x4e20d5e2 // fadd v2.4s, v15.4s, v0.4s
+	WORD $0x4e20d5c1 // fadd v1.4s, v14.4s, v0.4s
+	WORD $0x4e20d5a0 // fadd v0.4s, v13.4s, v0.4s
+
+power:
+	ADD R6<<2, R7, R0
+	WORD $0x3d880003 // str q3, [x0, #8192]
+	WORD $0x3d880402 // str q2, [x0, #8208]
+	WORD $0x3d880801 // str q1, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT powers
+	MOVD 120(R9), R5
+	MOVD 384(R9), R4
+	MOVD $0, R3
+	MOVD 96(R9), R2
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R2, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R6<<2, R7, R11
+	WORD $0x3dc00170 // ldr q16, [x11]
+	WORD $0x3dc0056a // ldr q10, [x11, #16]
+	WORD $0x3dc20164 // ldr q4, [x11, #2048]
+	WORD $0x3dc20563 // ldr q3, [x11, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea4d411 // fsub v17.4s, v0.4s, v4.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea3d412 // fsub v18.4s, v0.4s, v3.4s
+	WORD $0x4f21060b // sshr v11.4s, v16.4s, #31
+	WORD $0x6e711c8b // bsl v11.16b, v4.16b, v17.16b
+	WORD $0x4f210540 // sshr v0.4s, v10.4s, #31
+	WORD $0x6e721c60 // bsl v0.16b, v3.16b, v18.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	ADD R6<<2, R5, R1
+	WORD $0x3dc00028 // ldr q8, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	ADD $40, R8, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $36, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd05 // fmla v5.4s, v8.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd65 // fmla v5.4s, v11.4s, v0.4s
+	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
+	WORD $0x6e31dc81 // fmul v1.4s, v4.4s, v17.4s
+	WORD $0x6e32dc60 // fmul v0.4s, v3.4s, v18.4s
+	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	WORD $0x3dc0002d // ldr q13, [x1]
+	WORD $0x3dc0042c // ldr q12, [x1, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd413 // fsub v19.4s, v0.4s, v13.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd414 // fsub v20.4s, v0.4s, v12.4s
+	ADD $8, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda2 // fmul v2.4s, v13.4s, v0.4s
+	WORD $0x6e20dd81 // fmul v1.4s, v12.4s, v0.4s
+	WORD $0x3dc4016f // ldr q15, [x11, #4096]
+	WORD $0x3dc4056e // ldr q14, [x11, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e405 // fcmgt v5.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c05 // bsl v5.16b, v0.16b, v16.16b
+	WORD $0x4ea51cab // mov v11.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaae405 // fcmgt v5.4s, v0.4s, v10.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6a1c05 // bsl v5.16b, v0.16b, v10.16b
+	WORD $0x4e2fd575 // fadd v21.4s, v11.4s, v15.4s
+	WORD $0x4e2ed4ab // fadd v11.4s, v5.4s, v14.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201e16 // eor v22.16b, v16.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201d57 // eor v23.16b, v10.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb6e405 // fcmgt v5.4s, v0.4s, v22.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e761c05 // bsl v5.16b, v0.16b, v22.16b
+	WORD $0x4ea51cb6 // mov v22.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb7e405 // fcmgt v5.4s, v0.4s, v23.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e771c05 // bsl v5.16b, v0.16b, v23.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4e2fd6c5 // fadd v5.4s, v22.4s, v15.4s
+	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
+	WORD $0x6e25dc4f // fmul v15.4s, v2.4s, v5.4s
+	WORD $0x6e20dc2e // fmul v14.4s, v1.4s, v0.4s
+	WORD $0x4e35ce6f // fmla v15.4s, v19.4s, v21.4s
+	WORD $0x4e2bce8e // fmla v14.4s, v20.4s, v11.4s
+	ADD $4, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de6b // fmul v11.4s, v19.4s, v0.4s
+	WORD $0x6e20de95 // fmul v21.4s, v20.4s, v0.4s
+	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
+	WORD $0x4e20cdab // fmla v11.4s, v13.4s, v0.4s
+	WORD $0x4e20cd95 // fmla v21.4s, v12.4s, v0.4s
+	WORD $0x3dc80165 // ldr q5, [x11, #8192]
+	WORD $0x3dc80560 // ldr q0, [x11, #8208]
+	WORD $0x6e25dd6b // fmul v11.4s, v11.4s, v5.4s
+	WORD $0x6e20dea5 // fmul v5.4s, v21.4s, v0.4s
+	MOVD 48(R9), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R6<<2, R0, R1
+	PRFM 2048(R1), PLDL1KEEP
+	WORD $0x6e2fdd79 // fmul v25.4s, v11.4s, v15.4s
+	WORD $0x6e2edcb6 // fmul v22.4s, v5.4s, v14.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcf5 // fmul v21.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c818 // ld1r {v24.4s}, [x0]
+	WORD $0x4d40c817 // ld1r {v23.4s}, [x0]
+	WORD $0x4e39ceb8 // fmla v24.4s, v21.4s, v25.4s
+	WORD $0x4e36cc17 // fmla v23.4s, v0.4s, v22.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05016 // ldr q22, [x0, #320]
+	WORD $0x3dc05415 // ldr q21, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e38cc16 // fmla v22.4s, v0.4s, v24.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e37cc15 // fmla v21.4s, v0.4s, v23.4s
+	WORD $0x3d805016 // str q22, [x0, #320]
+	WORD $0x3d805415 // str q21, [x0, #336]
+	WORD $0x3d800038 // str q24, [x1]
+	WORD $0x3d800437 // str q23, [x1, #16]
+
+noElements:
+	WORD $0x4f210616 // sshr v22.4s, v16.4s, #31
+	WORD $0x6e641e36 // bsl v22.16b, v17.16b, v4.16b
+	WORD $0x4f210540 // sshr v0.4s, v10.4s, #31
+	WORD $0x6e631e40 // bsl v0.16b, v18.16b, v3.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f210540 // sshr v0.4s, v10.4s, #31
+	WORD $0x6e721c60 // bsl v0.16b, v3.16b, v18.16b
+	WORD $0x6e24de70 // fmul v16.4s, v19.4s, v4.4s
+	WORD $0x6e20de8a // fmul v10.4s, v20.4s, v0.4s
+	WORD $0x4eb6cc50 // fmls v16.4s, v2.4s, v22.4s
+	WORD $0x4eb5cc2a // fmls v10.4s, v1.4s, v21.4s
+	ADD R6<<2, R7, R0
+	WORD $0x3dc60002 // ldr q2, [x0, #6144]
+	WORD $0x3dc60401 // ldr q1, [x0, #6160]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea2d404 // fsub v4.4s, v0.4s, v2.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea1d403 // fsub v3.4s, v0.4s, v1.4s
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	ADD $12, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e24dc21 // fmul v1.4s, v1.4s, v4.4s
+	WORD $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
+	WORD $0x4eafcc30 // fmls v16.4s, v1.4s, v15.4s
+	WORD $0x4eaecc0a // fmls v10.4s, v0.4s, v14.4s
+	ADD $20, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd61 // fmul v1.4s, v11.4s, v0.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	WORD $0x6e30dc25 // fmul v5.4s, v1.4s, v16.4s
+	WORD $0x6e2adc04 // fmul v4.4s, v0.4s, v10.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+
+noUpstream:
+	WORD $0x4e29d4a1 // fadd v1.4s, v5.4s, v9.4s
+	WORD $0x4e28d480 // fadd v0.4s, v4.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
+	WORD $0x6e26dc03 // fmul v3.4s, v0.4s, v6.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R3, R3
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tilePairOverlapSumsNEON(args *byte, n int)
+TEXT ·tilePairOverlapSumsNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 408(R10), R8
+	MOVD 336(R10), R7
+	MOVD 0(R10), R6
+	MOVD 96(R10), R5
+	MOVD 144(R10), R4
+	MOVD 120(R10), R3
+	MOVD 168(R10), R2
+	WORD $0x6f00e40e // movi v14.2d, #0x0
+	WORD $0x6f00e40b // movi v11.2d, #0x0
+	WORD $0x3dc0256d // ldr q13, [x11, #144]
+	WORD $0x3dc0296c // ldr q12, [x11, #160]
+	WORD $0x3dc02d6a // ldr q10, [x11, #176]
+	WORD $0x3dc03169 // ldr q9, [x11, #192]
+	WORD $0x3dc03568 // ldr q8, [x11, #208]
+	WORD $0x3dc03967 // ldr q7, [x11, #224]
+	WORD $0x3dc03d66 // ldr q6, [x11, #240]
+	WORD $0x3dc04165 // ldr q5, [x11, #256]
+	WORD $0x3dc00d64 // ldr q4, [x11, #48]
+	MOVD $0, R9
+
+exponential:
+	ADD R9<<2, R6, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R9<<2, R5, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x3dc0156f // ldr q15, [x11, #80]
+	WORD $0x6eafe463 // fcmgt v3.4s, v3.4s, v15.4s
+	WORD $0x6eafe442 // fcmgt v2.4s, v2.4s, v15.4s
+	WORD $0x6eafe435 // fcmgt v21.4s, v1.4s, v15.4s
+	WORD $0x6eafe414 // fcmgt v20.4s, v0.4s, v15.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c73 // and v19.16b, v3.16b, v1.16b
+	WORD $0x4e201c52 // and v18.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211eb1 // and v17.16b, v21.16b, v1.16b
+	WORD $0x4e201e90 // and v16.16b, v20.16b, v0.16b
+	ADD R9<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
+	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4ea3d663 // fsub v3.4s, v19.4s, v3.4s
+	WORD $0x4ea2d642 // fsub v2.4s, v18.4s, v2.4s
+	WORD $0x4ea1d621 // fsub v1.4s, v17.4s, v1.4s
+	WORD $0x4ea0d600 // fsub v0.4s, v16.4s, v0.4s
+	ADD R9<<2, R7, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	WORD $0x4ea41c70 // orr v16.16b, v3.16b, v4.16b
+	WORD $0x4ea41c43 // orr v3.16b, v2.16b, v4.16b
+	WORD $0x4ea41c22 // orr v2.16b, v1.16b, v4.16b
+	WORD $0x4ea41c01 // orr v1.16b, v0.16b, v4.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e30f413 // fmax v19.4s, v0.4s, v16.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f414 // fmax v20.4s, v0.4s, v3.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e22f412 // fmax v18.4s, v0.4s, v2.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e21f411 // fmax v17.4s, v0.4s, v1.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce70 // fmla v16.4s, v19.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e218a1e // frintn v30.4s, v16.4s
+	WORD $0x4e21887d // frintn v29.4s, v3.4s
+	WORD $0x4e21885c // frintn v28.4s, v2.4s
+	WORD $0x4e218838 // frintn v24.4s, v1.4s
+	WORD $0x4eadcfd3 // fmls v19.4s, v30.4s, v13.4s
+	WORD $0x4eadcfb4 // fmls v20.4s, v29.4s, v13.4s
+	WORD $0x4eadcf92 // fmls v18.4s, v28.4s, v13.4s
+	WORD $0x4eadcf11 // fmls v17.4s, v24.4s, v13.4s
+	WORD $0x4eaccfd3 // fmls v19.4s, v30.4s, v12.4s
+	WORD $0x4eaccfb4 // fmls v20.4s, v29.4s, v12.4s
+	WORD $0x4eaccf92 // fmls v18.4s, v28.4s, v12.4s
+	WORD $0x4eaccf11 // fmls v17.4s, v24.4s, v12.4s
+	WORD $0x6e33de7f // fmul v31.4s, v19.4s, v19.4s
+	WORD $0x6e34de9b // fmul v27.4s, v20.4s, v20.4s
+	WORD $0x6e32de5a // fmul v26.4s, v18.4s, v18.4s
+	WORD $0x6e31de39 // fmul v25.4s, v17.4s, v17.4s
+	WORD $0x4ea71cf7 // mov v23.16b, v7.16b
+	WORD $0x4ea71cf6 // mov v22.16b, v7.16b
+	WORD $0x4ea71cf5 // mov v21.16b, v7.16b
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4e26ce77 // fmla v23.4s, v19.4s, v6.4s
+	WORD $0x4e26ce96 // fmla v22.4s, v20.4s, v6.4s
+	WORD $0x4e26ce55 // fmla v21.4s, v18.4s, v6.4s
+	WORD $0x4e26ce30 // fmla v16.4s, v17.4s, v6.4s
+	WORD $0x4e25cff7 // fmla v23.4s, v31.4s, v5.4s
+	WORD $0x4e25cf76 // fmla v22.4s, v27.4s, v5.4s
+	WORD $0x4e25cf55 // fmla v21.4s, v26.4s, v5.4s
+	WORD $0x4e25cf30 // fmla v16.4s, v25.4s, v5.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	WORD $0x4e28ce82 // fmla v2.4s, v20.4s, v8.4s
+	WORD $0x4e28ce41 // fmla v1.4s, v18.4s, v8.4s
+	WORD $0x4e28ce20 // fmla v0.4s, v17.4s, v8.4s
+	WORD $0x4e3fcee3 // fmla v3.4s, v23.4s, v31.4s
+	WORD $0x4e3bcec2 // fmla v2.4s, v22.4s, v27.4s
+	WORD $0x4e3acea1 // fmla v1.4s, v21.4s, v26.4s
+	WORD $0x4e39ce00 // fmla v0.4s, v16.4s, v25.4s
+	WORD $0x4e3fcc73 // fmla v19.4s, v3.4s, v31.4s
+	WORD $0x4e3bcc54 // fmla v20.4s, v2.4s, v27.4s
+	WORD $0x4e3acc32 // fmla v18.4s, v1.4s, v26.4s
+	WORD $0x4e39cc11 // fmla v17.4s, v0.4s, v25.4s
+	WORD $0x4e2ad673 // fadd v19.4s, v19.4s, v10.4s
+	WORD $0x4e2ad69b // fadd v27.4s, v20.4s, v10.4s
+	WORD $0x4e2ad65a // fadd v26.4s, v18.4s, v10.4s
+	WORD $0x4e2ad639 // fadd v25.4s, v17.4s, v10.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21ab10 // fcvtns v16.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
+	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc09d74 // ldr q20, [x11, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de63 // fmul v3.4s, v19.4s, v3.4s
+	WORD $0x6e22de42 // fmul v2.4s, v18.4s, v2.4s
+	WORD $0x6e21de31 // fmul v17.4s, v17.4s, v1.4s
+	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
+	WORD $0x4e2ad461 // fadd v1.4s, v3.4s, v10.4s
+	WORD $0x4e2ad440 // fadd v0.4s, v2.4s, v10.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ad621 // fadd v1.4s, v17.4s, v10.4s
+	WORD $0x4e2ad600 // fadd v0.4s, v16.4s, v10.4s
+	WORD $0x6e21fe21 // fdiv v1.4s, v17.4s, v1.4s
+	WORD $0x6e20fe00 // fdiv v0.4s, v16.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R9<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00413 // ldr q19, [x0, #16]
+	WORD $0x3dc00812 // ldr q18, [x0, #32]
+	WORD $0x3dc00c11 // ldr q17, [x0, #48]
+	WORD $0x6eb4e540 // fcmgt v0.4s, v10.4s, v20.4s
+	WORD $0x6e6a1e80 // bsl v0.16b, v20.16b, v10.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eb3e540 // fcmgt v0.4s, v10.4s, v19.4s
+	WORD $0x6e6a1e60 // bsl v0.16b, v19.16b, v10.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eb2e540 // fcmgt v0.4s, v10.4s, v18.4s
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb1e540 // fcmgt v0.4s, v10.4s, v17.4s
+	WORD $0x6e6a1e20 // bsl v0.16b, v17.16b, v10.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe460 // fcmgt v0.4s, v3.4s, v15.4s
+	WORD $0x6e6f1c60 // bsl v0.16b, v3.16b, v15.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe440 // fcmgt v0.4s, v2.4s, v15.4s
+	WORD $0x6e6f1c40 // bsl v0.16b, v2.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eafe600 // fcmgt v0.4s, v16.4s, v15.4s
+	WORD $0x6e6f1e00 // bsl v0.16b, v16.16b, v15.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x4e34e460 // fcmeq v0.4s, v3.4s, v20.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e33e440 // fcmeq v0.4s, v2.4s, v19.4s
+	WORD $0x6e205802 // mvn v2.16b, v0.16b
+	WORD $0x4e32e420 // fcmeq v0.4s, v1.4s, v18.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e31e600 // fcmeq v0.4s, v16.4s, v17.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea31dce // orr v14.16b, v14.16b, v3.16b
+	WORD $0x4ea21d6b // orr v11.16b, v11.16b, v2.16b
+	WORD $0x4ea11dce // orr v14.16b, v14.16b, v1.16b
+	WORD $0x4ea01d6b // orr v11.16b, v11.16b, v0.16b
+	ADD R9<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00413 // ldr q19, [x0, #16]
+	WORD $0x3dc00812 // ldr q18, [x0, #32]
+	WORD $0x3dc00c11 // ldr q17, [x0, #48]
+	WORD $0x6eb4e540 // fcmgt v0.4s, v10.4s, v20.4s
+	WORD $0x6e6a1e80 // bsl v0.16b, v20.16b, v10.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eb3e540 // fcmgt v0.4s, v10.4s, v19.4s
+	WORD $0x6e6a1e60 // bsl v0.16b, v19.16b, v10.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eb2e540 // fcmgt v0.4s, v10.4s, v18.4s
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb1e540 // fcmgt v0.4s, v10.4s, v17.4s
+	WORD $0x6e6a1e20 // bsl v0.16b, v17.16b, v10.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe460 // fcmgt v0.4s, v3.4s, v15.4s
+	WORD $0x6e6f1c60 // bsl v0.16b, v3.16b, v15.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe440 // fcmgt v0.4s, v2.4s, v15.4s
+	WORD $0x6e6f1c40 // bsl v0.16b, v2.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eafe600 // fcmgt v0.4s, v16.4s, v15.4s
+	WORD $0x6e6f1e00 // bsl v0.16b, v16.16b, v15.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x4e34e460 // fcmeq v0.4s, v3.4s, v20.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e33e440 // fcmeq v0.4s, v2.4s, v19.4s
+	WORD $0x6e205802 // mvn v2.16b, v0.16b
+	WORD $0x4e32e420 // fcmeq v0.4s, v1.4s, v18.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e31e5e0 // fcmeq v0.4s, v15.4s, v17.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea31dce // orr v14.16b, v14.16b, v3.16b
+	WORD $0x4ea21d6b // orr v11.16b, v11.16b, v2.16b
+	WORD $0x4ea11dce // orr v14.16b, v14.16b, v1.16b
+	WORD $0x4ea01d6b // orr v11.16b, v11.16b, v0.16b
+	ADD $16, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT exponential
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R10), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R10)
+	RET
+
+inRange:
+	MOVD 120(R10), R6
+	MOVD 168(R10), R5
+	MOVD 384(R10), R4
+	MOVD $0, R3
+	MOVD 96(R10), R2
+	WORD $0x3dc02d68 // ldr q8, [x11, #176]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	MOVD $0, R9
+
+last:
+	ADD R9<<2, R2, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	ADD R9<<2, R7, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc20004 // ldr q4, [x0, #2048]
+	WORD $0x3dc20403 // ldr q3, [x0, #2064]
+	WORD $0x4ea4d502 // fsub v2.4s, v8.4s, v4.4s
+	WORD $0x4ea3d501 // fsub v1.4s, v8.4s, v3.4s
+	WORD $0x4f2104cb // sshr v11.4s, v6.4s, #31
+	WORD $0x6e621c8b // bsl v11.16b, v4.16b, v2.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x4f2104c6 // sshr v6.4s, v6.4s, #31
+	WORD $0x6e641c46 // bsl v6.16b, v2.16b, v4.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e2adcc5 // fmul v5.4s, v6.4s, v10.4s
+	WORD $0x6e29dc24 // fmul v4.4s, v1.4s, v9.4s
+	ADD $52, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R3<<0, R4, R1
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	ADD R9<<2, R5, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	WORD $0x6e2adce5 // fmul v5.4s, v7.4s, v10.4s
+	WORD $0x6e29dcc4 // fmul v4.4s, v6.4s, v9.4s
+	ADD $52, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803021 // str q1, [x1, #192]
+	WORD $0x3d803420 // str q0, [x1, #208]
+	WORD $0x6e2add65 // fmul v5.4s, v11.4s, v10.4s
+	WORD $0x6e29dd84 // fmul v4.4s, v12.4s, v9.4s
+	ADD $112, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $108, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc08021 // ldr q1, [x1, #512]
+	WORD $0x3dc08420 // ldr q0, [x1, #528]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d808021 // str q1, [x1, #512]
+	WORD $0x3d808420 // str q0, [x1, #528]
+	ADD R9<<2, R6, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x3dc07021 // ldr q1, [x1, #448]
+	WORD $0x3dc07420 // ldr q0, [x1, #464]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d807021 // str q1, [x1, #448]
+	WORD $0x3d807420 // str q0, [x1, #464]
+	WORD $0x6e2adce5 // fmul v5.4s, v7.4s, v10.4s
+	WORD $0x6e29dcc4 // fmul v4.4s, v6.4s, v9.4s
+	ADD $112, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $108, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc09021 // ldr q1, [x1, #576]
+	WORD $0x3dc09420 // ldr q0, [x1, #592]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d809021 // str q1, [x1, #576]
+	WORD $0x3d809420 // str q0, [x1, #592]
+	EOR $32, R3, R3
+	ADD $8, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT last
+	RET
+
+// func tilePairGamma0OverlapSumsNEON(args *byte, n int)
+TEXT ·tilePairGamma0OverlapSumsNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R13
+	MOVD 408(R13), R11
+	MOVD 336(R13), R10
+	MOVD 0(R13), R6
+	MOVD 96(R13), R5
+	MOVD 144(R13), R4
+	MOVD 120(R13), R3
+	MOVD 168(R13), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R9
+
+exponential:
+	ADD R9<<2, R6, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R9<<2, R5, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e46a // fcmgt v10.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231ca6 // and v6.16b, v5.16b, v3.16b
+	WORD $0x4e201c89 // and v9.16b, v4.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231d68 // and v8.16b, v11.16b, v3.16b
+	WORD $0x4e201d47 // and v7.16b, v10.16b, v0.16b
+	ADD R9<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e231ca5 // and v5.16b, v5.16b, v3.16b
+	WORD $0x4e201c84 // and v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00803 // ldr q3, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	WORD $0x4ea5d4c6 // fsub v6.4s, v6.4s, v5.4s
+	WORD $0x4ea4d525 // fsub v5.4s, v9.4s, v4.4s
+	WORD $0x4ea3d504 // fsub v4.4s, v8.4s, v3.4s
+	WORD $0x4ea0d4e3 // fsub v3.4s, v7.4s, v0.4s
+	ADD R9<<2, R10, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d8a // ldr q10, [x12, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R9<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD R9<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R13), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R13)
+	RET
+
+inRange:
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD $0, R9
+
+logarithm:
+	ADD R9<<2, R10, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT logarithm
+	MOVD 120(R13), R8
+	MOVD 168(R13), R7
+	MOVD 384(R13), R6
+	MOVD $0, R5
+	MOVD 96(R13), R4
+	MOVD $0, R9
+
+last:
+	ADD R9<<2, R4, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R9<<2, R10, R13
+	WORD $0x3dc001ad // ldr q13, [x13]
+	WORD $0x3dc005ac // ldr q12, [x13, #16]
+	WORD $0x3dc201a4 // ldr q4, [x13, #2048]
+	WORD $0x3dc205a3 // ldr q3, [x13, #2064]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea4d402 // fsub v2.4s, v0.4s, v4.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea3d401 // fsub v1.4s, v0.4s, v3.4s
+	WORD $0x4f2105ab // sshr v11.4s, v13.4s, #31
+	WORD $0x6e621c8b // bsl v11.16b, v4.16b, v2.16b
+	WORD $0x4f21058a // sshr v10.4s, v12.4s, #31
+	WORD $0x6e611c6a // bsl v10.16b, v3.16b, v1.16b
+	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
+	WORD $0x6e641c48 // bsl v8.16b, v2.16b, v4.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e27dd05 // fmul v5.4s, v8.4s, v7.4s
+	WORD $0x6e26dc24 // fmul v4.4s, v1.4s, v6.4s
+	ADD $52, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R5<<0, R6, R3
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802061 // str q1, [x3, #128]
+	WORD $0x3d802460 // str q0, [x3, #144]
+	ADD R9<<2, R7, R2
+	WORD $0x3dc00049 // ldr q9, [x2]
+	WORD $0x3dc00448 // ldr q8, [x2, #16]
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d801061 // str q1, [x3, #64]
+	WORD $0x3d801460 // str q0, [x3, #80]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $52, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803061 // str q1, [x3, #192]
+	WORD $0x3d803460 // str q0, [x3, #208]
+	WORD $0x6e27dd65 // fmul v5.4s, v11.4s, v7.4s
+	WORD $0x6e26dd44 // fmul v4.4s, v10.4s, v6.4s
+	ADD $112, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $108, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	WORD $0x3dc08061 // ldr q1, [x3, #512]
+	WORD $0x3dc08460 // ldr q0, [x3, #528]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d808061 // str q1, [x3, #512]
+	WORD $0x3d808460 // str q0, [x3, #528]
+	ADD R9<<2, R8, R1
+	WORD $0x3dc00029 // ldr q9, [x1]
+	WORD $0x3dc00428 // ldr q8, [x1, #16]
+	WORD $0x3dc07061 // ldr q1, [x3, #448]
+	WORD $0x3dc07460 // ldr q0, [x3, #464]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d807061 // str q1, [x3, #448]
+	WORD $0x3d807460 // str q0, [x3, #464]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $112, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $108, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc09061 // ldr q1, [x3, #576]
+	WORD $0x3dc09460 // ldr q0, [x3, #592]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d809061 // str q1, [x3, #576]
+	WORD $0x3d809460 // str q0, [x3, #592]
+	WORD $0x3dc00022 // ldr q2, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	ADD $88, R11, R0
+	WORD $0x4d40c80b // ld1r {v11.4s}, [x0]
+	WORD $0x4d40c80a // ld1r {v10.4s}, [x0]
+	ADD $84, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc4b // fmla v11.4s, v2.4s, v0.4s
+	WORD $0x4e20cc2a // fmla v10.4s, v1.4s, v0.4s
+	WORD $0x3dc00042 // ldr q2, [x2]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	ADD $28, R11, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $24, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc49 // fmla v9.4s, v2.4s, v0.4s
+	WORD $0x4e20cc28 // fmla v8.4s, v1.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201da3 // eor v3.16b, v13.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201d82 // eor v2.16b, v12.16b, v0.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d465 // fadd v5.4s, v3.4s, v1.4s
+	WORD $0x4e20d444 // fadd v4.4s, v2.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eace401 // fcmgt v1.4s, v0.4s, v12.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6c1c01 // bsl v1.16b, v0.16b, v12.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dd63 // fmul v3.4s, v11.4s, v5.4s
+	WORD $0x6e24dd42 // fmul v2.4s, v10.4s, v4.4s
+	WORD $0x6e21dd21 // fmul v1.4s, v9.4s, v1.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e27cc61 // fmla v1.4s, v3.4s, v7.4s
+	WORD $0x4e26cc40 // fmla v0.4s, v2.4s, v6.4s
+	WORD $0x3d800061 // str q1, [x3]
+	WORD $0x3d800460 // str q0, [x3, #16]
+	EOR $32, R5, R5
+	ADD $8, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT last
+	RET
+
+// func tilePairGamma2OverlapSumsNEON(args *byte, n int)
+TEXT ·tilePairGamma2OverlapSumsNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R13
+	MOVD 408(R13), R11
+	MOVD 336(R13), R10
+	MOVD 0(R13), R6
+	MOVD 96(R13), R5
+	MOVD 144(R13), R4
+	MOVD 120(R13), R3
+	MOVD 168(R13), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R9
+
+exponential:
+	ADD R9<<2, R6, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R9<<2, R5, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e46a // fcmgt v10.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231ca6 // and v6.16b, v5.16b, v3.16b
+	WORD $0x4e201c89 // and v9.16b, v4.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231d68 // and v8.16b, v11.16b, v3.16b
+	WORD $0x4e201d47 // and v7.16b, v10.16b, v0.16b
+	ADD R9<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e231ca5 // and v5.16b, v5.16b, v3.16b
+	WORD $0x4e201c84 // and v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00803 // ldr q3, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	WORD $0x4ea5d4c6 // fsub v6.4s, v6.4s, v5.4s
+	WORD $0x4ea4d525 // fsub v5.4s, v9.4s, v4.4s
+	WORD $0x4ea3d504 // fsub v4.4s, v8.4s, v3.4s
+	WORD $0x4ea0d4e3 // fsub v3.4s, v7.4s, v0.4s
+	ADD R9<<2, R10, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d8a // ldr q10, [x12, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R9<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD R9<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R13), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R13)
+	RET
+
+inRange:
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD $0, R9
+
+logarithm:
+	ADD R9<<2, R10, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT logarithm
+	MOVD 120(R13), R8
+	MOVD 168(R13), R7
+	MOVD 384(R13), R6
+	MOVD $0, R5
+	MOVD 96(R13), R4
+	MOVD $0, R9
+
+last:
+	ADD R9<<2, R4, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R9<<2, R10, R13
+	WORD $0x3dc001ad // ldr q13, [x13]
+	WORD $0x3dc005ac // ldr q12, [x13, #16]
+	WORD $0x3dc201a3 // ldr q3, [x13, #2048]
+	WORD $0x3dc205a2 // ldr q2, [x13, #2064]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea3d401 // fsub v1.4s, v0.4s, v3.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea2d400 // fsub v0.4s, v0.4s, v2.4s
+	WORD $0x4f2105af // sshr v15.4s, v13.4s, #31
+	WORD $0x6e611c6f // bsl v15.16b, v3.16b, v1.16b
+	WORD $0x4f21058e // sshr v14.4s, v12.4s, #31
+	WORD $0x6e601c4e // bsl v14.16b, v2.16b, v0.16b
+	WORD $0x4f2105ab // sshr v11.4s, v13.4s, #31
+	WORD $0x6e631c2b // bsl v11.16b, v1.16b, v3.16b
+	WORD $0x4f21058a // sshr v10.4s, v12.4s, #31
+	WORD $0x6e621c0a // bsl v10.16b, v0.16b, v2.16b
+	WORD $0x6e27dd65 // fmul v5.4s, v11.4s, v7.4s
+	WORD $0x6e26dd44 // fmul v4.4s, v10.4s, v6.4s
+	ADD $52, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	ADD R5<<0, R6, R3
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802061 // str q1, [x3, #128]
+	WORD $0x3d802460 // str q0, [x3, #144]
+	ADD R9<<2, R7, R2
+	WORD $0x3dc00049 // ldr q9, [x2]
+	WORD $0x3dc00448 // ldr q8, [x2, #16]
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d801061 // str q1, [x3, #64]
+	WORD $0x3d801460 // str q0, [x3, #80]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $52, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803061 // str q1, [x3, #192]
+	WORD $0x3d803460 // str q0, [x3, #208]
+	WORD $0x6e27dde5 // fmul v5.4s, v15.4s, v7.4s
+	WORD $0x6e26ddc4 // fmul v4.4s, v14.4s, v6.4s
+	ADD $112, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $108, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc08061 // ldr q1, [x3, #512]
+	WORD $0x3dc08460 // ldr q0, [x3, #528]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d808061 // str q1, [x3, #512]
+	WORD $0x3d808460 // str q0, [x3, #528]
+	ADD R9<<2, R8, R1
+	WORD $0x3dc00029 // ldr q9, [x1]
+	WORD $0x3dc00428 // ldr q8, [x1, #16]
+	WORD $0x3dc07061 // ldr q1, [x3, #448]
+	WORD $0x3dc07460 // ldr q0, [x3, #464]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d807061 // str q1, [x3, #448]
+	WORD $0x3d807460 // str q0, [x3, #464]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $112, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $108, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc09061 // ldr q1, [x3, #576]
+	WORD $0x3dc09460 // ldr q0, [x3, #592]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d809061 // str q1, [x3, #576]
+	WORD $0x3d809460 // str q0, [x3, #592]
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	ADD $88, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $84, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x6e2add40 // fmul v0.4s, v10.4s, v10.4s
+	WORD $0x6e21dc6b // fmul v11.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4a // fmul v10.4s, v2.4s, v0.4s
+	WORD $0x3dc00044 // ldr q4, [x2]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	ADD $28, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $24, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x6e2fdde1 // fmul v1.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc0 // fmul v0.4s, v14.4s, v14.4s
+	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201da3 // eor v3.16b, v13.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201d82 // eor v2.16b, v12.16b, v0.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d465 // fadd v5.4s, v3.4s, v1.4s
+	WORD $0x4e20d444 // fadd v4.4s, v2.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eace401 // fcmgt v1.4s, v0.4s, v12.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6c1c01 // bsl v1.16b, v0.16b, v12.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dd63 // fmul v3.4s, v11.4s, v5.4s
+	WORD $0x6e24dd42 // fmul v2.4s, v10.4s, v4.4s
+	WORD $0x6e21dd21 // fmul v1.4s, v9.4s, v1.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e27cc61 // fmla v1.4s, v3.4s, v7.4s
+	WORD $0x4e26cc40 // fmla v0.4s, v2.4s, v6.4s
+	WORD $0x3d800061 // str q1, [x3]
+	WORD $0x3d800460 // str q0, [x3, #16]
+	EOR $32, R5, R5
+	ADD $8, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT last
+	RET
+
+// func tilePairGammaOverlapSumsNEON(args *byte, n int)
+TEXT ·tilePairGammaOverlapSumsNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R2
+	MOVD 408(R2), R11
+	MOVD 336(R2), R10
+	MOVD 0(R2), R7
+	MOVD 96(R2), R6
+	MOVD 144(R2), R5
+	MOVD 120(R2), R4
+	MOVD 168(R2), R3
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R9
+
+exponential:
+	ADD R9<<2, R7, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R9<<2, R6, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e46a // fcmgt v10.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231ca6 // and v6.16b, v5.16b, v3.16b
+	WORD $0x4e201c89 // and v9.16b, v4.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231d68 // and v8.16b, v11.16b, v3.16b
+	WORD $0x4e201d47 // and v7.16b, v10.16b, v0.16b
+	ADD R9<<2, R5, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e231ca5 // and v5.16b, v5.16b, v3.16b
+	WORD $0x4e201c84 // and v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00803 // ldr q3, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	WORD $0x4ea5d4c6 // fsub v6.4s, v6.4s, v5.4s
+	WORD $0x4ea4d525 // fsub v5.4s, v9.4s, v4.4s
+	WORD $0x4ea3d504 // fsub v4.4s, v8.4s, v3.4s
+	WORD $0x4ea0d4e3 // fsub v3.4s, v7.4s, v0.4s
+	ADD R9<<2, R10, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d8a // ldr q10, [x12, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R9<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD R9<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R2), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R2)
+	RET
+
+inRange:
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD $0, R9
+
+logarithm:
+	ADD R9<<2, R10, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT logarithm
+	MOVD $0, R9
+
+powers:
+	ADD R9<<2, R10, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e641c05 // bsl v5.16b, v0.16b, v4.16b
+	WORD $0x4ea51ca8 // mov v8.16b, v5.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
+	WORD $0x4ea51cab // mov v11.16b, v5.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e405 // fcmgt v5.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c05 // bsl v5.16b, v0.16b, v2.16b
+	WORD $0x4ea51caa // mov v10.16b, v5.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea1e405 // fcmgt v5.4s, v0.4s, v1.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e611c05 // bsl v5.16b, v0.16b, v1.16b
+	WORD $0x4ea51ca9 // mov v9.16b, v5.16b
+	WORD $0x3dc40007 // ldr q7, [x0, #4096]
+	WORD $0x3dc40406 // ldr q6, [x0, #4112]
+	WORD $0x3dc40805 // ldr q5, [x0, #4128]
+	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
+	WORD $0x4e27d508 // fadd v8.4s, v8.4s, v7.4s
+	WORD $0x4e26d567 // fadd v7.4s, v11.4s, v6.4s
+	WORD $0x4e25d546 // fadd v6.4s, v10.4s, v5.4s
+	WORD $0x4e20d525 // fadd v5.4s, v9.4s, v0.4s
+	ADD $76, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd0a // fmul v10.4s, v8.4s, v0.4s
+	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x3dc07988 // ldr q8, [x12, #480]
+	WORD $0x6e28e540 // fcmge v0.4s, v10.4s, v8.4s
+	WORD $0x6e28e4ed // fcmge v13.4s, v7.4s, v8.4s
+	WORD $0x6e28e4cc // fcmge v12.4s, v6.4s, v8.4s
+	WORD $0x6e28e4ab // fcmge v11.4s, v5.4s, v8.4s
+	WORD $0x4f210408 // sshr v8.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
+	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f210588 // sshr v8.4s, v12.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
+	WORD $0x4f210568 // sshr v8.4s, v11.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e2af410 // fmax v16.4s, v0.4s, v10.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x4e21890c // frintn v12.4s, v8.4s
+	WORD $0x4e2188eb // frintn v11.4s, v7.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x6e30de08 // fmul v8.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde7 // fmul v7.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e28ce38 // fmla v24.4s, v17.4s, v8.4s
+	WORD $0x4e27ce57 // fmla v23.4s, v18.4s, v7.4s
+	WORD $0x4e26ce76 // fmla v22.4s, v19.4s, v6.4s
+	WORD $0x4e25ce95 // fmla v21.4s, v20.4s, v5.4s
+	WORD $0x4e28cf10 // fmla v16.4s, v24.4s, v8.4s
+	WORD $0x4e27ceef // fmla v15.4s, v23.4s, v7.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a928 // fcvtns v8.4s, v9.4s
+	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
+	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0500 // sshr v0.4s, v8.4s, #1
+	WORD $0x6ea78590 // sub v16.4s, v12.4s, v7.4s
+	WORD $0x6ea6856f // sub v15.4s, v11.4s, v6.4s
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea0850d // sub v13.4s, v8.4s, v0.4s
+	WORD $0x3dc09d8c // ldr q12, [x12, #624]
+	WORD $0x4eac84e7 // add v7.4s, v7.4s, v12.4s
+	WORD $0x4eac84c6 // add v6.4s, v6.4s, v12.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x4eac84a5 // add v5.4s, v5.4s, v12.4s
+	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
+	WORD $0x6e26de4b // fmul v11.4s, v18.4s, v6.4s
+	WORD $0x6e25de6a // fmul v10.4s, v19.4s, v5.4s
+	WORD $0x6e20de89 // fmul v9.4s, v20.4s, v0.4s
+	WORD $0x4eac8607 // add v7.4s, v16.4s, v12.4s
+	WORD $0x4eac85e6 // add v6.4s, v15.4s, v12.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x4eac85c5 // add v5.4s, v14.4s, v12.4s
+	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
+	WORD $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
+	WORD $0x6e25dd46 // fmul v6.4s, v10.4s, v5.4s
+	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
+	WORD $0x6e25dca8 // fmul v8.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd54 // fmla v20.4s, v10.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e29cdf2 // fmla v18.4s, v15.4s, v9.4s
+	WORD $0x4e28ce11 // fmla v17.4s, v16.4s, v8.4s
+	WORD $0x4e2cce8a // fmla v10.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
+	WORD $0x4e28ce25 // fmla v5.4s, v17.4s, v8.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d548 // fadd v8.4s, v10.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
+
+power:
+	ADD R9<<2, R10, R0
+	WORD $0x3d880008 // str q8, [x0, #8192]
+	WORD $0x3d880407 // str q7, [x0, #8208]
+	WORD $0x3d880806 // str q6, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
+	WORD $0x6e201c65 // eor v5.16b, v3.16b, v0.16b
+	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
+	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4ea11c27 // mov v7.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c26 // mov v6.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc40003 // ldr q3, [x0, #4096]
+	WORD $0x3dc40402 // ldr q2, [x0, #4112]
+	WORD $0x3dc40801 // ldr q1, [x0, #4128]
+	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
+	WORD $0x4e23d484 // fadd v4.4s, v4.4s, v3.4s
+	WORD $0x4e22d4e3 // fadd v3.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c2 // fadd v2.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	ADD $16, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
+	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc07983 // ldr q3, [x12, #480]
+	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
+	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
+	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
+	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
+	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small0
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
+	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
+	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
+	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	B power0
+
+small0:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
+	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
+	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
+	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
+	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
+	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
+	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
+
+power0:
+	ADD R9<<2, R10, R0
+	WORD $0x3d8a0004 // str q4, [x0, #10240]
+	WORD $0x3d8a0403 // str q3, [x0, #10256]
+	WORD $0x3d8a0802 // str q2, [x0, #10272]
+	WORD $0x3d8a0c00 // str q0, [x0, #10288]
+	ADD $16, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT powers
+	MOVD 120(R2), R8
+	MOVD 168(R2), R7
+	MOVD 384(R2), R6
+	MOVD $0, R5
+	MOVD 96(R2), R4
+	MOVD $0, R9
+
+last:
+	ADD R9<<2, R4, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R9<<2, R10, R13
+	WORD $0x3dc001ad // ldr q13, [x13]
+	WORD $0x3dc005ac // ldr q12, [x13, #16]
+	WORD $0x3dc201a4 // ldr q4, [x13, #2048]
+	WORD $0x3dc205a3 // ldr q3, [x13, #2064]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea4d402 // fsub v2.4s, v0.4s, v4.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea3d401 // fsub v1.4s, v0.4s, v3.4s
+	WORD $0x4f2105ab // sshr v11.4s, v13.4s, #31
+	WORD $0x6e621c8b // bsl v11.16b, v4.16b, v2.16b
+	WORD $0x4f21058a // sshr v10.4s, v12.4s, #31
+	WORD $0x6e611c6a // bsl v10.16b, v3.16b, v1.16b
+	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
+	WORD $0x6e641c48 // bsl v8.16b, v2.16b, v4.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e27dd05 // fmul v5.4s, v8.4s, v7.4s
+	WORD $0x6e26dc24 // fmul v4.4s, v1.4s, v6.4s
+	ADD $52, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R5<<0, R6, R3
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802061 // str q1, [x3, #128]
+	WORD $0x3d802460 // str q0, [x3, #144]
+	ADD R9<<2, R7, R2
+	WORD $0x3dc00049 // ldr q9, [x2]
+	WORD $0x3dc00448 // ldr q8, [x2, #16]
+	WORD $0x3dc01061 // ldr q1, [x3, #64]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d801061 // str q1, [x3, #64]
+	WORD $0x3d801460 // str q0, [x3, #80]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $52, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803061 // str q1, [x3, #192]
+	WORD $0x3d803460 // str q0, [x3, #208]
+	WORD $0x6e27dd65 // fmul v5.4s, v11.4s, v7.4s
+	WORD $0x6e26dd44 // fmul v4.4s, v10.4s, v6.4s
+	ADD $112, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $108, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	WORD $0x3dc08061 // ldr q1, [x3, #512]
+	WORD $0x3dc08460 // ldr q0, [x3, #528]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d808061 // str q1, [x3, #512]
+	WORD $0x3d808460 // str q0, [x3, #528]
+	ADD R9<<2, R8, R1
+	WORD $0x3dc00029 // ldr q9, [x1]
+	WORD $0x3dc00428 // ldr q8, [x1, #16]
+	WORD $0x3dc07061 // ldr q1, [x3, #448]
+	WORD $0x3dc07460 // ldr q0, [x3, #464]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d807061 // str q1, [x3, #448]
+	WORD $0x3d807460 // str q0, [x3, #464]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $112, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $108, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc09061 // ldr q1, [x3, #576]
+	WORD $0x3dc09460 // ldr q0, [x3, #592]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d809061 // str q1, [x3, #576]
+	WORD $0x3d809460 // str q0, [x3, #592]
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	ADD $88, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $84, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x3dc801a1 // ldr q1, [x13, #8192]
+	WORD $0x3dc805a0 // ldr q0, [x13, #8208]
+	WORD $0x6e21dc6b // fmul v11.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4a // fmul v10.4s, v2.4s, v0.4s
+	WORD $0x3dc00044 // ldr q4, [x2]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	ADD $28, R11, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $24, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x3dca01a1 // ldr q1, [x13, #10240]
+	WORD $0x3dca05a0 // ldr q0, [x13, #10256]
+	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201da3 // eor v3.16b, v13.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201d82 // eor v2.16b, v12.16b, v0.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d465 // fadd v5.4s, v3.4s, v1.4s
+	WORD $0x4e20d444 // fadd v4.4s, v2.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eace401 // fcmgt v1.4s, v0.4s, v12.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6c1c01 // bsl v1.16b, v0.16b, v12.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dd63 // fmul v3.4s, v11.4s, v5.4s
+	WORD $0x6e24dd42 // fmul v2.4s, v10.4s, v4.4s
+	WORD $0x6e21dd21 // fmul v1.4s, v9.4s, v1.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc00061 // ldr q1, [x3]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e27cc61 // fmla v1.4s, v3.4s, v7.4s
+	WORD $0x4e26cc40 // fmla v0.4s, v2.4s, v6.4s
+	WORD $0x3d800061 // str q1, [x3]
+	WORD $0x3d800460 // str q0, [x3, #16]
+	EOR $32, R5, R5
+	ADD $8, R9, R9
+	MOVD n+8(FP), R0
+	CMP R0, R9
+	BLT last
+	RET
+
+// func tilePairGamma0GradNEON(args *byte, n int)
+TEXT ·tilePairGamma0GradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R11
+	MOVD 96(R9), R5
+	MOVD 144(R9), R4
+	MOVD 120(R9), R3
+	MOVD 168(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R11, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e46a // fcmgt v10.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231ca6 // and v6.16b, v5.16b, v3.16b
+	WORD $0x4e201c89 // and v9.16b, v4.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231d68 // and v8.16b, v11.16b, v3.16b
+	WORD $0x4e201d47 // and v7.16b, v10.16b, v0.16b
+	ADD R6<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e231ca5 // and v5.16b, v5.16b, v3.16b
+	WORD $0x4e201c84 // and v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00803 // ldr q3, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	WORD $0x4ea5d4c6 // fsub v6.4s, v6.4s, v5.4s
+	WORD $0x4ea4d525 // fsub v5.4s, v9.4s, v4.4s
+	WORD $0x4ea3d504 // fsub v4.4s, v8.4s, v3.4s
+	WORD $0x4ea0d4e3 // fsub v3.4s, v7.4s, v0.4s
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+	MOVD 120(R9), R5
+	MOVD 168(R9), R4
+	MOVD 384(R9), R3
+	MOVD $0, R2
+	MOVD 96(R9), R1
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R1, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD R6<<2, R7, R11
+	WORD $0x3dc0016f // ldr q15, [x11]
+	WORD $0x3dc00562 // ldr q2, [x11, #16]
+	WORD $0x3dc20166 // ldr q6, [x11, #2048]
+	WORD $0x3dc20565 // ldr q5, [x11, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d401 // fsub v1.4s, v0.4s, v6.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea5d400 // fsub v0.4s, v0.4s, v5.4s
+	WORD $0x4f2105ec // sshr v12.4s, v15.4s, #31
+	WORD $0x6e611ccc // bsl v12.16b, v6.16b, v1.16b
+	WORD $0x4f21044b // sshr v11.4s, v2.4s, #31
+	WORD $0x6e601cab // bsl v11.16b, v5.16b, v0.16b
+	WORD $0x4f2105ee // sshr v14.4s, v15.4s, #31
+	WORD $0x6e661c2e // bsl v14.16b, v1.16b, v6.16b
+	WORD $0x4f21044d // sshr v13.4s, v2.4s, #31
+	WORD $0x6e651c0d // bsl v13.16b, v0.16b, v5.16b
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $88, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $84, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca9 // fmla v9.4s, v5.4s, v0.4s
+	WORD $0x4e20cc28 // fmla v8.4s, v1.4s, v0.4s
+	ADD R6<<2, R4, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $28, R8, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x4d40c80a // ld1r {v10.4s}, [x0]
+	ADD $24, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca7 // fmla v7.4s, v5.4s, v0.4s
+	WORD $0x4e20cc2a // fmla v10.4s, v1.4s, v0.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201de6 // eor v6.16b, v15.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c45 // eor v5.16b, v2.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea6e401 // fcmgt v1.4s, v0.4s, v6.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e661c01 // bsl v1.16b, v0.16b, v6.16b
+	WORD $0x4ea11c26 // mov v6.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d4d1 // fadd v17.4s, v6.4s, v1.4s
+	WORD $0x4e20d4b0 // fadd v16.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe401 // fcmgt v1.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c01 // bsl v1.16b, v0.16b, v15.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d4b2 // fadd v18.4s, v5.4s, v1.4s
+	WORD $0x4e20d446 // fadd v6.4s, v2.4s, v0.4s
+	WORD $0x6e31dd25 // fmul v5.4s, v9.4s, v17.4s
+	WORD $0x6e30dd02 // fmul v2.4s, v8.4s, v16.4s
+	WORD $0x6e32dce1 // fmul v1.4s, v7.4s, v18.4s
+	WORD $0x6e26dd40 // fmul v0.4s, v10.4s, v6.4s
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e24cca1 // fmla v1.4s, v5.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R9), R12
+	CMP $0, R12
+	BEQ noElements
+	ADD R6<<2, R12, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e31dd25 // fmul v5.4s, v9.4s, v17.4s
+	WORD $0x6e30dd02 // fmul v2.4s, v8.4s, v16.4s
+	WORD $0x6e32dce1 // fmul v1.4s, v7.4s, v18.4s
+	WORD $0x6e26dd40 // fmul v0.4s, v10.4s, v6.4s
+	WORD $0x4e21d4af // fadd v15.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	MOVD 216(R9), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R6<<2, R0, R11
+	PRFM 2048(R11), PLDL1KEEP
+	WORD $0x6e32dcef // fmul v15.4s, v7.4s, v18.4s
+	WORD $0x6e26dd42 // fmul v2.4s, v10.4s, v6.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e2fcc26 // fmla v6.4s, v1.4s, v15.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e26cc02 // fmla v2.4s, v0.4s, v6.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	WORD $0x3d800166 // str q6, [x11]
+	WORD $0x3d800565 // str q5, [x11, #16]
+	WORD $0x6e31dd21 // fmul v1.4s, v9.4s, v17.4s
+	WORD $0x6e30dd00 // fmul v0.4s, v8.4s, v16.4s
+	WORD $0x4ea11c2f // mov v15.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+noElements0:
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $116, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e2fcc26 // fmla v6.4s, v1.4s, v15.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e26cc02 // fmla v2.4s, v0.4s, v6.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	ADD R6<<2, R12, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+
+noElements:
+	MOVD 24(R9), R0
+	CMP $0, R0
+	BEQ noGradient
+	WORD $0x6e2edd29 // fmul v9.4s, v9.4s, v14.4s
+	WORD $0x6e2ddd08 // fmul v8.4s, v8.4s, v13.4s
+	WORD $0x6e2cdce7 // fmul v7.4s, v7.4s, v12.4s
+	WORD $0x6e2bdd46 // fmul v6.4s, v10.4s, v11.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R9), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4ea9d4e1 // fsub v1.4s, v7.4s, v9.4s
+	WORD $0x4ea8d4c2 // fsub v2.4s, v6.4s, v8.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tilePairGamma2GradNEON(args *byte, n int)
+TEXT ·tilePairGamma2GradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R11
+	MOVD 96(R9), R5
+	MOVD 144(R9), R4
+	MOVD 120(R9), R3
+	MOVD 168(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R11, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e46a // fcmgt v10.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231ca6 // and v6.16b, v5.16b, v3.16b
+	WORD $0x4e201c89 // and v9.16b, v4.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231d68 // and v8.16b, v11.16b, v3.16b
+	WORD $0x4e201d47 // and v7.16b, v10.16b, v0.16b
+	ADD R6<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e231ca5 // and v5.16b, v5.16b, v3.16b
+	WORD $0x4e201c84 // and v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00803 // ldr q3, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	WORD $0x4ea5d4c6 // fsub v6.4s, v6.4s, v5.4s
+	WORD $0x4ea4d525 // fsub v5.4s, v9.4s, v4.4s
+	WORD $0x4ea3d504 // fsub v4.4s, v8.4s, v3.4s
+	WORD $0x4ea0d4e3 // fsub v3.4s, v7.4s, v0.4s
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+	MOVD 120(R9), R5
+	MOVD 168(R9), R4
+	MOVD 384(R9), R3
+	MOVD $0, R2
+	MOVD 96(R9), R1
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R1, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD R6<<2, R7, R11
+	WORD $0x3dc0016f // ldr q15, [x11]
+	WORD $0x3dc00562 // ldr q2, [x11, #16]
+	WORD $0x3dc20166 // ldr q6, [x11, #2048]
+	WORD $0x3dc20565 // ldr q5, [x11, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d401 // fsub v1.4s, v0.4s, v6.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea5d400 // fsub v0.4s, v0.4s, v5.4s
+	WORD $0x4f2105eb // sshr v11.4s, v15.4s, #31
+	WORD $0x6e611ccb // bsl v11.16b, v6.16b, v1.16b
+	WORD $0x4f21044a // sshr v10.4s, v2.4s, #31
+	WORD $0x6e601caa // bsl v10.16b, v5.16b, v0.16b
+	WORD $0x4f2105ed // sshr v13.4s, v15.4s, #31
+	WORD $0x6e661c2d // bsl v13.16b, v1.16b, v6.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e651c0c // bsl v12.16b, v0.16b, v5.16b
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $88, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $84, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce6 // fmla v6.4s, v7.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd80 // fmul v0.4s, v12.4s, v12.4s
+	WORD $0x6e21dcc9 // fmul v9.4s, v6.4s, v1.4s
+	WORD $0x6e20dca8 // fmul v8.4s, v5.4s, v0.4s
+	ADD R6<<2, R4, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $28, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $24, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce6 // fmla v6.4s, v7.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x6e2add40 // fmul v0.4s, v10.4s, v10.4s
+	WORD $0x6e21dcc7 // fmul v7.4s, v6.4s, v1.4s
+	WORD $0x6e20dca6 // fmul v6.4s, v5.4s, v0.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201dee // eor v14.16b, v15.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c45 // eor v5.16b, v2.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaee401 // fcmgt v1.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6e1c01 // bsl v1.16b, v0.16b, v14.16b
+	WORD $0x4ea11c2e // mov v14.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d5d2 // fadd v18.4s, v14.4s, v1.4s
+	WORD $0x4e20d4b1 // fadd v17.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe401 // fcmgt v1.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c01 // bsl v1.16b, v0.16b, v15.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d4b0 // fadd v16.4s, v5.4s, v1.4s
+	WORD $0x4e20d44f // fadd v15.4s, v2.4s, v0.4s
+	WORD $0x6e32dd25 // fmul v5.4s, v9.4s, v18.4s
+	WORD $0x6e31dd02 // fmul v2.4s, v8.4s, v17.4s
+	WORD $0x6e30dce1 // fmul v1.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc0 // fmul v0.4s, v6.4s, v15.4s
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e24cca1 // fmla v1.4s, v5.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R9), R12
+	CMP $0, R12
+	BEQ noElements
+	ADD R6<<2, R12, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e32dd25 // fmul v5.4s, v9.4s, v18.4s
+	WORD $0x6e31dd02 // fmul v2.4s, v8.4s, v17.4s
+	WORD $0x6e30dce1 // fmul v1.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc0 // fmul v0.4s, v6.4s, v15.4s
+	WORD $0x4e21d4b3 // fadd v19.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	MOVD 216(R9), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R6<<2, R0, R11
+	PRFM 2048(R11), PLDL1KEEP
+	WORD $0x6e30dcf3 // fmul v19.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc2 // fmul v2.4s, v6.4s, v15.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e33cc2e // fmla v14.4s, v1.4s, v19.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2ecc02 // fmla v2.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	WORD $0x3d80016e // str q14, [x11]
+	WORD $0x3d800565 // str q5, [x11, #16]
+	WORD $0x6e32dd21 // fmul v1.4s, v9.4s, v18.4s
+	WORD $0x6e31dd00 // fmul v0.4s, v8.4s, v17.4s
+	WORD $0x4ea11c33 // mov v19.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+noElements0:
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $116, R8, R0
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e33cc2e // fmla v14.4s, v1.4s, v19.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2ecc02 // fmla v2.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	ADD R6<<2, R12, R0
+	WORD $0x3d80000e // str q14, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+
+noElements:
+	MOVD 24(R9), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD $72, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd65 // fmul v5.4s, v11.4s, v0.4s
+	WORD $0x6e20dd42 // fmul v2.4s, v10.4s, v0.4s
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e32cca1 // fmla v1.4s, v5.4s, v18.4s
+	WORD $0x4e31cc40 // fmla v0.4s, v2.4s, v17.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	ADD $12, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4e30cca1 // fmla v1.4s, v5.4s, v16.4s
+	WORD $0x4e2fcc40 // fmla v0.4s, v2.4s, v15.4s
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R9), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4ea9d4e1 // fsub v1.4s, v7.4s, v9.4s
+	WORD $0x4ea8d4c2 // fsub v2.4s, v6.4s, v8.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tilePairGammaGradNEON(args *byte, n int)
+TEXT ·tilePairGammaGradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R11
+	MOVD 96(R9), R5
+	MOVD 144(R9), R4
+	MOVD 120(R9), R3
+	MOVD 168(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R11, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e46a // fcmgt v10.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231ca6 // and v6.16b, v5.16b, v3.16b
+	WORD $0x4e201c89 // and v9.16b, v4.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231d68 // and v8.16b, v11.16b, v3.16b
+	WORD $0x4e201d47 // and v7.16b, v10.16b, v0.16b
+	ADD R6<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e231ca5 // and v5.16b, v5.16b, v3.16b
+	WORD $0x4e201c84 // and v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00803 // ldr q3, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	WORD $0x4ea5d4c6 // fsub v6.4s, v6.4s, v5.4s
+	WORD $0x4ea4d525 // fsub v5.4s, v9.4s, v4.4s
+	WORD $0x4ea3d504 // fsub v4.4s, v8.4s, v3.4s
+	WORD $0x4ea0d4e3 // fsub v3.4s, v7.4s, v0.4s
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+	MOVD $0, R6
+
+powers:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e641c05 // bsl v5.16b, v0.16b, v4.16b
+	WORD $0x4ea51ca8 // mov v8.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
+	WORD $0x4ea51cab // mov v11.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e405 // fcmgt v5.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c05 // bsl v5.16b, v0.16b, v2.16b
+	WORD $0x4ea51caa // mov v10.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea1e405 // fcmgt v5.4s, v0.4s, v1.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e611c05 // bsl v5.16b, v0.16b, v1.16b
+	WORD $0x4ea51ca9 // mov v9.16b, v5.16b
+	WORD $0x3dc40007 // ldr q7, [x0, #4096]
+	WORD $0x3dc40406 // ldr q6, [x0, #4112]
+	WORD $0x3dc40805 // ldr q5, [x0, #4128]
+	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
+	WORD $0x4e27d508 // fadd v8.4s, v8.4s, v7.4s
+	WORD $0x4e26d567 // fadd v7.4s, v11.4s, v6.4s
+	WORD $0x4e25d546 // fadd v6.4s, v10.4s, v5.4s
+	WORD $0x4e20d525 // fadd v5.4s, v9.4s, v0.4s
+	ADD $76, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd0a // fmul v10.4s, v8.4s, v0.4s
+	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x3dc07948 // ldr q8, [x10, #480]
+	WORD $0x6e28e540 // fcmge v0.4s, v10.4s, v8.4s
+	WORD $0x6e28e4ed // fcmge v13.4s, v7.4s, v8.4s
+	WORD $0x6e28e4cc // fcmge v12.4s, v6.4s, v8.4s
+	WORD $0x6e28e4ab // fcmge v11.4s, v5.4s, v8.4s
+	WORD $0x4f210408 // sshr v8.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
+	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f210588 // sshr v8.4s, v12.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
+	WORD $0x4f210568 // sshr v8.4s, v11.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e2af410 // fmax v16.4s, v0.4s, v10.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x4e21890c // frintn v12.4s, v8.4s
+	WORD $0x4e2188eb // frintn v11.4s, v7.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x6e30de08 // fmul v8.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde7 // fmul v7.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e28ce38 // fmla v24.4s, v17.4s, v8.4s
+	WORD $0x4e27ce57 // fmla v23.4s, v18.4s, v7.4s
+	WORD $0x4e26ce76 // fmla v22.4s, v19.4s, v6.4s
+	WORD $0x4e25ce95 // fmla v21.4s, v20.4s, v5.4s
+	WORD $0x4e28cf10 // fmla v16.4s, v24.4s, v8.4s
+	WORD $0x4e27ceef // fmla v15.4s, v23.4s, v7.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a928 // fcvtns v8.4s, v9.4s
+	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
+	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0500 // sshr v0.4s, v8.4s, #1
+	WORD $0x6ea78590 // sub v16.4s, v12.4s, v7.4s
+	WORD $0x6ea6856f // sub v15.4s, v11.4s, v6.4s
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea0850d // sub v13.4s, v8.4s, v0.4s
+	WORD $0x3dc09d4c // ldr q12, [x10, #624]
+	WORD $0x4eac84e7 // add v7.4s, v7.4s, v12.4s
+	WORD $0x4eac84c6 // add v6.4s, v6.4s, v12.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x4eac84a5 // add v5.4s, v5.4s, v12.4s
+	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
+	WORD $0x6e26de4b // fmul v11.4s, v18.4s, v6.4s
+	WORD $0x6e25de6a // fmul v10.4s, v19.4s, v5.4s
+	WORD $0x6e20de89 // fmul v9.4s, v20.4s, v0.4s
+	WORD $0x4eac8607 // add v7.4s, v16.4s, v12.4s
+	WORD $0x4eac85e6 // add v6.4s, v15.4s, v12.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x4eac85c5 // add v5.4s, v14.4s, v12.4s
+	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
+	WORD $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
+	WORD $0x6e25dd46 // fmul v6.4s, v10.4s, v5.4s
+	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
+	WORD $0x6e25dca8 // fmul v8.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd54 // fmla v20.4s, v10.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e29cdf2 // fmla v18.4s, v15.4s, v9.4s
+	WORD $0x4e28ce11 // fmla v17.4s, v16.4s, v8.4s
+	WORD $0x4e2cce8a // fmla v10.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
+	WORD $0x4e28ce25 // fmla v5.4s, v17.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d548 // fadd v8.4s, v10.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
+
+power:
+	ADD R6<<2, R7, R0
+	WORD $0x3d880008 // str q8, [x0, #8192]
+	WORD $0x3d880407 // str q7, [x0, #8208]
+	WORD $0x3d880806 // str q6, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
+	WORD $0x6e201c65 // eor v5.16b, v3.16b, v0.16b
+	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
+	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4ea11c27 // mov v7.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c26 // mov v6.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc40003 // ldr q3, [x0, #4096]
+	WORD $0x3dc40402 // ldr q2, [x0, #4112]
+	WORD $0x3dc40801 // ldr q1, [x0, #4128]
+	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
+	WORD $0x4e23d484 // fadd v4.4s, v4.4s, v3.4s
+	WORD $0x4e22d4e3 // fadd v3.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c2 // fadd v2.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	ADD $16, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
+	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc07943 // ldr q3, [x10, #480]
+	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
+	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
+	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
+	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
+	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small0
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
+	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
+	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
+	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	B power0
+
+small0:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
+	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
+	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
+	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
+	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
+	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
+	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
+
+power0:
+	ADD R6<<2, R7, R0
+	WORD $0x3d8a0004 // str q4, [x0, #10240]
+	WORD $0x3d8a0403 // str q3, [x0, #10256]
+	WORD $0x3d8a0802 // str q2, [x0, #10272]
+	WORD $0x3d8a0c00 // str q0, [x0, #10288]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT powers
+	MOVD 120(R9), R5
+	MOVD 168(R9), R4
+	MOVD 384(R9), R3
+	MOVD $0, R2
+	MOVD 96(R9), R1
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R1, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD R6<<2, R7, R11
+	WORD $0x3dc0016f // ldr q15, [x11]
+	WORD $0x3dc00562 // ldr q2, [x11, #16]
+	WORD $0x3dc20166 // ldr q6, [x11, #2048]
+	WORD $0x3dc20565 // ldr q5, [x11, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d401 // fsub v1.4s, v0.4s, v6.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea5d400 // fsub v0.4s, v0.4s, v5.4s
+	WORD $0x4f2105eb // sshr v11.4s, v15.4s, #31
+	WORD $0x6e611ccb // bsl v11.16b, v6.16b, v1.16b
+	WORD $0x4f21044a // sshr v10.4s, v2.4s, #31
+	WORD $0x6e601caa // bsl v10.16b, v5.16b, v0.16b
+	WORD $0x4f2105ed // sshr v13.4s, v15.4s, #31
+	WORD $0x6e661c2d // bsl v13.16b, v1.16b, v6.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e651c0c // bsl v12.16b, v0.16b, v5.16b
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $88, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $84, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce6 // fmla v6.4s, v7.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	WORD $0x3dc80161 // ldr q1, [x11, #8192]
+	WORD $0x3dc80560 // ldr q0, [x11, #8208]
+	WORD $0x6e21dcc9 // fmul v9.4s, v6.4s, v1.4s
+	WORD $0x6e20dca8 // fmul v8.4s, v5.4s, v0.4s
+	ADD R6<<2, R4, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $28, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $24, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce6 // fmla v6.4s, v7.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	WORD $0x3dca0161 // ldr q1, [x11, #10240]
+	WORD $0x3dca0560 // ldr q0, [x11, #10256]
+	WORD $0x6e21dcc7 // fmul v7.4s, v6.4s, v1.4s
+	WORD $0x6e20dca6 // fmul v6.4s, v5.4s, v0.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201dee // eor v14.16b, v15.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c45 // eor v5.16b, v2.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaee401 // fcmgt v1.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6e1c01 // bsl v1.16b, v0.16b, v14.16b
+	WORD $0x4ea11c2e // mov v14.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d5d2 // fadd v18.4s, v14.4s, v1.4s
+	WORD $0x4e20d4b1 // fadd v17.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe401 // fcmgt v1.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c01 // bsl v1.16b, v0.16b, v15.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d4b0 // fadd v16.4s, v5.4s, v1.4s
+	WORD $0x4e20d44f // fadd v15.4s, v2.4s, v0.4s
+	WORD $0x6e32dd25 // fmul v5.4s, v9.4s, v18.4s
+	WORD $0x6e31dd02 // fmul v2.4s, v8.4s, v17.4s
+	WORD $0x6e30dce1 // fmul v1.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc0 // fmul v0.4s, v6.4s, v15.4s
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e24cca1 // fmla v1.4s, v5.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R9), R12
+	CMP $0, R12
+	BEQ noElements
+	ADD R6<<2, R12, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e32dd25 // fmul v5.4s, v9.4s, v18.4s
+	WORD $0x6e31dd02 // fmul v2.4s, v8.4s, v17.4s
+	WORD $0x6e30dce1 // fmul v1.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc0 // fmul v0.4s, v6.4s, v15.4s
+	WORD $0x4e21d4b3 // fadd v19.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	MOVD 216(R9), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R6<<2, R0, R11
+	PRFM 2048(R11), PLDL1KEEP
+	WORD $0x6e30dcf3 // fmul v19.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc2 // fmul v2.4s, v6.4s, v15.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e33cc2e // fmla v14.4s, v1.4s, v19.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2ecc02 // fmla v2.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	WORD $0x3d80016e // str q14, [x11]
+	WORD $0x3d800565 // str q5, [x11, #16]
+	WORD $0x6e32dd21 // fmul v1.4s, v9.4s, v18.4s
+	WORD $0x6e31dd00 // fmul v0.4s, v8.4s, v17.4s
+	WORD $0x4ea11c33 // mov v19.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+noElements0:
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $116, R8, R0
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e33cc2e // fmla v14.4s, v1.4s, v19.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2ecc02 // fmla v2.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	ADD R6<<2, R12, R0
+	WORD $0x3d80000e // str q14, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+
+noElements:
+	MOVD 24(R9), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD $72, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd65 // fmul v5.4s, v11.4s, v0.4s
+	WORD $0x6e20dd42 // fmul v2.4s, v10.4s, v0.4s
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e32cca1 // fmla v1.4s, v5.4s, v18.4s
+	WORD $0x4e31cc40 // fmla v0.4s, v2.4s, v17.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	ADD $12, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4e30cca1 // fmla v1.4s, v5.4s, v16.4s
+	WORD $0x4e2fcc40 // fmla v0.4s, v2.4s, v15.4s
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R9), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4ea9d4e1 // fsub v1.4s, v7.4s, v9.4s
+	WORD $0x4ea8d4c2 // fsub v2.4s, v6.4s, v8.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tilePairOverlapGradNEON(args *byte, n int)
+TEXT ·tilePairOverlapGradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R10
+	MOVD 96(R9), R5
+	MOVD 144(R9), R4
+	MOVD 120(R9), R3
+	MOVD 168(R9), R2
+	WORD $0x6f00e40e // movi v14.2d, #0x0
+	WORD $0x6f00e40b // movi v11.2d, #0x0
+	WORD $0x3dc0256d // ldr q13, [x11, #144]
+	WORD $0x3dc0296c // ldr q12, [x11, #160]
+	WORD $0x3dc02d6a // ldr q10, [x11, #176]
+	WORD $0x3dc03169 // ldr q9, [x11, #192]
+	WORD $0x3dc03568 // ldr q8, [x11, #208]
+	WORD $0x3dc03967 // ldr q7, [x11, #224]
+	WORD $0x3dc03d66 // ldr q6, [x11, #240]
+	WORD $0x3dc04165 // ldr q5, [x11, #256]
+	WORD $0x3dc00d64 // ldr q4, [x11, #48]
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R10, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x3dc0156f // ldr q15, [x11, #80]
+	WORD $0x6eafe463 // fcmgt v3.4s, v3.4s, v15.4s
+	WORD $0x6eafe442 // fcmgt v2.4s, v2.4s, v15.4s
+	WORD $0x6eafe435 // fcmgt v21.4s, v1.4s, v15.4s
+	WORD $0x6eafe414 // fcmgt v20.4s, v0.4s, v15.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c73 // and v19.16b, v3.16b, v1.16b
+	WORD $0x4e201c52 // and v18.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211eb1 // and v17.16b, v21.16b, v1.16b
+	WORD $0x4e201e90 // and v16.16b, v20.16b, v0.16b
+	ADD R6<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
+	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4ea3d663 // fsub v3.4s, v19.4s, v3.4s
+	WORD $0x4ea2d642 // fsub v2.4s, v18.4s, v2.4s
+	WORD $0x4ea1d621 // fsub v1.4s, v17.4s, v1.4s
+	WORD $0x4ea0d600 // fsub v0.4s, v16.4s, v0.4s
+	ADD R6<<2, R7, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	WORD $0x4ea41c70 // orr v16.16b, v3.16b, v4.16b
+	WORD $0x4ea41c43 // orr v3.16b, v2.16b, v4.16b
+	WORD $0x4ea41c22 // orr v2.16b, v1.16b, v4.16b
+	WORD $0x4ea41c01 // orr v1.16b, v0.16b, v4.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e30f413 // fmax v19.4s, v0.4s, v16.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e23f414 // fmax v20.4s, v0.4s, v3.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e22f412 // fmax v18.4s, v0.4s, v2.4s
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e21f411 // fmax v17.4s, v0.4s, v1.4s
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce70 // fmla v16.4s, v19.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4e218a1e // frintn v30.4s, v16.4s
+	WORD $0x4e21887d // frintn v29.4s, v3.4s
+	WORD $0x4e21885c // frintn v28.4s, v2.4s
+	WORD $0x4e218838 // frintn v24.4s, v1.4s
+	WORD $0x4eadcfd3 // fmls v19.4s, v30.4s, v13.4s
+	WORD $0x4eadcfb4 // fmls v20.4s, v29.4s, v13.4s
+	WORD $0x4eadcf92 // fmls v18.4s, v28.4s, v13.4s
+	WORD $0x4eadcf11 // fmls v17.4s, v24.4s, v13.4s
+	WORD $0x4eaccfd3 // fmls v19.4s, v30.4s, v12.4s
+	WORD $0x4eaccfb4 // fmls v20.4s, v29.4s, v12.4s
+	WORD $0x4eaccf92 // fmls v18.4s, v28.4s, v12.4s
+	WORD $0x4eaccf11 // fmls v17.4s, v24.4s, v12.4s
+	WORD $0x6e33de7f // fmul v31.4s, v19.4s, v19.4s
+	WORD $0x6e34de9b // fmul v27.4s, v20.4s, v20.4s
+	WORD $0x6e32de5a // fmul v26.4s, v18.4s, v18.4s
+	WORD $0x6e31de39 // fmul v25.4s, v17.4s, v17.4s
+	WORD $0x4ea71cf7 // mov v23.16b, v7.16b
+	WORD $0x4ea71cf6 // mov v22.16b, v7.16b
+	WORD $0x4ea71cf5 // mov v21.16b, v7.16b
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4e26ce77 // fmla v23.4s, v19.4s, v6.4s
+	WORD $0x4e26ce96 // fmla v22.4s, v20.4s, v6.4s
+	WORD $0x4e26ce55 // fmla v21.4s, v18.4s, v6.4s
+	WORD $0x4e26ce30 // fmla v16.4s, v17.4s, v6.4s
+	WORD $0x4e25cff7 // fmla v23.4s, v31.4s, v5.4s
+	WORD $0x4e25cf76 // fmla v22.4s, v27.4s, v5.4s
+	WORD $0x4e25cf55 // fmla v21.4s, v26.4s, v5.4s
+	WORD $0x4e25cf30 // fmla v16.4s, v25.4s, v5.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28ce63 // fmla v3.4s, v19.4s, v8.4s
+	WORD $0x4e28ce82 // fmla v2.4s, v20.4s, v8.4s
+	WORD $0x4e28ce41 // fmla v1.4s, v18.4s, v8.4s
+	WORD $0x4e28ce20 // fmla v0.4s, v17.4s, v8.4s
+	WORD $0x4e3fcee3 // fmla v3.4s, v23.4s, v31.4s
+	WORD $0x4e3bcec2 // fmla v2.4s, v22.4s, v27.4s
+	WORD $0x4e3acea1 // fmla v1.4s, v21.4s, v26.4s
+	WORD $0x4e39ce00 // fmla v0.4s, v16.4s, v25.4s
+	WORD $0x4e3fcc73 // fmla v19.4s, v3.4s, v31.4s
+	WORD $0x4e3bcc54 // fmla v20.4s, v2.4s, v27.4s
+	WORD $0x4e3acc32 // fmla v18.4s, v1.4s, v26.4s
+	WORD $0x4e39cc11 // fmla v17.4s, v0.4s, v25.4s
+	WORD $0x4e2ad673 // fadd v19.4s, v19.4s, v10.4s
+	WORD $0x4e2ad69b // fadd v27.4s, v20.4s, v10.4s
+	WORD $0x4e2ad65a // fadd v26.4s, v18.4s, v10.4s
+	WORD $0x4e2ad639 // fadd v25.4s, v17.4s, v10.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21ab10 // fcvtns v16.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
+	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc09d74 // ldr q20, [x11, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de63 // fmul v3.4s, v19.4s, v3.4s
+	WORD $0x6e22de42 // fmul v2.4s, v18.4s, v2.4s
+	WORD $0x6e21de31 // fmul v17.4s, v17.4s, v1.4s
+	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
+	WORD $0x4e2ad461 // fadd v1.4s, v3.4s, v10.4s
+	WORD $0x4e2ad440 // fadd v0.4s, v2.4s, v10.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ad621 // fadd v1.4s, v17.4s, v10.4s
+	WORD $0x4e2ad600 // fadd v0.4s, v16.4s, v10.4s
+	WORD $0x6e21fe21 // fdiv v1.4s, v17.4s, v1.4s
+	WORD $0x6e20fe00 // fdiv v0.4s, v16.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00413 // ldr q19, [x0, #16]
+	WORD $0x3dc00812 // ldr q18, [x0, #32]
+	WORD $0x3dc00c11 // ldr q17, [x0, #48]
+	WORD $0x6eb4e540 // fcmgt v0.4s, v10.4s, v20.4s
+	WORD $0x6e6a1e80 // bsl v0.16b, v20.16b, v10.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eb3e540 // fcmgt v0.4s, v10.4s, v19.4s
+	WORD $0x6e6a1e60 // bsl v0.16b, v19.16b, v10.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eb2e540 // fcmgt v0.4s, v10.4s, v18.4s
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb1e540 // fcmgt v0.4s, v10.4s, v17.4s
+	WORD $0x6e6a1e20 // bsl v0.16b, v17.16b, v10.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe460 // fcmgt v0.4s, v3.4s, v15.4s
+	WORD $0x6e6f1c60 // bsl v0.16b, v3.16b, v15.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe440 // fcmgt v0.4s, v2.4s, v15.4s
+	WORD $0x6e6f1c40 // bsl v0.16b, v2.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eafe600 // fcmgt v0.4s, v16.4s, v15.4s
+	WORD $0x6e6f1e00 // bsl v0.16b, v16.16b, v15.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x4e34e460 // fcmeq v0.4s, v3.4s, v20.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e33e440 // fcmeq v0.4s, v2.4s, v19.4s
+	WORD $0x6e205802 // mvn v2.16b, v0.16b
+	WORD $0x4e32e420 // fcmeq v0.4s, v1.4s, v18.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e31e600 // fcmeq v0.4s, v16.4s, v17.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea31dce // orr v14.16b, v14.16b, v3.16b
+	WORD $0x4ea21d6b // orr v11.16b, v11.16b, v2.16b
+	WORD $0x4ea11dce // orr v14.16b, v14.16b, v1.16b
+	WORD $0x4ea01d6b // orr v11.16b, v11.16b, v0.16b
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc00413 // ldr q19, [x0, #16]
+	WORD $0x3dc00812 // ldr q18, [x0, #32]
+	WORD $0x3dc00c11 // ldr q17, [x0, #48]
+	WORD $0x6eb4e540 // fcmgt v0.4s, v10.4s, v20.4s
+	WORD $0x6e6a1e80 // bsl v0.16b, v20.16b, v10.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eb3e540 // fcmgt v0.4s, v10.4s, v19.4s
+	WORD $0x6e6a1e60 // bsl v0.16b, v19.16b, v10.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eb2e540 // fcmgt v0.4s, v10.4s, v18.4s
+	WORD $0x6e6a1e40 // bsl v0.16b, v18.16b, v10.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb1e540 // fcmgt v0.4s, v10.4s, v17.4s
+	WORD $0x6e6a1e20 // bsl v0.16b, v17.16b, v10.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6eafe460 // fcmgt v0.4s, v3.4s, v15.4s
+	WORD $0x6e6f1c60 // bsl v0.16b, v3.16b, v15.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe440 // fcmgt v0.4s, v2.4s, v15.4s
+	WORD $0x6e6f1c40 // bsl v0.16b, v2.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eafe420 // fcmgt v0.4s, v1.4s, v15.4s
+	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eafe600 // fcmgt v0.4s, v16.4s, v15.4s
+	WORD $0x6e6f1e00 // bsl v0.16b, v16.16b, v15.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x4e34e460 // fcmeq v0.4s, v3.4s, v20.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e33e440 // fcmeq v0.4s, v2.4s, v19.4s
+	WORD $0x6e205802 // mvn v2.16b, v0.16b
+	WORD $0x4e32e420 // fcmeq v0.4s, v1.4s, v18.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e31e5e0 // fcmeq v0.4s, v15.4s, v17.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea31dce // orr v14.16b, v14.16b, v3.16b
+	WORD $0x4ea21d6b // orr v11.16b, v11.16b, v2.16b
+	WORD $0x4ea11dce // orr v14.16b, v14.16b, v1.16b
+	WORD $0x4ea01d6b // orr v11.16b, v11.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	MOVD 120(R9), R5
+	MOVD 168(R9), R4
+	MOVD 384(R9), R3
+	MOVD $0, R2
+	MOVD 96(R9), R1
+	WORD $0x3dc02d6b // ldr q11, [x11, #176]
+	WORD $0x3dc0156a // ldr q10, [x11, #80]
+	WORD $0x3dc00d69 // ldr q9, [x11, #48]
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R1, R0
+	WORD $0x3dc0000e // ldr q14, [x0]
+	WORD $0x3dc0040d // ldr q13, [x0, #16]
+	ADD R6<<2, R7, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc20011 // ldr q17, [x0, #2048]
+	WORD $0x3dc20410 // ldr q16, [x0, #2064]
+	WORD $0x4eb1d56f // fsub v15.4s, v11.4s, v17.4s
+	WORD $0x4eb0d56c // fsub v12.4s, v11.4s, v16.4s
+	WORD $0x4f210444 // sshr v4.4s, v2.4s, #31
+	WORD $0x6e6f1e24 // bsl v4.16b, v17.16b, v15.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e6c1e00 // bsl v0.16b, v16.16b, v12.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f210448 // sshr v8.4s, v2.4s, #31
+	WORD $0x6e711de8 // bsl v8.16b, v15.16b, v17.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e701d80 // bsl v0.16b, v12.16b, v16.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $100, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $96, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc46 // fmla v6.4s, v2.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	ADD $104, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc86 // fmla v6.4s, v4.4s, v0.4s
+	WORD $0x4e20cc65 // fmla v5.4s, v3.4s, v0.4s
+	ADD R6<<2, R4, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD $40, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	ADD $36, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
+	WORD $0x4e20cc61 // fmla v1.4s, v3.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4ea2d4c3 // fsub v3.4s, v6.4s, v2.4s
+	WORD $0x4ea1d4a2 // fsub v2.4s, v5.4s, v1.4s
+	WORD $0x6e2fde21 // fmul v1.4s, v17.4s, v15.4s
+	WORD $0x6e2cde00 // fmul v0.4s, v16.4s, v12.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e2edc23 // fmul v3.4s, v1.4s, v14.4s
+	WORD $0x6e2ddc02 // fmul v2.4s, v0.4s, v13.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e23cd41 // fmla v1.4s, v10.4s, v3.4s
+	WORD $0x4e22cd40 // fmla v0.4s, v10.4s, v2.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	MOVD 192(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e291c61 // eor v1.16b, v3.16b, v9.16b
+	WORD $0x6e291c40 // eor v0.16b, v2.16b, v9.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tilePairGamma0OverlapGradNEON(args *byte, n int)
+TEXT ·tilePairGamma0OverlapGradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R11
+	MOVD 96(R9), R5
+	MOVD 144(R9), R4
+	MOVD 120(R9), R3
+	MOVD 168(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R11, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e46a // fcmgt v10.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231ca6 // and v6.16b, v5.16b, v3.16b
+	WORD $0x4e201c89 // and v9.16b, v4.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231d68 // and v8.16b, v11.16b, v3.16b
+	WORD $0x4e201d47 // and v7.16b, v10.16b, v0.16b
+	ADD R6<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e231ca5 // and v5.16b, v5.16b, v3.16b
+	WORD $0x4e201c84 // and v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00803 // ldr q3, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	WORD $0x4ea5d4c6 // fsub v6.4s, v6.4s, v5.4s
+	WORD $0x4ea4d525 // fsub v5.4s, v9.4s, v4.4s
+	WORD $0x4ea3d504 // fsub v4.4s, v8.4s, v3.4s
+	WORD $0x4ea0d4e3 // fsub v3.4s, v7.4s, v0.4s
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	MOVD 48(R9), R0
+	CMP $0, R0
+	BEQ noLogarithm
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+
+noLogarithm:
+	MOVD 120(R9), R5
+	MOVD 168(R9), R4
+	MOVD 384(R9), R3
+	MOVD $0, R2
+	MOVD 96(R9), R1
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R1, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	ADD R6<<2, R7, R0
+	WORD $0x3dc0000e // ldr q14, [x0]
+	WORD $0x3dc0040d // ldr q13, [x0, #16]
+	WORD $0x3dc20012 // ldr q18, [x0, #2048]
+	WORD $0x3dc20411 // ldr q17, [x0, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb2d410 // fsub v16.4s, v0.4s, v18.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb1d40f // fsub v15.4s, v0.4s, v17.4s
+	WORD $0x4f2105cc // sshr v12.4s, v14.4s, #31
+	WORD $0x6e701e4c // bsl v12.16b, v18.16b, v16.16b
+	WORD $0x4f2105ab // sshr v11.4s, v13.4s, #31
+	WORD $0x6e6f1e2b // bsl v11.16b, v17.16b, v15.16b
+	WORD $0x4f2105ca // sshr v10.4s, v14.4s, #31
+	WORD $0x6e721e0a // bsl v10.16b, v16.16b, v18.16b
+	WORD $0x4f2105a9 // sshr v9.4s, v13.4s, #31
+	WORD $0x6e711de9 // bsl v9.16b, v15.16b, v17.16b
+	ADD R6<<2, R5, R12
+	WORD $0x3dc00182 // ldr q2, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $100, R8, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $96, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc46 // fmla v6.4s, v2.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	ADD $104, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd86 // fmla v6.4s, v12.4s, v0.4s
+	WORD $0x4e20cd65 // fmla v5.4s, v11.4s, v0.4s
+	ADD R6<<2, R4, R11
+	WORD $0x3dc00164 // ldr q4, [x11]
+	WORD $0x3dc00563 // ldr q3, [x11, #16]
+	ADD $40, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	ADD $36, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
+	WORD $0x4e20cc61 // fmla v1.4s, v3.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
+	WORD $0x4ea2d4c3 // fsub v3.4s, v6.4s, v2.4s
+	WORD $0x4ea1d4a2 // fsub v2.4s, v5.4s, v1.4s
+	WORD $0x6e30de41 // fmul v1.4s, v18.4s, v16.4s
+	WORD $0x6e2fde20 // fmul v0.4s, v17.4s, v15.4s
+	WORD $0x6e21dc66 // fmul v6.4s, v3.4s, v1.4s
+	WORD $0x6e20dc45 // fmul v5.4s, v2.4s, v0.4s
+	WORD $0x3dc00182 // ldr q2, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $88, R8, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $84, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
+	WORD $0x3dc00170 // ldr q16, [x11]
+	WORD $0x3dc0056f // ldr q15, [x11, #16]
+	ADD $28, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	ADD $24, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ce02 // fmla v2.4s, v16.4s, v0.4s
+	WORD $0x4e20cde1 // fmla v1.4s, v15.4s, v0.4s
+	MOVD 48(R9), R13
+	CMP $0, R13
+	BEQ noElements
+	ADD R6<<2, R13, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201dd1 // eor v17.16b, v14.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201db0 // eor v16.16b, v13.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb1e40f // fcmgt v15.4s, v0.4s, v17.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e711c0f // bsl v15.16b, v0.16b, v17.16b
+	WORD $0x4eaf1df1 // mov v17.16b, v15.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e40f // fcmgt v15.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c0f // bsl v15.16b, v0.16b, v16.16b
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	ADD R6<<2, R7, R0
+	WORD $0x3dc4000f // ldr q15, [x0, #4096]
+	WORD $0x3dc40400 // ldr q0, [x0, #4112]
+	WORD $0x4e2fd62f // fadd v15.4s, v17.4s, v15.4s
+	WORD $0x4e20d600 // fadd v0.4s, v16.4s, v0.4s
+	WORD $0x6e2fdc92 // fmul v18.4s, v4.4s, v15.4s
+	WORD $0x6e20dc73 // fmul v19.4s, v3.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaee40f // fcmgt v15.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6e1c0f // bsl v15.16b, v0.16b, v14.16b
+	WORD $0x4eaf1df1 // mov v17.16b, v15.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6d1c0f // bsl v15.16b, v0.16b, v13.16b
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	WORD $0x3dc4000f // ldr q15, [x0, #4096]
+	WORD $0x3dc40400 // ldr q0, [x0, #4112]
+	WORD $0x4e2fd62f // fadd v15.4s, v17.4s, v15.4s
+	WORD $0x4e20d600 // fadd v0.4s, v16.4s, v0.4s
+	WORD $0x6e2fdc4f // fmul v15.4s, v2.4s, v15.4s
+	WORD $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD $0x4e2fd652 // fadd v18.4s, v18.4s, v15.4s
+	WORD $0x4e20d671 // fadd v17.4s, v19.4s, v0.4s
+	MOVD 216(R9), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R6<<2, R0, R12
+	PRFM 2048(R12), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaee40f // fcmgt v15.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6e1c0f // bsl v15.16b, v0.16b, v14.16b
+	WORD $0x4eaf1df1 // mov v17.16b, v15.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6d1c0f // bsl v15.16b, v0.16b, v13.16b
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	ADD R6<<2, R7, R11
+	WORD $0x3dc4016f // ldr q15, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e2fd62f // fadd v15.4s, v17.4s, v15.4s
+	WORD $0x4e20d600 // fadd v0.4s, v16.4s, v0.4s
+	WORD $0x6e2fdc53 // fmul v19.4s, v2.4s, v15.4s
+	WORD $0x6e20dc30 // fmul v16.4s, v1.4s, v0.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd0f // fmul v15.4s, v8.4s, v0.4s
+	WORD $0x6e20dce0 // fmul v0.4s, v7.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c812 // ld1r {v18.4s}, [x0]
+	WORD $0x4d40c811 // ld1r {v17.4s}, [x0]
+	WORD $0x4e33cdf2 // fmla v18.4s, v15.4s, v19.4s
+	WORD $0x4e30cc11 // fmla v17.4s, v0.4s, v16.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05010 // ldr q16, [x0, #320]
+	WORD $0x3dc0540f // ldr q15, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e32cc10 // fmla v16.4s, v0.4s, v18.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e31cc0f // fmla v15.4s, v0.4s, v17.4s
+	WORD $0x3d805010 // str q16, [x0, #320]
+	WORD $0x3d80540f // str q15, [x0, #336]
+	WORD $0x3d800192 // str q18, [x12]
+	WORD $0x3d800591 // str q17, [x12, #16]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201dcf // eor v15.16b, v14.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201dae // eor v14.16b, v13.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe40d // fcmgt v13.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c0d // bsl v13.16b, v0.16b, v15.16b
+	WORD $0x4ead1daf // mov v15.16b, v13.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaee40d // fcmgt v13.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6e1c0d // bsl v13.16b, v0.16b, v14.16b
+	WORD $0x4ead1dae // mov v14.16b, v13.16b
+	WORD $0x3dc4016d // ldr q13, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e2dd5ed // fadd v13.4s, v15.4s, v13.4s
+	WORD $0x4e20d5c0 // fadd v0.4s, v14.4s, v0.4s
+	WORD $0x6e2ddc8d // fmul v13.4s, v4.4s, v13.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	WORD $0x4ead1db2 // mov v18.16b, v13.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+
+noElements0:
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd0d // fmul v13.4s, v8.4s, v0.4s
+	WORD $0x6e20dce0 // fmul v0.4s, v7.4s, v0.4s
+	ADD $116, R8, R0
+	WORD $0x4d40c810 // ld1r {v16.4s}, [x0]
+	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
+	WORD $0x4e32cdb0 // fmla v16.4s, v13.4s, v18.4s
+	WORD $0x4e31cc0f // fmla v15.4s, v0.4s, v17.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc0500e // ldr q14, [x0, #320]
+	WORD $0x3dc0540d // ldr q13, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e30cc0e // fmla v14.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2fcc0d // fmla v13.4s, v0.4s, v15.4s
+	WORD $0x3d80500e // str q14, [x0, #320]
+	WORD $0x3d80540d // str q13, [x0, #336]
+	ADD R6<<2, R13, R0
+	WORD $0x3d800010 // str q16, [x0]
+	WORD $0x3d80040f // str q15, [x0, #16]
+
+noElements:
+	WORD $0x6e2adc8d // fmul v13.4s, v4.4s, v10.4s
+	WORD $0x6e29dc6a // fmul v10.4s, v3.4s, v9.4s
+	WORD $0x6e2cdc49 // fmul v9.4s, v2.4s, v12.4s
+	WORD $0x6e2bdc24 // fmul v4.4s, v1.4s, v11.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e503 // fcmgt v3.4s, v8.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e2 // fcmgt v2.4s, v7.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21ddad // fmul v13.4s, v13.4s, v1.4s
+	WORD $0x6e20dd4a // fmul v10.4s, v10.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R9), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e503 // fcmgt v3.4s, v8.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e2 // fcmgt v2.4s, v7.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4eadd521 // fsub v1.4s, v9.4s, v13.4s
+	WORD $0x4eaad482 // fsub v2.4s, v4.4s, v10.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	WORD $0x6e28dc24 // fmul v4.4s, v1.4s, v8.4s
+	WORD $0x6e27dc03 // fmul v3.4s, v0.4s, v7.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tilePairGamma2OverlapGradNEON(args *byte, n int)
+TEXT ·tilePairGamma2OverlapGradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R11
+	MOVD 96(R9), R5
+	MOVD 144(R9), R4
+	MOVD 120(R9), R3
+	MOVD 168(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R11, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e46a // fcmgt v10.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231ca6 // and v6.16b, v5.16b, v3.16b
+	WORD $0x4e201c89 // and v9.16b, v4.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231d68 // and v8.16b, v11.16b, v3.16b
+	WORD $0x4e201d47 // and v7.16b, v10.16b, v0.16b
+	ADD R6<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e231ca5 // and v5.16b, v5.16b, v3.16b
+	WORD $0x4e201c84 // and v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00803 // ldr q3, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	WORD $0x4ea5d4c6 // fsub v6.4s, v6.4s, v5.4s
+	WORD $0x4ea4d525 // fsub v5.4s, v9.4s, v4.4s
+	WORD $0x4ea3d504 // fsub v4.4s, v8.4s, v3.4s
+	WORD $0x4ea0d4e3 // fsub v3.4s, v7.4s, v0.4s
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+	MOVD 120(R9), R5
+	MOVD 168(R9), R4
+	MOVD 384(R9), R3
+	MOVD $0, R2
+	MOVD 96(R9), R1
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R1, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD R6<<2, R7, R13
+	WORD $0x3dc001b0 // ldr q16, [x13]
+	WORD $0x3dc005a2 // ldr q2, [x13, #16]
+	WORD $0x3dc201b2 // ldr q18, [x13, #2048]
+	WORD $0x3dc205b1 // ldr q17, [x13, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb2d40b // fsub v11.4s, v0.4s, v18.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb1d40a // fsub v10.4s, v0.4s, v17.4s
+	WORD $0x4f21060d // sshr v13.4s, v16.4s, #31
+	WORD $0x6e6b1e4d // bsl v13.16b, v18.16b, v11.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e6a1e2c // bsl v12.16b, v17.16b, v10.16b
+	WORD $0x4f21060f // sshr v15.4s, v16.4s, #31
+	WORD $0x6e721d6f // bsl v15.16b, v11.16b, v18.16b
+	WORD $0x4f21044e // sshr v14.4s, v2.4s, #31
+	WORD $0x6e711d4e // bsl v14.16b, v10.16b, v17.16b
+	ADD R6<<2, R5, R12
+	WORD $0x3dc00185 // ldr q5, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $100, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $96, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca9 // fmla v9.4s, v5.4s, v0.4s
+	WORD $0x4e20cc28 // fmla v8.4s, v1.4s, v0.4s
+	ADD $104, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cda9 // fmla v9.4s, v13.4s, v0.4s
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	ADD R6<<2, R4, R11
+	WORD $0x3dc00167 // ldr q7, [x11]
+	WORD $0x3dc00566 // ldr q6, [x11, #16]
+	ADD $40, R8, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	ADD $36, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce5 // fmla v5.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc1 // fmla v1.4s, v6.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc1 // fmla v1.4s, v14.4s, v0.4s
+	WORD $0x4ea5d526 // fsub v6.4s, v9.4s, v5.4s
+	WORD $0x4ea1d505 // fsub v5.4s, v8.4s, v1.4s
+	WORD $0x6e2bde41 // fmul v1.4s, v18.4s, v11.4s
+	WORD $0x6e2ade20 // fmul v0.4s, v17.4s, v10.4s
+	WORD $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x3dc00189 // ldr q9, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $88, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $84, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd28 // fmla v8.4s, v9.4s, v0.4s
+	WORD $0x4e20cc27 // fmla v7.4s, v1.4s, v0.4s
+	WORD $0x6e2fdde1 // fmul v1.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc0 // fmul v0.4s, v14.4s, v14.4s
+	WORD $0x6e21dd0b // fmul v11.4s, v8.4s, v1.4s
+	WORD $0x6e20dcea // fmul v10.4s, v7.4s, v0.4s
+	WORD $0x3dc00169 // ldr q9, [x11]
+	WORD $0x3dc00561 // ldr q1, [x11, #16]
+	ADD $28, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $24, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd28 // fmla v8.4s, v9.4s, v0.4s
+	WORD $0x4e20cc27 // fmla v7.4s, v1.4s, v0.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd80 // fmul v0.4s, v12.4s, v12.4s
+	WORD $0x6e21dd09 // fmul v9.4s, v8.4s, v1.4s
+	WORD $0x6e20dce8 // fmul v8.4s, v7.4s, v0.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201e11 // eor v17.16b, v16.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c47 // eor v7.16b, v2.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb1e401 // fcmgt v1.4s, v0.4s, v17.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4ea11c31 // mov v17.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea7e401 // fcmgt v1.4s, v0.4s, v7.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e671c01 // bsl v1.16b, v0.16b, v7.16b
+	WORD $0x4ea11c27 // mov v7.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d633 // fadd v19.4s, v17.4s, v1.4s
+	WORD $0x4e20d4f2 // fadd v18.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e401 // fcmgt v1.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c01 // bsl v1.16b, v0.16b, v16.16b
+	WORD $0x4ea11c27 // mov v7.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d4f1 // fadd v17.4s, v7.4s, v1.4s
+	WORD $0x4e20d450 // fadd v16.4s, v2.4s, v0.4s
+	MOVD 48(R9), R12
+	CMP $0, R12
+	BEQ noElements
+	ADD R6<<2, R12, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e33dd67 // fmul v7.4s, v11.4s, v19.4s
+	WORD $0x6e32dd42 // fmul v2.4s, v10.4s, v18.4s
+	WORD $0x6e31dd21 // fmul v1.4s, v9.4s, v17.4s
+	WORD $0x6e30dd00 // fmul v0.4s, v8.4s, v16.4s
+	WORD $0x4e21d4f5 // fadd v21.4s, v7.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	MOVD 216(R9), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R6<<2, R0, R11
+	PRFM 2048(R11), PLDL1KEEP
+	WORD $0x6e31dd35 // fmul v21.4s, v9.4s, v17.4s
+	WORD $0x6e30dd02 // fmul v2.4s, v8.4s, v16.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x4e35cc34 // fmla v20.4s, v1.4s, v21.4s
+	WORD $0x4e22cc07 // fmla v7.4s, v0.4s, v2.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e34cc02 // fmla v2.4s, v0.4s, v20.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e27cc01 // fmla v1.4s, v0.4s, v7.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	WORD $0x3d800174 // str q20, [x11]
+	WORD $0x3d800567 // str q7, [x11, #16]
+	WORD $0x6e33dd61 // fmul v1.4s, v11.4s, v19.4s
+	WORD $0x6e32dd40 // fmul v0.4s, v10.4s, v18.4s
+	WORD $0x4ea11c35 // mov v21.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+noElements0:
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $116, R8, R0
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x4e35cc34 // fmla v20.4s, v1.4s, v21.4s
+	WORD $0x4e22cc07 // fmla v7.4s, v0.4s, v2.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e34cc02 // fmla v2.4s, v0.4s, v20.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e27cc01 // fmla v1.4s, v0.4s, v7.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	ADD R6<<2, R12, R0
+	WORD $0x3d800014 // str q20, [x0]
+	WORD $0x3d800407 // str q7, [x0, #16]
+
+noElements:
+	ADD $72, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda7 // fmul v7.4s, v13.4s, v0.4s
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eae1dc0 // mov v0.16b, v14.16b
+	WORD $0x4e33cce1 // fmla v1.4s, v7.4s, v19.4s
+	WORD $0x4e32cc40 // fmla v0.4s, v2.4s, v18.4s
+	WORD $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD $0x6e20dd4a // fmul v10.4s, v10.4s, v0.4s
+	ADD $12, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dde7 // fmul v7.4s, v15.4s, v0.4s
+	WORD $0x6e20ddc2 // fmul v2.4s, v14.4s, v0.4s
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e31cce1 // fmla v1.4s, v7.4s, v17.4s
+	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e487 // fcmgt v7.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD $0x6e20dd4a // fmul v10.4s, v10.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R9), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e487 // fcmgt v7.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4eabd521 // fsub v1.4s, v9.4s, v11.4s
+	WORD $0x4eaad502 // fsub v2.4s, v8.4s, v10.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
+	RET
+
+// func tilePairGammaOverlapGradNEON(args *byte, n int)
+TEXT ·tilePairGammaOverlapGradNEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R8
+	MOVD 336(R9), R7
+	MOVD 0(R9), R11
+	MOVD 96(R9), R5
+	MOVD 144(R9), R4
+	MOVD 120(R9), R3
+	MOVD 168(R9), R2
+	WORD $0x6f00e402 // movi v2.2d, #0x0
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	MOVD $0, R6
+
+exponential:
+	ADD R6<<2, R11, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R6<<2, R5, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c03 // ldr q3, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a5 // fcmgt v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e46a // fcmgt v10.4s, v3.4s, v0.4s
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e231ca6 // and v6.16b, v5.16b, v3.16b
+	WORD $0x4e201c89 // and v9.16b, v4.16b, v0.16b
+	WORD $0x3dc00823 // ldr q3, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e231d68 // and v8.16b, v11.16b, v3.16b
+	WORD $0x4e201d47 // and v7.16b, v10.16b, v0.16b
+	ADD R6<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e231ca5 // and v5.16b, v5.16b, v3.16b
+	WORD $0x4e201c84 // and v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00803 // ldr q3, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e231d63 // and v3.16b, v11.16b, v3.16b
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	WORD $0x4ea5d4c6 // fsub v6.4s, v6.4s, v5.4s
+	WORD $0x4ea4d525 // fsub v5.4s, v9.4s, v4.4s
+	WORD $0x4ea3d504 // fsub v4.4s, v8.4s, v3.4s
+	WORD $0x4ea0d4e3 // fsub v3.4s, v7.4s, v0.4s
+	ADD R6<<2, R7, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01cc6 // orr v6.16b, v6.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40c // fmax v12.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40b // fmax v11.4s, v0.4s, v3.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0c // fmls v12.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cceb // fmls v11.4s, v7.4s, v0.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd84 // fmul v4.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd63 // fmul v3.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e26cdf6 // fmla v22.4s, v15.4s, v6.4s
+	WORD $0x4e25ce15 // fmla v21.4s, v16.4s, v5.4s
+	WORD $0x4e24ce34 // fmla v20.4s, v17.4s, v4.4s
+	WORD $0x4e23ce53 // fmla v19.4s, v18.4s, v3.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x4e24ce8c // fmla v12.4s, v20.4s, v4.4s
+	WORD $0x4e23ce6b // fmla v11.4s, v19.4s, v3.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e6 // fcvtns v6.4s, v7.4s
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0524 // sshr v4.4s, v9.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c0 // sshr v0.4s, v6.4s, #1
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea4852d // sub v13.4s, v9.4s, v4.4s
+	WORD $0x6ea3850c // sub v12.4s, v8.4s, v3.4s
+	WORD $0x6ea084cb // sub v11.4s, v6.4s, v0.4s
+	WORD $0x3dc09d4a // ldr q10, [x10, #624]
+	WORD $0x4eaa84a5 // add v5.4s, v5.4s, v10.4s
+	WORD $0x4eaa8484 // add v4.4s, v4.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8463 // add v3.4s, v3.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25de29 // fmul v9.4s, v17.4s, v5.4s
+	WORD $0x6e24de48 // fmul v8.4s, v18.4s, v4.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e20dde6 // fmul v6.4s, v15.4s, v0.4s
+	WORD $0x4eaa85c5 // add v5.4s, v14.4s, v10.4s
+	WORD $0x4eaa85a4 // add v4.4s, v13.4s, v10.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375484 // shl v4.4s, v4.4s, #23
+	WORD $0x4eaa8583 // add v3.4s, v12.4s, v10.4s
+	WORD $0x4eaa8560 // add v0.4s, v11.4s, v10.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e24dd04 // fmul v4.4s, v8.4s, v4.4s
+	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a3 // fadd v3.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e23fca5 // fdiv v5.4s, v5.4s, v3.4s
+	WORD $0x6e20fc84 // fdiv v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e3 // fadd v3.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c0 // fadd v0.4s, v6.4s, v0.4s
+	WORD $0x6e23fce3 // fdiv v3.4s, v7.4s, v3.4s
+	WORD $0x6e20fcc0 // fdiv v0.4s, v6.4s, v0.4s
+	WORD $0x3d820005 // str q5, [x0, #2048]
+	WORD $0x3d820404 // str q4, [x0, #2064]
+	WORD $0x3d820803 // str q3, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R6<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD R6<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eabe403 // fcmgt v3.4s, v0.4s, v11.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d63 // bsl v3.16b, v11.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6eaae403 // fcmgt v3.4s, v0.4s, v10.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d43 // bsl v3.16b, v10.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea9e403 // fcmgt v3.4s, v0.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d23 // bsl v3.16b, v9.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6ea8e403 // fcmgt v3.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x6e601d03 // bsl v3.16b, v8.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4a3 // fcmgt v3.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601c83 // bsl v3.16b, v4.16b, v0.16b
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601ce3 // bsl v3.16b, v7.16b, v0.16b
+	WORD $0x4ea31c67 // mov v7.16b, v3.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c3 // fcmgt v3.4s, v6.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e601cc3 // bsl v3.16b, v6.16b, v0.16b
+	WORD $0x4ea31c66 // mov v6.16b, v3.16b
+	WORD $0x4e2be4a0 // fcmeq v0.4s, v5.4s, v11.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e2ae480 // fcmeq v0.4s, v4.4s, v10.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e29e4e0 // fcmeq v0.4s, v7.4s, v9.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4e28e4c0 // fcmeq v0.4s, v6.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea51c42 // orr v2.16b, v2.16b, v5.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c42 // orr v2.16b, v2.16b, v3.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT exponential
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R6
+
+logarithm:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT logarithm
+	MOVD $0, R6
+
+powers:
+	ADD R6<<2, R7, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e641c05 // bsl v5.16b, v0.16b, v4.16b
+	WORD $0x4ea51ca8 // mov v8.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
+	WORD $0x4ea51cab // mov v11.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e405 // fcmgt v5.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c05 // bsl v5.16b, v0.16b, v2.16b
+	WORD $0x4ea51caa // mov v10.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea1e405 // fcmgt v5.4s, v0.4s, v1.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e611c05 // bsl v5.16b, v0.16b, v1.16b
+	WORD $0x4ea51ca9 // mov v9.16b, v5.16b
+	WORD $0x3dc40007 // ldr q7, [x0, #4096]
+	WORD $0x3dc40406 // ldr q6, [x0, #4112]
+	WORD $0x3dc40805 // ldr q5, [x0, #4128]
+	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
+	WORD $0x4e27d508 // fadd v8.4s, v8.4s, v7.4s
+	WORD $0x4e26d567 // fadd v7.4s, v11.4s, v6.4s
+	WORD $0x4e25d546 // fadd v6.4s, v10.4s, v5.4s
+	WORD $0x4e20d525 // fadd v5.4s, v9.4s, v0.4s
+	ADD $76, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd0a // fmul v10.4s, v8.4s, v0.4s
+	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x3dc07948 // ldr q8, [x10, #480]
+	WORD $0x6e28e540 // fcmge v0.4s, v10.4s, v8.4s
+	WORD $0x6e28e4ed // fcmge v13.4s, v7.4s, v8.4s
+	WORD $0x6e28e4cc // fcmge v12.4s, v6.4s, v8.4s
+	WORD $0x6e28e4ab // fcmge v11.4s, v5.4s, v8.4s
+	WORD $0x4f210408 // sshr v8.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
+	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f210588 // sshr v8.4s, v12.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
+	WORD $0x4f210568 // sshr v8.4s, v11.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e2af410 // fmax v16.4s, v0.4s, v10.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x4e21890c // frintn v12.4s, v8.4s
+	WORD $0x4e2188eb // frintn v11.4s, v7.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x6e30de08 // fmul v8.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde7 // fmul v7.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e28ce38 // fmla v24.4s, v17.4s, v8.4s
+	WORD $0x4e27ce57 // fmla v23.4s, v18.4s, v7.4s
+	WORD $0x4e26ce76 // fmla v22.4s, v19.4s, v6.4s
+	WORD $0x4e25ce95 // fmla v21.4s, v20.4s, v5.4s
+	WORD $0x4e28cf10 // fmla v16.4s, v24.4s, v8.4s
+	WORD $0x4e27ceef // fmla v15.4s, v23.4s, v7.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a928 // fcvtns v8.4s, v9.4s
+	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
+	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0500 // sshr v0.4s, v8.4s, #1
+	WORD $0x6ea78590 // sub v16.4s, v12.4s, v7.4s
+	WORD $0x6ea6856f // sub v15.4s, v11.4s, v6.4s
+	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
+	WORD $0x6ea0850d // sub v13.4s, v8.4s, v0.4s
+	WORD $0x3dc09d4c // ldr q12, [x10, #624]
+	WORD $0x4eac84e7 // add v7.4s, v7.4s, v12.4s
+	WORD $0x4eac84c6 // add v6.4s, v6.4s, v12.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x4eac84a5 // add v5.4s, v5.4s, v12.4s
+	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
+	WORD $0x6e26de4b // fmul v11.4s, v18.4s, v6.4s
+	WORD $0x6e25de6a // fmul v10.4s, v19.4s, v5.4s
+	WORD $0x6e20de89 // fmul v9.4s, v20.4s, v0.4s
+	WORD $0x4eac8607 // add v7.4s, v16.4s, v12.4s
+	WORD $0x4eac85e6 // add v6.4s, v15.4s, v12.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x4eac85c5 // add v5.4s, v14.4s, v12.4s
+	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
+	WORD $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
+	WORD $0x6e25dd46 // fmul v6.4s, v10.4s, v5.4s
+	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
+	WORD $0x6e25dca8 // fmul v8.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd54 // fmla v20.4s, v10.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e29cdf2 // fmla v18.4s, v15.4s, v9.4s
+	WORD $0x4e28ce11 // fmla v17.4s, v16.4s, v8.4s
+	WORD $0x4e2cce8a // fmla v10.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
+	WORD $0x4e28ce25 // fmla v5.4s, v17.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d548 // fadd v8.4s, v10.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
+
+power:
+	ADD R6<<2, R7, R0
+	WORD $0x3d880008 // str q8, [x0, #8192]
+	WORD $0x3d880407 // str q7, [x0, #8208]
+	WORD $0x3d880806 // str q6, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
+	WORD $0x6e201c65 // eor v5.16b, v3.16b, v0.16b
+	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
+	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4ea11c27 // mov v7.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c26 // mov v6.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc40003 // ldr q3, [x0, #4096]
+	WORD $0x3dc40402 // ldr q2, [x0, #4112]
+	WORD $0x3dc40801 // ldr q1, [x0, #4128]
+	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
+	WORD $0x4e23d484 // fadd v4.4s, v4.4s, v3.4s
+	WORD $0x4e22d4e3 // fadd v3.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c2 // fadd v2.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	ADD $16, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
+	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc07943 // ldr q3, [x10, #480]
+	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
+	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
+	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
+	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
+	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small0
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
+	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
+	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
+	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	B power0
+
+small0:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
+	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
+	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
+	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
+	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
+	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
+	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
+
+power0:
+	ADD R6<<2, R7, R0
+	WORD $0x3d8a0004 // str q4, [x0, #10240]
+	WORD $0x3d8a0403 // str q3, [x0, #10256]
+	WORD $0x3d8a0802 // str q2, [x0, #10272]
+	WORD $0x3d8a0c00 // str q0, [x0, #10288]
+	ADD $16, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT powers
+	MOVD 120(R9), R5
+	MOVD 168(R9), R4
+	MOVD 384(R9), R3
+	MOVD $0, R2
+	MOVD 96(R9), R1
+	MOVD $0, R6
+
+last:
+	ADD R6<<2, R1, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD R6<<2, R7, R13
+	WORD $0x3dc001b0 // ldr q16, [x13]
+	WORD $0x3dc005a2 // ldr q2, [x13, #16]
+	WORD $0x3dc201b2 // ldr q18, [x13, #2048]
+	WORD $0x3dc205b1 // ldr q17, [x13, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb2d40b // fsub v11.4s, v0.4s, v18.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb1d40a // fsub v10.4s, v0.4s, v17.4s
+	WORD $0x4f21060d // sshr v13.4s, v16.4s, #31
+	WORD $0x6e6b1e4d // bsl v13.16b, v18.16b, v11.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e6a1e2c // bsl v12.16b, v17.16b, v10.16b
+	WORD $0x4f21060f // sshr v15.4s, v16.4s, #31
+	WORD $0x6e721d6f // bsl v15.16b, v11.16b, v18.16b
+	WORD $0x4f21044e // sshr v14.4s, v2.4s, #31
+	WORD $0x6e711d4e // bsl v14.16b, v10.16b, v17.16b
+	ADD R6<<2, R5, R12
+	WORD $0x3dc00185 // ldr q5, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $100, R8, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $96, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca9 // fmla v9.4s, v5.4s, v0.4s
+	WORD $0x4e20cc28 // fmla v8.4s, v1.4s, v0.4s
+	ADD $104, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cda9 // fmla v9.4s, v13.4s, v0.4s
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	ADD R6<<2, R4, R11
+	WORD $0x3dc00167 // ldr q7, [x11]
+	WORD $0x3dc00566 // ldr q6, [x11, #16]
+	ADD $40, R8, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	ADD $36, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce5 // fmla v5.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc1 // fmla v1.4s, v6.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc1 // fmla v1.4s, v14.4s, v0.4s
+	WORD $0x4ea5d526 // fsub v6.4s, v9.4s, v5.4s
+	WORD $0x4ea1d505 // fsub v5.4s, v8.4s, v1.4s
+	WORD $0x6e2bde41 // fmul v1.4s, v18.4s, v11.4s
+	WORD $0x6e2ade20 // fmul v0.4s, v17.4s, v10.4s
+	WORD $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x3dc00189 // ldr q9, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $88, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $84, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd28 // fmla v8.4s, v9.4s, v0.4s
+	WORD $0x4e20cc27 // fmla v7.4s, v1.4s, v0.4s
+	WORD $0x3dc801a1 // ldr q1, [x13, #8192]
+	WORD $0x3dc805a0 // ldr q0, [x13, #8208]
+	WORD $0x6e21dd0b // fmul v11.4s, v8.4s, v1.4s
+	WORD $0x6e20dcea // fmul v10.4s, v7.4s, v0.4s
+	WORD $0x3dc00169 // ldr q9, [x11]
+	WORD $0x3dc00561 // ldr q1, [x11, #16]
+	ADD $28, R8, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $24, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd28 // fmla v8.4s, v9.4s, v0.4s
+	WORD $0x4e20cc27 // fmla v7.4s, v1.4s, v0.4s
+	WORD $0x3dca01a1 // ldr q1, [x13, #10240]
+	WORD $0x3dca05a0 // ldr q0, [x13, #10256]
+	WORD $0x6e21dd09 // fmul v9.4s, v8.4s, v1.4s
+	WORD $0x6e20dce8 // fmul v8.4s, v7.4s, v0.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201e11 // eor v17.16b, v16.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c47 // eor v7.16b, v2.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb1e401 // fcmgt v1.4s, v0.4s, v17.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4ea11c31 // mov v17.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea7e401 // fcmgt v1.4s, v0.4s, v7.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e671c01 // bsl v1.16b, v0.16b, v7.16b
+	WORD $0x4ea11c27 // mov v7.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d633 // fadd v19.4s, v17.4s, v1.4s
+	WORD $0x4e20d4f2 // fadd v18.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e401 // fcmgt v1.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c01 // bsl v1.16b, v0.16b, v16.16b
+	WORD $0x4ea11c27 // mov v7.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d4f1 // fadd v17.4s, v7.4s, v1.4s
+	WORD $0x4e20d450 // fadd v16.4s, v2.4s, v0.4s
+	MOVD 48(R9), R12
+	CMP $0, R12
+	BEQ noElements
+	ADD R6<<2, R12, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e33dd67 // fmul v7.4s, v11.4s, v19.4s
+	WORD $0x6e32dd42 // fmul v2.4s, v10.4s, v18.4s
+	WORD $0x6e31dd21 // fmul v1.4s, v9.4s, v17.4s
+	WORD $0x6e30dd00 // fmul v0.4s, v8.4s, v16.4s
+	WORD $0x4e21d4f5 // fadd v21.4s, v7.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	MOVD 216(R9), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R6<<2, R0, R11
+	PRFM 2048(R11), PLDL1KEEP
+	WORD $0x6e31dd35 // fmul v21.4s, v9.4s, v17.4s
+	WORD $0x6e30dd02 // fmul v2.4s, v8.4s, v16.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $56, R8, R0
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x4e35cc34 // fmla v20.4s, v1.4s, v21.4s
+	WORD $0x4e22cc07 // fmla v7.4s, v0.4s, v2.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e34cc02 // fmla v2.4s, v0.4s, v20.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e27cc01 // fmla v1.4s, v0.4s, v7.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	WORD $0x3d800174 // str q20, [x11]
+	WORD $0x3d800567 // str q7, [x11, #16]
+	WORD $0x6e33dd61 // fmul v1.4s, v11.4s, v19.4s
+	WORD $0x6e32dd40 // fmul v0.4s, v10.4s, v18.4s
+	WORD $0x4ea11c35 // mov v21.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+noElements0:
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $116, R8, R0
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x4e35cc34 // fmla v20.4s, v1.4s, v21.4s
+	WORD $0x4e22cc07 // fmla v7.4s, v0.4s, v2.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e34cc02 // fmla v2.4s, v0.4s, v20.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e27cc01 // fmla v1.4s, v0.4s, v7.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	ADD R6<<2, R12, R0
+	WORD $0x3d800014 // str q20, [x0]
+	WORD $0x3d800407 // str q7, [x0, #16]
+
+noElements:
+	ADD $72, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda7 // fmul v7.4s, v13.4s, v0.4s
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eae1dc0 // mov v0.16b, v14.16b
+	WORD $0x4e33cce1 // fmla v1.4s, v7.4s, v19.4s
+	WORD $0x4e32cc40 // fmla v0.4s, v2.4s, v18.4s
+	WORD $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD $0x6e20dd4a // fmul v10.4s, v10.4s, v0.4s
+	ADD $12, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dde7 // fmul v7.4s, v15.4s, v0.4s
+	WORD $0x6e20ddc2 // fmul v2.4s, v14.4s, v0.4s
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e31cce1 // fmla v1.4s, v7.4s, v17.4s
+	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	MOVD 72(R9), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e487 // fcmgt v7.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD $0x6e20dd4a // fmul v10.4s, v10.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R9), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e487 // fcmgt v7.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4eabd521 // fsub v1.4s, v9.4s, v11.4s
+	WORD $0x4eaad502 // fsub v2.4s, v8.4s, v10.4s
+	ADD $80, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05002 // ldr q2, [x0, #320]
+	WORD $0x3dc05401 // ldr q1, [x0, #336]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d805002 // str q2, [x0, #320]
+	WORD $0x3d805401 // str q1, [x0, #336]
+	MOVD 24(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R9), R0
+	ADD R6<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R6, R6
+	MOVD n+8(FP), R0
+	CMP R0, R6
+	BLT last
 	RET
 
 DATA constants<>+0(SB)/4, $0x08040201

@@ -896,3 +896,113 @@ func rowGradSigmoid64NEON(args *byte, n int)
 //
 //go:noescape
 func rowGradSoftmax64NEON(args *byte, n int)
+
+// tileOverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileOverlapSumsNEON(args *byte, n int)
+
+// tileGamma0OverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0OverlapSumsNEON(args *byte, n int)
+
+// tileGamma2OverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2OverlapSumsNEON(args *byte, n int)
+
+// tileGammaOverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaOverlapSumsNEON(args *byte, n int)
+
+// tileGamma0GradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0GradNEON(args *byte, n int)
+
+// tileGamma2GradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2GradNEON(args *byte, n int)
+
+// tileGammaGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaGradNEON(args *byte, n int)
+
+// tileOverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileOverlapGradNEON(args *byte, n int)
+
+// tileGamma0OverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0OverlapGradNEON(args *byte, n int)
+
+// tileGamma2OverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2OverlapGradNEON(args *byte, n int)
+
+// tileGammaOverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaOverlapGradNEON(args *byte, n int)
+
+// tilePairOverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairOverlapSumsNEON(args *byte, n int)
+
+// tilePairGamma0OverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0OverlapSumsNEON(args *byte, n int)
+
+// tilePairGamma2OverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2OverlapSumsNEON(args *byte, n int)
+
+// tilePairGammaOverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaOverlapSumsNEON(args *byte, n int)
+
+// tilePairGamma0GradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0GradNEON(args *byte, n int)
+
+// tilePairGamma2GradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2GradNEON(args *byte, n int)
+
+// tilePairGammaGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaGradNEON(args *byte, n int)
+
+// tilePairOverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairOverlapGradNEON(args *byte, n int)
+
+// tilePairGamma0OverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0OverlapGradNEON(args *byte, n int)
+
+// tilePairGamma2OverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2OverlapGradNEON(args *byte, n int)
+
+// tilePairGammaOverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaOverlapGradNEON(args *byte, n int)

@@ -114,6 +114,31 @@ var softmaxAVX512 = [kernel.Variants]softmaxRoutine{
 	15: softmaxGammaOverlapGradAVX512,
 }
 
+var tilesAVX512 = [kernel.TileVariants]rowRoutine{
+	4:  tileOverlapSumsAVX512,
+	5:  tileGamma0OverlapSumsAVX512,
+	6:  tileGamma2OverlapSumsAVX512,
+	7:  tileGammaOverlapSumsAVX512,
+	9:  tileGamma0GradAVX512,
+	10: tileGamma2GradAVX512,
+	11: tileGammaGradAVX512,
+	12: tileOverlapGradAVX512,
+	13: tileGamma0OverlapGradAVX512,
+	14: tileGamma2OverlapGradAVX512,
+	15: tileGammaOverlapGradAVX512,
+	20: tilePairOverlapSumsAVX512,
+	21: tilePairGamma0OverlapSumsAVX512,
+	22: tilePairGamma2OverlapSumsAVX512,
+	23: tilePairGammaOverlapSumsAVX512,
+	25: tilePairGamma0GradAVX512,
+	26: tilePairGamma2GradAVX512,
+	27: tilePairGammaGradAVX512,
+	28: tilePairOverlapGradAVX512,
+	29: tilePairGamma0OverlapGradAVX512,
+	30: tilePairGamma2OverlapGradAVX512,
+	31: tilePairGammaOverlapGradAVX512,
+}
+
 var logisticAVX2 = [kernel.Variants]logisticRoutine{
 	1:   logisticGamma0SumsAVX2,
 	2:   logisticGamma2SumsAVX2,
@@ -220,6 +245,31 @@ var softmaxAVX2 = [kernel.Variants]softmaxRoutine{
 	13: softmaxGamma0OverlapGradAVX2,
 	14: softmaxGamma2OverlapGradAVX2,
 	15: softmaxGammaOverlapGradAVX2,
+}
+
+var tilesAVX2 = [kernel.TileVariants]rowRoutine{
+	4:  tileOverlapSumsAVX2,
+	5:  tileGamma0OverlapSumsAVX2,
+	6:  tileGamma2OverlapSumsAVX2,
+	7:  tileGammaOverlapSumsAVX2,
+	9:  tileGamma0GradAVX2,
+	10: tileGamma2GradAVX2,
+	11: tileGammaGradAVX2,
+	12: tileOverlapGradAVX2,
+	13: tileGamma0OverlapGradAVX2,
+	14: tileGamma2OverlapGradAVX2,
+	15: tileGammaOverlapGradAVX2,
+	20: tilePairOverlapSumsAVX2,
+	21: tilePairGamma0OverlapSumsAVX2,
+	22: tilePairGamma2OverlapSumsAVX2,
+	23: tilePairGammaOverlapSumsAVX2,
+	25: tilePairGamma0GradAVX2,
+	26: tilePairGamma2GradAVX2,
+	27: tilePairGammaGradAVX2,
+	28: tilePairOverlapGradAVX2,
+	29: tilePairGamma0OverlapGradAVX2,
+	30: tilePairGamma2OverlapGradAVX2,
+	31: tilePairGammaOverlapGradAVX2,
 }
 
 var rows32AVX512 = [kernel.Rows]rowRoutine{

@@ -31,6 +31,11 @@ var _ = register(descriptor{
 		"iou":  func(o goldenOptions, c int) afl.Loss { return goldenDice(o) },
 	},
 }, func(r *definition, l afl.Dice) float64 {
+	return r.dice(l, func(f float64) float64 { return f })
+})
+
+// dice is the Dice loss with a function of each group's value.
+func (r *definition) dice(l afl.Dice, of func(f float64) float64) float64 {
 	I, P, G := r.overlap(l.Options, l.Activation, l.SquaredPred, l.Batch)
 	var values []float64
 	for g := range I {
@@ -39,11 +44,11 @@ var _ = register(descriptor{
 			if l.Jaccard {
 				den = 2 * (den - I[g][k])
 			}
-			values = append(values, r.weight(l.Options, r.first(l.Options)+k)*(1-(2*I[g][k]+l.SmoothNr)/(den+l.SmoothDr)))
+			values = append(values, r.weight(l.Options, r.first(l.Options)+k)*of(1-(2*I[g][k]+l.SmoothNr)/(den+l.SmoothDr)))
 		}
 	}
 	return total(values, l.Reduction)
-})
+}
 
 // overlap sums p·t, p and t (or squares) by group.
 func (r *definition) overlap(o afl.Options, a afl.Activation, squared, batch bool) (I, P, G [][]float64) {

@@ -30,7 +30,7 @@ const (
 //	GeneralizedDice  f = 1 − (2Σ w·I + nr) / (Σ w·(G+P) + dr)
 //	Tversky          f = 1 − (I+nr) / (I + Alpha·(P−I) + Beta·(G−I) + dr)
 //
-// followed by f^Exponent and the group's weight.
+// followed by f^Exponent or log cosh f, and the group's weight.
 type Overlap struct {
 	Kind       OverlapKind
 	Activation Activation
@@ -42,6 +42,7 @@ type Overlap struct {
 	Alpha      float64
 	Beta       float64
 	Exponent   []float64 // C': of focal Tversky; nil where every one is 1
+	LogCosh    bool
 	Nr, Dr     float64   // smoothing of numerator and denominator
 	Weight     []float64 // C'; for generalized Dice it multiplies w
 	Scale      float64
@@ -104,6 +105,9 @@ func (o *Overlap) Groups(s *Sums, n, c int) *Groups {
 			if o.Exponent != nil && o.Exponent[k] != 1 {
 				f, di, dp = power(o.Exponent[k], f, di, dp)
 			}
+			if o.LogCosh {
+				f, di, dp = LogCosh(f, di, dp)
+			}
 			w := o.Weight[k]
 			g.Value[m*active+k], dI[k], dP[k] = w*f, w*di, w*dp
 		}
@@ -143,6 +147,12 @@ func power(e, f, di, dp float64) (fe, dfi, dfp float64) {
 	}
 	slope := e * math.Pow(f, e-1)
 	return math.Pow(f, e), slope * di, slope * dp
+}
+
+// LogCosh returns log cosh f and its derivatives from those of f.
+func LogCosh(f, di, dp float64) (v, dvi, dvp float64) {
+	half, slope := math.Sinh(f/2), math.Tanh(f)
+	return math.Log1p(2 * half * half), slope * di, slope * dp
 }
 
 // quotient returns 1 − num/den and its derivatives. 0/0, which is left when the

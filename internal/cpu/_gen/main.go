@@ -59,6 +59,11 @@ func main() {
 			row(t, r)
 		}
 	}
+	for _, t := range tiers {
+		for _, v := range kernel.Tiles() {
+			tile(t, v)
+		}
+	}
 	emitConstants()
 	known := len(constants.list)
 	for _, v := range kernel.Logistic() {
@@ -79,6 +84,9 @@ func main() {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
 		}
+	}
+	for _, v := range kernel.Tiles() {
+		tile(neon, v)
 	}
 	if len(constants.list) != known {
 		log.Fatal("the NEON kernels have constants that those of amd64 have not")
@@ -108,6 +116,10 @@ func writeTables(arch string, tiers ...tier) {
 		fmt.Fprintf(&b, "}\n\nvar softmax%s = [kernel.Variants]softmaxRoutine{\n", t.name)
 		for _, v := range kernel.Softmax() {
 			fmt.Fprintf(&b, "\t%d: %s,\n", v.Index(), v.SoftmaxName()+t.name)
+		}
+		fmt.Fprintf(&b, "}\n\nvar tiles%s = [kernel.TileVariants]rowRoutine{\n", t.name)
+		for _, v := range kernel.Tiles() {
+			fmt.Fprintf(&b, "\t%d: %s,\n", v.Index(), v.TileName()+t.name)
 		}
 		b.WriteString("}\n")
 	}

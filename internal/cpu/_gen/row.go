@@ -111,6 +111,11 @@ func (k *rowKernel) loop(body func()) {
 	ADDQ(Imm(uint64(k.step())), k.i)
 	CMPQ(k.i, parameter("n"))
 	JL(LabelRef("loop"))
+	k.storeSums()
+}
+
+// storeSums writes the sums that are in registers.
+func (k *rowKernel) storeSums() {
 	for s := range 2 * kernel.RowSums {
 		if d, ok := k.sums[s]; ok {
 			VMOVUPS(d, Mem{Base: k.sumsBase, Disp: 64 * s})
@@ -299,16 +304,19 @@ func (s seen) add(m mask) {
 }
 
 func (s seen) setFlag(flag uint32) {
-	s.k.setFlag(flag, func(label string) {
-		if s.k.wide {
-			KTESTW(s.m, s.m)
-		} else {
-			bits := GP32()
-			VMOVMSKPS(s.m, bits)
-			TESTL(bits, bits)
-		}
-		JZ(LabelRef(label))
-	})
+	s.k.setFlag(flag, s.jumpIfNone)
+}
+
+// jumpIfNone jumps to a label if the mask was set in no lane.
+func (s seen) jumpIfNone(label string) {
+	if s.k.wide {
+		KTESTW(s.m, s.m)
+	} else {
+		bits := GP32()
+		VMOVMSKPS(s.m, bits)
+		TESTL(bits, bits)
+	}
+	JZ(LabelRef(label))
 }
 
 // outside is the mask of what is not from low to high.

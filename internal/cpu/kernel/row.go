@@ -90,6 +90,7 @@ const (
 	// The same of channel 0 of a pair, where those above are of channel 1. Targets,
 	// constants and sums of a pair are one slice that begins with those of channel 0.
 	ArgX0
+	ArgTarget0 // of a tile kernel, where ArgTarget is of channel 1 alone
 	ArgGrad0
 	ArgElements0
 	ArgUpstream0
@@ -146,7 +147,8 @@ const (
 	CoefSlope
 	CoefSquare
 	CoefLinear
-	RowCoefs = iota
+	CoefOffset // added to every element
+	RowCoefs   = iota
 )
 
 // The sums of a channel in ArgSums.
@@ -162,7 +164,8 @@ const (
 
 // Flags that the kernels set that read targets and weights.
 const (
-	// FlagBad: a value is out of range. Of RowClass, a label is above 1.
+	// FlagBad: a value is out of range. Of RowClass, a label is above 1. Of a tile kernel, a
+	// target is not in [0,1]; it has then written nothing but its scratch memory.
 	FlagBad = 1 << iota
 	// FlagSpecial: of RowMap, a target is neither 0 nor 1. Of RowWeight, a weight is
 	// so small or so large that products with it may leave the range of float32.

@@ -1,0 +1,211 @@
+package afl
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/plan"
+)
+
+// Boundary is the boundary loss (Kervadec et al., "Boundary loss for highly unbalanced
+// segmentation", 2019): the probability of a class times the signed distance from its
+// boundary in the target,
+//
+//	e_c = p_c·φ_c.
+//
+// Outside the class φ_c is the Euclidean distance from the center of the voxel to that of
+// the nearest voxel of the class, and inside it is
+//
+//	−(distance to the nearest voxel outside − InsideOffset),
+//
+// in the units of Spacing. Where a class is absent, or everywhere, φ_c is 0. The edge of
+// the image is no boundary. The loss may be negative, and its gradient does not vanish for
+// a perfect prediction: it is meant to be added to another, with a weight that grows in
+// the course of training.
+//
+// [ReduceMean] is the mean of e over samples, Channels and voxels, [ReduceSum] the sum,
+// and [ReduceNone] leaves N×K×space, K being the number of Channels. The target holds
+// class indices; a softmax runs over all channels. Voxel weights multiply e. There is no
+// ignore index, as it would be unclear where a class ends.
+//
+// A call takes memory for φ, a float64 for each sample, class and voxel, unless
+// [WithDistanceMap] passes what DistanceMap returned.
+type Boundary struct {
+	Options
+	constructed
+	// Activation is Softmax (default) or Sigmoid. With one channel either is the sigmoid.
+	Activation Activation
+	// Channels are those that take part, all different. None means channel 1, or the only
+	// one.
+	Channels []int
+	// Spacing is the distance between neighboring voxels along each spatial axis. None
+	// means 1.
+	Spacing []float64
+	// InsideOffset is at least 0 and in the unit of Spacing, default 1, which gives the
+	// outermost voxels of a class the distance 0 where the spacing is 1. 0 makes φ the
+	// plain signed distance.
+	InsideOffset float64
+}
+
+// NewBoundary returns the boundary loss of channel 1, by the softmax, for unit spacing.
+func NewBoundary() Boundary {
+	return Boundary{constructed: constructed{true}, Activation: Softmax, InsideOffset: 1}
+}
+
+func (Boundary) constructor() string { return "NewBoundary" }
+
+func (Boundary) support() support {
+	return support{reductions: []Reduction{ReduceMean, ReduceSum, ReduceNone}, weights: true}
+}
+
+// channels returns those that take part.
+func (l Boundary) channels(c int) ([]int, error) {
+	if len(l.Channels) == 0 {
+		return []int{min(1, c-1)}, nil
+	}
+	seen := make([]bool, c)
+	for i, ch := range l.Channels {
+		if ch < 0 || ch >= c || seen[ch] {
+			return nil, refuse(fmt.Sprintf("Channels[%d]", i), ch, "a channel from 0 to %d that is not listed before", c-1)
+		}
+		seen[ch] = true
+	}
+	return l.Channels, nil
+}
+
+// DistanceMap returns φ of every sample and each of the Channels: N×K×space, float64. Of
+// the logits only the shape counts.
+func (l Boundary) DistanceMap(logits, target *tensor.Dense) (*tensor.Dense, error) {
+	c, err := newHostCall(l, l.support(), logits, target, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	channels, err := l.channels(c.batch.C)
+	if err != nil {
+		return nil, err
+	}
+	return l.distanceMap(c, channels)
+}
+
+func (l Boundary) distanceMap(c *hostCall, channels []int) (*tensor.Dense, error) {
+	spacing, err := c.spacing3(l.Spacing)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkNumber("InsideOffset", l.InsideOffset, math.Inf(1)); err != nil {
+		return nil, err
+	}
+	voxels := c.batch.V
+	masks, err := c.targetMasks(channels)
+	if err != nil {
+		return nil, err
+	}
+	phi := make([]float64, len(masks))
+	for at := 0; at < len(masks); at += voxels {
+		mask, field := masks[at:at+voxels], phi[at:at+voxels]
+		if !squaredField(field, mask, c.batch.Space, spacing) {
+			continue // zeros
+		}
+		eachPart(voxels, func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				if d := math.Sqrt(field[i]); mask[i] == 0 {
+					field[i] = d
+				} else {
+					field[i] = l.InsideOffset - d
+				}
+			}
+		})
+	}
+	shape := append([]int{c.batch.N, len(channels)}, c.spatial...)
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(phi)), nil
+}
+
+// Eval implements [Loss].
+func (l Boundary) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error) {
+	c, err := newHostCall(l, l.support(), logits, target, grad, opts)
+	if err != nil {
+		return nil, err
+	}
+	channels, err := l.channels(c.batch.C)
+	if err != nil {
+		return nil, err
+	}
+	activation := plan.Sigmoid
+	if c.batch.C > 1 || l.Activation != Softmax {
+		if activation, err = c.activation(l.Activation, true); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.checkDistanceMap(len(channels)); err != nil {
+		return nil, err
+	}
+	phi := c.cfg.DistanceMap
+	if phi == nil {
+		if phi, err = l.distanceMap(c, channels); err != nil {
+			return nil, err
+		}
+	}
+	k, voxels := len(channels), c.batch.V
+	scale := 1.0
+	if l.Reduction == ReduceMean {
+		scale = 1 / float64(c.batch.N*k*voxels)
+	}
+	var value *tensor.Dense // un-reduced
+	var elements, upstream any
+	if l.Reduction == ReduceNone {
+		shape := append([]int{c.batch.N, k}, c.spatial...)
+		if err := c.checkUpstream(c.upstream, logits.Dtype(), shape); err != nil {
+			return nil, err
+		}
+		if value, err = c.kernels.NewTensor(logits, shape...); err != nil {
+			return nil, public(err)
+		}
+		elements = value.Data()
+		if c.upstream != nil {
+			upstream = c.upstream.Data()
+		}
+	}
+	distances := phi.Data()
+	v := cpu.Visit{Activation: activation, Sums: 1, Grad: grad}
+	v.Do = func(t *cpu.Tile, sums []float64) error {
+		var phi, u, e [cpu.TileVoxels]float64
+		for j, ch := range channels {
+			at, n := (t.Sample*k+j)*voxels+t.Lo, t.Hi-t.Lo
+			readFloats(distances, at, phi[:n])
+			sum := 0.0
+			for i, w := range t.Weight {
+				e[i] = float64(w * t.P[ch][i] * phi[i])
+				sum += e[i]
+			}
+			sums[0] += sum
+			if elements != nil {
+				storeFloats(elements, at, e[:n])
+			}
+			if grad == nil {
+				continue
+			}
+			if upstream != nil {
+				readFloats(upstream, at, u[:n])
+			}
+			for i, w := range t.Weight {
+				d := scale * w * phi[i] * t.Factor[ch][i]
+				if upstream != nil {
+					d *= u[i]
+				}
+				t.Pull[ch][i] = d
+			}
+		}
+		return nil
+	}
+	sums, err := c.pass(v)
+	if err != nil {
+		return nil, err
+	}
+	if value != nil {
+		return value, nil
+	}
+	return numberTensor(scale * total(sums, 1)[0]), nil
+}

@@ -1,0 +1,159 @@
+package afl
+
+import (
+	"math"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/cpu"
+)
+
+// ExponentialLogarithmic is the exponential logarithmic loss (Wong et al., "3D Segmentation
+// with Exponential Logarithmic Loss for Highly Unbalanced Object Sizes", 2018),
+//
+//	L = LambdaDice·mean (−ln D)^GammaDice + LambdaCE·mean w_y·(−ln p_y)^GammaCE,
+//
+// the first mean over samples and classes, or over the classes of the whole batch, of the
+// Dice coefficient
+//
+//	D = (2·Σ p·t + Smooth) / (Σ p + Σ t + Smooth),
+//
+// and the second over the voxels that are not ignored, of the probability of the label y.
+// It is not divided by the class weights w. At D = 1, or p = 1, the gradient is 0. An
+// exponent below 1 makes what is nearly right count more than it does in −ln.
+//
+// The target holds class indices. One channel stands for two classes, by the sigmoid.
+// ExcludeBackground holds for the Dice part alone, and Weight for the other part alone: one
+// for each class, for which the paper takes sqrt(Σ_k f_k / f_l) of the classes' frequencies
+// f in the training set. Voxel weights multiply the sums of D and the elements of the
+// second part. The only reduction is the mean.
+type ExponentialLogarithmic struct {
+	Options
+	constructed
+	// Activation is Softmax (default) or Sigmoid, of each of several channels by itself.
+	// With one channel either is the sigmoid.
+	Activation Activation
+	// LambdaDice and LambdaCE are at least 0, default 0.8 and 0.2.
+	LambdaDice, LambdaCE float64
+	// GammaDice and GammaCE are above 0, default 0.3.
+	GammaDice, GammaCE float64
+	// Smooth is above 0, default 1.
+	Smooth float64
+	// Batch sums over the whole batch before the ratio, default false.
+	Batch bool
+}
+
+// NewExponentialLogarithmic returns the exponential logarithmic loss with the weights 0.8
+// and 0.2 and both exponents 0.3.
+func NewExponentialLogarithmic() ExponentialLogarithmic {
+	return ExponentialLogarithmic{constructed: constructed{true}, Activation: Softmax,
+		LambdaDice: 0.8, LambdaCE: 0.2, GammaDice: 0.3, GammaCE: 0.3, Smooth: 1}
+}
+
+func (ExponentialLogarithmic) constructor() string { return "NewExponentialLogarithmic" }
+
+func (l ExponentialLogarithmic) check() error {
+	for _, o := range []struct {
+		name     string
+		value    float64
+		positive bool
+	}{{"LambdaDice", l.LambdaDice, false}, {"LambdaCE", l.LambdaCE, false},
+		{"GammaDice", l.GammaDice, true}, {"GammaCE", l.GammaCE, true}, {"Smooth", l.Smooth, true}} {
+		if err := checkNumber(o.name, o.value, math.Inf(1)); err != nil {
+			return err
+		}
+		if o.positive && o.value == 0 {
+			return refuse(o.name, o.value, "a finite number above 0")
+		}
+	}
+	return nil
+}
+
+// Eval implements [Loss].
+func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error) {
+	has := support{reductions: []Reduction{ReduceMean}, weight: true, ignore: true, background: true, weights: true}
+	c, err := newHostCall(l, has, logits, target, grad, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	activation, pair, err := c.classes(l.Activation)
+	if err != nil {
+		return nil, err
+	}
+	classes := max(c.batch.C, 2)
+	weight, err := perChannel("Weight", l.Weight, classes)
+	if err != nil {
+		return nil, err
+	}
+	first := l.first(classes)
+	const valid, entropy, overlap = 0, 1, 2 // sums: voxels, the second part, and three of each class
+	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Targets: true, Sums: 2 + classes*errorSums}
+	v.Do = func(t *cpu.Tile, sums []float64) error {
+		for i, y := range t.Class {
+			if y >= 0 {
+				sums[valid]++
+				sums[entropy] += float64(weight[y] * t.Weight[i] * cpu.Power(-t.Log[y][i], l.GammaCE))
+			}
+		}
+		for k := first; k < classes; k++ {
+			addErrors(sums[overlap+k*errorSums:], t, k)
+		}
+		return nil
+	}
+	sums, err := c.pass(v)
+	if err != nil {
+		return nil, err
+	}
+	all := total(sums, v.Sums)
+	voxels := max(all[valid], 1)
+	value := float64(l.LambdaCE*all[entropy]) / voxels
+	samples := c.batch.N
+	if l.Batch {
+		samples, sums = 1, all
+	}
+	// The derivative of −ln D is 1/(hit+wrong) − 2t/hit, by sample and class.
+	type slopes struct{ base, hit float64 }
+	ratios := make([]slopes, samples*classes)
+	share := l.LambdaDice / float64(samples*(classes-first))
+	for s := range samples {
+		for k := first; k < classes; k++ {
+			group := sums[s*v.Sums+overlap+k*errorSums:]
+			hit, wrong := 2*group[0]+l.Smooth, group[1]+group[2]
+			f, slope := powerOrZero(math.Log1p(wrong/hit), l.GammaDice)
+			value += float64(share * f)
+			ratios[s*classes+k] = slopes{share * slope / (hit + wrong), share * slope * 2 / hit}
+		}
+	}
+	if grad == nil {
+		return numberTensor(value), nil
+	}
+	v.Sums, v.Grad = 0, grad
+	v.Do = func(t *cpu.Tile, _ []float64) error {
+		at := t.Sample * classes
+		if l.Batch {
+			at = 0
+		}
+		for k := first; k < classes; k++ {
+			r, pull, factor := ratios[at+k], t.Pull[k], t.Factor[k]
+			for i, w := range t.Weight {
+				pull[i] = w * factor[i] * (r.base - float64(r.hit*t.Target[k][i]))
+			}
+		}
+		for i, y := range t.Class {
+			if y < 0 {
+				continue
+			}
+			// −∂l/∂log p = 1 for l = −log p.
+			_, slope := powerOrZero(-t.Log[y][i], l.GammaCE)
+			t.Pull[y][i] -= float64(l.LambdaCE / voxels * weight[y] * t.Weight[i] * slope)
+		}
+		return nil
+	}
+	if _, err := c.pass(v); err != nil {
+		return nil, err
+	}
+	return numberTensor(value), nil
+}

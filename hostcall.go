@@ -1,0 +1,185 @@
+package afl
+
+import (
+	"fmt"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/parallel"
+	"github.com/x/afl/internal/plan"
+)
+
+// hostLoss is a loss that is no plan: it is evaluated in Go memory alone.
+type hostLoss interface {
+	options() Options
+	isConstructed() bool
+	constructor() string
+}
+
+// hostCall is a checked call of a hostLoss.
+type hostCall struct {
+	*input
+	kernels  cpu.Backend
+	cfg      EvalConfig
+	options  Options
+	grad     *tensor.Dense
+	upstream *tensor.Dense
+}
+
+// support says which of the common options a loss has.
+type support struct {
+	reductions []Reduction
+	weight     bool
+	ignore     bool
+	background bool // ExcludeBackground
+	maps       bool // targets of a map for each channel
+	weights    bool // voxel weights
+}
+
+// newHostCall checks a call of a loss that is no plan.
+func newHostCall(l hostLoss, has support, logits, target, grad *tensor.Dense, opts []EvalOption) (*hostCall, error) {
+	if !l.isConstructed() {
+		return nil, refuse("loss", fmt.Sprintf("a %T literal, whose options lack their defaults", l), "a value made by %s", l.constructor())
+	}
+	cfg, err := NewEvalConfig(opts...)
+	if err != nil {
+		return nil, err
+	}
+	o := l.options()
+	if err := has.check(o); err != nil {
+		return nil, err
+	}
+	if cfg.VoxelWeight != nil && !has.weights {
+		return nil, refuse("voxel weight", "given", "none, as a %T has no sum that it could weight", l)
+	}
+	in, err := newInput(logits, target, cfg.VoxelWeight, o.IgnoreIndex, false)
+	if err != nil {
+		return nil, err
+	}
+	if in.batch.Target.Dense && !has.maps {
+		if !in.isPerVoxel(target.Shape()) {
+			return nil, refuse("shape of target", target.Shape(), "%v, class indices", in.perVoxelShape())
+		}
+		in.batch.Target.Dense = false // of one channel: zeros and ones of a float type
+	}
+	kernels, ok := in.backend.(cpu.Backend)
+	if !ok {
+		return nil, refuse("engine of logits", engineName(logits.Engine()), "one of Go memory, in which alone a %T is evaluated", l)
+	}
+	if grad != nil {
+		if err := in.checkGrad(grad, cfg.Upstream); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Upstream != nil && o.Reduction != ReduceNone {
+		return nil, refuse("upstream", "given with Reduction "+o.Reduction.String(), "Reduction none")
+	}
+	return &hostCall{input: in, kernels: kernels, cfg: cfg, options: o, grad: grad, upstream: cfg.Upstream}, nil
+}
+
+// check refuses options that a loss does not have.
+func (s support) check(o Options) error {
+	if err := checkReduction(o.Reduction); err != nil {
+		return err
+	}
+	r := o.Reduction
+	if r == ReduceSpatialMeanSum && slices.Contains(s.reductions, ReduceSum) {
+		r = ReduceSum // the same but for the focal losses
+	}
+	switch {
+	case !slices.Contains(s.reductions, r):
+		return refuse("Reduction", o.Reduction, "one of %v", s.reductions)
+	case !s.weight && o.Weight != nil:
+		return refuse("Weight", o.Weight, "none, as the loss has no class weights")
+	case !s.ignore && o.IgnoreIndex.Set:
+		return refuse("IgnoreIndex", o.IgnoreIndex, "none, as the loss depends on where all voxels of a class are")
+	case !s.background && o.ExcludeBackground:
+		return refuse("ExcludeBackground", true, "false")
+	}
+	return nil
+}
+
+// pass makes a pass over the batch, see [cpu.Visit].
+func (c *hostCall) pass(v cpu.Visit) ([]float64, error) {
+	v.Batch = &c.batch
+	sums, err := c.kernels.Visit(&v)
+	return sums, public(err)
+}
+
+// classes returns the activation of a loss that takes a single channel for two classes, as
+// a softmax over (0, x), and whether it is that.
+func (c *hostCall) classes(a Activation) (activation plan.Activation, pair bool, err error) {
+	if c.batch.C == 1 && (a == Sigmoid || a == Softmax) {
+		return plan.Softmax, true, nil
+	}
+	activation, err = c.activation(a, true)
+	return activation, false, err
+}
+
+func numberTensor(v float64) *tensor.Dense { return tensor.New(tensor.FromScalar(v)) }
+
+// total adds the sums of all samples up: as many as one sample has.
+func total(sums []float64, width int) []float64 {
+	out := make([]float64, width)
+	for i, v := range sums {
+		out[i%width] += v
+	}
+	return out
+}
+
+// readFloats reads numbers of a float32 or float64 slice.
+func readFloats(data any, at int, dst []float64) {
+	switch s := data.(type) {
+	case []float32:
+		for i, v := range s[at : at+len(dst)] {
+			dst[i] = float64(v)
+		}
+	case []float64:
+		copy(dst, s[at:])
+	}
+}
+
+// storeFloats stores numbers in a float32 or float64 slice.
+func storeFloats(data any, at int, src []float64) {
+	switch d := data.(type) {
+	case []float32:
+		for i, v := range src {
+			d[at+i] = float32(v)
+		}
+	case []float64:
+		copy(d[at:], src)
+	}
+}
+
+// eachPart calls f, concurrently, for parts [lo,hi) of n elements.
+func eachPart(n int, f func(lo, hi int)) {
+	const part = 1 << 14
+	parallel.Do((n+part-1)/part, func() func(int) {
+		return func(i int) { f(i*part, min((i+1)*part, n)) }
+	})
+}
+
+// targetMasks returns where the target of each sample is above ½ in each of the given
+// channels, or of their class: zeros and ones, N×K×V.
+func (c *hostCall) targetMasks(channels []int) ([]uint8, error) {
+	masks := make([]uint8, c.batch.N*len(channels)*c.batch.V)
+	_, err := c.pass(cpu.Visit{Activation: plan.None, Targets: true, Do: func(t *cpu.Tile, _ []float64) error {
+		for j, ch := range channels {
+			row := masks[(t.Sample*len(channels)+j)*c.batch.V+t.Lo:][:t.Hi-t.Lo]
+			for i, y := range t.Target[ch] {
+				if y > 0.5 {
+					row[i] = 1
+				}
+			}
+		}
+		return nil
+	}})
+	return masks, err
+}
+
+// eachUnit calls f, concurrently, for every unit of work.
+func eachUnit(n int, f func(i int)) {
+	parallel.Do(n, func() func(int) { return f })
+}
