@@ -10,6 +10,7 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
 	"github.com/x/afl/examples/internal/segment"
+	"github.com/x/afl/examples/internal/train"
 )
 
 // fitted is a network whose configuration accepts the volumes.
@@ -86,34 +87,45 @@ func (f *fitted) volumes(source dataset.Source, training, validation []dataset.C
 	return v, nil
 }
 
-// count adds the network's cost to its facts, for a training with the given optimization. It
-// returns an error if the network needs more memory than the machine has.
-func (f *fitted) count(v volumes, optimization *optimizationFlags) error {
+// count adds the network's cost to its facts, for a training with the given optimization on
+// the given number of cases. It returns an error if the network needs more memory than the
+// machine has.
+func (f *fitted) count(v volumes, optimization *optimizationFlags, cases int) error {
 	step, err := f.counter.Step(v.step, optimization.new())
 	if err != nil {
 		return err
 	}
-	if optimization.accumulate > 1 {
-		step.PassBytes += step.Parameters * 4 // the sum of the gradients so far, float32
-	}
+	// The samples of an update are loaded together, and pass the network one after another.
+	samples := min(optimization.updateSamples(), cases)
+	const label = 1                                                            // bytes of a voxel
+	step.PassBytes += int64(train.GradientSets(samples)) * step.Parameters * 4 // float32
+	step.HostBytes += int64(samples-1) * int64(nn.Elements(v.step)*4+nn.Elements(v.step[2:])*label)
 	prediction, err := f.counter.Inference(v.prediction)
 	if err != nil {
 		return err
 	}
 	f.step, f.prediction = step, prediction
 	spatial := func(shape []int) string { return times([3]int(shape[2:])) }
-	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels takes %.1f GFLOP and about %s of memory.",
-		f.config.Name(), step.Parameters, spatial(v.step), 6e-9*float64(step.MultiplyAdds), formatBytes(step.Bytes()))
-	if f.crop {
-		text = fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels (case %s) takes %.1f GFLOP and about %s of memory, a prediction of %s voxels (case %s) %s.",
-			f.config.Name(), step.Parameters, spatial(v.step), v.stepCase, 6e-9*float64(step.MultiplyAdds), formatBytes(step.Bytes()),
-			spatial(v.prediction), v.predictionCase, formatBytes(prediction.Bytes()))
+	batch := max(1, min(optimization.batch, samples))
+	on := spatial(v.step) + " voxels"
+	if batch > 1 {
+		on = fmt.Sprintf("%d volumes of %s", batch, on)
 	}
+	if f.crop {
+		on += fmt.Sprintf(" (case %s)", v.stepCase)
+	}
+	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s takes %.1f GFLOP and about %s of memory",
+		f.config.Name(), step.Parameters, on, 6e-9*float64(step.MultiplyAdds)*float64(batch), formatBytes(step.Bytes()))
+	if f.crop {
+		text += fmt.Sprintf(", a prediction of %s voxels (case %s) %s", spatial(v.prediction), v.predictionCase, formatBytes(prediction.Bytes()))
+	}
+	text += "."
 	f.facts = append([]string{text}, f.facts...)
 	limit, ok := memory.Limit()
 	if need := max(step.Bytes(), prediction.Bytes()); ok && need > limit {
-		return fmt.Errorf("-model %s: the network needs about %s of memory for volumes of this size, but this machine has %s; use a smaller -%s",
-			f.config.Name(), formatBytes(need), formatBytes(limit), map[bool]string{true: "crop", false: "size"}[f.crop])
+		return fmt.Errorf("-model %s: the network needs about %s of memory for volumes of this size, but this machine has %s; use a smaller -%s%s",
+			f.config.Name(), formatBytes(need), formatBytes(limit), map[bool]string{true: "crop", false: "size"}[f.crop],
+			map[bool]string{true: " or fewer cases for an update"}[samples > 1])
 	}
 	return nil
 }

@@ -158,7 +158,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		if err != nil {
 			return nil, err
 		}
-		if err := f.count(volumes, &o.optimization); err != nil {
+		if err := f.count(volumes, &o.optimization, len(splits[0].Train)); err != nil {
 			return nil, err
 		}
 		needed.add(f, trainings)
@@ -179,7 +179,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			Name: f.config.Name(), Title: f.title,
 			New:         func(seed uint64) (nn.Network, error) { return begin.network(backend, f.config, seed) },
 			Source:      source,
-			StepCost:    3 * float64(f.step.MultiplyAdds),
+			SampleCost:  3 * float64(f.step.MultiplyAdds),
 			CaseCost:    float64(f.prediction.MultiplyAdds),
 			WeightsInfo: info,
 		})

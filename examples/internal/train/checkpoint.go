@@ -26,7 +26,7 @@ const (
 	CheckpointName = "checkpoint.safetensors"
 
 	checkpointKind   = "afl training state "
-	checkpointFormat = checkpointKind + "5"
+	checkpointFormat = checkpointKind + "6"
 	networkPrefix    = "network."
 	optimizerPrefix  = "optimizer."
 )
@@ -144,16 +144,15 @@ func (s *state) check(key Key, p *Plan) error {
 	return nil
 }
 
-// position describes the progress of a training of the given numbers of epochs and of steps
-// per epoch.
-func (s *state) position(epochs, steps int) string {
+// position describes the progress of a training of the plan.
+func (s *state) position(p *Plan) string {
 	switch {
-	case s.trained(epochs):
+	case s.trained(p.Epochs):
 		return "before the evaluation of the best weights"
 	case len(s.Done) > 0:
-		return fmt.Sprintf("in epoch %d of %d after step %d of %d", s.Epoch, epochs, len(s.Done), steps)
+		return fmt.Sprintf("in epoch %d of %d after step %d of %d", s.Epoch, p.Epochs, p.steps(len(s.Done)), p.steps(p.samples(s.Fold)))
 	default:
-		return fmt.Sprintf("at the start of epoch %d of %d", s.Epoch, epochs)
+		return fmt.Sprintf("at the start of epoch %d of %d", s.Epoch, p.Epochs)
 	}
 }
 

@@ -212,7 +212,7 @@ func TestSeedsWithoutFolds(t *testing.T) {
 	require.NoError(t, err)
 	steps, cases := 0, 0
 	for _, a := range next.work(trainings) {
-		steps += a.steps
+		steps += a.samples
 		cases += a.cases
 	}
 	assert.Equal(t, []int{2 * 5, 2 * (5 + 5)}, []int{steps, cases}, "with three folds, each case is trained on, validated and reported once a seed")

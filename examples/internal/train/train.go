@@ -6,16 +6,24 @@
 //
 // A network starts from weights drawn from the seed, which are the same for every loss and
 // fold.
-// A step uses one case (batch 1): forward pass, loss and its gradient with respect to
-// the logits, backward pass, one update by SGD. With options of the Job that the paper did not
-// use, the optimizer is AdamW, the learning rate follows a schedule, gradients are clipped, an
-// update uses the mean gradient of several cases, and a training ends when it no longer
-// improves. After the steps of an epoch, every
-// validation case is predicted as a whole. The weights with the highest value of the
+// A step uses one case: forward pass, loss and its gradient with respect to the logits,
+// backward pass, one update by SGD. With options of the Job that the paper did not use, a step
+// uses a batch of cases, the optimizer is AdamW, the learning rate follows a schedule, gradients
+// are clipped, an update uses several steps, and a training ends when it no longer improves.
+// After the steps of an epoch, every validation case is predicted as a whole. The weights with the highest value of the
 // measure that Job.Select names are saved, by default the mean soft validation Dice as in
 // the paper's released code; with several classes or regions it is the mean of theirs. At
 // the end these weights are read back from their file and evaluated with all measures, on
 // the validation cases or, if there are any, on the test cases.
+//
+// # Batches
+//
+// The gradient of an update is the mean of the gradients of its samples, each of which passes
+// the network alone: the loss of a batch is the mean of the losses of its samples, and a batch
+// norm normalizes each sample by its own statistics and updates the running ones in the order of
+// the samples. So an update does not depend on how its samples are divided into batches. The
+// gradients are added as a binary tree that depends only on the number of samples, so that its
+// branches can be computed in different places; see gradients.
 //
 // # Seeds and folds
 //
@@ -90,9 +98,9 @@ type Network struct {
 	New func(seed uint64) (nn.Network, error)
 	// Source produces samples of sizes that the network accepts.
 	Source dataset.Source
-	// StepCost and CaseCost are the costs of a training step and of a prediction, in any
+	// SampleCost and CaseCost are the costs of training on a sample and of a prediction, in any
 	// unit that all networks of the Job share; 0 if unknown. They scale the estimated times.
-	StepCost, CaseCost float64
+	SampleCost, CaseCost float64
 	// WeightsInfo is added to the metadata of best.safetensors and last.safetensors,
 	// together with the loss, the number of epochs and the prediction rule. It holds what
 	// is needed to use the weights.
@@ -135,8 +143,12 @@ type Job struct {
 
 	// Epochs is the number of epochs per network and loss.
 	Epochs int
-	// Steps is the maximum number of training steps per epoch; 0 means one per case.
+	// Steps is the maximum number of training steps per epoch; 0 means that an epoch uses every
+	// case once.
 	Steps int
+	// Batch is the number of samples in a training step; 0 means 1. They must have the same
+	// size. The last batch of an epoch has those that are left.
+	Batch int
 	// Seed is the first of Seeds consecutive seeds, one by default. A seed determines the
 	// initial weights, the order of the cases, their augmentation and dropout.
 	Seed  uint64
@@ -153,9 +165,9 @@ type Job struct {
 	// ClipNorm is the largest global norm of the gradients of an update, to which larger ones
 	// are scaled; 0: they are not clipped.
 	ClipNorm float64
-	// Accumulate is the number of samples, each a batch of 1, whose gradients are averaged for
-	// an update; 0 means 1. The last update of an epoch averages those that are left. A
-	// training is interrupted only between updates.
+	// Accumulate is the number of steps, each on a batch, whose samples' gradients are averaged
+	// for an update; 0 means 1. The last update of an epoch averages over the samples that are
+	// left, with the same learning rate. A training is interrupted only between updates.
 	Accumulate int
 	// EarlyStop ends a training after this many epochs in a row whose weights were not better
 	// by Select; 0: never. It then counts as finished.
@@ -260,6 +272,8 @@ func (j *Job) check() error {
 		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
 	case j.Steps < 0:
 		return fmt.Errorf("train: Job.Steps is %d, want at least 0", j.Steps)
+	case j.Batch < 0:
+		return fmt.Errorf("train: Job.Batch is %d, want at least 0", j.Batch)
 	case j.Detection != nil && j.Scheme.Kind != segment.Binary:
 		return fmt.Errorf("train: Job.Detection is set, but Job.Scheme has %v, want a binary one", j.Scheme)
 	}
@@ -307,7 +321,7 @@ func (j *Job) trainings() ([]*trainer, error) {
 	plan := j.plan()
 	c := &clock{}
 	for _, n := range j.Networks {
-		c.networks = append(c.networks, timing{stepCost: n.StepCost, caseCost: n.CaseCost})
+		c.networks = append(c.networks, timing{sampleCost: n.SampleCost, caseCost: n.CaseCost})
 	}
 	var all []*trainer
 	for seed := range uint64(plan.Seeds) {
@@ -344,7 +358,7 @@ func (j *Job) training(plan *Plan, n *Network, key Key, c *clock) (*trainer, err
 	return t, t.readState()
 }
 
-// work returns the steps and cases that are left of trainings.
+// work returns the samples and cases that are left of trainings.
 func (j *Job) work(trainings []*trainer) []amount {
 	var left []amount
 	for _, t := range trainings {
@@ -355,7 +369,7 @@ func (j *Job) work(trainings []*trainer) []amount {
 		a.cases = len(t.split.Reported()) // the evaluation of the best weights
 		if !t.state.trained(j.Epochs) {
 			epochs := j.Epochs - t.state.Epoch + 1
-			a.steps = epochs*t.steps() - len(t.state.Done)
+			a.samples = epochs*t.samples() - len(t.state.Done)
 			a.cases += epochs * len(t.split.Valid)
 		}
 		left = append(left, a)
@@ -375,12 +389,12 @@ func (t *trainer) train(ctx context.Context) error {
 		return err
 	}
 	err := t.run(ctx)
-	t.net, t.optimizer, t.logits, t.grad, t.scan = nil, nil, nil, nil, onScan{}
+	t.net, t.optimizer, t.logits, t.scan = nil, nil, nil, onScan{}
 	return err
 }
 
 func (j *Job) plan() *Plan {
-	p := &Plan{Scheme: j.Scheme, Losses: j.Losses, Seed: j.Seed, Seeds: j.seeds(), Epochs: j.Epochs, Steps: j.Steps}
+	p := &Plan{Scheme: j.Scheme, Losses: j.Losses, Seed: j.Seed, Seeds: j.seeds(), Epochs: j.Epochs, Steps: j.Steps, Batch: j.Batch}
 	for _, n := range j.Networks {
 		p.Networks = append(p.Networks, n.Name)
 	}

@@ -53,16 +53,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// countingBackend calls step after every training step and every predicted
-// case.
+// countingBackend calls step after every update and every predicted case.
 type countingBackend struct {
 	nn.Backend
 	step func()
 }
 
-func (b countingBackend) EndStep() {
-	b.Backend.EndStep()
-	b.step()
+func (b countingBackend) EndStep(keep ...nn.Array) {
+	b.Backend.EndStep(keep...)
+	if len(keep) == 0 { // within an update, its gradients are kept
+		b.step()
+	}
 }
 
 // tinyJob returns a complete job that takes seconds: two losses and two epochs, each with

@@ -44,8 +44,8 @@ type trainer struct {
 	// samples are not in the state.
 	torn bool
 
-	logits, grad *tensor.Dense // network's output and its gradient, reused for equal shapes
-	scan         onScan
+	logits *tensor.Dense // of a prediction, reused for equal shapes
+	scan   onScan
 }
 
 // divergence is the error returned when a number is no longer finite.
@@ -63,11 +63,11 @@ func (t *trainer) run(ctx context.Context) error {
 		var d *divergence
 		switch {
 		case errors.As(err, &d):
-			// The failed step follows those that are done; if all are done, it was the
+			// The failed sample follows those that are done; if all are done, it was the
 			// validation that failed.
-			step := len(t.state.Done) + d.after + 1
-			if step > t.steps() {
-				step = 0
+			step := 0
+			if sample := len(t.state.Done) + d.after + 1; sample <= t.samples() {
+				step = t.plan.steps(sample)
 			}
 			t.state.Diverged = &outcome.Divergence{Epoch: t.state.Epoch, Step: step, What: d.what}
 			t.job.Progress.Println(fmt.Sprintf("%s %s; continuing without it", t.label, t.state.Diverged))
@@ -156,7 +156,7 @@ func (t *trainer) epoch(ctx context.Context) error {
 }
 
 func (t *trainer) trainEpoch(ctx context.Context) error {
-	if len(t.state.Done) == t.steps() {
+	if len(t.state.Done) == t.samples() {
 		return nil
 	}
 	rate, err := t.job.rate(t.state.Epoch)
@@ -176,31 +176,46 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 			continue
 		}
 		samples = append(samples, sample)
-		left := t.steps() - len(t.state.Done)
-		if len(samples) < min(t.job.accumulate(), left) {
+		if err := t.checkBatch(samples); err != nil {
+			return err
+		}
+		if left := t.samples() - len(t.state.Done); len(samples) < min(t.job.UpdateSamples(), left) {
 			continue
 		}
-		value, err := t.step(samples)
+		value, err := t.update(samples)
 		if err != nil {
 			return err
 		}
 		samples = nil
+		done, all := len(t.state.Done), t.samples()
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
-			t.label, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(),
-			t.left(t.steps()-len(t.state.Done), len(t.split.Valid)), value))
+			t.label, t.state.Epoch, t.job.Epochs, t.plan.steps(done), t.plan.steps(all),
+			t.left(all-done, len(t.split.Valid)), value))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if len(t.state.Done) == t.steps() {
+		if done == all {
 			break
 		}
 	}
 	return nil
 }
 
-// step performs one update with the mean of the gradients of the samples and adds them to the
-// state. It returns the loss of the last sample before the update.
-func (t *trainer) step(samples []*dataset.Sample) (float64, error) {
+// checkBatch returns an error if the last of the samples of an update has another size than
+// the first of its batch.
+func (t *trainer) checkBatch(samples []*dataset.Sample) error {
+	last := len(samples) - 1
+	first, s := samples[last-last%t.plan.batch()], samples[last]
+	if want, got := first.Image.Shape(), s.Image.Shape(); !got.Eq(want) {
+		return fmt.Errorf("train: case %s has %v voxels, but case %s in the same batch of %d has %v; resize or crop all volumes to one size, or accumulate the gradients of several steps instead (-accumulate), whose sizes may differ",
+			s.ID, []int(got[2:]), first.ID, t.plan.batch(), []int(want[2:]))
+	}
+	return nil
+}
+
+// update performs one update with the mean of the gradients of the samples and adds them to
+// the state. It returns the mean of their losses before the update.
+func (t *trainer) update(samples []*dataset.Sample) (float64, error) {
 	b := t.job.Backend
 	defer b.EndStep()
 	t.torn = true
@@ -219,53 +234,67 @@ func (t *trainer) step(samples []*dataset.Sample) (float64, error) {
 		if err := sum.add(b, t.net.Parameters()); err != nil {
 			return 0, err
 		}
+		if i < len(samples)-1 {
+			b.EndStep(sum.arrays()...)
+		}
 	}
 	if err := sum.mean(b, t.net.Parameters()); err != nil {
 		return 0, err
 	}
-	if err := t.update(); err != nil {
+	if err := t.optimize(); err != nil {
 		return 0, err
 	}
 	took := time.Since(start) / time.Duration(len(samples))
+	mean := 0.0
 	for i, s := range samples {
 		t.state.LossSum += values[i]
 		t.state.Done = append(t.state.Done, s.ID)
-		t.clock.step(took)
+		t.clock.sample(took)
+		mean += values[i] / float64(len(samples))
 	}
 	t.torn = false
-	return values[len(values)-1], nil
+	return mean, nil
 }
 
-// backward computes the gradients of the loss of one sample, with the dropout of the given
-// step of the epoch, from 0. It returns the loss.
-func (t *trainer) backward(s *dataset.Sample, step int) (float64, error) {
-	b := t.job.Backend
-	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, step))
+// backward computes the gradients of the loss of one sample, with the dropout of the sample of
+// the given number in the epoch, from 0. It returns the loss.
+func (t *trainer) backward(s *dataset.Sample, number int) (float64, error) {
+	tape := nn.NewTape(t.job.Backend, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
 	y, err := t.forward(tape, s)
 	if err != nil {
 		return 0, err
 	}
-	if bad, ok := measure.NonFinite(t.logits); ok {
-		return 0, &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
-	}
-	t.scan.take(t.logits, s)
-	value, err := afl.GradInto(t.loss, t.scan.logits, t.scan.label, t.scan.gradient())
-	if err != nil {
-		return 0, fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
-	}
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		return 0, &divergence{what: fmt.Sprintf("the training loss is %v", value)}
-	}
-	t.grad = reuse(t.grad, tensor.Float32, t.logits.Shape()...)
-	t.scan.pad(t.grad)
-	gy, err := b.FromHost(t.grad, nn.Step)
+	value, gy, err := t.lossOf(y.Array(), s)
 	if err != nil {
 		return 0, err
 	}
 	return value, tape.Backward(y, gy)
 }
 
-// forward runs the network on a sample and copies the logits to t.logits on the host.
+// lossOf computes the loss of a sample and its gradient with respect to the network's output.
+func (t *trainer) lossOf(y nn.Array, s *dataset.Sample) (value float64, gy nn.Array, err error) {
+	t.scan.takeLabel(s)
+	gy, err = nn.RunLoss(t.job.Backend, y, nn.Box(s.Scan), t.scan.label, func(logits, label, grad *tensor.Dense) (err error) {
+		if value, err = afl.GradInto(t.loss, logits, label, grad); err != nil {
+			err = fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
+		}
+		return err
+	})
+	var bad *nn.NonFiniteError
+	switch {
+	case errors.As(err, &bad):
+		err = t.nonFinite(s, bad.Value)
+	case err == nil && (math.IsNaN(value) || math.IsInf(value, 0)):
+		err = &divergence{what: fmt.Sprintf("the training loss is %v", value)}
+	}
+	return value, gy, err
+}
+
+func (t *trainer) nonFinite(s *dataset.Sample, value float64) error {
+	return &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, value)}
+}
+
+// forward runs the network on a sample.
 func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
 	x, err := t.job.Backend.FromHost(s.Image, nn.Step)
 	if err != nil {
@@ -275,8 +304,22 @@ func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
 	if err != nil {
 		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
+	return y, nil
+}
+
+// infer predicts a sample and copies the logits to t.logits on the host. It returns the first
+// of them that is NaN or infinite, if there is one.
+func (t *trainer) infer(s *dataset.Sample) (bad float32, found bool, err error) {
+	y, err := t.forward(nn.NewTape(t.job.Backend, nn.Inference, 0), s)
+	if err != nil {
+		return 0, false, err
+	}
 	t.logits = reuse(t.logits, tensor.Float32, y.Shape()...)
-	return y, t.job.Backend.ToHost(y.Array(), t.logits)
+	if err := t.job.Backend.ToHost(y.Array(), t.logits); err != nil {
+		return 0, false, err
+	}
+	bad, found = nn.FirstNonFinite(t.logits.Data().([]float32))
+	return bad, found, nil
 }
 
 // predictAll predicts every one of the cases with the current weights.
@@ -305,12 +348,10 @@ func (t *trainer) predictAll(ctx context.Context, of []dataset.Case, extent meas
 
 func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (outcome.Case, error) {
 	defer t.job.Backend.EndStep()
-	tape := nn.NewTape(t.job.Backend, nn.Inference, 0)
-	if _, err := t.forward(tape, s); err != nil {
+	if bad, found, err := t.infer(s); err != nil {
 		return outcome.Case{}, err
-	}
-	if bad, ok := measure.NonFinite(t.logits); ok {
-		return outcome.Case{}, &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
+	} else if found {
+		return outcome.Case{}, t.nonFinite(s, float64(bad))
 	}
 	t.scan.take(t.logits, s)
 	values, segments, err := measure.Case(t.job.Scheme, t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
@@ -378,20 +419,20 @@ func (t *trainer) finish(ctx context.Context) error {
 	return nil
 }
 
-// left describes the time left, given the steps and validation cases left of the epoch. In
+// left describes the time left, given the samples and validation cases left of the epoch. In
 // the final evaluation, the cases are those of the evaluation.
-func (t *trainer) left(steps, cases int) string {
+func (t *trainer) left(samples, cases int) string {
 	follows := t.follows
 	if epochs := t.job.Epochs - t.state.Epoch; epochs >= 0 && !t.state.trained(t.job.Epochs) {
 		n := t.clock.current
-		follows = append([]amount{{n, epochs * t.steps(), epochs*len(t.split.Valid) + len(t.split.Reported())}}, follows...)
+		follows = append([]amount{{n, epochs * t.samples(), epochs*len(t.split.Valid) + len(t.split.Reported())}}, follows...)
 	}
-	return t.clock.left(amount{t.clock.current, steps, cases}, follows)
+	return t.clock.left(amount{t.clock.current, samples, cases}, follows)
 }
 
-func (t *trainer) steps() int { return t.plan.steps(t.key.Fold) }
+func (t *trainer) samples() int { return t.plan.samples(t.key.Fold) }
 
-func (t *trainer) position() string { return t.state.position(t.job.Epochs, t.steps()) }
+func (t *trainer) position() string { return t.state.position(t.plan) }
 
 func (t *trainer) epochLine(e outcome.Epoch) string {
 	show := func(m outcome.Measure) string { return e.Valid[m].Format(e.Cases, 3) }
@@ -441,7 +482,7 @@ func setOf(ids []string) map[string]bool {
 	return set
 }
 
-// dropoutSeed returns a distinct seed for every step.
-func dropoutSeed(seed uint64, epoch, step int) uint64 {
-	return rand.NewPCG(seed, uint64(epoch)<<32|uint64(step)).Uint64()
+// dropoutSeed returns a distinct seed for every sample of an epoch, given its number.
+func dropoutSeed(seed uint64, epoch, number int) uint64 {
+	return rand.NewPCG(seed, uint64(epoch)<<32|uint64(number)).Uint64()
 }

@@ -255,7 +255,7 @@ func (b *backend) Release(x nn.Array) {
 }
 
 // EndStep implements nn.Backend. It does nothing, because begin resets the counts.
-func (b *backend) EndStep() {}
+func (b *backend) EndStep(...nn.Array) {}
 
 // result returns the result and the pullback of an operation whose gradients have the shapes
 // of its inputs; nil inputs are absent.
