@@ -41,7 +41,7 @@ type Program struct {
 	// Name is the program's name; About opens its -h text.
 	Name, About string
 	// Protocol is the paper's protocol for the data set. If it has a Size, -size
-	// overrides it; if it has a Crop, -crop does.
+	// overrides it; -patch overrides its Crop.
 	Protocol dataset.Protocol
 	// Phantom is generated when no data are given. Flags override its Train, Valid
 	// and Size.
@@ -56,7 +56,6 @@ type Program struct {
 }
 
 func (p Program) resizes() bool { return p.Protocol.Size != [3]int{} }
-func (p Program) crops() bool   { return p.Protocol.Crop != [3]int{} }
 
 // Exit codes of Main.
 const (

@@ -11,6 +11,7 @@ import (
 
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
@@ -144,9 +145,11 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if p.resizes() {
 		fact("%s", sizeFact(protocol))
 	}
-	if p.crops() {
-		fact("Training crop: %s voxels; a volume that is shorter along an axis is kept whole along that axis. Validation: whole volumes. Both are padded with zeros to a size that the network accepts; losses and metrics ignore the padding.",
-			times(protocol.Crop))
+	for _, text := range o.patches.facts(protocol) {
+		fact("%s", text)
+	}
+	if protocol.Crop != [3]int{} || o.windows.predicts() {
+		fact("%s", o.windows.fact())
 	}
 	var networks []train.Network
 	var needed space
@@ -154,11 +157,11 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	for i := range fits {
 		f := &fits[i]
 		source := cache.WithMultiple(f.config.Multiple())
-		volumes, err := f.volumes(source, splits[0].Train, splits[0].Valid, o.seed)
+		volumes, err := f.volumes(source, splits[0].Train, splits[0].Valid, o.seed, &o.windows)
 		if err != nil {
 			return nil, err
 		}
-		if err := f.count(volumes, &o.optimization, len(splits[0].Train)); err != nil {
+		if err := f.count(volumes, &o.optimization, len(splits[0].Train)*o.patches.patches); err != nil {
 			return nil, err
 		}
 		needed.add(f, trainings)
@@ -175,12 +178,21 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		if synthetic {
 			info["data"] = "synthetic phantom" // a copy of the weights alone is marked too
 		}
+		if o.patches.deepSupervision {
+			info["deep_supervision"] = "trained with heads at lower resolutions, which this file does not contain"
+		}
 		networks = append(networks, train.Network{
 			Name: f.config.Name(), Title: f.title,
-			New:         func(seed uint64) (nn.Network, error) { return begin.network(backend, f.config, seed) },
+			New: func(seed uint64) (nn.Network, error) {
+				net, err := begin.network(backend, f.config, seed)
+				if err != nil || !o.patches.deepSupervision {
+					return net, err
+				}
+				return models.NewDeepSupervision(f.config, net, backend, seed)
+			},
 			Source:      source,
 			SampleCost:  3 * float64(f.step.MultiplyAdds),
-			CaseCost:    float64(f.prediction.MultiplyAdds),
+			CaseCost:    float64(volumes.passes) * float64(f.prediction.MultiplyAdds),
 			WeightsInfo: info,
 		})
 	}
@@ -241,6 +253,8 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		Progress: progress,
 	}
 	o.optimization.setIn(job)
+	o.patches.setIn(job)
+	o.windows.setIn(job)
 	return job, nil
 }
 
@@ -259,9 +273,7 @@ func (o *options) protocol(p Program, scheme segment.Scheme) dataset.Protocol {
 	if p.resizes() {
 		protocol.Size, protocol.LabelArea = o.size, o.labelArea
 	}
-	if p.crops() {
-		protocol.Crop = o.crop
-	}
+	protocol.Crop, protocol.Foreground = o.patches.patch.size, o.patches.foreground
 	return protocol
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
-	"github.com/x/afl/examples/internal/infer"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/settings"
@@ -30,10 +29,7 @@ type predictOptions struct {
 	force, probabilities        bool
 	detection                   detectionMethod
 
-	window  windowSize
-	overlap float64
-	blend   choice
-	mirror  mirrorAxes
+	windows windowFlags
 	backend backendName
 
 	model, protocol, rule choice
@@ -45,7 +41,6 @@ type predictOptions struct {
 func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	o := &predictOptions{
 		model:    choice{value: "unet", of: models.Names()},
-		blend:    choice{value: string(infer.Constant), of: []string{string(infer.Constant), string(infer.Gaussian)}},
 		protocol: choice{of: []string{"picai", "brats"}},
 		rule:     choice{of: []string{"sigmoid", "argmax"}},
 	}
@@ -64,11 +59,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.BoolVar(&o.force, "force", false, "overwrite files that predict did not write or that have changed since")
 	f.BoolVar(&o.probabilities, "probabilities", false, "also write the probability of the foreground, or of each class or region, as float32 NIfTI next to the\nmask: <mask>_prob.nii.gz or <mask>_prob_<class>.nii.gz, one 3-D file each, which every viewer can\nshow over the scan; a 4-D file would be taken for a time series")
 	f.Var(&o.detection, "detection", detectionUsage+". Their detection map,\nthe confidence of each candidate on its voxels, is written as float32 NIfTI next to the mask:\n<mask>_detection.nii.gz. With -label they are matched with its lesions, in <mask>_detection.csv")
-	f.Var(&o.window, "window", "`X,Y,Z` voxels of the sliding window, rounded up to a size that the network accepts, or whole;\nempty: the size of the volumes that the network was trained on")
-	f.Float64Var(&o.overlap, "overlap", infer.DefaultOverlap, "`fraction` of a window that the next one overlaps")
-	f.Var(&o.blend, "blend", "`weights` of overlapping windows: constant, or gaussian, which favors the middle of a window")
-
-	f.Var(&o.mirror, "mirror", "`axes` to mirror, such as xyz: the scan is also predicted in every combination of mirrored axes, eight for\nxyz, and the probabilities are averaged; for networks trained on flipped scans, as in this project")
+	o.windows.addTo(f, "the scan is", "empty: the size of the volumes that the network was trained on")
 
 	o.backend.addTo(f)
 	f.Var(&o.model, "model", "`network`, with -options, -protocol, -size, -prediction_rule, -classes and -regions: each replaces what the\nweights file records, or supplies what it does not: "+joinInLines(models.Names()))
@@ -94,12 +85,10 @@ func (o *predictOptions) check() error {
 		return usageErrorf("-cases names several scans, but -case or -image one; use only one of them")
 	case o.scheme.classes != "" && o.scheme.regions != "":
 		return usageErrorf("-classes and -regions both say what is segmented; use only one of them")
-	case !(o.overlap >= 0 && o.overlap < 1):
-		return usageErrorf("-overlap is %v; it must be at least 0 and less than 1", o.overlap)
 	case o.casesPath == "" && o.out != "" && niftiExtension(o.out) == "":
 		return usageErrorf("-out is %q; it must end in .nii.gz or .nii", o.out)
 	}
-	return nil
+	return o.windows.check()
 }
 
 // findCases returns the files of every case.
@@ -218,8 +207,8 @@ func (o *predictOptions) use(flags *flag.FlagSet, file string, metadata map[stri
 	// Each window is padded on its own to a size that the network accepts.
 	u.Protocol.MinSize, u.Protocol.Multiple = [3]int{}, [3]int{}
 	u.window = u.Window()
-	if o.window.set {
-		u.window = o.window.size
+	if o.windows.window.set {
+		u.window = o.windows.window.size
 	}
 
 	switch scheme.Kind {
@@ -323,27 +312,6 @@ func (c *choice) Set(s string) error {
 	return nil
 }
 
-// windowSize is the value of -window: a size, or zero for the whole volume.
-type windowSize struct {
-	size triple
-	set  bool
-}
-
-func (w *windowSize) String() string {
-	if w.set && w.size == (triple{}) {
-		return "whole"
-	}
-	return w.size.String()
-}
-
-func (w *windowSize) Set(s string) error {
-	w.size, w.set = triple{}, true
-	if s == "whole" {
-		return nil
-	}
-	return w.size.Set(s)
-}
-
 // fileList is the value of -weights. A name that exists is taken as it is, even with commas.
 type fileList []string
 
@@ -364,29 +332,5 @@ func (l *fileList) Set(s string) error {
 		}
 		*l = append(*l, name)
 	}
-	return nil
-}
-
-// mirrorAxes is the value of -mirror: axes numbered from 0, ascending.
-type mirrorAxes []int
-
-func (m *mirrorAxes) String() string {
-	text := ""
-	for _, axis := range *m {
-		text += string("xyz"[axis])
-	}
-	return text
-}
-
-func (m *mirrorAxes) Set(s string) error {
-	*m = nil
-	for _, letter := range strings.ToLower(s) {
-		axis := strings.IndexRune("xyz", letter)
-		if axis < 0 || slices.Contains(*m, axis) {
-			return errors.New("want one or more of the letters x, y and z")
-		}
-		*m = append(*m, axis)
-	}
-	slices.Sort(*m)
 	return nil
 }

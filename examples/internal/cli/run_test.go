@@ -124,8 +124,8 @@ func TestRecord(t *testing.T) {
 
 func TestFoldersOfOtherVersionsAreRefused(t *testing.T) {
 	for name, text := range map[string]string{
-		"format 0, want 2": `{"program": "picai", "flags": {"epochs": "1"}, "train": ["a"], "valid": ["b"]}`,
-		"format 3, want 2": `{"format": 3, "flags": 7}`,
+		"format 0, want 3": `{"program": "picai", "flags": {"epochs": "1"}, "train": ["a"], "valid": ["b"]}`,
+		"format 4, want 3": `{"format": 4, "flags": 7}`,
 	} {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, recordName), []byte(text), 0o644))

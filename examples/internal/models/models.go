@@ -42,6 +42,8 @@ type Config struct {
 	OutChannels int
 }
 
+const defaultOutChannels = 2
+
 // entry describes a network.
 type entry struct {
 	title string
@@ -128,7 +130,7 @@ func NewUninitialized(cfg Config, backend nn.Backend, seed uint64) (nn.Network, 
 	}
 	name := cfg.Name()
 	if cfg.OutChannels == 0 {
-		cfg.OutChannels = 2
+		cfg.OutChannels = defaultOutChannels
 	}
 	switch {
 	case backend == nil:

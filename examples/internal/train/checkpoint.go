@@ -57,8 +57,8 @@ type state struct {
 	Fold    int    `json:"fold"`
 	// Rule is the name of the prediction rule.
 	Rule string `json:"prediction_rule"`
-	// Epoch is the current epoch, from 1. Done lists the cases that it has trained on,
-	// in order, and LossSum is the sum of their losses in that order.
+	// Epoch is the current epoch, from 1. Done lists the cases of the samples that it has
+	// trained on, in order, and LossSum is the sum of their losses in that order.
 	Epoch   int      `json:"epoch"`
 	Done    []string `json:"done"`
 	LossSum float64  `json:"loss_sum"`
@@ -131,15 +131,15 @@ func (s *state) check(key Key, p *Plan) error {
 			}
 		}
 	}
-	known := map[string]bool{}
+	left := map[string]int{}
 	for _, id := range p.Train[key.Fold] {
-		known[id] = true
+		left[id] = p.patches()
 	}
 	for _, id := range s.Done {
-		if !known[id] {
-			return fmt.Errorf("it has trained on %q twice, or %q is not a training case", id, id)
+		if left[id] == 0 {
+			return fmt.Errorf("it has trained on %q more than %d times, or %q is not a training case", id, p.patches(), id)
 		}
-		delete(known, id)
+		left[id]--
 	}
 	return nil
 }
@@ -313,9 +313,17 @@ func (t *trainer) foldName() string {
 	return strconv.Itoa(t.key.Fold)
 }
 
+// predictor returns the network without the heads that only training uses.
+func (t *trainer) predictor() nn.Network {
+	if d, ok := t.net.(nn.DeeplySupervised); ok {
+		return d.WithoutHeads()
+	}
+	return t.net
+}
+
 // saveWeights writes only the network's state_dict, after the given number of epochs.
 func (t *trainer) saveWeights(path string, epochs int) error {
-	network, err := nn.StateDict(t.job.Backend, t.net)
+	network, err := nn.StateDict(t.job.Backend, t.predictor())
 	if err != nil {
 		return err
 	}

@@ -30,10 +30,11 @@ type Plan struct {
 	Seed  uint64
 	Seeds int
 	// Epochs is the number of epochs, Steps the maximum number of training steps in each; 0
-	// means that each case is used once.
+	// means that an epoch has all samples.
 	Epochs, Steps int
-	// Batch is the number of samples in a training step; 0 means 1.
-	Batch int
+	// Batch is the number of samples in a training step, Patches that of each case in an epoch;
+	// 0 means 1.
+	Batch, Patches int
 	// Train holds the IDs of the training cases of each fold, or of the only division.
 	Train [][]string
 }
@@ -56,7 +57,7 @@ func (p *Plan) Keys() []Key {
 
 // samples returns the number of training samples per epoch on a fold.
 func (p *Plan) samples(fold int) int {
-	n := len(p.Train[fold])
+	n := len(p.Train[fold]) * p.patches()
 	if p.Steps > 0 && p.Steps < p.steps(n) {
 		n = p.Steps * p.batch()
 	}
@@ -74,6 +75,8 @@ func (p *Plan) steps(samples int) int {
 }
 
 func (p *Plan) batch() int { return max(p.Batch, 1) }
+
+func (p *Plan) patches() int { return max(p.Patches, 1) }
 
 // dir returns the folder of a training in the folder of the run. That of the first seed has
 // no part for the seed, so that a run can be given more seeds later.

@@ -32,7 +32,7 @@ func (t *trainer) masks(ctx context.Context, cases []dataset.Case, use func(i in
 		if err != nil {
 			return err
 		}
-		mask, err := t.mask(sample)
+		mask, err := t.mask(ctx, sample)
 		if err != nil {
 			return fmt.Errorf("train: case %s: %w", c.ID, err)
 		}
@@ -44,14 +44,10 @@ func (t *trainer) masks(ctx context.Context, cases []dataset.Case, use func(i in
 }
 
 // mask predicts one sample on the grid of its scan.
-func (t *trainer) mask(s *dataset.Sample) ([]bool, error) {
-	defer t.job.Backend.EndStep()
-	if bad, found, err := t.infer(s); err != nil {
+func (t *trainer) mask(ctx context.Context, s *dataset.Sample) ([]bool, error) {
+	if err := t.infer(ctx, s); err != nil {
 		return nil, err
-	} else if found {
-		return nil, &nn.NonFiniteError{Value: float64(bad)}
 	}
-	t.scan.take(t.logits, s)
 	predicted, err := afl.Predict(t.rule, t.scan.logits)
 	if err != nil {
 		return nil, err

@@ -67,10 +67,10 @@ func TestPaddingHasNoEffect(t *testing.T) {
 		defer backend.EndStep()
 		y, err := backend.FromHost(logits, nn.Step)
 		require.NoError(t, err)
-		value, gy, err := trainer.lossOf(y, s)
+		value, gys, err := trainer.lossOf([]nn.Array{y}, s)
 		require.NoError(t, err)
 		grad := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(logits.Shape()...))
-		require.NoError(t, backend.ToHost(gy, grad))
+		require.NoError(t, backend.ToHost(gys[0], grad))
 		return value, grad.Data()
 	}
 	var o onScan

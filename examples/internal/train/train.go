@@ -77,8 +77,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x/afl"
 	"github.com/x/afl/detection"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/infer"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/outcome"
@@ -94,7 +96,9 @@ var ErrInterrupted = errors.New("train: interrupted")
 type Network struct {
 	// Name appears in file names and CSV files, Title in tables.
 	Name, Title string
-	// New returns the network with its initial weights for a seed, on the Job's Backend.
+	// New returns the network with its initial weights for a seed, on the Job's Backend. One
+	// that is an [nn.DeeplySupervised] is trained at all of its resolutions; its heads are in
+	// the checkpoint, but not in the files of weights.
 	New func(seed uint64) (nn.Network, error)
 	// Source produces samples of sizes that the network accepts.
 	Source dataset.Source
@@ -172,6 +176,19 @@ type Job struct {
 	// EarlyStop ends a training after this many epochs in a row whose weights were not better
 	// by Select; 0: never. It then counts as finished.
 	EarlyStop int
+
+	// Patches is the number of training steps for each case and epoch, each on a sample with an
+	// augmentation of its own; 0 means 1.
+	Patches int
+	// VolumeStatistics gives A-FL the statistics of the label of the whole case instead of
+	// those of the sample, for samples that are patches of it.
+	VolumeStatistics bool
+
+	// Window and Mirror say how validation and reported cases are predicted. The zero Window
+	// covers them whole. Mirror lists axes, from 0 for X, ascending: the probabilities are
+	// averaged over all combinations of mirrored axes. Optional.
+	Window infer.Window
+	Mirror []int
 
 	// Select is one of [Selections].
 	Select string
@@ -270,12 +287,22 @@ func (j *Job) check() error {
 		return fmt.Errorf("train: Job.Seeds is %d from %d on, want at least 0 and no seed above 2⁶⁴-1", j.Seeds, j.Seed)
 	case j.Epochs < 1:
 		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
+	case j.Patches < 0:
+		return fmt.Errorf("train: Job.Patches is %d, want at least 0", j.Patches)
 	case j.Steps < 0:
 		return fmt.Errorf("train: Job.Steps is %d, want at least 0", j.Steps)
 	case j.Batch < 0:
 		return fmt.Errorf("train: Job.Batch is %d, want at least 0", j.Batch)
 	case j.Detection != nil && j.Scheme.Kind != segment.Binary:
 		return fmt.Errorf("train: Job.Detection is set, but Job.Scheme has %v, want a binary one", j.Scheme)
+	}
+	if err := j.Window.Check(); err != nil {
+		return fmt.Errorf("train: Job.Window: %w", err)
+	}
+	for i, axis := range j.Mirror {
+		if axis < 0 || axis > 2 || i > 0 && axis <= j.Mirror[i-1] {
+			return fmt.Errorf("train: Job.Mirror is %v, want 0, 1 or 2 in ascending order", j.Mirror)
+		}
 	}
 	if err := j.checkOptimization(); err != nil {
 		return err
@@ -319,7 +346,7 @@ func (j *Job) seeds() int { return max(j.Seeds, 1) }
 // the state on disk.
 func (j *Job) trainings() ([]*trainer, error) {
 	plan := j.plan()
-	c := &clock{}
+	c, volumes := &clock{}, map[string]afl.LabelStats{}
 	for _, n := range j.Networks {
 		c.networks = append(c.networks, timing{sampleCost: n.SampleCost, caseCost: n.CaseCost})
 	}
@@ -332,6 +359,7 @@ func (j *Job) trainings() ([]*trainer, error) {
 					if err != nil {
 						return nil, err
 					}
+					t.volumes = volumes
 					all = append(all, t)
 				}
 			}
@@ -394,7 +422,7 @@ func (t *trainer) train(ctx context.Context) error {
 }
 
 func (j *Job) plan() *Plan {
-	p := &Plan{Scheme: j.Scheme, Losses: j.Losses, Seed: j.Seed, Seeds: j.seeds(), Epochs: j.Epochs, Steps: j.Steps, Batch: j.Batch}
+	p := &Plan{Scheme: j.Scheme, Losses: j.Losses, Seed: j.Seed, Seeds: j.seeds(), Epochs: j.Epochs, Steps: j.Steps, Batch: j.Batch, Patches: j.Patches}
 	for _, n := range j.Networks {
 		p.Networks = append(p.Networks, n.Name)
 	}

@@ -500,7 +500,7 @@ func TestStateCheck(t *testing.T) {
 		"best epoch":    func(s *state) { s.BestEpoch = 2 },
 		"best epoch is": func(s *state) { s.BestEpoch = 0 },
 		"nobody":        func(s *state) { s.Done = []string{"nobody"} },
-		"twice":         func(s *state) { s.Done = []string{id, id} },
+		"more than 1 t": func(s *state) { s.Done = []string{id, id} },
 		"belongs to":    func(s *state) { s.Loss = "dice" },
 		"to the networ": func(s *state) { s.Network = "mrrn" },
 		"to the seed 8": func(s *state) { s.Seed = 8 },

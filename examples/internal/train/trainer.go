@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -32,7 +31,8 @@ type trainer struct {
 	loss    afl.Loss
 	rule    afl.PredictionRule
 	clock   *clock
-	follows []amount // work that follows this training in the run
+	volumes map[string]afl.LabelStats // of whole cases by ID, shared by the trainings of a job
+	follows []amount                  // work that follows this training in the run
 	// publish shows the results after every epoch.
 	publish func() error
 
@@ -164,16 +164,12 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		return err
 	}
 	t.optimizer.SetLearningRate(rate)
-	// The loader yields all cases in the order of the whole epoch. The sample is nil for
-	// cases that were done before an interruption.
-	loader := dataset.Loader{Source: skipping{t.network.Source, setOf(t.state.Done)}}
+	// An interrupted epoch continues behind the samples that it has done.
+	loader := dataset.Loader{Source: t.network.Source, Patches: t.job.Patches, Skip: len(t.state.Done)}
 	var samples []*dataset.Sample // of the next update
 	for sample, err := range loader.Train(ctx, t.split.Train, t.key.Seed, t.state.Epoch) {
 		if err != nil {
 			return err
-		}
-		if sample == nil {
-			continue
 		}
 		samples = append(samples, sample)
 		if err := t.checkBatch(samples); err != nil {
@@ -207,7 +203,7 @@ func (t *trainer) checkBatch(samples []*dataset.Sample) error {
 	last := len(samples) - 1
 	first, s := samples[last-last%t.plan.batch()], samples[last]
 	if want, got := first.Image.Shape(), s.Image.Shape(); !got.Eq(want) {
-		return fmt.Errorf("train: case %s has %v voxels, but case %s in the same batch of %d has %v; resize or crop all volumes to one size, or accumulate the gradients of several steps instead (-accumulate), whose sizes may differ",
+		return fmt.Errorf("train: case %s has %v voxels, but case %s in the same batch of %d has %v; resize all volumes to one size or take patches no larger than any of them (-patch), or accumulate the gradients of several steps instead (-accumulate), whose sizes may differ",
 			s.ID, []int(got[2:]), first.ID, t.plan.batch(), []int(want[2:]))
 	}
 	return nil
@@ -260,66 +256,36 @@ func (t *trainer) update(samples []*dataset.Sample) (float64, error) {
 // the given number in the epoch, from 0. It returns the loss.
 func (t *trainer) backward(s *dataset.Sample, number int) (float64, error) {
 	tape := nn.NewTape(t.job.Backend, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
-	y, err := t.forward(tape, s)
+	ys, err := t.forward(tape, s)
 	if err != nil {
 		return 0, err
 	}
-	value, gy, err := t.lossOf(y.Array(), s)
+	outputs := make([]nn.Array, len(ys))
+	for i, y := range ys {
+		outputs[i] = y.Array()
+	}
+	value, gys, err := t.lossOf(outputs, s)
 	if err != nil {
 		return 0, err
 	}
-	return value, tape.Backward(y, gy)
-}
-
-// lossOf computes the loss of a sample and its gradient with respect to the network's output.
-func (t *trainer) lossOf(y nn.Array, s *dataset.Sample) (value float64, gy nn.Array, err error) {
-	t.scan.takeLabel(s)
-	gy, err = nn.RunLoss(t.job.Backend, y, nn.Box(s.Scan), t.scan.label, func(logits, label, grad *tensor.Dense) (err error) {
-		if value, err = afl.GradInto(t.loss, logits, label, grad); err != nil {
-			err = fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
-		}
-		return err
-	})
-	var bad *nn.NonFiniteError
-	switch {
-	case errors.As(err, &bad):
-		err = t.nonFinite(s, bad.Value)
-	case err == nil && (math.IsNaN(value) || math.IsInf(value, 0)):
-		err = &divergence{what: fmt.Sprintf("the training loss is %v", value)}
-	}
-	return value, gy, err
+	return value, tape.BackwardAll(ys, gys)
 }
 
 func (t *trainer) nonFinite(s *dataset.Sample, value float64) error {
 	return &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, value)}
 }
 
-// forward runs the network on a sample.
-func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
+// forward runs the network on a sample and returns its outputs; see nn.Outputs.
+func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) ([]nn.Var, error) {
 	x, err := t.job.Backend.FromHost(s.Image, nn.Step)
 	if err != nil {
-		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+		return nil, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	y, err := t.net.Forward(tape, tape.Input(x))
+	ys, err := nn.Outputs(t.net, tape, tape.Input(x))
 	if err != nil {
-		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+		return nil, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	return y, nil
-}
-
-// infer predicts a sample and copies the logits to t.logits on the host. It returns the first
-// of them that is NaN or infinite, if there is one.
-func (t *trainer) infer(s *dataset.Sample) (bad float32, found bool, err error) {
-	y, err := t.forward(nn.NewTape(t.job.Backend, nn.Inference, 0), s)
-	if err != nil {
-		return 0, false, err
-	}
-	t.logits = reuse(t.logits, tensor.Float32, y.Shape()...)
-	if err := t.job.Backend.ToHost(y.Array(), t.logits); err != nil {
-		return 0, false, err
-	}
-	bad, found = nn.FirstNonFinite(t.logits.Data().([]float32))
-	return bad, found, nil
+	return ys, nil
 }
 
 // predictAll predicts every one of the cases with the current weights.
@@ -330,7 +296,7 @@ func (t *trainer) predictAll(ctx context.Context, of []dataset.Case, extent meas
 			return nil, err
 		}
 		start := time.Now()
-		c, err := t.predict(sample, extent)
+		c, err := t.predict(ctx, sample, extent)
 		if err != nil {
 			return nil, err
 		}
@@ -346,14 +312,13 @@ func (t *trainer) predictAll(ctx context.Context, of []dataset.Case, extent meas
 	return cases, nil
 }
 
-func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (outcome.Case, error) {
-	defer t.job.Backend.EndStep()
-	if bad, found, err := t.infer(s); err != nil {
+func (t *trainer) predict(ctx context.Context, s *dataset.Sample, extent measure.Extent) (outcome.Case, error) {
+	var bad *nn.NonFiniteError
+	if err := t.infer(ctx, s); errors.As(err, &bad) {
+		return outcome.Case{}, t.nonFinite(s, bad.Value)
+	} else if err != nil {
 		return outcome.Case{}, err
-	} else if found {
-		return outcome.Case{}, t.nonFinite(s, float64(bad))
 	}
-	t.scan.take(t.logits, s)
 	values, segments, err := measure.Case(t.job.Scheme, t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
 	if err != nil {
 		return outcome.Case{}, fmt.Errorf("train: case %s: %w", s.ID, err)
@@ -383,7 +348,7 @@ func (t *trainer) loadBest() error {
 	if err := t.checkBest(metadata); err != nil {
 		return err
 	}
-	if err := nn.LoadStateDict(t.job.Backend, t.net, best); err != nil {
+	if err := nn.LoadStateDict(t.job.Backend, t.predictor(), best); err != nil {
 		return fmt.Errorf("train: %s: %w", t.bestPath(), err)
 	}
 	return nil
@@ -459,28 +424,6 @@ func (t *trainer) dir() string            { return t.plan.dir(t.job.Dir, t.key) 
 func (t *trainer) checkpointPath() string { return filepath.Join(t.dir(), CheckpointName) }
 func (t *trainer) bestPath() string       { return filepath.Join(t.dir(), bestName) }
 func (t *trainer) lastPath() string       { return filepath.Join(t.dir(), lastName) }
-
-// skipping is a Source that returns a nil sample immediately for training cases that the
-// epoch had completed before it was interrupted.
-type skipping struct {
-	dataset.Source
-	done map[string]bool
-}
-
-func (s skipping) Train(c dataset.Case, seed uint64) (*dataset.Sample, error) {
-	if s.done[c.ID] {
-		return nil, nil
-	}
-	return s.Source.Train(c, seed)
-}
-
-func setOf(ids []string) map[string]bool {
-	set := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		set[id] = true
-	}
-	return set
-}
 
 // dropoutSeed returns a distinct seed for every sample of an epoch, given its number.
 func dropoutSeed(seed uint64, epoch, number int) uint64 {
