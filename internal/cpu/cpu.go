@@ -156,6 +156,7 @@ type scratch struct {
 	tile   Tile
 	planes [3]maskPlane
 	row    []float64
+	soft   softScratch
 }
 
 // grow returns s with length n, in the same memory if that is large enough.

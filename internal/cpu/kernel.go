@@ -43,6 +43,8 @@ type kernels struct {
 	widen func(dst []float64, src []float32, sums *[sumLanes64]float64) (ok bool)
 	// magnitudes is [magnitudesGo].
 	magnitudes func(dst, around, left, right, up, down []float64, steps *[2]float64)
+	// softMagnitudes is [softMagnitudesGo].
+	softMagnitudes func(around, left, right, up, down []float32, ends []uint8, steps *[2]float32, sums *[sumLanes64]float64) (boundary int)
 }
 
 var plain = kernels{
@@ -64,6 +66,8 @@ var plain = kernels{
 	unpack:     unpackGo,
 	widen:      widenGo,
 	magnitudes: magnitudesGo,
+
+	softMagnitudes: softMagnitudesGo,
 }
 
 // expGo stores the exponential of each number, which is finite.

@@ -66,10 +66,13 @@ func newRowPass[T real](b *batch, k *kernels, kernels *rowKernels[T], p *plan.Pl
 	if f.tiled() {
 		f.tile, _ = any(k.tile).(func(v kernel.Variant, a *rowArgs[T], n int)) // nil for float64
 	}
-	if p.Pointwise != nil {
+	if p.Pointwise != nil && f.tile == nil {
 		f.summed = append(f.summed, kernel.RowSumPointwise)
 	}
-	if p.Overlap != nil && sums {
+	if (f.wantGrad || f.wantElements) && f.tile == nil {
+		f.summed = append(f.summed, kernel.RowSumCheck)
+	}
+	if p.Overlap != nil && sums && f.tile == nil {
 		f.summed = append(f.summed, kernel.RowSumI, kernel.RowSumP, kernel.RowSumG)
 	}
 	if f.given != nil && sums {
@@ -131,6 +134,7 @@ func (f *rowPass[T]) constants() bool {
 			factor(kernel.CoefCE, w.CE[ch])
 			set(kernel.CoefGamma, w.Gamma[i])
 			set(kernel.CoefMinusGamma, -w.Gamma[i])
+			set(kernel.CoefTwiceGamma, 2*w.Gamma[i])
 			if !math.IsInf(w.Scale, 0) { // else no voxel takes part
 				factor(kernel.CoefScale, w.Scale)
 			}
@@ -230,13 +234,10 @@ func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, 
 		s.args.row = [kernel.RowArgs][]T{}
 		clear(s.target)
 	}()
+	lanes := lanesOf[T]()
 	clear(s.lanes)
 	clear(s.sums)
 	for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
-		lanes := lanesOf[T]()
-		for c := range f.C { // but for the check
-			clear(s.sums[c*kernel.RowSums*lanes:][:kernel.RowSumCheck*lanes])
-		}
 		hi := min(lo+stripVoxels, ch.hi)
 		for at := lo; at < hi; at += kernel.Tile {
 			t := rowTile[T]{f, s, ch.n, at, min(at+kernel.Tile, hi), 0}
@@ -247,10 +248,11 @@ func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, 
 		for _, i := range f.summed {
 			for c := range f.C {
 				at := (c*kernel.RowSums + i) * lanes
-				to := s.lanes[at:][:lanes]
-				for i, v := range s.sums[at:][:len(to)] {
+				from, to := s.sums[at:][:lanes], s.lanes[at:][:lanes]
+				for i, v := range from {
 					to[i] += float64(v)
 				}
+				clear(from)
 			}
 		}
 	}
@@ -258,7 +260,6 @@ func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, 
 	if f.plan.Pointwise != nil {
 		first = f.plan.Pointwise.First
 	}
-	lanes := lanesOf[T]()
 	ok = true
 	for c := range f.C {
 		sum := func(i int) float64 {
@@ -275,9 +276,7 @@ func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, 
 		default:
 			acc[1+3*f.C+c] = float64(ch.hi - ch.lo)
 		}
-		for _, v := range s.sums[(c*kernel.RowSums+kernel.RowSumCheck)*lanes:][:lanes] {
-			ok = ok && v == 0 // and not NaN
-		}
+		sum(kernel.RowSumCheck)
 	}
 	return ok, nil
 }
@@ -477,6 +476,11 @@ func (t *rowTile[T]) loadTarget() (ok bool, err error) {
 		weights = s.m
 	}
 	a.row[kernel.ArgWeight] = weights
+	if t.labels != nil && t.C == 2 {
+		a.row[kernel.ArgTarget] = s.t[:2*kernel.Tile]
+		t.run(kernel.RowPairClass)
+		return true, nil
+	}
 	for c := range t.C {
 		a.row[kernel.ArgTarget] = rowOf(s.t, c)
 		class := c
@@ -682,6 +686,7 @@ func (t *rowTile[T]) tileVariant(c int) (v kernel.Variant, ok bool) {
 func (t *rowTile[T]) tileArgs(c int, v kernel.Variant) {
 	t.channel(c)
 	a, s := &t.s.args, t.s
+	a.acc = s.lanes[c*kernel.RowSums*lanes:]
 	a.row[kernel.ArgTarget] = s.target[c]
 	a.row[kernel.ArgUpstream], a.row[kernel.ArgUpstream0], a.row[kernel.ArgElements0] = nil, nil, nil
 	if v.Exponent != kernel.NoPointwise && t.given != nil {
@@ -694,7 +699,7 @@ func (t *rowTile[T]) tileArgs(c int, v kernel.Variant) {
 		return
 	}
 	a.row[kernel.ArgX0], a.row[kernel.ArgTarget0] = t.xRow(0), s.target[0]
-	a.row[kernel.ArgSums] = s.sums
+	a.acc = s.lanes
 	a.row[kernel.ArgCoefficients] = t.coef[t.sample*2*kernel.RowCoefs:][:2*kernel.RowCoefs]
 	if t.wantGrad {
 		a.row[kernel.ArgGrad0] = t.gradRow(0)

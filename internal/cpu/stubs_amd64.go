@@ -1063,7 +1063,7 @@ func packMapAVX2(dst *uint64, src *float32, words int) (soft uint32)
 //go:noescape
 func unpackAVX2(dst *uint8, src *uint64, words int)
 
-// widenAVX2 is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
+// widenAVX2 is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1]; dst may be nil.
 //
 //go:noescape
 func widenAVX2(dst *float64, src *float32, sums *float64, n int) (bad uint32)
@@ -1072,6 +1072,11 @@ func widenAVX2(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 //
 //go:noescape
 func magnitudesAVX2(dst *float64, around *float64, left *float64, right *float64, up *float64, down *float64, steps *float64, n int)
+
+// softMagnitudesAVX2 is softMagnitudesGo for n voxels, a multiple of 8. It stores what that returns in 8 parts.
+//
+//go:noescape
+func softMagnitudesAVX2(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
 
 // rowClass32AVX512 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1182,6 +1187,11 @@ func rowPullback32AVX512(args *byte, n int)
 //
 //go:noescape
 func rowDifference32AVX512(args *byte, n int)
+
+// rowPairClass32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32AVX512(args *byte, n int)
 
 // rowPairPower32AVX512 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1353,6 +1363,11 @@ func rowPullback64AVX512(args *byte, n int)
 //go:noescape
 func rowDifference64AVX512(args *byte, n int)
 
+// rowPairClass64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64AVX512(args *byte, n int)
+
 // rowPairPower64AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1523,6 +1538,11 @@ func rowPullback32AVX2(args *byte, n int)
 //go:noescape
 func rowDifference32AVX2(args *byte, n int)
 
+// rowPairClass32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32AVX2(args *byte, n int)
+
 // rowPairPower32AVX2 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1692,6 +1712,11 @@ func rowPullback64AVX2(args *byte, n int)
 //
 //go:noescape
 func rowDifference64AVX2(args *byte, n int)
+
+// rowPairClass64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64AVX2(args *byte, n int)
 
 // rowPairPower64AVX2 is a row kernel for n voxels, a multiple of 64.
 //

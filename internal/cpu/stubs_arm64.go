@@ -547,7 +547,7 @@ func packMapNEON(dst *uint64, src *float32, words int) (soft uint32)
 //go:noescape
 func unpackNEON(dst *uint8, src *uint64, words int)
 
-// widenNEON is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
+// widenNEON is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1]; dst may be nil.
 //
 //go:noescape
 func widenNEON(dst *float64, src *float32, sums *float64, n int) (bad uint32)
@@ -556,6 +556,11 @@ func widenNEON(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 //
 //go:noescape
 func magnitudesNEON(dst *float64, around *float64, left *float64, right *float64, up *float64, down *float64, steps *float64, n int)
+
+// softMagnitudesNEON is softMagnitudesGo for n voxels, a multiple of 8. It stores what that returns in 8 parts.
+//
+//go:noescape
+func softMagnitudesNEON(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
 
 // rowClass32NEON is a row kernel for n voxels, a multiple of 64.
 //
@@ -666,6 +671,11 @@ func rowPullback32NEON(args *byte, n int)
 //
 //go:noescape
 func rowDifference32NEON(args *byte, n int)
+
+// rowPairClass32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32NEON(args *byte, n int)
 
 // rowPairPower32NEON is a row kernel for n voxels, a multiple of 64.
 //
@@ -836,6 +846,11 @@ func rowPullback64NEON(args *byte, n int)
 //
 //go:noescape
 func rowDifference64NEON(args *byte, n int)
+
+// rowPairClass64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64NEON(args *byte, n int)
 
 // rowPairPower64NEON is a row kernel for n voxels, a multiple of 64.
 //

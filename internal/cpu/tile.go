@@ -1,13 +1,18 @@
 package cpu
 
-import "github.com/x/afl/internal/cpu/kernel"
+import (
+	"math"
+
+	"github.com/x/afl/internal/cpu/kernel"
+)
 
 // tileGo is the plain tile kernel: the steps of the row kernels rowExp to rowGrad for one
 // channel by sigmoid, or those from rowDifference on for two by softmax, in one call. Where
 // it differs from them:
 //
 //   - It computes σ(−|x|) and −log σ(|x|) as the logistic kernels do.
-//   - It sets FlagBad and returns if a target is not in [0,1].
+//   - It sets FlagBad and returns if a target is not in [0,1], or −0.
+//   - It adds the sums of all lanes to acc, at the places that they have in ArgSums.
 //   - The elements, if wanted, are stored and not added to: each is the element of its channel
 //     times weight and scale plus CoefOffset. Of a pair without ArgElements0 they are the sum
 //     of both channels, which is also channel 1's where channel 0 has none.
@@ -30,7 +35,7 @@ func tileGo(v kernel.Variant, a *rowArgs[float32], n int) {
 			break
 		}
 		for _, t := range a.of(arg, n) {
-			if !(t >= 0 && t <= 1) {
+			if math.Float32bits(t) > math.Float32bits(1) {
 				a.flags |= kernel.FlagBad
 				return
 			}
@@ -43,12 +48,23 @@ func tileGo(v kernel.Variant, a *rowArgs[float32], n int) {
 			l[i] = minusLog1m(s)
 		}
 	}
+	var sums tileSums
 	if v.Pair {
-		tilePair(v, a, n)
+		tilePair(v, a, n, &sums)
 	} else {
-		tileSingle(v, a, n)
+		tileSingle(v, a, n, &sums)
+	}
+	for s := range sums {
+		for lane, sum := range sums[s] {
+			if s/kernel.RowSums == 0 || v.Pair {
+				a.acc[s*lanes+lane] += float64(sum)
+			}
+		}
 	}
 }
+
+// tileSums are the sums of a tile kernel, of both channels of a pair.
+type tileSums [2 * kernel.RowSums][lanes]float32
 
 // smaller stores σ(−|x|).
 func smaller(dst, x []float32) {
@@ -87,7 +103,7 @@ func scaledMisses(v kernel.Variant, a *rowArgs[float32], n int) {
 	}
 }
 
-func tileSingle(v kernel.Variant, a *rowArgs[float32], n int) {
+func tileSingle(v kernel.Variant, a *rowArgs[float32], n int, sums *tileSums) {
 	if v.Scaled() {
 		scaledMisses(v, a, n)
 	}
@@ -95,11 +111,12 @@ func tileSingle(v kernel.Variant, a *rowArgs[float32], n int) {
 	x, small, l := a.buffer(kernel.ArgBuffer, kernel.TileX, n), a.buffer(kernel.ArgBuffer, kernel.TileSmall, n), a.buffer(kernel.ArgBuffer, kernel.TileLog, n)
 	misses, power := a.buffer(kernel.ArgBuffer, kernel.TileMiss, n), a.buffer(kernel.ArgBuffer, kernel.TilePower, n)
 	elements, grad, upstream := a.row[kernel.ArgElements], a.row[kernel.ArgGrad], a.row[kernel.ArgUpstream]
-	pos, neg, ce, gamma, scale := a.coef(kernel.CoefPos), a.coef(kernel.CoefNeg), a.coef(kernel.CoefCE), a.coef(kernel.CoefGamma), a.coef(kernel.CoefScale)
+	pos, neg, ce, scale := a.coef(kernel.CoefPos), a.coef(kernel.CoefNeg), a.coef(kernel.CoefCE), a.coef(kernel.CoefScale)
+	minusGamma, twiceGamma := a.coef(kernel.CoefMinusGamma), a.coef(kernel.CoefTwiceGamma)
 	slope, coefT, plain := a.coef(kernel.CoefSlope), a.coef(kernel.CoefT), a.coef(kernel.CoefPlain)
 	square, linear, offset := a.coef(kernel.CoefSquare), a.coef(kernel.CoefLinear), a.coef(kernel.CoefOffset)
-	value, check := a.sum(kernel.RowSumPointwise), a.sum(kernel.RowSumCheck)
-	si, sp, sg := a.sum(kernel.RowSumI), a.sum(kernel.RowSumP), a.sum(kernel.RowSumG)
+	value, check := &sums[kernel.RowSumPointwise], &sums[kernel.RowSumCheck]
+	si, sp, sg := &sums[kernel.RowSumI], &sums[kernel.RowSumP], &sums[kernel.RowSumG]
 	for i, w := range m {
 		lane, t, s := i%lanes, t[i], small[i]
 		large := 1 - s
@@ -136,7 +153,7 @@ func tileSingle(v kernel.Variant, a *rowArgs[float32], n int) {
 			if v.Grad && grad != nil {
 				d := fma(-own, q, float32(other*p))
 				if v.Exponent != kernel.GammaZero {
-					d = fma(-float32(float32(side(t)*gamma)*(1-miss)), bracket, d)
+					d = fma(-float32(fma(t, twiceGamma, minusGamma)*(1-miss)), bracket, d)
 				}
 				d = float32(float32(factor*scale) * d)
 				d = timesUpstream(d, w, upstream, i)
@@ -173,7 +190,7 @@ func timesUpstream(d, weight float32, upstream []float32, i int) float32 {
 	return float32(0 * d)
 }
 
-func tilePair(v kernel.Variant, a *rowArgs[float32], n int) {
+func tilePair(v kernel.Variant, a *rowArgs[float32], n int, sums *tileSums) {
 	x, small, l := a.buffer(kernel.ArgBuffer, kernel.TileX, n), a.buffer(kernel.ArgBuffer, kernel.TileSmall, n), a.buffer(kernel.ArgBuffer, kernel.TileLog, n)
 	power := [2][]float32{a.buffer(kernel.ArgBuffer, kernel.TilePower0, n), a.buffer(kernel.ArgBuffer, kernel.TilePower, n)}
 	coef := func(c, i int) float32 { return a.coef(c*kernel.RowCoefs + i) }
@@ -188,7 +205,7 @@ func tilePair(v kernel.Variant, a *rowArgs[float32], n int) {
 	targets := [2][]float32{a.row[kernel.ArgTarget0], a.row[kernel.ArgTarget]}
 	upstream := [2][]float32{a.row[kernel.ArgUpstream0], a.row[kernel.ArgUpstream]}
 	elements, elements0, grad, grad0 := a.row[kernel.ArgElements], a.row[kernel.ArgElements0], a.row[kernel.ArgGrad], a.row[kernel.ArgGrad0]
-	value, check, scale := a.sum(kernel.RowSumPointwise), a.sum(kernel.RowSumCheck), coef(1, kernel.CoefScale)
+	value, check, scale := &sums[kernel.RowSumPointwise], &sums[kernel.RowSumCheck], coef(1, kernel.CoefScale)
 	for i, w := range a.of(kernel.ArgWeight, n) {
 		lane, s := i%lanes, small[i]
 		large := 1 - s
@@ -206,7 +223,7 @@ func tilePair(v kernel.Variant, a *rowArgs[float32], n int) {
 			g = float32((d[1] - d[0]) * float32(s*large))
 		case v.Overlap:
 			for c := range p {
-				sum := func(i int) *float32 { return &a.sum(c*kernel.RowSums + i)[lane] }
+				sum := func(i int) *float32 { return &sums[c*kernel.RowSums+i][lane] }
 				overlapTerms(sum(kernel.RowSumP), sum(kernel.RowSumI), sum(kernel.RowSumG), p[c], targets[c][i], w,
 					coef(c, kernel.CoefSquare), coef(c, kernel.CoefLinear))
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,11 +14,12 @@ import (
 )
 
 // tileOutputs are the arguments that a tile kernel writes, besides its scratch memory.
-var tileOutputs = []kernel.RowArg{kernel.ArgGrad, kernel.ArgGrad0, kernel.ArgElements, kernel.ArgElements0, kernel.ArgSums}
+var tileOutputs = []kernel.RowArg{kernel.ArgGrad, kernel.ArgGrad0, kernel.ArgElements, kernel.ArgElements0}
 
 // tileArgs returns random arguments of a tile kernel.
 func tileArgs(r *rand.Rand, logit func() float32, n, offset int) *rowArgs[float32] {
 	a := randomRowArgs(r, logit, n, offset)
+	a.acc = make([]float64, 2*kernel.RowSums*lanes)
 	a.row[kernel.ArgTarget0] = a.row[kernel.ArgTarget][kernel.Tile:][:n]
 	a.row[kernel.ArgTarget] = a.row[kernel.ArgTarget][:n:n]
 	return a
@@ -52,9 +54,13 @@ func TestTileKernels(t *testing.T) {
 					what := fmt.Sprintf("%s over %d voxels, without %b", v.TileName(), n, absent)
 					want, _ := guardedCopy(&with, i%3)
 					got, intact := guardedCopy(&with, i%3)
+					want.acc, got.acc = slices.Clone(args.acc), slices.Clone(args.acc)
 					tileGo(v, want, n)
 					impl.tile(v, got, n)
 					require.True(t, intact(), "%s wrote past its slices", what)
+					if !sameBits(t, want.acc, got.acc, what+": sums") {
+						return
+					}
 					for _, arg := range tileOutputs {
 						if !sameBits(t, want.row[arg], got.row[arg], fmt.Sprintf("%s: argument %d", what, arg)) {
 							return
@@ -79,9 +85,11 @@ func TestTileTargets(t *testing.T) {
 			for at := range 2 * block {
 				for _, arg := range targets {
 					a, _ := guardedCopy(args, 0)
-					a.row[arg][at] = []float32{-1e-45, 1 + 0x1p-23, -1, 2, float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}[r.IntN(7)]
+					a.row[arg][at] = []float32{-1e-45, 1 + 0x1p-23, -1, 2, float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.Copysign(0, -1))}[r.IntN(8)]
+					a.acc = slices.Clone(args.acc)
 					impl.tile(v, a, 2*block)
 					require.EqualValues(t, kernel.FlagBad, a.flags, "%s, voxel %d", v.TileName(), at)
+					require.Equal(t, args.acc, a.acc, v.TileName())
 					for _, arg := range tileOutputs {
 						require.Equal(t, args.row[arg], a.row[arg], v.TileName())
 					}
@@ -107,11 +115,12 @@ func TestTilesAndRows(t *testing.T) {
 			case kernel.GammaTwo:
 				coef[kernel.CoefGamma] = 2
 			}
-			coef[kernel.CoefMinusGamma] = -coef[kernel.CoefGamma]
+			coef[kernel.CoefMinusGamma], coef[kernel.CoefTwiceGamma] = -coef[kernel.CoefGamma], 2*coef[kernel.CoefGamma]
 			coef[kernel.CoefScale] = 0.7 // of both channels
 			coef[kernel.CoefOffset] = 0
 		}
 		tiled, _ := guardedCopy(args, 0)
+		tiled.acc = slices.Clone(args.acc)
 		tileGo(v, tiled, n)
 
 		a, _ := guardedCopy(args, 0)
@@ -149,9 +158,9 @@ func TestTilesAndRows(t *testing.T) {
 		} else if v.Overlap {
 			run(sums)
 		}
-		outputs := []kernel.RowArg{kernel.ArgSums}
+		var outputs []kernel.RowArg
 		if v.Grad {
-			outputs = []kernel.RowArg{kernel.ArgGrad}
+			outputs = append(outputs, kernel.ArgGrad)
 			if v.Pair {
 				outputs = append(outputs, kernel.ArgGrad0)
 			}
@@ -159,6 +168,16 @@ func TestTilesAndRows(t *testing.T) {
 				outputs = append(outputs, kernel.ArgElements)
 				if v.Pair {
 					outputs = append(outputs, kernel.ArgElements0)
+				}
+			}
+		}
+		if !v.Overlap || !v.Grad {
+			for c := range 2 {
+				for _, sum := range []int{kernel.RowSumPointwise, kernel.RowSumI, kernel.RowSumP, kernel.RowSumG} {
+					for lane := range lanes {
+						at := (c*kernel.RowSums+sum)*lanes + lane
+						assert.InDelta(t, a.row[kernel.ArgSums][at]-args.row[kernel.ArgSums][at], tiled.acc[at], 1e-4, "%s: sum %d of channel %d", v.TileName(), sum, c)
+					}
 				}
 			}
 		}

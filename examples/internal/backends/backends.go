@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/cost"
 	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/examples/internal/nn/portable"
 )
@@ -26,6 +27,15 @@ func Default() string {
 		return "onednn"
 	}
 	return "portable"
+}
+
+// Counter returns a counter of the resources that the network made by create needs on the
+// backend with the given name.
+func Counter(name string, create func(nn.Backend) (nn.Network, error)) (*cost.Counter, error) {
+	if name == "onednn" {
+		return cost.NewFused(create)
+	}
+	return cost.New(create)
 }
 
 // Open returns the float32 backend with the given name. If the backend was not built

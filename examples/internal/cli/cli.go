@@ -1,7 +1,8 @@
 // Package cli implements the example programs. For the two training programs it
 // provides the flags, the data set or the phantom that replaces it, the choice of
 // networks and volume sizes that fit each other, and starting, stopping and resuming
-// a run. It also provides the program that predicts with the trained weights.
+// a run. It also provides the programs that predict with the trained weights and that export
+// them.
 //
 // # Runs
 //
@@ -70,6 +71,7 @@ const (
 // output is gone, the program completes the current step and writes a checkpoint; another
 // SIGINT or SIGTERM, a second or more after the first, kills the process.
 func Main(p Program, args []string) int {
+	collectOften()
 	return interruptible("step", func(ctx context.Context) int { return Run(ctx, p, args, os.Stdout, os.Stderr) })
 }
 

@@ -185,12 +185,13 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		networks = append(networks, train.Network{
 			Name: f.config.Name(), Title: f.title,
 			New: func(seed uint64) (nn.Network, error) {
-				net, err := begin.network(backend, f.config, seed)
+				net, err := models.NewUninitialized(f.config, backend, seed)
 				if err != nil || !o.patches.deepSupervision {
 					return net, err
 				}
 				return models.NewDeepSupervision(f.config, net, backend, seed)
 			},
+			Load:        func(net nn.Network) error { return begin.load(backend, net) },
 			Source:      source,
 			SampleCost:  3 * float64(f.step.MultiplyAdds),
 			CaseCost:    float64(volumes.passes) * float64(f.prediction.MultiplyAdds),

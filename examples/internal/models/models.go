@@ -9,6 +9,8 @@
 //
 //	cfg := models.Config{Architecture: models.NewUNet(), InChannels: 3}
 //	net, err := models.New(cfg, backend, seed)
+//
+// [NewDeepSupervision] adds heads with which the lower levels of a decoder are trained too.
 package models
 
 import (

@@ -59,6 +59,14 @@ type DeeplySupervised interface {
 	WithoutHeads() Network
 }
 
+// WithoutHeads returns the network that predicts: net itself, or that of a DeeplySupervised.
+func WithoutHeads(net Network) Network {
+	if d, ok := net.(DeeplySupervised); ok {
+		return d.WithoutHeads()
+	}
+	return net
+}
+
 // Outputs returns the logits on which the tape's mode evaluates the loss: those of Forward, on
 // a training tape of a DeeplySupervised network followed by those of its heads.
 func Outputs(net Network, t *Tape, x Var) ([]Var, error) {

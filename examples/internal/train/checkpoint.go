@@ -49,6 +49,18 @@ const (
 	selectKey = "selected_by" // Job.Select
 )
 
+// Origin returns the part of a weights file's metadata that says which training wrote it: the
+// run, the loss, the seed, the fold, the epochs, and the measure by which they were selected.
+func Origin(metadata map[string]string) map[string]string {
+	origin := map[string]string{}
+	for _, key := range []string{runKey, lossKey, seedKey, foldKey, epochsKey, selectKey} {
+		if value, ok := metadata[key]; ok {
+			origin[key] = value
+		}
+	}
+	return origin
+}
+
 // state is the state of one training, except for the tensors.
 type state struct {
 	Network string `json:"network"`
@@ -252,17 +264,18 @@ func (t *trainer) verify() error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	return t.checkBest(metadata)
+	return t.checkWeights(t.bestPath(), metadata, t.state.BestEpoch)
 }
 
-// checkBest returns an error if metadata is not that of the best weights.
-func (t *trainer) checkBest(metadata map[string]string) error {
+// checkWeights returns an error if metadata is not that of this training's weights after the
+// given number of epochs.
+func (t *trainer) checkWeights(path string, metadata map[string]string, epochs int) error {
 	for _, want := range []struct{ key, value string }{
-		{runKey, t.job.ID}, {lossKey, t.key.Loss}, {epochsKey, strconv.Itoa(t.state.BestEpoch)},
+		{runKey, t.job.ID}, {lossKey, t.key.Loss}, {epochsKey, strconv.Itoa(epochs)},
 		{seedKey, strconv.FormatUint(t.key.Seed, 10)}, {foldKey, t.foldName()},
 	} {
 		if got := metadata[want.key]; got != want.value {
-			return fmt.Errorf("train: %s does not hold the best weights of this training: its %s is %q, want %q", t.bestPath(), want.key, got, want.value)
+			return fmt.Errorf("train: %s does not hold the weights of this training after epoch %d: its %s is %q, want %q", path, epochs, want.key, got, want.value)
 		}
 	}
 	return nil
@@ -276,7 +289,12 @@ func (t *trainer) restore() (err error) {
 	}
 	t.optimizer = t.job.NewOptimizer()
 	if t.saved == "" {
-		return nil
+		if t.network.Load != nil {
+			if err := t.network.Load(nn.WithoutHeads(t.net)); err != nil {
+				return err
+			}
+		}
+		return nn.Initialize(t.job.Backend, t.net)
 	}
 	tensors, metadata, err := weights.Load(t.checkpointPath())
 	if err != nil {
@@ -313,17 +331,9 @@ func (t *trainer) foldName() string {
 	return strconv.Itoa(t.key.Fold)
 }
 
-// predictor returns the network without the heads that only training uses.
-func (t *trainer) predictor() nn.Network {
-	if d, ok := t.net.(nn.DeeplySupervised); ok {
-		return d.WithoutHeads()
-	}
-	return t.net
-}
-
 // saveWeights writes only the network's state_dict, after the given number of epochs.
 func (t *trainer) saveWeights(path string, epochs int) error {
-	network, err := nn.StateDict(t.job.Backend, t.predictor())
+	network, err := nn.StateDict(t.job.Backend, nn.WithoutHeads(t.net))
 	if err != nil {
 		return err
 	}

@@ -20,11 +20,11 @@ func (t *trainer) infer(ctx context.Context, s *dataset.Sample) error {
 	size, shape := s.Scan.Size, s.Image.Shape()
 	image := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, shape[1], size[0], size[1], size[2]))
 	nn.Crop(image.Data().([]float32), s.Image.Data().([]float32), shape, nn.Box(s.Scan))
-	plan, err := infer.NewPlan(t.predictor(), size, t.job.Window)
+	plan, err := infer.NewPlan(nn.WithoutHeads(t.net), size, t.job.Window)
 	if err != nil {
 		return fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	passes, err := plan.Mirrored(ctx, t.job.Backend, t.predictor(), image, t.job.Mirror, nil)
+	passes, err := plan.Mirrored(ctx, t.job.Backend, nn.WithoutHeads(t.net), image, t.job.Mirror, nil)
 	if err != nil {
 		return fmt.Errorf("train: case %s: %w", s.ID, err)
 	}

@@ -16,7 +16,9 @@ import (
 
 // Names of the files that a run writes, besides CheckpointName.
 const (
-	bestName        = "best.safetensors"
+	// BestName is the name of the best weights of a training.
+	BestName = "best.safetensors"
+
 	lastName        = "last.safetensors"
 	epochsName      = "epochs.csv"
 	casesName       = "cases.csv"
@@ -28,7 +30,7 @@ const (
 )
 
 // WeightsNames returns the names of the files in the folder of each training.
-func WeightsNames() []string { return []string{CheckpointName, bestName, lastName} }
+func WeightsNames() []string { return []string{CheckpointName, BestName, lastName} }
 
 // FileNames returns the names of all files that a run writes, without their folders.
 func FileNames() []string {

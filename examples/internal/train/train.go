@@ -8,10 +8,12 @@
 // fold.
 // A step uses one case: forward pass, loss and its gradient with respect to the logits,
 // backward pass, one update by SGD. With options of the Job that the paper did not use, a step
-// uses a batch of cases, the optimizer is AdamW, the learning rate follows a schedule, gradients
-// are clipped, an update uses several steps, and a training ends when it no longer improves.
-// After the steps of an epoch, every validation case is predicted as a whole. The weights with the highest value of the
-// measure that Job.Select names are saved, by default the mean soft validation Dice as in
+// uses a batch of cases, an epoch has several samples of each case, such as patches, the loss is
+// also that of lower resolutions, the optimizer is AdamW, the learning rate follows a schedule,
+// gradients are clipped, an update uses several steps, and a training ends when it no longer
+// improves. After the steps of an epoch, every validation case is predicted: as a whole, or with
+// a sliding window and in mirrored form. The weights with the highest value of the measure that
+// Job.Select names are saved, by default the mean soft validation Dice as in
 // the paper's released code; with several classes or regions it is the mean of theirs. At
 // the end these weights are read back from their file and evaluated with all measures, on
 // the validation cases or, if there are any, on the test cases.
@@ -96,10 +98,14 @@ var ErrInterrupted = errors.New("train: interrupted")
 type Network struct {
 	// Name appears in file names and CSV files, Title in tables.
 	Name, Title string
-	// New returns the network with its initial weights for a seed, on the Job's Backend. One
-	// that is an [nn.DeeplySupervised] is trained at all of its resolutions; its heads are in
-	// the checkpoint, but not in the files of weights.
+	// New returns the network for a seed, on the Job's Backend. Its parameters and buffers need
+	// no values. One that is an [nn.DeeplySupervised] is trained at all of its resolutions; its
+	// heads are in the checkpoint, but not in the files of weights.
 	New func(seed uint64) (nn.Network, error)
+	// Load sets the initial values of a new network, without heads, that are not drawn from the seed. Optional:
+	// by default all are drawn. It is not called for a training that continues from a
+	// checkpoint.
+	Load func(nn.Network) error
 	// Source produces samples of sizes that the network accepts.
 	Source dataset.Source
 	// SampleCost and CaseCost are the costs of training on a sample and of a prediction, in any
@@ -150,8 +156,8 @@ type Job struct {
 
 	// Epochs is the number of epochs per network and loss.
 	Epochs int
-	// Steps is the maximum number of training steps per epoch; 0 means that an epoch uses every
-	// case once.
+	// Steps is the maximum number of training steps per epoch; 0 means that an epoch has Patches
+	// samples of every case.
 	Steps int
 	// Batch is the number of samples in a training step; 0 means 1. They must have the same
 	// size. The last batch of an epoch has those that are left.

@@ -341,16 +341,23 @@ func (t *trainer) predict(ctx context.Context, s *dataset.Sample, extent measure
 
 // loadBest loads the best weights from their file into the network.
 func (t *trainer) loadBest() error {
-	best, metadata, err := weights.Load(t.bestPath())
+	return t.loadWeights(t.bestPath(), t.state.BestEpoch)
+}
+
+// loadWeights loads the weights after the given number of epochs from the file that saveWeights
+// has written into the network.
+func (t *trainer) loadWeights(path string, epochs int) error {
+	state, metadata, err := weights.Load(path)
 	if err != nil {
 		return err
 	}
-	if err := t.checkBest(metadata); err != nil {
+	if err := t.checkWeights(path, metadata, epochs); err != nil {
 		return err
 	}
-	if err := nn.LoadStateDict(t.job.Backend, t.predictor(), best); err != nil {
-		return fmt.Errorf("train: %s: %w", t.bestPath(), err)
+	if err := nn.LoadStateDict(t.job.Backend, nn.WithoutHeads(t.net), state); err != nil {
+		return fmt.Errorf("train: %s: %w", path, err)
 	}
+	freeNow()
 	return nil
 }
 
@@ -362,16 +369,12 @@ func (t *trainer) finish(ctx context.Context) error {
 	}
 	e := &evaluation{Epochs: len(t.state.History), BestEpoch: t.state.BestEpoch}
 	if t.state.BestEpoch > 0 {
-		last, err := nn.StateDict(t.job.Backend, t.net)
-		if err != nil {
-			return err
-		}
 		if err := t.loadBest(); err != nil {
 			return err
 		}
 		cases, err := t.predictAll(ctx, t.split.Reported(), measure.Everything, "evaluating the best weights")
 		// The checkpoint must contain the last weights, even if interrupted here.
-		if failed := nn.LoadStateDict(t.job.Backend, t.net, last); failed != nil {
+		if failed := t.loadWeights(t.lastPath(), len(t.state.History)); failed != nil {
 			t.torn = true
 			return failed
 		}
@@ -422,7 +425,7 @@ func (t *trainer) epochLine(e outcome.Epoch) string {
 
 func (t *trainer) dir() string            { return t.plan.dir(t.job.Dir, t.key) }
 func (t *trainer) checkpointPath() string { return filepath.Join(t.dir(), CheckpointName) }
-func (t *trainer) bestPath() string       { return filepath.Join(t.dir(), bestName) }
+func (t *trainer) bestPath() string       { return filepath.Join(t.dir(), BestName) }
 func (t *trainer) lastPath() string       { return filepath.Join(t.dir(), lastName) }
 
 // dropoutSeed returns a distinct seed for every sample of an epoch, given its number.

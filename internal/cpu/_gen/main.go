@@ -54,6 +54,7 @@ func main() {
 	unpack(avx2)
 	widen(avx2)
 	magnitudes(avx2)
+	softMagnitudes(avx2)
 	for _, t := range rowTiers(tiers...) {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
@@ -80,6 +81,7 @@ func main() {
 	unpack(neon)
 	widen(neon)
 	magnitudes(neon)
+	softMagnitudes(neon)
 	for _, t := range rowTiers(neon) {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)

@@ -21,6 +21,7 @@ const (
 	argClass
 	argAdd   = argClass + 8
 	argFlags = argClass + 16
+	argAcc   = argClass + 24
 )
 
 // rowName is the name of a row kernel's routine.
@@ -157,7 +158,7 @@ func row(t tier, r kernel.Row) {
 	Doc(fmt.Sprintf("%s is a row kernel for n voxels, a multiple of 64.", name))
 	Pragma("noescape")
 	k := &rowKernel{tier: t, args: Load(Param("args"), GP64()), i: GP64()}
-	if r >= kernel.RowPower && r != kernel.RowAfter && r != kernel.RowSoftmaxSum && r != kernel.RowDifference {
+	if r >= kernel.RowPower && r != kernel.RowAfter && r != kernel.RowSoftmaxSum && r != kernel.RowDifference && r != kernel.RowPairClass {
 		k.coefficient = k.pointer(kernel.ArgCoefficients)
 	}
 	switch r {
@@ -216,6 +217,8 @@ func row(t tier, r kernel.Row) {
 			k.weights(m)
 			k.store(k.sub(k.loadMasked(k.valid, x), k.loadMasked(k.valid, x0)), b(kernel.BufDifference), false)
 		})
+	case kernel.RowPairClass:
+		k.pairClass()
 	case kernel.RowPairPower:
 		k.pairPower()
 	case kernel.RowPairFocalZero, kernel.RowPairFocalTwo, kernel.RowPairFocal:
@@ -649,6 +652,33 @@ func (k *rowKernel) pair() pair {
 
 // coef1 is a constant of channel 1 of a pair.
 func (k *rowKernel) coef1(i int) word { return k.coef(kernel.RowCoefs + i) }
+
+func (k *rowKernel) pairClass() {
+	y, t := GP64(), k.row(kernel.ArgTarget)
+	MOVQ(Mem{Base: k.args, Disp: argClasses}, y)
+	bytes := Mem{Base: y, Index: k.i, Scale: 1}
+	labels := func() func(class int) mask {
+		if k.wide && !k.double { // compares bytes
+			var of [2]labelBytes
+			for class := range of {
+				of[class] = k.labelBytes(bytes, litBits(uint32(class)))
+			}
+			return func(class int) mask { return k.isPositive(of[class]) }
+		}
+		var of [2]reg.VecVirtual
+		for class := range of {
+			of[class] = k.register()
+			k.broadcast(k.litBits(uint64(class)), of[class])
+		}
+		return func(class int) mask { return k.equalInteger(k.bytesOf(bytes), of[class]) }
+	}()
+	k.unroll = k.short
+	k.loop(func() {
+		for class := range 2 {
+			k.store(k.masked(labels(class), k.lit(1)), t.Offset(class*kernel.Tile*k.size()), false)
+		}
+	})
+}
 
 func (k *rowKernel) pairPower() {
 	b := k.buffer(kernel.ArgBuffer)

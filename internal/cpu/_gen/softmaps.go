@@ -1,14 +1,17 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // widen emits widenGo for a multiple of 8 values.
 func widen(t tier) {
 	TEXT("widen"+t.name, NOSPLIT, "func(dst *float64, src *float32, sums *float64, n int) (bad uint32)")
-	Doc("widen" + t.name + " is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].")
+	Doc("widen" + t.name + " is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1]; dst may be nil.")
 	Pragma("noescape")
 	t.double = true
 	dst, src, sums, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("sums"), GP64()), Load(Param("n"), GP64())
@@ -29,7 +32,7 @@ func widen(t tier) {
 		VORPD(below, above, above)
 		VORPD(above, bad, bad)
 		VADDPD(v, sum, sum)
-		VMOVUPD(v, Mem{Base: dst, Index: i, Scale: 8, Disp: 32 * half})
+		unless(dst, fmt.Sprintf("added%d", half), func() { VMOVUPD(v, Mem{Base: dst, Index: i, Scale: 8, Disp: 32 * half}) })
 	}
 	ADDQ(Imm(8), i)
 	CMPQ(i, n)
@@ -84,3 +87,64 @@ func magnitudes(t tier) {
 	VZEROUPPER()
 	RET()
 }
+
+// softMagnitudes emits softMagnitudesGo for a multiple of 8 voxels, for the reason that
+// magnitudes gives in registers of 32 bytes.
+func softMagnitudes(t tier) {
+	TEXT("softMagnitudes"+t.name, NOSPLIT, "func(around, left, right, up, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)")
+	Doc("softMagnitudes" + t.name + " is softMagnitudesGo for n voxels, a multiple of 8. It stores what that returns in 8 parts.")
+	Pragma("noescape")
+	t.unroll = 1
+	i := GP64()
+	floats := func(name string) Mem { return Mem{Base: Load(Param(name), GP64()), Index: i, Scale: 4} }
+	around, left, right, up, down := floats("around"), floats("left"), floats("right"), floats("up"), floats("down")
+	ends, steps, sums, n := Load(Param("ends"), GP64()), Load(Param("steps"), GP64()), Mem{Base: Load(Param("sums"), GP64())}, Load(Param("n"), GP64())
+	// NEON has no displacement of a single number.
+	center, after := GP64(), GP64()
+	LEAQ(Mem{Base: around.Base, Disp: 4}, center)
+	LEAQ(Mem{Base: around.Base, Disp: 8}, after)
+	floatsAt := func(base reg.Register) vec { return t.loadAt(Mem{Base: base, Index: i, Scale: 4}) }
+	stepX, stepY, boundary, low, high := YMM(), YMM(), YMM(), YMM(), YMM()
+	VBROADCASTSS(Mem{Base: steps}, stepX)
+	VBROADCASTSS(Mem{Base: steps, Disp: 4}, stepY)
+	VXORPS(boundary, boundary, boundary)
+	VMOVUPD(sums, low)
+	VMOVUPD(sums.Offset(32), high)
+	t = t.holding(lit(0), lit(1))
+	local := AllocLocal(32)
+	XORQ(i, i)
+	Label("loop")
+	own, at := floatsAt(center), t.labels(Mem{Base: ends, Index: i, Scale: 1})
+	start, end := t.isClass(at, litBits(rowStart)), t.isClass(at, litBits(rowEnd))
+	x, y := t.sub(t.loadAt(right), t.loadAt(left)), t.sub(t.loadAt(down), t.loadAt(up))
+	z := t.sub(t.blend(end, own, floatsAt(after)), t.blend(start, own, t.loadAt(around)))
+	some := t.compare(notEqual, t.or(t.or(x, y), z), lit(0))
+	VPSUBD(some[0], boundary, boundary) // a set lane is −1
+	square := func(d vec, step value) vec {
+		d = t.mul(d, step)
+		return t.mul(d, d)
+	}
+	stepZ := t.blend(end, lit(1), t.blend(start, lit(1), t.load(lit(0.5))))
+	m := t.add(t.add(square(x, vec{stepX}), square(y, vec{stepY})), square(z, stepZ))
+	VSQRTPS(m[0], m[0])
+	VMOVUPS(m[0], local)
+	for half, sum := range []Op{low, high} {
+		wide := YMM()
+		VCVTPS2PD(local.Offset(16*half), wide)
+		VADDPD(wide, sum, sum)
+	}
+	ADDQ(Imm(8), i)
+	CMPQ(i, n)
+	JL(LabelRef("loop"))
+	VMOVUPD(low, sums)
+	VMOVUPD(high, sums.Offset(32))
+	VMOVUPS(boundary, Mem{Base: Load(Param("boundary"), GP64())})
+	VZEROUPPER()
+	RET()
+}
+
+// Marks of the ends of a row, those of package cpu.
+const (
+	rowStart = 1
+	rowEnd   = 2
+)

@@ -16,6 +16,8 @@ type tileKernel struct {
 	v    kernel.Variant
 	base tier // of the routine, whose loops hold constants of their own
 	b    func(row int) Mem
+	acc  *sums
+	slot map[int]int // of a sum of the row kernels in acc
 }
 
 func tile(t tier, v kernel.Variant) {
@@ -82,7 +84,8 @@ func (k *tileKernel) exponential() {
 	if k.v.Pair {
 		targets = append(targets, k.row(kernel.ArgTarget0))
 	}
-	bad := k.newSeen()
+	largest := k.register()                             // of the targets' bits
+	VXORPS(largest.AsY(), largest.AsY(), largest.AsY()) // clears the whole register
 	nanMatters := k.v.Overlap || k.v.Exponent < kernel.GammaTwo
 	k.pass("exponential", k.short, 0, append(expConstants(), k.signBit()), func() {
 		k.prefetch(x)
@@ -101,11 +104,24 @@ func (k *tileKernel) exponential() {
 		k.store(e, k.b(kernel.TileSmall), false)
 		for _, target := range targets {
 			k.prefetch(target)
-			t := k.loadAt(target)
-			bad.add(k.compare(notEqual, k.max(k.min(t, k.lit(1)), k.lit(0)), t))
+			for u := range k.unroll {
+				VPMAXUD(target.Offset(u*k.bytes()), largest, largest)
+			}
 		}
 	})
-	bad.jumpIfNone("inRange")
+	one := k.load(k.lit(1))[0]
+	if k.wide {
+		m := K()
+		VPCMPUD(U8(greaterThanInteger), one, largest, m)
+		KTESTW(m, m)
+	} else {
+		above, bits := YMM(), GP32()
+		VPCMPGTD(one, largest, above)
+		VORPS(largest, above, above)
+		VMOVMSKPS(above, bits)
+		TESTL(bits, bits)
+	}
+	JZ(LabelRef("inRange"))
 	ORQ(Imm(kernel.FlagBad), Mem{Base: k.args, Disp: argFlags})
 	VZEROUPPER()
 	RET()
@@ -135,7 +151,8 @@ func (k *tileKernel) logarithm() {
 	})
 }
 
-// scaled computes σ(−s·x), or for any γ the smaller of it and σ(s·x), and s·x.
+// scaled computes the smaller of σ(−s·x) and σ(s·x), for the next loop to do the other
+// quotients, and s·x or its sign.
 func (k *tileKernel) scaled() {
 	t := k.row(kernel.ArgTarget)
 	k.pass("scaled", k.short, 0, append(expConstants(), k.signBit()), func() {
@@ -147,9 +164,19 @@ func (k *tileKernel) scaled() {
 			k.store(e, k.b(kernel.TileMiss), false)
 			return
 		}
-		k.quotients(e, 1)
-		k.store(k.blend(k.signs(v), k.sub(k.lit(1), e), e), k.b(kernel.TileMiss), false)
+		k.store(k.withSign(e, v), k.b(kernel.TileMiss), false)
 	})
+}
+
+// miss is σ(−s·x), which scaled left half done for a square.
+func (k *tileKernel) miss() vec {
+	s := k.loadAt(k.b(kernel.TileMiss))
+	if k.v.Exponent != kernel.GammaTwo {
+		return s
+	}
+	small := k.and(s, litBits(signBit-1))
+	k.quotients(small, 1)
+	return k.blend(k.signs(s), k.sub(k.lit(1), small), small)
 }
 
 // powers computes the powers of any γ.
@@ -191,7 +218,14 @@ func (k *tileKernel) last(constants []word, body func(x, small vec)) {
 			}
 		}
 	}
-	k.sumsOf(list...)
+	if !k.wide {
+		k.half = GP64()
+		XORQ(k.half, k.half)
+	}
+	k.acc, k.slot = k.base.newSums(len(list), k.half), map[int]int{}
+	for i, s := range list {
+		k.slot[s] = i
+	}
 	m := k.row(kernel.ArgWeight)
 	k.pass("last", k.unroll, len(list), constants, func() {
 		k.weight = k.loadAt(m)
@@ -207,8 +241,15 @@ func (k *tileKernel) last(constants []word, body func(x, small vec)) {
 			XORQ(Imm(32), k.half)
 		}
 	})
-	k.storeSums()
+	into := GP64()
+	MOVQ(Mem{Base: k.args, Disp: argAcc}, into)
+	for i, s := range list {
+		k.acc.flush(i, Mem{Base: into}.Offset(128*s))
+	}
 }
+
+// sum adds a·b to a sum.
+func (k *tileKernel) sum(s int, a, b vec) { k.acc.fmaAll(k.slot[s], a, b) }
 
 // inRow calls body with the memory of an argument's row, unless there is none.
 func (k *tileKernel) inRow(arg kernel.RowArg, label string, body func(at Mem)) {
@@ -305,9 +346,10 @@ func (k *tileKernel) single() {
 			bracket = func() vec { return of }
 		}
 		factor := k.fma(t, k.coef(kernel.CoefPos), k.mul(other, k.coef(kernel.CoefNeg)))
+		var miss vec
 		switch v.Exponent {
 		case kernel.GammaTwo:
-			miss := k.loadAt(k.b(kernel.TileMiss))
+			miss = k.miss()
 			factor = k.mul(factor, k.mul(miss, miss))
 		case kernel.GammaAny:
 			factor = k.mul(factor, k.loadAt(k.b(kernel.TilePower)))
@@ -323,8 +365,11 @@ func (k *tileKernel) single() {
 		k.whole(func() vec {
 			d := k.fnma(own, k.blend(below, large, small), k.mul(other, p()))
 			if v.Exponent != kernel.GammaZero {
-				hit := k.sub(k.lit(1), k.loadAt(k.b(kernel.TileMiss)))
-				d = k.fnma(k.mul(k.mul(k.side(t), k.coef(kernel.CoefGamma)), hit), bracket(), d)
+				if miss == nil {
+					miss = k.miss()
+				}
+				twice := k.fma(t, k.coef(kernel.CoefTwiceGamma), k.coef(kernel.CoefMinusGamma))
+				d = k.fnma(k.mul(twice, k.sub(k.lit(1), miss)), bracket(), d)
 			}
 			d = k.mul(k.mul(factor, k.coef(kernel.CoefScale)), d)
 			k.times(d, kernel.ArgUpstream, "noUpstream")

@@ -37,6 +37,7 @@ const (
 
 	// Two channels by softmax, the sigmoid of their difference.
 	RowDifference
+	RowPairClass
 	RowPairPower
 	RowPairFocalZero
 	RowPairFocalTwo
@@ -58,7 +59,7 @@ func (r Row) Name() string {
 	return "row" + [Rows]string{"Class", "Valid", "Map", "Weight", "Total",
 		"Exp", "ScaledExp", "Log", "Power", "FocalZero", "FocalTwo", "Focal",
 		"Largest", "SoftmaxExp", "SoftmaxSum", "SoftmaxPower", "SoftmaxFocalZero", "SoftmaxFocalTwo", "SoftmaxFocal", "After", "Pullback",
-		"Difference", "PairPower", "PairFocalZero", "PairFocalTwo", "PairFocal", "PairSums", "PairGrad",
+		"Difference", "PairClass", "PairPower", "PairFocalZero", "PairFocalTwo", "PairFocal", "PairSums", "PairGrad",
 		"SumsNone", "SumsSigmoid", "SumsSoftmax", "GradNone", "GradSigmoid", "GradSoftmax"}[r]
 }
 
@@ -136,6 +137,7 @@ const (
 	CoefCE
 	CoefGamma
 	CoefMinusGamma
+	CoefTwiceGamma
 	CoefScale
 	CoefTarget // by softmax an element has the factor CoefTarget·t + CoefUniform
 	CoefUniform

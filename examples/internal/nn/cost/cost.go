@@ -87,11 +87,11 @@ func (c *Counter) Step(shape []int, opt nn.Optimizer) (Cost, error) {
 	return cost, nil
 }
 
-// stateCopies is the number of copies of a network's state that exist on the host when the best
-// weights are evaluated: the last weights, the best weights from their file, and the values
-// that they replace, which are not collected at once. A checkpoint is saved with one copy of
-// the network's and the optimizer's state. In both cases one tensor is also present as bytes.
-const stateCopies = 3
+// stateCopies is the number of copies of a network's state that exist besides the network's own
+// when weights are loaded from a file to be evaluated: the file's values, and the values that
+// they replace, which are not collected at once. A checkpoint is saved with one copy of the
+// network's and the optimizer's state. In both cases one tensor is also present as bytes.
+const stateCopies = 2
 
 // Inference returns the cost of a prediction on a batch of shape N×C×X×Y×Z.
 func (c *Counter) Inference(shape []int) (Cost, error) {

@@ -24,13 +24,14 @@
 // Convolutions with 3×3×3 or 5×5×5 taps, stride 1 and channel counts that are
 // multiples of 16 use Winograd's minimal filtering, which oneDNN implements for
 // 2D images only. It needs 3.4 products per voxel and pair of channels instead of
-// 27 (3×3×3), or 27 instead of 125 (5×5×5). Including the transforms, it takes
-// between a quarter and two thirds of oneDNN's time (BenchmarkConvolution). It
-// applies to the convolution and to its gradients, on processors with AVX2 or
-// AVX-512, and only where the volume and the channels are large enough for it to
-// be faster; otherwise oneDNN computes the convolution directly. The largest error
-// is below 1e-5 of the largest value. A voxel that is infinite or NaN affects the
-// whole tile of two or four voxels per axis that contains it.
+// 27 (3×3×3), or 13 instead of 125 (5×5×5; 27 in the gradient of the kernel).
+// Including the transforms, it takes between a quarter and two thirds of oneDNN's
+// time (BenchmarkConvolution). It applies to the convolution and to its gradients,
+// on processors with AVX2 or AVX-512, and only where the volume and the channels
+// are large enough for it to be faster; otherwise oneDNN computes the convolution
+// directly. The largest error is below 1e-5 of the largest value with 3×3×3 taps and
+// about 1e-5 with 5×5×5. A voxel that is infinite or NaN affects the whole tile of
+// two to four voxels per axis that contains it.
 //
 // # Few channels
 //
