@@ -1,6 +1,7 @@
 package afl
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 
@@ -157,7 +158,7 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 	first := min(1, c-1)
 	channels := c - first
 	label := make([]uint8, n*channels*voxels)
-	_, err := b.pass(cpu.Visit{Activation: plan.None, Do: func(t *cpu.Tile, _ []float64) error {
+	_, err := b.pass(cpu.Visit{NoLogits: true, Do: func(t *cpu.Tile, _ []float64) error {
 		for k := range channels {
 			class := int32(max(first+k, 1))
 			row := label[(t.Sample*channels+k)*voxels+t.Lo:]
@@ -190,11 +191,7 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 				row[at] = blobIgnored
 			}
 		}
-		for _, y := range row {
-			if y == 0 {
-				image.background++
-			}
-		}
+		image.background = bytes.Count(row, []byte{0})
 		image.batch = plan.Batch{N: 1, C: 1, V: voxels, Space: b.batch.Space,
 			Logits: rowOf(b.batch.Logits, image.row, voxels),
 			Target: plan.Target{Tensor: tensor.New(tensor.WithShape(1, voxels), tensor.WithBacking(row)), Argument: "target", Ignore: blobIgnored, HasIgnore: true}}

@@ -90,14 +90,28 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 	}
 	first := l.first(classes)
 	const valid, entropy, overlap = 0, 1, 2 // sums: voxels, the second part, and three of each class
-	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Targets: true, Sums: 2 + classes*errorSums}
-	v.Do = func(t *cpu.Tile, sums []float64) error {
+	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Targets: true, Scratch: 1, Sums: 2 + classes*errorSums}
+	// entropies returns (−ln p)^GammaCE of the class of each voxel, and 0 for an ignored one.
+	entropies := func(t *cpu.Tile) []float64 {
+		power := t.Scratch[0]
 		for i, y := range t.Class {
-			if y >= 0 {
-				sums[valid]++
-				sums[entropy] += float64(weight[y] * t.Weight[i] * cpu.Power(-t.Log[y][i], l.GammaCE))
+			if power[i] = 0; y >= 0 {
+				power[i] = -t.Log[y][i]
 			}
 		}
+		t.Power(power, l.GammaCE)
+		return power
+	}
+	v.Do = func(t *cpu.Tile, sums []float64) error {
+		power, count, sum := entropies(t), 0, 0.0
+		for i, y := range t.Class {
+			if y >= 0 {
+				count++
+				sum += float64(weight[y] * t.Weight[i] * power[i])
+			}
+		}
+		sums[valid] += float64(count)
+		sums[entropy] += sum
 		for k := first; k < classes; k++ {
 			addErrors(sums[overlap+k*errorSums:], t, k)
 		}
@@ -142,13 +156,14 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 				pull[i] = w * factor[i] * (r.base - float64(r.hit*t.Target[k][i]))
 			}
 		}
+		power, scale := entropies(t), l.LambdaCE/voxels*l.GammaCE
 		for i, y := range t.Class {
-			if y < 0 {
+			if y < 0 || power[i] == 0 {
 				continue
 			}
-			// −∂l/∂log p = 1 for l = −log p.
-			_, slope := powerOrZero(-t.Log[y][i], l.GammaCE)
-			t.Pull[y][i] -= float64(l.LambdaCE / voxels * weight[y] * t.Weight[i] * slope)
+			// The derivative of −ln p with respect to ln p is −1.
+			slope := power[i] / -t.Log[y][i]
+			t.Pull[y][i] -= float64(scale * weight[y] * t.Weight[i] * slope)
 		}
 		return nil
 	}

@@ -165,7 +165,7 @@ func eachPart(n int, f func(lo, hi int)) {
 // channels, or of their class: zeros and ones, N×K×V.
 func (c *hostCall) targetMasks(channels []int) ([]uint8, error) {
 	masks := make([]uint8, c.batch.N*len(channels)*c.batch.V)
-	_, err := c.pass(cpu.Visit{Activation: plan.None, Targets: true, Do: func(t *cpu.Tile, _ []float64) error {
+	_, err := c.pass(cpu.Visit{NoLogits: true, Targets: true, Do: func(t *cpu.Tile, _ []float64) error {
 		for j, ch := range channels {
 			row := masks[(t.Sample*len(channels)+j)*c.batch.V+t.Lo:][:t.Hi-t.Lo]
 			for i, y := range t.Target[ch] {

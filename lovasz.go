@@ -3,6 +3,8 @@ package afl
 import (
 	"math"
 	"slices"
+	"sync"
+	"unsafe"
 
 	"gorgonia.org/tensor"
 
@@ -90,7 +92,7 @@ func (l Lovasz) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*t
 	if err != nil {
 		return nil, err
 	}
-	s := lovaszSum{hostCall: c, loss: l, classes: classes, present: present}
+	s := lovaszSum{c, l, classes, present}
 	if logits.Dtype() == tensor.Float32 {
 		return evalLovasz[float32](&s)
 	}
@@ -103,40 +105,56 @@ type lovaszSum struct {
 	loss    Lovasz
 	classes []int
 	present bool
-	visit   cpu.Visit
+}
+
+// A set of classes shares the errors of the voxels: both of two classes by a softmax, of
+// which each is wrong by the probability of the other, or a single one.
+func (s *lovaszSum) sets() [][]int {
+	if s.batch.C <= 2 && !s.loss.Hinge {
+		return [][]int{s.classes}
+	}
+	sets := make([][]int, len(s.classes))
+	for i := range sets {
+		sets[i] = s.classes[i : i+1]
+	}
+	return sets
 }
 
 func evalLovasz[T float32 | float64](s *lovaszSum) (*tensor.Dense, error) {
 	n, voxels := s.batch.N, s.batch.V
-	// Of two classes by a softmax the errors are the same.
-	stored := len(s.classes)
-	if s.batch.C == 2 {
-		stored = 1
-	}
-	errors := make([]T, stored*n*voxels)
-	label := make([]int32, n*voxels)
-	s.visit = cpu.Visit{Activation: plan.Softmax, Pair: s.batch.C == 1}
+	all := n * voxels
+	sets := s.sets()
+	both := s.batch.C <= 2 && !s.loss.Hinge // the errors are those of either class
+	visit := cpu.Visit{Activation: plan.Softmax, Pair: s.batch.C == 1}
 	if s.loss.Hinge {
-		s.visit = cpu.Visit{Activation: plan.None}
+		visit = cpu.Visit{Activation: plan.None}
 	}
-	v := s.visit
+
+	m := lovaszMemory[T]()
+	defer m.release()
+	m.errors, m.label = grown(m.errors, len(sets)*all), grown(m.label, all)
+	errors, label := m.errors, m.label // the errors become the increments of J
+	v := visit
 	v.Do = func(t *cpu.Tile, _ []float64) error {
 		at := t.Sample*voxels + t.Lo
 		copy(label[at:], t.Class)
-		for k, class := range s.classes[:stored] {
-			row := errors[k*n*voxels+at:][:t.Hi-t.Lo]
-			if s.loss.Hinge {
+		for k, set := range sets {
+			row := errors[k*all+at:][:len(t.Class)]
+			switch {
+			case s.loss.Hinge:
 				for i, y := range t.Class {
 					row[i] = T(1 - float64(t.P[0][i]*float64(2*y-1)))
 				}
-				continue
-			}
-			p, q := t.P[class], t.Q[class]
-			for i, y := range t.Class {
-				if int(y) == class {
-					row[i] = T(q[i])
-				} else {
-					row[i] = T(p[i])
+			case both:
+				for i, y := range t.Class {
+					row[i] = T(t.Q[y&1][i])
+				}
+			default:
+				p, q := t.P[set[0]], t.Q[set[0]]
+				for i, y := range t.Class {
+					if row[i] = T(p[i]); int(y) == set[0] {
+						row[i] = T(q[i])
+					}
 				}
 			}
 		}
@@ -146,153 +164,234 @@ func evalLovasz[T float32 | float64](s *lovaszSum) (*tensor.Dense, error) {
 		return nil, err
 	}
 
-	groups, size := 1, n*voxels
+	groups, size := 1, all
 	if s.loss.PerImage {
 		groups, size = n, voxels
 	}
-	var increments []T // of each voxel and class, over the number of classes and groups
-	if s.grad != nil {
-		increments = make([]T, len(s.classes)*n*voxels)
-	}
 	value := 0.0
-	var sorter radixsort.Sorter[T]
 	for g := range groups {
 		label := label[g*size:][:size]
 		count, valid := s.count(label)
-		var counted []int // of the classes
-		for k, class := range s.classes {
-			if valid > 0 && (!s.present || count[class] > 0) {
-				counted = append(counted, k)
+		counts := func(class int) bool { return valid > 0 && (!s.present || count[class] > 0) }
+		counted := 0
+		for _, class := range s.classes {
+			if counts(class) {
+				counted++
 			}
 		}
-		if len(counted) == 0 {
-			continue
-		}
-		scale := 1 / float64(groups*len(counted))
-		var order []radixsort.Item[T]
-		for _, k := range counted {
-			of := min(k, stored-1)
-			if order == nil || stored > 1 {
-				classes := []int{s.classes[k]}
-				if stored == 1 {
-					classes = s.classes
+		for k, set := range sets {
+			var classes []int
+			for _, class := range set {
+				if counts(class) {
+					classes = append(classes, class)
 				}
-				order = sortErrors(&sorter, order, errors[of*n*voxels+g*size:][:size], label, classes, count)
 			}
-			var out []T
-			if increments != nil {
-				out = increments[k*n*voxels+g*size:][:size]
+			errors := errors[k*all+g*size:][:size]
+			order := m.sort(errors, label, classes, count)
+			if s.grad != nil {
+				clear(errors)
 			}
-			value += float64(scale * lovaszWalk(order, label, s.classes[k], count[s.classes[k]], out, scale))
+			value += lovaszWalk(order, label, classes, count, errors, 1/float64(groups*max(counted, 1)), s.grad != nil)
 		}
 	}
-	if s.grad != nil {
-		if err := s.gradient(func(t *cpu.Tile, k int, dst []float64) {
-			for i, v := range increments[(k*n+t.Sample)*voxels+t.Lo:][:t.Hi-t.Lo] {
-				dst[i] = float64(v)
-			}
-		}); err != nil {
-			return nil, err
-		}
+	if s.grad == nil {
+		return numberTensor(value), nil
 	}
-	return numberTensor(value), nil
+
+	visit.Grad = s.grad
+	visit.Do = func(t *cpu.Tile, _ []float64) error {
+		for k, set := range sets {
+			d := errors[k*all+t.Sample*voxels+t.Lo:][:len(t.Class)]
+			for i, y := range t.Class {
+				switch {
+				case y < 0:
+				case s.loss.Hinge:
+					t.Pull[0][i] = -float64(2*y-1) * float64(d[i])
+				case both: // as if it were of the voxel's own class
+					t.Pull[y][i] = -float64(d[i]) * t.P[y][i]
+				case int(y) == set[0]:
+					t.Pull[y][i] -= float64(float64(d[i]) * t.P[y][i])
+				default:
+					t.Pull[set[0]][i] += float64(float64(d[i]) * t.P[set[0]][i])
+				}
+			}
+		}
+		return nil
+	}
+	_, err := s.pass(visit)
+	return numberTensor(value), err
 }
 
 // count returns how many voxels each class has, and how many are not ignored.
 func (s *lovaszSum) count(label []int32) (count []int, valid int) {
-	count = make([]int, max(s.batch.C, 2))
-	for _, y := range label {
-		if y >= 0 {
-			count[y]++
-			valid++
+	classes := max(s.batch.C, 2)
+	parts := make([][]int, (len(label)+lovaszPart-1)/lovaszPart)
+	eachUnit(len(parts), func(i int) {
+		parts[i] = make([]int, classes)
+		for _, y := range label[i*lovaszPart : min((i+1)*lovaszPart, len(label))] {
+			if y >= 0 {
+				parts[i][y]++
+			}
+		}
+	})
+	count = make([]int, classes)
+	for _, part := range parts {
+		for class, n := range part {
+			count[class] += n
+			valid += n
 		}
 	}
 	return count, valid
 }
 
-// sortErrors returns the voxels that are not ignored in descending order of their errors,
-// without those whose increment is 0 for every one of the classes: those behind the last
-// voxel of the class, and errors that are not above 0.
-func sortErrors[T float32 | float64](s *radixsort.Sorter[T], items []radixsort.Item[T], errors []T, label []int32, classes, count []int) []radixsort.Item[T] {
-	least := T(math.Inf(1))
-	for _, class := range classes {
-		if count[class] == 0 { // only the first counts
-			largest := T(0)
-			for i, y := range label {
-				if y >= 0 {
-					largest = max(largest, errors[i])
-				}
-			}
-			least = min(least, largest)
-			continue
-		}
-		for i, y := range label {
-			if int(y) == class {
-				least = min(least, errors[i])
-			}
-		}
-	}
-	items = items[:0]
-	for i, y := range label {
-		if e := errors[i]; y >= 0 && (e >= least && e > 0 || e != e) {
-			items = append(items, radixsort.Item[T]{Value: e, At: uint32(i)})
-		}
-	}
-	return s.Descending(items)
+// lovaszPart is how many voxels a goroutine takes at a time.
+const lovaszPart = 1 << 13
+
+// lovaszScratch is the memory of an evaluation, which another uses again.
+type lovaszScratch[T float32 | float64] struct {
+	errors []T
+	label  []int32
+	items  []radixsort.Item[T]
+	sorter radixsort.Sorter[T]
+	pool   *sync.Pool
 }
 
-// lovaszWalk returns Σ m·(J_i − J_{i−1}) of a class of g voxels, and stores the increments
-// of J times scale in out, where it is not nil, by voxel.
-func lovaszWalk[T float32 | float64](order []radixsort.Item[T], label []int32, class, g int, out []T, scale float64) float64 {
-	sum, total := 0.0, float64(g)
-	inside, others := 0.0, 0.0
-	for i, it := range order {
-		var d float64
-		switch {
-		case int(label[it.At]) == class:
-			inside++
-			d = 1 / (total + others)
-		case i == 0 && g == 0:
-			d = 1
-			others++
-		default:
-			others++
-			d = (total - inside) / ((total + others) * (total + others - 1))
-		}
-		sum += float64(float64(it.Value) * d)
-		if out != nil {
-			out[it.At] = T(d*scale) + 0*it.Value // a NaN stays one
-		}
-		if inside == total && (g > 0 || i == 0) {
-			break
-		}
+var lovaszPools [2]sync.Pool
+
+func lovaszMemory[T float32 | float64]() *lovaszScratch[T] {
+	pool := &lovaszPools[unsafe.Sizeof(T(0))/8]
+	if m, ok := pool.Get().(*lovaszScratch[T]); ok {
+		return m
 	}
-	return sum
+	return &lovaszScratch[T]{pool: pool}
 }
 
-// gradient stores the gradient, given the increments of a class by tile.
-func (s *lovaszSum) gradient(increments func(t *cpu.Tile, k int, dst []float64)) error {
-	v := s.visit
-	v.Grad = s.grad
-	v.Do = func(t *cpu.Tile, _ []float64) error {
-		var buf [cpu.TileVoxels]float64
-		d := buf[:t.Hi-t.Lo]
-		for k, class := range s.classes {
-			increments(t, k, d)
-			row := class
-			if s.loss.Hinge {
-				row = 0
-			}
-			for i, y := range t.Class {
-				u := float64(d[i] * t.Factor[row][i])
-				if int(y) == class {
-					u = -u
-				}
-				t.Pull[row][i] += u
-			}
-		}
+func (m *lovaszScratch[T]) release() { m.pool.Put(m) }
+
+// grown returns s with n elements, whatever they are.
+func grown[E any](s []E, n int) []E {
+	if cap(s) < n {
+		return make([]E, n)
+	}
+	return s[:n]
+}
+
+// sort returns the voxels that are not ignored in descending order of their errors, without
+// those whose increment is 0 for every one of the classes: those behind the last voxel of
+// the class, and errors that are not above 0.
+func (m *lovaszScratch[T]) sort(errors []T, label []int32, classes, count []int) []radixsort.Item[T] {
+	if len(classes) == 0 {
 		return nil
 	}
-	_, err := s.pass(v)
-	return err
+	parts := (len(errors) + lovaszPart - 1) / lovaszPart
+	bounds := func(i int) (lo, hi int) { return i * lovaszPart, min((i+1)*lovaszPart, len(errors)) }
+	least := make([]T, parts)
+	eachUnit(parts, func(i int) {
+		lo, hi := bounds(i)
+		least[i] = T(math.Inf(1))
+		for _, class := range classes {
+			if count[class] == 0 { // only the first counts
+				largest := T(0)
+				for at := lo; at < hi; at++ {
+					if label[at] >= 0 {
+						largest = max(largest, errors[at])
+					}
+				}
+				least[i] = min(least[i], largest)
+				continue
+			}
+			for at := lo; at < hi; at++ {
+				if int(label[at]) == class && errors[at] < least[i] {
+					least[i] = errors[at]
+				}
+			}
+		}
+	})
+	from := slices.Min(least)
+	if len(classes) == 1 && count[classes[0]] == 0 {
+		from = slices.Max(least)
+	}
+	wanted := func(at int) bool { return label[at] >= 0 && !(errors[at] < from || errors[at] <= 0) }
+	first := make([]int, parts+1)
+	eachUnit(parts, func(i int) {
+		lo, hi := bounds(i)
+		for at := lo; at < hi; at++ {
+			if wanted(at) {
+				first[i+1]++
+			}
+		}
+	})
+	for i := range parts {
+		first[i+1] += first[i]
+	}
+	m.items = grown(m.items, first[parts])
+	eachUnit(parts, func(i int) {
+		lo, hi := bounds(i)
+		next := first[i]
+		for at := lo; at < hi; at++ {
+			if wanted(at) {
+				m.items[next] = radixsort.Item[T]{Value: errors[at], At: uint32(at)}
+				next++
+			}
+		}
+	})
+	m.items = m.sorter.Descending(m.items) // which exchanges memory with the sorter
+	return m.items
+}
+
+// lovaszWalk returns the mean over classes, each times scale, of Σ m·(J_i − J_{i−1}), and
+// adds up the increments of J times scale by voxel, where they are wanted.
+func lovaszWalk[T float32 | float64](order []radixsort.Item[T], label []int32, classes, count []int, increments []T, scale float64, wanted bool) float64 {
+	parts := (len(order) + lovaszPart - 1) / lovaszPart
+	inside := make([]int, parts*len(classes)) // of the voxels before a part, those of each class
+	eachUnit(parts, func(i int) {
+		for _, it := range order[i*lovaszPart : min((i+1)*lovaszPart, len(order))] {
+			for k, class := range classes {
+				if int(label[it.At]) == class {
+					inside[i*len(classes)+k]++
+				}
+			}
+		}
+	})
+	for k := range classes {
+		before := 0
+		for i := range parts {
+			n := inside[i*len(classes)+k]
+			inside[i*len(classes)+k] = before
+			before += n
+		}
+	}
+	sums := make([]float64, parts)
+	eachUnit(parts, func(i int) {
+		for k, class := range classes {
+			own, g := float64(inside[i*len(classes)+k]), float64(count[class])
+			others := float64(i*lovaszPart) - own
+			sum := 0.0
+			for j, it := range order[i*lovaszPart : min((i+1)*lovaszPart, len(order))] {
+				var d float64
+				switch {
+				case int(label[it.At]) == class:
+					own++
+					d = 1 / (g + others)
+				case g == 0:
+					if others++; i == 0 && j == 0 {
+						d = 1
+					}
+				default:
+					others++
+					d = (g - own) / ((g + others) * (g + others - 1))
+				}
+				sum += float64(float64(it.Value) * d)
+				if wanted {
+					increments[it.At] += T(d*scale) + 0*it.Value // a NaN stays one
+				}
+			}
+			sums[i] += float64(scale * sum)
+		}
+	})
+	value := 0.0
+	for _, s := range sums {
+		value += s
+	}
+	return value
 }

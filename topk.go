@@ -6,7 +6,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cpu"
-	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/selection"
 )
 
@@ -110,7 +109,7 @@ func (l TopKCrossEntropy) evalWide(logits, target, grad *tensor.Dense, opts []Ev
 // markIgnored sets the elements of ignored voxels to −1, less than any other, and returns
 // the number of the others.
 func (c *hostCall) markIgnored(e any) (valid int, err error) {
-	sums, err := c.pass(cpu.Visit{Activation: plan.None, Sums: 1, Do: func(t *cpu.Tile, sums []float64) error {
+	sums, err := c.pass(cpu.Visit{NoLogits: true, Sums: 1, Do: func(t *cpu.Tile, sums []float64) error {
 		at := t.Sample*c.batch.V + t.Lo
 		for i, y := range t.Class {
 			if y >= 0 {

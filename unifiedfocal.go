@@ -99,15 +99,26 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 		gamma[1], exponent[0] = l.Gamma, 1-l.Gamma
 	}
 	const valid, focal, overlap = 0, 1, 2 // sums: voxels, F, and three of each class
-	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Targets: true, Sums: 2 + 2*errorSums}
-	v.Do = func(t *cpu.Tile, sums []float64) error {
+	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Targets: true, Scratch: 1, Sums: 2 + 2*errorSums}
+	// suppress returns q^gamma of the class of each voxel.
+	suppress := func(t *cpu.Tile) []float64 {
+		power, log := t.Scratch[0], [2][]float64{t.LogComplement(0), t.LogComplement(1)}
 		for i, y := range t.Class {
-			if y < 0 {
-				continue
-			}
-			sums[valid]++
-			sums[focal] += float64(-weight[y] * t.Weight[i] * t.Log[y][i] * t.PowerOfQ(int(y), i, gamma[y]))
+			power[i] = float64(gamma[y&1] * log[y&1][i])
 		}
+		t.Exp(power)
+		return power
+	}
+	v.Do = func(t *cpu.Tile, sums []float64) error {
+		power, count, sum := suppress(t), 0, 0.0
+		for i, y := range t.Class {
+			if y >= 0 {
+				count++
+				sum -= float64(weight[y] * t.Weight[i] * t.Log[y][i] * power[i])
+			}
+		}
+		sums[valid] += float64(count)
+		sums[focal] += sum
 		for k := range t.P {
 			addErrors(sums[overlap+k*errorSums:], t, k)
 		}
@@ -138,6 +149,7 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	}
 	v.Sums, v.Grad = 0, grad
 	v.Do = func(t *cpu.Tile, _ []float64) error {
+		power := suppress(t)
 		for k := range t.P {
 			ratios[2*t.Sample+k].pull(t, k, false)
 		}
@@ -150,7 +162,7 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 			if q > 0 {
 				ratio = p * t.Log[y][i] / q
 			}
-			t.Pull[y][i] += float64(scale * t.PowerOfQ(int(y), i, gamma[y]) * (float64(gamma[y]*ratio) - 1))
+			t.Pull[y][i] += float64(scale * power[i] * (float64(gamma[y]*ratio) - 1))
 		}
 		return nil
 	}

@@ -20,6 +20,10 @@ type Visit struct {
 	Pair bool
 	// Logs asks for the logarithms of the probabilities, and Targets for [Tile.Target].
 	Logs, Targets bool
+	// NoLogits leaves the logits alone: the tiles have no P and Q.
+	NoLogits bool
+	// Scratch is how many rows of scratch memory Do wants.
+	Scratch int
 	// Sums is how many numbers Do sums for each sample.
 	Sums int
 	// Grad is nil, or receives the gradient with respect to the logits that Do leaves in
@@ -53,6 +57,8 @@ type Tile struct {
 	Pull [][]float64
 	// Factor is what ∂L/∂p is multiplied by to become Pull: P, or 1 without an activation.
 	Factor [][]float64
+	// Scratch holds rows of scratch memory.
+	Scratch [][]float64
 
 	sigmoid  bool
 	memory   []float64
@@ -60,19 +66,63 @@ type Tile struct {
 	index    [tileVoxels]int32
 	args     rowArgs[float64] // of the row kernels
 	logistic []float64        // their results, rows of kernel.Tile numbers
+	power    []float64        // scratch memory of Power
+	kernels  *rowKernels[float64]
 }
 
-// PowerOfQ returns the complement of a channel's probability to the power e, which is not
-// negative. The visit has to ask for logarithms, and the activation is the sigmoid or a
-// softmax over two channels.
-func (t *Tile) PowerOfQ(c, i int, e float64) float64 {
-	if e == 0 {
-		return 1
-	}
+// LogComplement returns the logarithms of the complement of a channel's probability. The
+// visit has to ask for logarithms, and the activation is the sigmoid or a softmax over two
+// channels.
+func (t *Tile) LogComplement(c int) []float64 {
 	if t.sigmoid {
-		return exp64(float64(e * t.LogQ[c][i]))
+		return t.LogQ[c]
 	}
-	return exp64(float64(e * t.Log[1-c][i]))
+	return t.Log[1-c]
+}
+
+// Exp replaces the numbers of a row of Scratch, none of them above 0, by their exponentials.
+func (t *Tile) Exp(row []float64) {
+	t.logistics(row, false)
+	copy(row, t.result(kernel.BufExp, len(row)))
+}
+
+// Power raises the numbers of a row of Scratch to the power e, as [Power] does.
+func (t *Tile) Power(row []float64, e float64) {
+	if e == 1 {
+		return
+	}
+	if e == 2 {
+		for i, x := range row {
+			row[i] = float64(x * x)
+		}
+		return
+	}
+	// x = 2ᵏ·(1+f) with f in [0,1).
+	f, l := t.result(kernel.BufExp, len(row)), t.result(kernel.BufLog, len(row))
+	const one = 1023 << 52
+	for i, x := range row {
+		f[i] = math.Float64frombits(math.Float64bits(x)&(1<<52-1)|one) - 1
+	}
+	t.args.row[kernel.ArgX], t.args.row[kernel.ArgWeight], t.args.row[kernel.ArgLogistic] = nil, nil, t.logistic
+	t.kernels[kernel.RowLog](&t.args, padded(len(row)))
+	power := t.power[:len(row)]
+	for i, x := range row {
+		k := float64(int64(math.Float64bits(x)>>52) - 1023)
+		power[i] = float64(e * (float64(k*math.Ln2) + l[i]))
+	}
+	t.logistics(power, false)
+	exp := t.result(kernel.BufExp, len(row))
+	for i, x := range row {
+		switch {
+		case !(x <= math.MaxFloat64): // NaN and infinity stay
+		case x < 1e-300:
+			row[i] = 0
+		case power[i] > 0:
+			row[i] = 1 / exp[i]
+		default:
+			row[i] = exp[i]
+		}
+	}
 }
 
 // Power returns x to the power e for x ≥ 0 and e > 0, with the same bits on every
@@ -95,7 +145,7 @@ func (t *Tile) reserve(n int) {
 		t.memory = alignedOf[float64](n * tileVoxels)
 	}
 	if t.logistic == nil {
-		t.logistic = alignedOf[float64](3 * kernel.Tile)
+		t.logistic, t.power = alignedOf[float64](3*kernel.Tile), alignedOf[float64](tileVoxels)
 	}
 	t.rows = t.rows[:0]
 	for i := range n {
@@ -140,9 +190,10 @@ func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi 
 	if v.Pair {
 		c = 2
 	}
-	t.reserve(9*c + 2) // all that is taken below
+	t.reserve(9*c + 2 + v.Scratch) // all that is taken below
+	t.kernels, t.Scratch = kernels, t.take(v.Scratch, width)
 	t.Weight = t.take(1, width)[0]
-	t.P, t.Q = t.take(c, width), t.take(c, width)
+	t.P, t.Q = nil, nil
 	t.Class, t.Target, t.Log, t.LogQ, t.Pull, t.Factor = nil, nil, nil, nil, nil, nil
 	if v.Logs {
 		t.Log, t.LogQ = t.take(c, width), t.take(c, width)
@@ -194,6 +245,10 @@ func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi 
 			}
 		}
 	}
+	if v.NoLogits {
+		return nil
+	}
+	t.P, t.Q = t.take(c, width), t.take(c, width)
 	x := t.P
 	if v.Pair {
 		x = t.P[1:]
@@ -224,7 +279,7 @@ func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi 
 	case v.Activation == plan.Sigmoid:
 		for ch := range t.P {
 			p, q := t.P[ch], t.Q[ch]
-			v.logistics(t, kernels, p)
+			t.logistics(p, v.Logs)
 			if v.Logs {
 				t.logs(p, t.Log[ch], t.LogQ[ch])
 			}
@@ -235,7 +290,7 @@ func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi 
 			clear(t.P[0])
 		}
 		if c == 2 {
-			v.softmaxPair(t, kernels)
+			v.softmaxPair(t)
 		} else {
 			v.softmax(t, t.take(1, width)[0])
 		}
@@ -244,17 +299,20 @@ func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi 
 	return nil
 }
 
-// logistics computes e^−|x|, 1/(1+e^−|x|) and, where the visit asks for logarithms,
-// log(1+e^−|x|) by the row kernels.
-func (v *Visit) logistics(t *Tile, kernels *rowKernels[float64], x []float64) {
-	n := (len(x) + kernel.Block - 1) / kernel.Block * kernel.Block
+// logistics computes e^−|x|, 1/(1+e^−|x|) and, where wanted, log(1+e^−|x|) by the row
+// kernels.
+func (t *Tile) logistics(x []float64, logs bool) {
+	n := padded(len(x))
 	t.args.row[kernel.ArgX], t.args.row[kernel.ArgWeight] = x[:n], ones64[:n]
 	t.args.row[kernel.ArgLogistic] = t.logistic
-	kernels[kernel.RowExp](&t.args, n)
-	if v.Logs {
-		kernels[kernel.RowLog](&t.args, n)
+	t.kernels[kernel.RowExp](&t.args, n)
+	if logs {
+		t.kernels[kernel.RowLog](&t.args, n)
 	}
 }
+
+// padded returns the length of a kernel's arguments for so many voxels.
+func padded(n int) int { return (n + kernel.Block - 1) / kernel.Block * kernel.Block }
 
 // ones64 are the weights of voxels that count.
 var ones64 = func() []float64 {
@@ -355,12 +413,12 @@ func (v *Visit) softmax(t *Tile, rest []float64) {
 }
 
 // softmaxPair is softmax for two channels, the sigmoid of their difference.
-func (v *Visit) softmaxPair(t *Tile, kernels *rowKernels[float64]) {
+func (v *Visit) softmaxPair(t *Tile) {
 	x0, x := t.P[0], t.P[1]
 	for i := range x {
 		x[i] -= x0[i]
 	}
-	v.logistics(t, kernels, x)
+	t.logistics(x, v.Logs)
 	if v.Logs {
 		t.logs(x, t.Log[1], t.Log[0])
 	}

@@ -27,8 +27,8 @@ const (
 )
 
 // Descending sorts items by value, the largest first; equal ones keep their order. Values
-// are not negative (−0 and NaN are not allowed). It may return other memory than that of
-// the items, which is then scratch memory.
+// are not negative (−0 and NaN are not allowed). It returns either the memory of the
+// items or other memory, and keeps the one that it does not return.
 //
 // It distributes by 11 bits of the number at a time, from the last to the first: three
 // passes for float32 and six for float64, in parallel; a pass whose bits are the same in

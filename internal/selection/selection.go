@@ -3,7 +3,6 @@ package selection
 
 import (
 	"math"
-	"slices"
 	"unsafe"
 
 	"github.com/x/afl/internal/parallel"
@@ -18,37 +17,28 @@ const (
 	buckets = 1 << digit
 )
 
-// few candidates are sorted at once.
-const few = 1 << 11
-
 // Largest returns the m largest elements, of which there are at least as many, as a bit set
 // over the slice, and their sum. Of equal elements the earlier ones are taken. NaN is larger
-// than any number, −0 equals 0, and elements below 0 are taken last, as if they were equal.
+// than any number; elements below 0, and −0, are taken last, as if they were equal.
 //
 // The elements are counted by the leading bits of their keys, then those that share these
-// with the smallest one taken by the next bits, until few are left to sort. The sum has the
-// same bits for any number of goroutines.
+// with the smallest one taken by the next bits, and so on: three times for float32 and six
+// for float64. The sum has the same bits for any number of goroutines.
 func Largest[T float32 | float64](e []T, m int) (taken []uint64, sum float64) {
 	parts := (len(e) + part - 1) / part
 	piece := func(i int) []T { return e[i*part : min((i+1)*part, len(e))] }
 	counts := make([][buckets]int32, min(parts, 8))
-	// prefix is what the keys of the candidates begin with, above shift; within is how many
-	// of them are taken.
-	prefix, shift, within, candidates := uint64(0), 64, m, len(e)
-	for candidates > few && shift > 0 {
+	// least is the key of the smallest element taken, as far as its bits above shift, and
+	// equal how many of those that share them are taken.
+	least, shift, equal := uint64(0), 8*int(unsafe.Sizeof(T(0))), m
+	for shift > 0 {
 		next := max(shift-digit, 0)
 		clear(counts)
 		each(len(counts), func(i int) {
 			h := &counts[i]
 			for k := i * parts / len(counts); k < (i+1)*parts/len(counts); k++ {
-				if shift == 64 {
-					for _, v := range piece(k) {
-						h[key(v)>>(64-digit)]++
-					}
-					continue
-				}
 				for _, v := range piece(k) {
-					if k := key(v); k>>shift == prefix>>shift {
+					if k := key(v); k>>shift == least>>shift {
 						h[k>>next&(buckets-1)]++
 					}
 				}
@@ -56,29 +46,16 @@ func Largest[T float32 | float64](e []T, m int) (taken []uint64, sum float64) {
 		})
 		b := buckets - 1
 		for ; ; b-- {
-			candidates = 0
+			candidates := 0
 			for i := range counts {
 				candidates += int(counts[i][b])
 			}
-			if within <= candidates {
+			if equal <= candidates {
 				break
 			}
-			within -= candidates
+			equal -= candidates
 		}
-		prefix, shift = prefix|uint64(b)<<next, next
-	}
-	least, equal := prefix, within
-	if shift > 0 {
-		keys := make([]uint64, 0, candidates)
-		for _, v := range e {
-			if k := key(v); shift == 64 || k>>shift == prefix>>shift {
-				keys = append(keys, k)
-			}
-		}
-		slices.Sort(keys)
-		least = keys[len(keys)-within]
-		above, _ := slices.BinarySearch(keys, least+1)
-		equal = within - (len(keys) - above)
+		least, shift = least|uint64(b)<<next, next
 	}
 
 	first := make([]int, parts) // of the elements that equal the least, how many are before
@@ -123,21 +100,17 @@ func each(n int, f func(i int)) {
 	parallel.Do(n, func() func(int) { return f })
 }
 
-// key orders numbers as Largest does. Keys of float32 use the upper half of the word.
+// key orders numbers as Largest does.
 func key[T float32 | float64](v T) uint64 {
-	if !(v > 0) {
-		switch {
-		case v == 0:
-			return 1 << 32
-		case v < 0:
-			return 0
-		}
-		return math.MaxUint64 - 1
+	if v != v {
+		return math.MaxUint64 >> (64 - 8*unsafe.Sizeof(v))
 	}
-	// Not a type switch, which the compiler does not resolve for a type parameter. Those of
-	// the smallest denormals are no less than that of 0.
+	// Not a type switch, which the compiler does not resolve for a type parameter. The sign
+	// clears the key.
 	if unsafe.Sizeof(v) == 4 {
-		return uint64(*(*uint32)(unsafe.Pointer(&v)))<<32 + 1<<32
+		bits := *(*int32)(unsafe.Pointer(&v))
+		return uint64(uint32((bits + 1) &^ (bits >> 31)))
 	}
-	return *(*uint64)(unsafe.Pointer(&v)) + 1<<32
+	bits := *(*int64)(unsafe.Pointer(&v))
+	return uint64((bits + 1) &^ (bits >> 63))
 }

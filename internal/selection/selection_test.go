@@ -31,7 +31,7 @@ func largest[T float32 | float64](t *testing.T) {
 		},
 	}
 	for name, draw := range draws {
-		for _, n := range []int{1, 2, 63, 65, few + 1, part, part + 1, 3*part + 17} {
+		for _, n := range []int{1, 2, 63, 65, 2049, part, part + 1, 3*part + 17} {
 			e := make([]T, n)
 			order := make([]int, n)
 			for i := range e {
