@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/x/afl/examples/internal/backends"
@@ -217,6 +218,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if o.steps > 0 {
 		fact("Training steps per epoch: at most %d, on cases redrawn for every epoch.", o.steps)
 	}
+	if slices.Contains(o.loss, "boundary") {
+		fact("The loss boundary is Dice + %g·epoch·Boundary, distances in voxels.", o.boundaryWeight)
+	}
 	fact("Training: %s, %s, backend %s.", o.optimization.fact(o.epochs, o.selection.String()), o.seedRange(), backend.Name())
 
 	extraction, err := o.detection.extraction()
@@ -253,9 +257,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		Splits: splits, Report: o.division.reports(),
 
 		Networks: networks,
-		Losses:   o.loss,
-		Scheme:   scheme,
-		Backend:  backend,
+		Losses:   o.loss, BoundaryWeight: o.boundaryWeight,
+		Scheme:  scheme,
+		Backend: backend,
 
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed, Seeds: o.seeds,
 		Select:    o.selection.String(),

@@ -147,6 +147,9 @@ type Job struct {
 	Networks []Network
 	// Losses are names accepted by the Scheme's Loss method, trained in this order.
 	Losses []string
+	// BoundaryWeight is the weight of the boundary loss in the first epoch; it grows by as much
+	// in every epoch, and the Dice loss is added. It is required for that loss alone.
+	BoundaryWeight float64
 	// Scheme is what the networks segment; it is also that of the samples. Optional: by
 	// default the foreground.
 	Scheme  segment.Scheme
@@ -340,6 +343,9 @@ func (j *Job) check() error {
 	if err := j.checkOptimization(); err != nil {
 		return err
 	}
+	if err := j.checkBoundary(); err != nil {
+		return err
+	}
 	for fold := range j.Splits {
 		if err := j.checkSplit(fold); err != nil {
 			return err
@@ -407,7 +413,7 @@ func (j *Job) training(plan *Plan, n *Network, key Key, c *clock) (*trainer, err
 	if err != nil {
 		return nil, fmt.Errorf("train: Job.Losses: %w", err)
 	}
-	rule, err := measure.RuleOf(j.Scheme, loss)
+	rule, err := measure.RuleOf(j.Scheme, j.lossOfEpoch(key.Loss, loss, 1))
 	if err != nil {
 		return nil, fmt.Errorf("train: loss %s: %w", key.Loss, err)
 	}
