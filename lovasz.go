@@ -204,7 +204,7 @@ func evalLovasz[T float32 | float64](s *lovaszSum) (*tensor.Dense, error) {
 			d := errors[k*all+t.Sample*voxels+t.Lo:][:len(t.Class)]
 			for i, y := range t.Class {
 				switch {
-				case y < 0:
+				case y < 0 || d[i] == 0:
 				case s.loss.Hinge:
 					t.Pull[0][i] = -float64(2*y-1) * float64(d[i])
 				case both: // as if it were of the voxel's own class
