@@ -105,17 +105,14 @@ func (l Boundary) distanceMap(c *hostCall, channels []int) (*tensor.Dense, error
 	}
 	phi := make([]float64, len(masks))
 	for at := 0; at < len(masks); at += voxels {
-		mask, field := masks[at:at+voxels], phi[at:at+voxels]
-		if !squaredField(field, mask, c.batch.Space, spacing) {
-			continue // zeros
-		}
-		eachPart(voxels, func(lo, hi int) {
-			for i := lo; i < hi; i++ {
-				if d := math.Sqrt(field[i]); mask[i] == 0 {
-					field[i] = d
-				} else {
-					field[i] = l.InsideOffset - d
+		squaredField(masks[at:at+voxels], c.batch.Space, spacing, func(first int, squared []float64) {
+			mask, field := masks[at+first:][:len(squared)], phi[at+first:][:len(squared)]
+			for i, v := range squared {
+				d := math.Sqrt(v)
+				if mask[i] != 0 {
+					d = l.InsideOffset - d
 				}
+				field[i] = d
 			}
 		})
 	}

@@ -89,14 +89,12 @@ func (l HausdorffDT) DistanceMap(logits, target *tensor.Dense) (*tensor.Dense, e
 	}
 	d := make([]float64, len(masks))
 	for at := 0; at < len(d); at += c.batch.V {
-		field := d[at : at+c.batch.V]
-		if squaredField(field, masks[at:at+c.batch.V], c.batch.Space, spacing) {
-			eachPart(len(field), func(lo, hi int) {
-				for i := lo; i < hi; i++ {
-					field[i] = math.Sqrt(field[i])
-				}
-			})
-		}
+		squaredField(masks[at:at+c.batch.V], c.batch.Space, spacing, func(first int, squared []float64) {
+			field := d[at+first:][:len(squared)]
+			for i, v := range squared {
+				field[i] = math.Sqrt(v)
+			}
+		})
 	}
 	shape := append([]int{c.batch.N, len(channels)}, c.spatial...)
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(d)), nil
@@ -280,18 +278,22 @@ func (l HausdorffDT) distances(c *hostCall, activation plan.Activation, channels
 		return nil, err
 	}
 	sum := make([]float64, len(predicted))
-	addPowers := func(at int, distance func(i int) float64, exponent float64) {
-		eachPart(voxels, func(lo, hi int) {
-			for i := lo; i < hi; i++ {
-				sum[at+i] += cpu.Power(distance(i), exponent)
+	addPowers := func(at int, distances []float64, exponent float64) {
+		sum := sum[at:][:len(distances)]
+		if exponent == 1 {
+			for i, d := range distances {
+				sum[i] += d
 			}
-		})
-	}
-	squared := make([]float64, voxels)
-	add := func(mask []uint8, at int) {
-		if squaredField(squared, mask[at:at+voxels], c.batch.Space, spacing) {
-			addPowers(at, func(i int) float64 { return squared[i] }, l.Alpha/2)
+			return
 		}
+		for i, d := range distances {
+			sum[i] += cpu.Power(d, exponent)
+		}
+	}
+	add := func(mask []uint8, at int) {
+		squaredField(mask[at:at+voxels], c.batch.Space, spacing, func(first int, squared []float64) {
+			addPowers(at+first, squared, l.Alpha/2)
+		})
 	}
 	given := c.cfg.DistanceMap
 	var target []uint8
@@ -306,12 +308,11 @@ func (l HausdorffDT) distances(c *hostCall, activation plan.Activation, channels
 			add(target, at)
 			continue
 		}
-		switch d := given.Data().(type) {
-		case []float64:
-			addPowers(at, func(i int) float64 { return d[at+i] }, l.Alpha)
-		case []float32:
-			addPowers(at, func(i int) float64 { return float64(d[at+i]) }, l.Alpha)
-		}
+		eachPart(voxels, func(lo, hi int) {
+			distances := make([]float64, hi-lo)
+			readFloats(given.Data(), at+lo, distances)
+			addPowers(at+lo, distances, l.Alpha)
+		})
 	}
 	return sum, nil
 }

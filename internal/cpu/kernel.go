@@ -41,10 +41,15 @@ type kernels struct {
 	unpack func(dst []uint8, src []uint64)
 	// widen is [widenGo].
 	widen func(dst []float64, src []float32, sums *[sumLanes64]float64) (ok bool)
+	// sumMap is [sumMapGo].
+	sumMap func(src []float32, sums *[sumLanes64]float64) (ok bool)
 	// magnitudes is [magnitudesGo].
 	magnitudes func(dst, around, left, right, up, down []float64, steps *[2]float64)
 	// softMagnitudes is [softMagnitudesGo].
 	softMagnitudes func(around, left, right, up, down []float32, ends []uint8, steps *[2]float32, sums *[sumLanes64]float64) (boundary int)
+	// parabolas32 and parabolas64 are [parabolasGo].
+	parabolas32 func(dst []float32, p *Parabolas[float32])
+	parabolas64 func(dst []float64, p *Parabolas[float64])
 }
 
 var plain = kernels{
@@ -65,9 +70,13 @@ var plain = kernels{
 	packMap:    packMapGo,
 	unpack:     unpackGo,
 	widen:      widenGo,
+	sumMap:     sumMapGo,
 	magnitudes: magnitudesGo,
 
 	softMagnitudes: softMagnitudesGo,
+
+	parabolas32: parabolasGo[float32],
+	parabolas64: parabolasGo[float64],
 }
 
 // expGo stores the exponential of each number, which is finite.

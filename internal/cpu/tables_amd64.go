@@ -310,6 +310,12 @@ var rows32AVX512 = [kernel.Rows]rowRoutine{
 	rowGradSoftmax32AVX512,
 }
 
+var parabolas32AVX512 = [kernel.ParabolaBlocks]parabolasRoutine[float32]{
+	parabolas32x16AVX512,
+	parabolas32x32AVX512,
+	parabolas32x64AVX512,
+}
+
 var rows64AVX512 = [kernel.Rows]rowRoutine{
 	rowClass64AVX512,
 	rowValid64AVX512,
@@ -346,6 +352,12 @@ var rows64AVX512 = [kernel.Rows]rowRoutine{
 	rowGradNone64AVX512,
 	rowGradSigmoid64AVX512,
 	rowGradSoftmax64AVX512,
+}
+
+var parabolas64AVX512 = [kernel.ParabolaBlocks]parabolasRoutine[float64]{
+	parabolas64x8AVX512,
+	parabolas64x16AVX512,
+	parabolas64x32AVX512,
 }
 
 var rows32AVX2 = [kernel.Rows]rowRoutine{
@@ -386,6 +398,12 @@ var rows32AVX2 = [kernel.Rows]rowRoutine{
 	rowGradSoftmax32AVX2,
 }
 
+var parabolas32AVX2 = [kernel.ParabolaBlocks]parabolasRoutine[float32]{
+	parabolas32x16AVX2,
+	parabolas32x32AVX2,
+	parabolas32x64AVX2,
+}
+
 var rows64AVX2 = [kernel.Rows]rowRoutine{
 	rowClass64AVX2,
 	rowValid64AVX2,
@@ -422,4 +440,10 @@ var rows64AVX2 = [kernel.Rows]rowRoutine{
 	rowGradNone64AVX2,
 	rowGradSigmoid64AVX2,
 	rowGradSoftmax64AVX2,
+}
+
+var parabolas64AVX2 = [kernel.ParabolaBlocks]parabolasRoutine[float64]{
+	parabolas64x8AVX2,
+	parabolas64x16AVX2,
+	parabolas64x32AVX2,
 }

@@ -177,6 +177,12 @@ var rows32NEON = [kernel.Rows]rowRoutine{
 	rowGradSoftmax32NEON,
 }
 
+var parabolas32NEON = [kernel.ParabolaBlocks]parabolasRoutine[float32]{
+	parabolas32x16NEON,
+	parabolas32x32NEON,
+	parabolas32x64NEON,
+}
+
 var rows64NEON = [kernel.Rows]rowRoutine{
 	rowClass64NEON,
 	rowValid64NEON,
@@ -213,4 +219,10 @@ var rows64NEON = [kernel.Rows]rowRoutine{
 	rowGradNone64NEON,
 	rowGradSigmoid64NEON,
 	rowGradSoftmax64NEON,
+}
+
+var parabolas64NEON = [kernel.ParabolaBlocks]parabolasRoutine[float64]{
+	parabolas64x8NEON,
+	parabolas64x16NEON,
+	parabolas64x32NEON,
 }

@@ -54,11 +54,13 @@ type options struct {
 
 	backend backendName
 	profile bool
+
+	dist distFlags
 }
 
 // sessionFlags are the flags that do not affect the result, so a resumed run may
 // change them.
-var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile", "page_images"}
+var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile", "page_images", "dist", "dist_timeout"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
@@ -108,6 +110,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for caching preprocessed cases")
 	f.IntVar(&o.pageImages, "page_images", 0, "number of `cases` whose images and masks report.html embeds, together with qualitative.png; 0: no image\nof a patient. Of the phantom it embeds at least 8 cases")
 	o.backend.addTo(f)
+	o.dist.addTo(f)
 	f.BoolVar(&o.profile, "profile", false, "print the time of each operation by shape at the end; onednn only")
 	return f, o
 }
@@ -174,6 +177,12 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return bad("page_images", o.pageImages, "at least 0")
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
+	}
+	if err := o.dist.check(); err != nil {
+		return err
+	}
+	if o.join && o.dist.by != "" {
+		return usageErrorf("-dist has no effect with -join")
 	}
 	if err := o.checkDetection(flags); err != nil {
 		return err

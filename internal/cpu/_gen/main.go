@@ -54,7 +54,10 @@ func main() {
 	unpack(avx2)
 	widen(avx2)
 	magnitudes(avx2)
-	softMagnitudes(avx2)
+	sumMap(avx2)
+	for _, t := range tiers {
+		softMagnitudes(t)
+	}
 	for _, t := range rowTiers(tiers...) {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
@@ -63,6 +66,11 @@ func main() {
 	for _, t := range tiers {
 		for _, v := range kernel.Tiles() {
 			tile(t, v)
+		}
+	}
+	for _, t := range rowTiers(tiers...) {
+		for size := range kernel.ParabolaBlocks {
+			parabolas(t, size)
 		}
 	}
 	emitConstants()
@@ -81,6 +89,7 @@ func main() {
 	unpack(neon)
 	widen(neon)
 	magnitudes(neon)
+	sumMap(neon)
 	softMagnitudes(neon)
 	for _, t := range rowTiers(neon) {
 		for r := range kernel.Row(kernel.Rows) {
@@ -89,6 +98,11 @@ func main() {
 	}
 	for _, v := range kernel.Tiles() {
 		tile(neon, v)
+	}
+	for _, t := range rowTiers(neon) {
+		for size := range kernel.ParabolaBlocks {
+			parabolas(t, size)
+		}
 	}
 	if len(constants.list) != known {
 		log.Fatal("the NEON kernels have constants that those of amd64 have not")
@@ -129,6 +143,10 @@ func writeTables(arch string, tiers ...tier) {
 		fmt.Fprintf(&b, "\nvar rows%d%s = [kernel.Rows]rowRoutine{\n", 8*t.size(), t.name)
 		for r := range kernel.Row(kernel.Rows) {
 			fmt.Fprintf(&b, "\t%s,\n", rowName(t, r))
+		}
+		fmt.Fprintf(&b, "}\n\nvar parabolas%d%s = [kernel.ParabolaBlocks]parabolasRoutine[float%d]{\n", 8*t.size(), t.name, 8*t.size())
+		for size := range kernel.ParabolaBlocks {
+			fmt.Fprintf(&b, "\t%s,\n", parabolasName(t, size))
 		}
 		b.WriteString("}\n")
 	}

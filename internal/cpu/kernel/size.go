@@ -26,3 +26,10 @@ const SoftmaxRows = 8
 // SoftmaxBuffer is the scratch memory of a softmax kernel of so many channels in
 // float32 numbers.
 func SoftmaxBuffer(channels int) int { return Part * (SoftmaxRows + 2*channels) }
+
+// ParabolaBlocks is the number of sizes of the blocks of a parabola kernel: of
+// ParabolaBlock bytes, and twice as many each.
+const (
+	ParabolaBlocks = 3
+	ParabolaBlock  = 64
+)

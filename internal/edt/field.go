@@ -1,0 +1,392 @@
+package edt
+
+import (
+	"math"
+	"math/bits"
+	"sync"
+
+	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/parallel"
+)
+
+// Field calls visit, concurrently, with the squared distances of consecutive voxels, from
+// index at on in raster order, across the boundary of a mask: of each voxel of the mask to
+// the nearest one outside it, and of each outside it to the nearest of the mask. The
+// distances are those of [Squared], with the same bits. Every voxel is visited once; visit
+// may change the slice and must not keep it. Field returns false, and does not call visit,
+// if the mask is empty or everything.
+//
+// Both sides are distance transforms, that from the inside of the mask's box alone. The
+// sweeps along the columns and across the slices take the least over the rows and slices
+// around each, for vectors of neighboring lines at once, nearest first until no nearer
+// site can follow. This takes the longer the farther the sites are, but few voxels are far
+// from all rows and slices with sites.
+func Field(m *Mask, spacing [3]float64, visit func(at int, squared []float64)) bool {
+	if n := m.Count(); n == 0 || n == m.Rows()*m.Columns() {
+		return false
+	}
+	if !cpu.HasVectors() {
+		plainField(m, spacing, visit)
+		return true
+	}
+	unit, exact := commonUnit(m.shape, m.turned(spacing))
+	if exact {
+		newField[float32](m, spacing, unit, &memory32).run(visit)
+	} else {
+		newField[float64](m, spacing, 1, &memory64).run(visit)
+	}
+	return true
+}
+
+// plainField is Field by two plain transforms.
+func plainField(m *Mask, spacing [3]float64, visit func(at int, squared []float64)) {
+	columns := m.Columns()
+	outside, inside := make([]float64, m.Rows()*columns), make([]float64, m.Rows()*columns)
+	Squared(outside, m, spacing)
+	rest := m.empty()
+	for r := range m.Rows() {
+		complement(rest.row(r), m.row(r), columns)
+	}
+	Squared(inside, rest, spacing)
+	m.eachBatch(func() func(int, int) {
+		return func(first, end int) {
+			sum := outside[first*columns : end*columns]
+			for i, v := range inside[first*columns : end*columns] {
+				sum[i] += v // one of them is 0
+			}
+			visit(first*columns, sum)
+		}
+	})
+}
+
+// complement stores the voxels that are not in a row of so many columns.
+func complement(dst, row []uint64, columns int) {
+	for w, word := range row {
+		dst[w] = ^word & (^uint64(0) >> max(0, 64*(w+1)-columns))
+	}
+}
+
+// commonUnit returns a power of two of which the distances along all axes are multiples
+// so small that float32 holds all sums of their squares.
+func commonUnit(shape [3]int, spacing [3]float64) (unit float64, exact bool) {
+	const most = 500 // the square of the unit is a normal float64
+	exponent := math.MaxInt
+	for axis, n := range shape {
+		if n > 1 {
+			fraction, e := math.Frexp(spacing[axis])
+			exponent = min(exponent, e-53+bits.TrailingZeros64(uint64(fraction*0x1p53)))
+		}
+	}
+	if exponent < -most || exponent > most {
+		return 0, false
+	}
+	unit = math.Ldexp(1, exponent)
+	sum := 0.0
+	for axis, n := range shape {
+		if n > 1 {
+			d := float64(n-1) * spacing[axis] / unit
+			sum += d * d
+		}
+	}
+	return unit, sum <= 1<<24
+}
+
+// field is the state of Field: numbers of T are squared distances in squared units.
+type field[T float32 | float64] struct {
+	mask            *Mask
+	unit            float64
+	squares         [3][]T // by axis and number of steps
+	outside, inside side[T]
+	pool            *sync.Pool
+}
+
+// side is the transform of the voxels of one side of the boundary, to the sites that are
+// the voxels of the other.
+type side[T float32 | float64] struct {
+	lo, hi [2]int // the slices and rows that it takes
+	flip   uint64 // the sites are the voxels of the mask, all bits being flipped
+	filled []int  // slices with sites
+	pitch  int    // from slice to slice of part
+	part   []T    // result of the sweeps within the slices
+}
+
+// memory32 and memory64 hold the memory of both sides' parts.
+var memory32, memory64 = sync.Pool{New: func() any { return new([2][]float32) }}, sync.Pool{New: func() any { return new([2][]float64) }}
+
+func newField[T float32 | float64](m *Mask, spacing [3]float64, unit float64, pool *sync.Pool) *field[T] {
+	f := &field[T]{mask: m, unit: unit, pool: pool}
+	scale := 1 / (unit * unit)
+	for _, v := range squaresAlong(m, spacing) {
+		f.squares[2] = append(f.squares[2], T(v*scale))
+	}
+	for axis, s := range m.turned(spacing) {
+		if axis < 2 {
+			for i := range m.shape[axis] {
+				d := float64(i)
+				f.squares[axis] = append(f.squares[axis], T(float64(float64(s*s)*float64(d*d))*scale))
+			}
+		}
+	}
+	f.outside = side[T]{hi: [2]int{m.shape[0], m.shape[1]}}
+	// The nearest voxel outside is never beyond those around the mask's box.
+	lo, hi := Box(m, m)
+	f.inside.flip = ^uint64(0)
+	for axis := range 2 {
+		f.inside.lo[axis], f.inside.hi[axis] = max(lo[axis]-1, 0), min(hi[axis]+1, m.shape[axis])
+	}
+	return f
+}
+
+// lanes is the number of lines across the slices that are swept together: the parts of a
+// slice are read in runs of some KiB, and all slices of them are in the cache.
+const lanes = 256
+
+// slack returns how many numbers vectors may reach beyond the end of a slice.
+func slack[T float32 | float64]() int { return cpu.ParabolaBlock[T]() }
+
+// whole returns the number of lines of the blocks that hold so many.
+func whole[T float32 | float64](lines int) int {
+	block := cpu.ParabolaBlock[T]()
+	return (lines + block - 1) / block * block
+}
+
+func (f *field[T]) run(visit func(at int, squared []float64)) {
+	memory := f.pool.Get().(*[2][]T)
+	defer f.pool.Put(memory)
+	for i, s := range []*side[T]{&f.outside, &f.inside} {
+		f.within(s, &memory[i])
+	}
+	f.across(visit)
+}
+
+// within makes the sweeps within the slices of one side.
+func (f *field[T]) within(s *side[T], memory *[]T) {
+	columns := f.mask.Columns()
+	for z := s.lo[0]; z < s.hi[0]; z++ {
+		for y := s.lo[1]; y < s.hi[1]; y++ {
+			if f.hasSite(s, z, y) {
+				s.filled = append(s.filled, z)
+				break
+			}
+		}
+	}
+	rows := s.hi[1] - s.lo[1]
+	s.pitch = rows*columns + slack[T]()
+	if n := s.pitch * len(s.filled); cap(*memory) < n {
+		*memory = make([]T, n)
+	}
+	s.part = (*memory)[:cap(*memory)][:s.pitch*len(s.filled)]
+	parallel.Do(len(s.filled), func() func(int) {
+		var l lister[T]
+		heights := make([]T, s.pitch)
+		r := newRowSweep(f.squares[2])
+		at := make([]int, 0, rows) // the rows with sites
+		return func(i int) {
+			z, dst := s.filled[i], s.part[i*s.pitch:][:s.pitch]
+			at = at[:0]
+			for y := s.lo[1]; y < s.hi[1]; y++ {
+				if f.hasSite(s, z, y) {
+					r.sweep(heights[len(at)*columns:], f.mask.row(z*f.mask.shape[1]+y), s.flip)
+					at = append(at, y)
+				}
+			}
+			l.list(at, f.squares[1])
+			p := cpu.Parabolas[T]{Heights: heights, Pitch: columns}
+			for y := range rows {
+				p.Row, p.SquaresBefore, p.SquaresAfter = l.around(s.lo[1] + y)
+				// Where this reaches into the next row it is overwritten.
+				p.Lowest(dst[y*columns:][:whole[T](columns)])
+			}
+		}
+	})
+}
+
+// hasSite reports whether a row has a site.
+func (f *field[T]) hasSite(s *side[T], z, y int) bool {
+	left := f.mask.Columns()
+	for _, word := range f.mask.row(z*f.mask.shape[1] + y) {
+		if (word^s.flip)<<max(0, 64-left) != 0 {
+			return true
+		}
+		left -= 64
+	}
+	return false
+}
+
+// rowSweep is the sweep along the rows.
+type rowSweep[T float32 | float64] struct {
+	squares []T        // by number of steps
+	bits    *[256][8]T // by eight voxels: 0 where there is a site, else +Inf
+	padded  []T        // heights of a row between as many of +Inf
+	lines   cpu.Parabolas[T]
+}
+
+func newRowSweep[T float32 | float64](squares []T) *rowSweep[T] {
+	columns := len(squares)
+	r := &rowSweep[T]{squares: squares, bits: new([256][8]T), padded: make([]T, 3*columns+slack[T]())}
+	for i := range r.bits {
+		for j := range r.bits[i] {
+			if i>>j&1 == 0 {
+				r.bits[i][j] = T(math.Inf(1))
+			}
+		}
+	}
+	for i := range r.padded {
+		r.padded[i] = T(math.Inf(1))
+	}
+	// A step along the row is a row of one number.
+	r.lines = cpu.Parabolas[T]{Heights: r.padded, Pitch: 1, Row: columns, SquaresBefore: squares, SquaresAfter: squares[1:]}
+	return r
+}
+
+// sweep stores the squared distance from each voxel of a row to the nearest site in it, of
+// which there is one. dst has so many columns and the slack.
+func (r *rowSweep[T]) sweep(dst []T, row []uint64, flip uint64) {
+	columns := len(r.squares)
+	changes, last := 0, uint64(0)
+	for _, word := range row {
+		changes += bits.OnesCount64(word ^ (word<<1 | last>>63))
+		last = word
+	}
+	if changes < columns/16 {
+		fillGaps(dst[:columns], row, flip, r.squares)
+		return
+	}
+	for x := 0; x < columns; x += 8 {
+		*(*[8]T)(r.padded[columns+x:]) = r.bits[uint8((row[x/64]^flip)>>(x%64))]
+	}
+	copy(r.padded[2*columns:], r.bits[0][:])
+	r.lines.Lowest(dst[:whole[T](columns)])
+}
+
+// fillGaps is the sweep for a row of few gaps.
+func fillGaps[T float32 | float64](dst []T, row []uint64, flip uint64, squares []T) {
+	clear(dst)
+	for x := 0; x < len(dst); {
+		from := nextBit(row, ^flip, x, len(dst)) // of a gap
+		to := nextBit(row, flip, from, len(dst))
+		middle := (from + to) / 2 // from here on the next site is nearer
+		switch {
+		case from == 0:
+			middle = 0
+		case to == len(dst):
+			middle = to
+		}
+		for i := range dst[from:middle] {
+			dst[from+i] = squares[1+i]
+		}
+		for i := middle; i < to; i++ {
+			dst[i] = squares[to-i]
+		}
+		x = to
+	}
+}
+
+// nextBit returns the first bit from x on that is set in a row, all bits being flipped, or
+// end if there is none before it.
+func nextBit(row []uint64, flip uint64, x, end int) int {
+	if x >= end {
+		return end
+	}
+	w := x / 64
+	for word := (row[w] ^ flip) >> (x % 64) << (x % 64); ; word = row[w] ^ flip {
+		if word != 0 {
+			return min(64*w+bits.TrailingZeros64(word), end)
+		}
+		if w++; w == len(row) {
+			return end
+		}
+	}
+}
+
+// lister lists the squared distances from positions of a line to those of its heights.
+type lister[T float32 | float64] struct {
+	at            []int // ascending
+	squares       []T   // by number of steps
+	next          int   // the first of at beyond the position
+	before, after []T
+}
+
+func (l *lister[T]) list(at []int, squares []T) { *l = lister[T]{at, squares, 0, l.before, l.after} }
+
+// around returns the last of the heights up to a position, or −1, and the squared distances
+// of that and those before it, and of those after it, nearest first. The positions of the
+// calls ascend.
+func (l *lister[T]) around(p int) (row int, before, after []T) {
+	for l.next < len(l.at) && l.at[l.next] <= p {
+		l.next++
+	}
+	row = l.next - 1
+	if last := len(l.at) - 1; l.at[last]-l.at[0] == last { // all positions between them
+		if row >= 0 {
+			before = l.squares[p-l.at[row]:][:row+1]
+		}
+		if row < last {
+			after = l.squares[l.at[row+1]-p:][:last-row]
+		}
+		return row, before, after
+	}
+	l.before, l.after = l.before[:0], l.after[:0]
+	for i := row; i >= 0; i-- {
+		l.before = append(l.before, l.squares[p-l.at[i]])
+	}
+	for _, q := range l.at[l.next:] {
+		l.after = append(l.after, l.squares[q-p])
+	}
+	return row, l.before, l.after
+}
+
+// stretch is a range of the lines across the slices, and whether both sides take it.
+type stretch struct {
+	lo, hi int
+	both   bool
+}
+
+// across makes the sweeps across the slices of both sides.
+func (f *field[T]) across(visit func(at int, squared []float64)) {
+	columns, lines := f.mask.Columns(), f.mask.shape[1]*f.mask.Columns()
+	inside := [2]int{f.inside.lo[1] * columns, f.inside.hi[1] * columns}
+	var units []stretch
+	for i, end := range []int{inside[0], inside[1], lines} {
+		lo := 0
+		if len(units) > 0 {
+			lo = units[len(units)-1].hi
+		}
+		for ; lo < end; lo += lanes {
+			units = append(units, stretch{lo, min(lo+lanes, end), i == 1})
+		}
+	}
+	square := f.unit * f.unit
+	parallel.Do(len(units), func() func(int) {
+		var sides [2]lister[T]
+		var found [2][lanes]T
+		var squared [lanes]float64
+		return func(i int) {
+			u := units[i]
+			n := u.hi - u.lo
+			sides[0].list(f.outside.filled, f.squares[0])
+			sides[1].list(f.inside.filled, f.squares[0])
+			for z := range f.mask.shape[0] {
+				f.outside.lowest(found[0][:whole[T](n)], z, u.lo, &sides[0])
+				if u.both && z >= f.inside.lo[0] && z < f.inside.hi[0] {
+					f.inside.lowest(found[1][:whole[T](n)], z, u.lo-inside[0], &sides[1])
+					for i, v := range found[0][:n] {
+						squared[i] = float64(v+found[1][i]) * square // one of them is 0
+					}
+				} else {
+					for i, v := range found[0][:n] {
+						squared[i] = float64(v) * square
+					}
+				}
+				visit(z*lines+u.lo, squared[:n])
+			}
+		}
+	})
+}
+
+// lowest stores the result of the sweep across the slices at a slice, on lines from x on.
+func (s *side[T]) lowest(dst []T, z, x int, l *lister[T]) {
+	p := cpu.Parabolas[T]{Heights: s.part[x:], Pitch: s.pitch}
+	p.Row, p.SquaresBefore, p.SquaresAfter = l.around(z)
+	p.Lowest(dst)
+}
