@@ -49,14 +49,14 @@ func processesIn(t *testing.T, dir string) []int {
 	return found
 }
 
-// TestProcessesTogether compares a run of a single process with one of two processes that are
-// started by each launcher, of which one is killed and one stops answering, and which is stopped
-// by a signal to the launcher and continued by other numbers of processes.
+// TestProcessesTogether compares a run of a single process with runs of two processes by each
+// launcher: one of them is killed, one stops answering, or the launcher gets a signal, and the run
+// is resumed.
 func TestProcessesTogether(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	data := []string{"-phantom_train", "5", "-phantom_valid", "3", "-phantom_size", "32,32,16", "-epochs", "2", "-loss", "dice-ce", "-batch", "4"}
+	data := []string{"-phantom_train", "5", "-phantom_valid", "2", "-phantom_size", "32,32,16", "-epochs", "2", "-loss", "dice-ce", "-batch", "4"}
 	whole := filepath.Join(t.TempDir(), "whole")
 	out, err := command(append(data, "-model_dir", whole)...).CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -68,12 +68,16 @@ func TestProcessesTogether(t *testing.T) {
 			name string
 			do   func(cmd *exec.Cmd, pids []int) error
 			says string
+			by   string // launcher; empty: each
 		}{
-			{"kill", func(_ *exec.Cmd, pids []int) error { return syscall.Kill(pids[1], syscall.SIGKILL) }, ""},
-			{"hang", func(_ *exec.Cmd, pids []int) error { return syscall.Kill(pids[1], syscall.SIGSTOP) }, "did not take part within 2s; aborting the job"},
-			{"stop", func(cmd *exec.Cmd, _ []int) error { return cmd.Process.Signal(syscall.SIGUSR1) }, "To resume, use the flags: -model_dir " + dir + " -resume"},
+			{"kill", func(_ *exec.Cmd, pids []int) error { return syscall.Kill(pids[1], syscall.SIGKILL) }, "", ""},
+			{"hang", func(_ *exec.Cmd, pids []int) error { return syscall.Kill(pids[1], syscall.SIGSTOP) }, "did not take part within 2s; aborting the job", "MPICH"},
+			{"stop", func(cmd *exec.Cmd, _ []int) error { return cmd.Process.Signal(syscall.SIGUSR1) }, "To resume, use the flags: -model_dir " + dir + " -resume", "OpenMPI"},
 		}
 		for i, c := range interruptions {
+			if c.by != "" && c.by != l.Name {
+				continue
+			}
 			args := append([]string{"-model_dir", dir}, data...)
 			if c.name == "hang" {
 				args = append(args, "-dist_timeout", "2s")
@@ -102,10 +106,11 @@ func TestProcessesTogether(t *testing.T) {
 				require.Less(t, time.Since(start), 20*time.Second, c.name)
 			}
 		}
-		out, err := launched(t, l, 4, append([]string{"-model_dir", dir, "-resume"}, data...)...).CombinedOutput()
+		n := map[string]int{"OpenMPI": 2, "MPICH": 4}[l.Name]
+		out, err := launched(t, l, n, append([]string{"-model_dir", dir, "-resume"}, data...)...).CombinedOutput()
 		require.NoError(t, err, string(out))
-		assert.Contains(t, string(out), fmt.Sprintf("Processes: 4, by %s", l.Family))
-		assertSameFiles(t, want, filesOf(t, dir), "killed, hung, stopped and resumed by four processes")
+		assert.Contains(t, string(out), fmt.Sprintf("Processes: %d, by %s", n, l.Family))
+		assertSameFiles(t, want, filesOf(t, dir), "killed, hung or stopped, and resumed")
 	})
 }
 

@@ -193,7 +193,7 @@ func (o *options) run(ctx context.Context, p Program, flags *flag.FlagSet, toget
 		}
 	}()
 	var job *train.Job
-	rec, err := together.recordOf(func() (rec *record, err error) {
+	rec, err := together.recordOf(o.modelDir, func() (rec *record, err error) {
 		if lock, err = o.lock(p.Name, progress); err != nil || o.join {
 			return nil, err
 		}
@@ -203,7 +203,7 @@ func (o *options) run(ctx context.Context, p Program, flags *flag.FlagSet, toget
 		if err = removeTemporaries(o.modelDir); err != nil {
 			return nil, err
 		}
-		job, rec, err = newJob(ctx, p, flags, o, rec, true, progress)
+		job, rec, err = newJob(ctx, p, flags, o, rec, together, progress)
 		return rec, err
 	})
 	switch {
@@ -215,7 +215,7 @@ func (o *options) run(ctx context.Context, p Program, flags *flag.FlagSet, toget
 		job.Guard = lock.Check
 	default:
 		if err = rec.restoreFlags(flags, o.modelDir); err == nil {
-			job, _, err = newJob(ctx, p, flags, o, rec, false, progress)
+			job, _, err = newJob(ctx, p, flags, o, rec, together, progress)
 		}
 	}
 	if err := together.agree("preparation", err); err != nil {

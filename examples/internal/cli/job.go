@@ -34,7 +34,7 @@ const choicesName = "convolutions.json"
 // into the report and are also printed.
 //
 // With -dist the first process leads; the others have its record and write nothing.
-func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec *record, leads bool, progress *report.Progress) (*train.Job, *record, error) {
+func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec *record, together *processes, progress *report.Progress) (*train.Job, *record, error) {
 	var facts []string
 	fact := func(format string, args ...any) {
 		facts = append(facts, fmt.Sprintf(format, args...))
@@ -71,7 +71,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			return nil, nil, err
 		}
 	}
-	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile, Choices: filepath.Join(o.modelDir, choicesName)})
+	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile, Choices: together.choices(o.modelDir)})
 	if err != nil {
 		return nil, nil, usageErrorf("-backend %s: %v", o.backend, err)
 	}
@@ -136,7 +136,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		fact("The data have no labeled validation cases: every fifth training case is held out for validation.")
 	}
 
-	if leads {
+	if together.root() {
 		if rec, err = o.recordSession(ctx, p.Name, flags, rec, scheme, d, from, progress); err != nil {
 			return nil, nil, err
 		}
@@ -210,7 +210,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		fact("Trainings: %d (networks × losses × seeds × folds: %d × %d × %d × %d).", n, len(fits), len(o.loss), o.seeds, len(splits))
 	}
 	fact("Disk: the weights and states of all trainings take about %s.", formatBytes(needed.files))
-	if leads {
+	if together.root() {
 		if err := needed.check(o.modelDir); err != nil {
 			return nil, nil, err
 		}
