@@ -1,6 +1,6 @@
 // Package cpu is the backend for tensors in Go memory.
 //
-// # Two sets of kernels
+// # Three sets of kernels
 //
 // The fused kernels compute what training calls most: float32 logits with a target of
 // class indices that a byte can name or of maps of zeros and ones, by softmax a single
@@ -8,15 +8,19 @@
 // none. One call of a kernel reads logits, labels and weights and writes sums or the
 // gradient. Maps are read as bits a chunk at a time, which finds out what they are.
 //
-// The row kernels compute everything else: float64 logits, chunks of soft maps, other
-// voxel weights and those of three or more channels by softmax, un-reduced losses, label smoothing, a softmax that leaves out the background
+// The tile kernels compute the same losses of float32 logits of single channels by sigmoid,
+// or of two by softmax, where the fused ones do not: chunks of soft maps, which they read in
+// place, un-reduced losses, label smoothing, and other voxel weights.
+//
+// The row kernels compute everything else: float64 logits, the same calls of three or more
+// channels by softmax, a softmax that leaves out the background
 // or has only one channel, probabilities in place of logits, and terms of different
 // activations. Each is a short loop over one row, a channel of a tile, and hands its
-// intermediates on to the next through the first-level cache. Target and weights become
-// rows of the logits' type, so that no kernel depends on their types; a voxel that takes
-// no part has weight 0, and its logits are not looked at.
+// intermediates on to the next through the first-level cache. Of tile and row kernels target
+// and weights become rows of the logits' type, so that no kernel depends on their types; a
+// voxel that takes no part has weight 0, and its logits are not looked at.
 //
-// Both compute in the type of the logits. A chunk of float32 logits whose loss or
+// All compute in the type of the logits. A chunk of float32 logits whose loss or
 // gradient exceeds the range of float32 (logits of about 1e36 and more, NaN), or whose
 // weights are so small or large that products with them could, is computed again by the
 // row kernels of float64. A loss whose own constants are that small or large is computed
@@ -37,7 +41,7 @@
 // # Sizes
 //
 // A chunk is a range of voxels of one sample, the work of one goroutine at a time. The
-// fused kernels divide it into strips of 1024 voxels, the row kernels into tiles of 512.
+// fused kernels divide it into strips of 1024 voxels, the others into tiles of 512.
 // A kernel's length is a multiple of a block of 64 voxels: what is left of a strip is
 // copied to a block of its own, and a tile that ends within a block is padded by voxels
 // of weight 0.
@@ -151,6 +155,7 @@ type scratch struct {
 	bits   bitScratch
 	planes [3]maskPlane
 	row    []float64
+	soft   softScratch
 }
 
 // grow returns s with length n, in the same memory if that is large enough.

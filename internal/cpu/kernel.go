@@ -25,6 +25,8 @@ type kernels struct {
 	// rows32 and rows64 are the row kernels, see [plainRows].
 	rows32 rowKernels[float32]
 	rows64 rowKernels[float64]
+	// tile is [tileGo].
+	tile func(v kernel.Variant, a *rowArgs[float32], n int)
 	// exp is [expGo] and log1p [log1pGo], over whole blocks.
 	exp, log1p func(dst, src []float32)
 	// labels is [labelsGo].
@@ -39,8 +41,12 @@ type kernels struct {
 	unpack func(dst []uint8, src []uint64)
 	// widen is [widenGo].
 	widen func(dst []float64, src []float32, sums *[sumLanes64]float64) (ok bool)
+	// sumMap is [sumMapGo].
+	sumMap func(src []float32, sums *[sumLanes64]float64) (ok bool)
 	// magnitudes is [magnitudesGo].
 	magnitudes func(dst, around, left, right, up, down []float64, steps *[2]float64)
+	// softMagnitudes is [softMagnitudesGo].
+	softMagnitudes func(around, left, right, up, down []float32, ends []uint8, steps *[2]float32, sums *[sumLanes64]float64) (boundary int)
 }
 
 var plain = kernels{
@@ -52,6 +58,7 @@ var plain = kernels{
 	softmax:    softmaxGo,
 	rows32:     plainRows[float32](),
 	rows64:     plainRows[float64](),
+	tile:       tileGo,
 	exp:        expGo,
 	log1p:      log1pGo,
 	labels:     labelsGo,
@@ -60,7 +67,10 @@ var plain = kernels{
 	packMap:    packMapGo,
 	unpack:     unpackGo,
 	widen:      widenGo,
+	sumMap:     sumMapGo,
 	magnitudes: magnitudesGo,
+
+	softMagnitudes: softMagnitudesGo,
 }
 
 // expGo stores the exponential of each number, which is finite.

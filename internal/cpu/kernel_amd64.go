@@ -12,19 +12,19 @@ func tiers() []kernels {
 			t = append(t, kernels{
 				name:     "avx512",
 				logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), fence: storeFence,
-				rows32: rowKernelsBy[float32](&rows32AVX512), rows64: rowKernelsBy[float64](&rows64AVX512),
+				rows32: rowKernelsBy[float32](&rows32AVX512), rows64: rowKernelsBy[float64](&rows64AVX512), tile: tileBy(&tilesAVX512),
 				exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512),
 				labels: labelsBy(labelsAVX2), foreground: foregroundBy(foregroundAVX2), pack: packBy(packAVX2), packMap: packMapBy(packMapAVX2), unpack: unpackBy(unpackAVX2),
-				widen: widenBy(widenAVX2), magnitudes: magnitudesBy(magnitudesAVX2),
+				widen: widenBy(widenAVX2), sumMap: sumMapBy(sumMapAVX2), magnitudes: magnitudesBy(magnitudesAVX2), softMagnitudes: softMagnitudesBy(softMagnitudesAVX512),
 			})
 		}
 		t = append(t, kernels{
 			name:     "avx2",
 			logistic: logisticBy(&logisticAVX2), softmax: softmaxBy(&softmaxAVX2), fence: storeFence,
-			rows32: rowKernelsBy[float32](&rows32AVX2), rows64: rowKernelsBy[float64](&rows64AVX2),
+			rows32: rowKernelsBy[float32](&rows32AVX2), rows64: rowKernelsBy[float64](&rows64AVX2), tile: tileBy(&tilesAVX2),
 			exp: rowsBy(expAVX2), log1p: rowsBy(log1pAVX2),
 			labels: labelsBy(labelsAVX2), foreground: foregroundBy(foregroundAVX2), pack: packBy(packAVX2), packMap: packMapBy(packMapAVX2), unpack: unpackBy(unpackAVX2),
-			widen: widenBy(widenAVX2), magnitudes: magnitudesBy(magnitudesAVX2),
+			widen: widenBy(widenAVX2), sumMap: sumMapBy(sumMapAVX2), magnitudes: magnitudesBy(magnitudesAVX2), softMagnitudes: softMagnitudesBy(softMagnitudesAVX2),
 		})
 	}
 	return append(t, plain)

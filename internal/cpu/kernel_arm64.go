@@ -8,9 +8,9 @@ func tiers() []kernels {
 	return []kernels{{
 		name:     "neon",
 		logistic: logisticBy(&logisticNEON), softmax: softmaxBy(&softmaxNEON), fence: plain.fence,
-		rows32: rowKernelsBy[float32](&rows32NEON), rows64: rowKernelsBy[float64](&rows64NEON),
+		rows32: rowKernelsBy[float32](&rows32NEON), rows64: rowKernelsBy[float64](&rows64NEON), tile: tileBy(&tilesNEON),
 		exp: rowsBy(expNEON), log1p: rowsBy(log1pNEON),
 		labels: labelsBy(labelsNEON), foreground: foregroundBy(foregroundNEON), pack: packBy(packNEON), packMap: packMapBy(packMapNEON), unpack: unpackBy(unpackNEON),
-		widen: widenBy(widenNEON), magnitudes: magnitudesBy(magnitudesNEON),
+		widen: widenBy(widenNEON), sumMap: sumMapBy(sumMapNEON), magnitudes: magnitudesBy(magnitudesNEON), softMagnitudes: softMagnitudesBy(softMagnitudesNEON),
 	}, plain}
 }

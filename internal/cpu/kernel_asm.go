@@ -157,6 +157,19 @@ func widenBy(routine func(dst *float64, src *float32, sums *float64, n int) uint
 	}
 }
 
+// sumMapBy returns the kernel that calls a routine for a multiple of sumLanes64 values and the
+// plain kernel for the rest.
+func sumMapBy(routine func(src *float32, sums *float64, n int) uint32) func(src []float32, sums *[sumLanes64]float64) bool {
+	return func(src []float32, sums *[sumLanes64]float64) bool {
+		n := len(src) / sumLanes64 * sumLanes64
+		ok := true
+		if n > 0 {
+			ok = routine(&src[0], &sums[0], n) == 0
+		}
+		return sumMapGo(src[n:], sums) && ok
+	}
+}
+
 // magnitudesBy returns the kernel that calls a routine for a multiple of 4 voxels and the
 // plain kernel for the rest.
 func magnitudesBy(routine func(dst, around, left, right, up, down, steps *float64, n int)) func(dst, around, left, right, up, down []float64, steps *[2]float64) {
@@ -170,6 +183,23 @@ func magnitudesBy(routine func(dst, around, left, right, up, down, steps *float6
 	}
 }
 
+// softMagnitudesBy returns the kernel that calls a routine for a multiple of 16 voxels and the
+// plain kernel for the rest.
+func softMagnitudesBy(routine func(around, left, right, up, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)) func(around, left, right, up, down []float32, ends []uint8, steps *[2]float32, sums *[sumLanes64]float64) int {
+	return func(around, left, right, up, down []float32, ends []uint8, steps *[2]float32, sums *[sumLanes64]float64) (boundary int) {
+		n := len(ends) / 16 * 16
+		_, _, _, _, _ = around[:n+2], left[:n], right[:n], up[:n], down[:n]
+		if n > 0 {
+			var parts [16]uint32
+			routine(&around[0], &left[0], &right[0], &up[0], &down[0], &ends[0], &steps[0], &sums[0], &parts[0], n)
+			for _, part := range parts {
+				boundary += int(part)
+			}
+		}
+		return boundary + softMagnitudesGo(around[n:], left[n:], right[n:], up[n:], down[n:], ends[n:], steps, sums)
+	}
+}
+
 // rowRoutine is an assembly routine; args points to a rowArgs.
 type rowRoutine func(args *byte, n int)
 
@@ -177,32 +207,49 @@ type rowRoutine func(args *byte, n int)
 func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
 	var all rowKernels[T]
 	for i, routine := range table {
-		channels := 1
-		if r := kernel.Row(i); r >= kernel.RowDifference && r <= kernel.RowPairGrad {
-			channels = 2
+		r := kernel.Row(i)
+		targets, channels := 1, 1
+		if r >= kernel.RowDifference && r <= kernel.RowPairGrad {
+			targets = 2
+			if r != kernel.RowPairClass { // has no constants and sums
+				channels = 2
+			}
 		}
 		all[i] = func(a *rowArgs[T], n int) {
 			if n == 0 {
 				return
 			}
 			a.check(n, channels)
+			if uint(len(a.row[kernel.ArgTarget])-1) < uint((targets-1)*kernel.Tile+n-1) {
+				panic("cpu: a target is too short")
+			}
 			routine((*byte)(unsafe.Pointer(a)), n)
 		}
 	}
 	return all
 }
 
+// tileBy returns the kernel that calls the variant's routine of a table.
+func tileBy(table *[kernel.TileVariants]rowRoutine) func(v kernel.Variant, a *rowArgs[float32], n int) {
+	return func(v kernel.Variant, a *rowArgs[float32], n int) {
+		if n == 0 {
+			return
+		}
+		channels := 1
+		if v.Pair {
+			channels = 2
+		}
+		a.checkRows(n)
+		_, _ = a.acc[channels*kernel.RowSums*lanes-1], a.row[kernel.ArgBuffer][kernel.RowBuffer*kernel.Tile-1]
+		_ = a.row[kernel.ArgCoefficients][channels*kernel.RowCoefs-1]
+		table[v.Index()]((*byte)(unsafe.Pointer(a)), n)
+	}
+}
+
 // check panics if a slice is too short, as a plain kernel would. A kernel that needs
 // a slice that is nil faults.
 func (a *rowArgs[T]) check(n, channels int) {
-	if n%block != 0 || n > kernel.Tile {
-		panic("cpu: not a tile of whole blocks")
-	}
-	for i := range kernel.ArgBuffer {
-		if uint(len(a.row[i])-1) < uint(n-1) { // not if it is nil
-			panic("cpu: a row is too short")
-		}
-	}
+	a.checkRows(n)
 	if uint(len(a.classes)-1) < uint(n-1) {
 		panic("cpu: too few classes")
 	}
@@ -211,9 +258,20 @@ func (a *rowArgs[T]) check(n, channels int) {
 			panic("cpu: a slice is too short")
 		}
 	}
-	least(kernel.ArgTarget, (channels-1)*kernel.Tile+n)
 	least(kernel.ArgBuffer, kernel.RowBuffer*kernel.Tile)
 	least(kernel.ArgLogistic, 3*kernel.Tile)
 	least(kernel.ArgSums, channels*kernel.RowSums*lanesOf[T]())
 	least(kernel.ArgCoefficients, channels*kernel.RowCoefs)
+}
+
+// checkRows is check for the slices that have a number for each voxel.
+func (a *rowArgs[T]) checkRows(n int) {
+	if n%block != 0 || n > kernel.Tile {
+		panic("cpu: not a tile of whole blocks")
+	}
+	for i := range kernel.ArgBuffer {
+		if uint(len(a.row[i])-1) < uint(n-1) { // not if it is nil
+			panic("cpu: a row is too short")
+		}
+	}
 }

@@ -57022,13 +57022,188 @@ loop:
 	VZEROUPPER
 	RET
 
+// func sumMapAVX2(src *float32, sums *float64, n int) (bad uint32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·sumMapAVX2(SB), NOSPLIT, $0-28
+	MOVQ    src+0(FP), AX
+	MOVQ    sums+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VXORPS  Y0, Y0, Y0
+	VMOVUPD (CX), Y1
+	VMOVUPD 32(CX), Y2
+	XORQ    BX, BX
+
+loop:
+	PREFETCHT0   4096(AX)(BX*4)
+	VPMAXUD      (AX)(BX*4), Y0, Y0
+	VCVTPS2PD    (AX)(BX*4), Y3
+	VADDPD       Y3, Y1, Y1
+	VCVTPS2PD    16(AX)(BX*4), Y3
+	VADDPD       Y3, Y2, Y2
+	ADDQ         $0x08, BX
+	CMPQ         BX, DX
+	JL           loop
+	VMOVUPD      Y1, (CX)
+	VMOVUPD      Y2, 32(CX)
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, AX
+	MOVL         AX, bad+24(FP)
+	VZEROUPPER
+	RET
+
+// func softMagnitudesAVX512(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL
+TEXT ·softMagnitudesAVX512(SB), NOSPLIT, $64-80
+	MOVQ         around+0(FP), CX
+	MOVQ         left+8(FP), DX
+	MOVQ         right+16(FP), BX
+	MOVQ         up+24(FP), SI
+	MOVQ         down+32(FP), DI
+	MOVQ         ends+40(FP), R8
+	MOVQ         steps+48(FP), AX
+	MOVQ         sums+56(FP), R9
+	MOVQ         n+72(FP), R10
+	LEAQ         4(CX), R11
+	LEAQ         8(CX), R12
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPD      (R9), Z3
+	VBROADCASTSS constants<>+256(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+544(SB), Z6
+	XORQ         AX, AX
+
+loop:
+	VPBROADCASTB constants<>+1344(SB), X7
+	VPBROADCASTB constants<>+32(SB), X8
+	VPCMPEQB     (R8)(AX*1), X7, K1
+	VPBROADCASTB constants<>+1376(SB), X7
+	VPBROADCASTB constants<>+32(SB), X8
+	VPCMPEQB     (R8)(AX*1), X7, K2
+	VMOVUPS      (R11)(AX*4), Z7
+	VMOVUPS      (BX)(AX*4), Z8
+	VMOVUPS      (DX)(AX*4), Z9
+	VSUBPS       Z9, Z8, Z8
+	VMOVUPS      (DI)(AX*4), Z9
+	VMOVUPS      (SI)(AX*4), Z10
+	VSUBPS       Z10, Z9, Z9
+	VMOVUPS      (R12)(AX*4), Z10
+	VBLENDMPS    Z7, Z10, K2, Z10
+	VMOVUPS      (CX)(AX*4), Z11
+	VBLENDMPS    Z7, Z11, K1, Z7
+	VSUBPS       Z7, Z10, Z7
+	VORPS        Z9, Z8, Z10
+	VORPS        Z7, Z10, Z10
+	VCMPPS       $0x04, Z5, Z10, K3
+	VPMOVM2D     K3, Z10
+	VPSUBD       Z10, Z2, Z2
+	VBLENDMPS    Z4, Z6, K1, Z10
+	VBLENDMPS    Z4, Z10, K2, Z10
+	VMULPS       Z0, Z8, Z8
+	VMULPS       Z8, Z8, Z8
+	VMULPS       Z1, Z9, Z9
+	VMULPS       Z9, Z9, Z9
+	VADDPS       Z9, Z8, Z8
+	VMULPS       Z10, Z7, Z7
+	VMULPS       Z7, Z7, Z7
+	VADDPS       Z7, Z8, Z7
+	VSQRTPS      Z7, Z7
+	VMOVUPS      Z7, (SP)
+	VCVTPS2PD    (SP), Z7
+	VADDPD       Z7, Z3, Z3
+	VCVTPS2PD    32(SP), Z7
+	VADDPD       Z7, Z3, Z3
+	ADDQ         $0x10, AX
+	CMPQ         AX, R10
+	JL           loop
+	VMOVUPD      Z3, (R9)
+	MOVQ         boundary+64(FP), AX
+	VMOVUPS      Z2, (AX)
+	VZEROUPPER
+	RET
+
+// func softMagnitudesAVX2(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·softMagnitudesAVX2(SB), NOSPLIT, $32-80
+	MOVQ         around+0(FP), CX
+	MOVQ         left+8(FP), DX
+	MOVQ         right+16(FP), BX
+	MOVQ         up+24(FP), SI
+	MOVQ         down+32(FP), DI
+	MOVQ         ends+40(FP), R8
+	MOVQ         steps+48(FP), AX
+	MOVQ         sums+56(FP), R9
+	MOVQ         n+72(FP), R10
+	LEAQ         4(CX), R11
+	LEAQ         8(CX), R12
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPD      (R9), Y3
+	VMOVUPD      32(R9), Y4
+	XORQ         AX, AX
+
+loop:
+	VPMOVZXBD    (R8)(AX*1), Y5
+	VBROADCASTSS constants<>+1344(SB), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VPMOVZXBD    (R8)(AX*1), Y6
+	VBROADCASTSS constants<>+1376(SB), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMOVUPS      (R11)(AX*4), Y7
+	VMOVUPS      (BX)(AX*4), Y8
+	VMOVUPS      (DX)(AX*4), Y9
+	VSUBPS       Y9, Y8, Y8
+	VMOVUPS      (DI)(AX*4), Y9
+	VMOVUPS      (SI)(AX*4), Y10
+	VSUBPS       Y10, Y9, Y9
+	VMOVUPS      (R12)(AX*4), Y10
+	VBLENDVPS    Y6, Y7, Y10, Y10
+	VMOVUPS      (CX)(AX*4), Y11
+	VBLENDVPS    Y5, Y7, Y11, Y7
+	VSUBPS       Y7, Y10, Y7
+	VORPS        Y9, Y8, Y10
+	VORPS        Y7, Y10, Y10
+	VCMPPS       $0x04, constants<>+64(SB), Y10, Y10
+	VMOVAPS      Y10, Y10
+	VPSUBD       Y10, Y2, Y2
+	VBROADCASTSS constants<>+544(SB), Y10
+	VBLENDVPS    Y5, constants<>+256(SB), Y10, Y5
+	VBLENDVPS    Y6, constants<>+256(SB), Y5, Y5
+	VMULPS       Y0, Y8, Y6
+	VMULPS       Y6, Y6, Y6
+	VMULPS       Y1, Y9, Y8
+	VMULPS       Y8, Y8, Y8
+	VADDPS       Y8, Y6, Y6
+	VMULPS       Y5, Y7, Y5
+	VMULPS       Y5, Y5, Y5
+	VADDPS       Y5, Y6, Y5
+	VSQRTPS      Y5, Y5
+	VMOVUPS      Y5, (SP)
+	VCVTPS2PD    (SP), Y5
+	VADDPD       Y5, Y3, Y3
+	VCVTPS2PD    16(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	ADDQ         $0x08, AX
+	CMPQ         AX, R10
+	JL           loop
+	VMOVUPD      Y3, (R9)
+	VMOVUPD      Y4, 32(R9)
+	MOVQ         boundary+64(FP), AX
+	VMOVUPS      Y2, (AX)
+	VZEROUPPER
+	RET
+
 // func rowClass32AVX512(args *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowClass32AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         408(AX), DX
-	VPBROADCASTD 432(AX), Z0
+	MOVQ         432(AX), DX
+	VPBROADCASTD 456(AX), Z0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -57049,9 +57224,9 @@ loop:
 	JL             loop
 	VEXTRACTF64X4  $0x01, Z2, Y1
 	VORPS          Y2, Y1, Y1
-	VPTEST         constants<>+1344(SB), Y1
+	VPTEST         constants<>+1408(SB), Y1
 	JZ             flag1
-	ORQ            $0x01, 448(AX)
+	ORQ            $0x01, 472(AX)
 
 flag1:
 	VZEROUPPER
@@ -57063,7 +57238,7 @@ TEXT ·rowValid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         408(AX), BX
+	MOVQ         432(AX), BX
 	VBROADCASTSS constants<>+32(SB), Z0
 	XORQ         AX, AX
 
@@ -57099,10 +57274,10 @@ loop:
 	PREFETCHT0  2112(DX)(CX*4)
 	VMOVUPS     (DX)(CX*4), Z0
 	VMOVUPS     64(DX)(CX*4), Z1
-	VCMPPS.BCST $0x19, constants<>+1376(SB), Z0, K3
-	VCMPPS.BCST $0x19, constants<>+1376(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1440(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1440(SB), Z1, K6
+	VCMPPS.BCST $0x19, constants<>+1440(SB), Z0, K3
+	VCMPPS.BCST $0x19, constants<>+1440(SB), Z1, K4
+	VCMPPS.BCST $0x16, constants<>+1504(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1504(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
@@ -57124,12 +57299,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 448(AX)
+	ORQ         $0x01, 472(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 448(AX)
+	ORQ    $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -57152,16 +57327,16 @@ loop:
 	VMOVUPS     64(DX)(CX*4), Z1
 	VCMPPS.BCST $0x19, constants<>+64(SB), Z0, K3
 	VCMPPS.BCST $0x19, constants<>+64(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1504(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1504(SB), Z1, K6
+	VCMPPS.BCST $0x16, constants<>+1568(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1568(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
-	VCMPPS.BCST $0x19, constants<>+1536(SB), Z0, K3
-	VCMPPS.BCST $0x19, constants<>+1536(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1568(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1568(SB), Z1, K6
+	VCMPPS.BCST $0x19, constants<>+1600(SB), Z0, K3
+	VCMPPS.BCST $0x19, constants<>+1600(SB), Z1, K4
+	VCMPPS.BCST $0x16, constants<>+1632(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1632(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	VCMPPS.BCST $0x04, constants<>+64(SB), Z0, K5
@@ -57177,12 +57352,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 448(AX)
+	ORQ         $0x01, 472(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 448(AX)
+	ORQ    $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -57193,7 +57368,7 @@ flag2:
 TEXT ·rowTotal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
 	MOVQ    (AX), CX
-	MOVQ    360(AX), DX
+	MOVQ    384(AX), DX
 	VMOVUPS 256(DX), Z0
 	XORQ    AX, AX
 
@@ -57216,7 +57391,7 @@ TEXT ·rowExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -57284,7 +57459,7 @@ TEXT ·rowScaledExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -57359,7 +57534,7 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowLog32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 360(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -57454,12 +57629,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPower32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -57531,16 +57706,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalZero32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    360(AX), R11
+	MOVQ    384(AX), R11
 	VMOVUPS (R11), Z0
 	VMOVUPS 320(R11), Z1
 	XORQ    AX, AX
@@ -57585,8 +57760,8 @@ loop:
 	VMULPS           Z13, Z15, Z7
 	VFMADD231PS      Z2, Z6, Z0
 	VFMADD231PS      Z3, Z7, Z0
-	VMULPS.BCST      20(CX), Z2, Z2
-	VMULPS.BCST      20(CX), Z3, Z3
+	VMULPS.BCST      24(CX), Z2, Z2
+	VMULPS.BCST      24(CX), Z3, Z3
 	TESTQ            R10, R10
 	JZ               noElements
 	VMOVUPS          (R10)(AX*4), Z12
@@ -57642,16 +57817,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalTwo32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -57716,8 +57891,8 @@ loop:
 	VMULPS           Z13, Z15, Z17
 	VFMADD231PS      Z2, Z16, Z0
 	VFMADD231PS      Z3, Z17, Z0
-	VMULPS.BCST      20(CX), Z2, Z2
-	VMULPS.BCST      20(CX), Z3, Z3
+	VMULPS.BCST      24(CX), Z2, Z2
+	VMULPS.BCST      24(CX), Z3, Z3
 	TESTQ            R11, R11
 	JZ               noElements
 	VMOVUPS          (R11)(AX*4), Z18
@@ -57795,16 +57970,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -57853,8 +58028,8 @@ loop:
 	VMULPS           Z13, Z15, Z17
 	VFMADD231PS      Z2, Z16, Z0
 	VFMADD231PS      Z3, Z17, Z0
-	VMULPS.BCST      20(CX), Z2, Z2
-	VMULPS.BCST      20(CX), Z3, Z3
+	VMULPS.BCST      24(CX), Z2, Z2
+	VMULPS.BCST      24(CX), Z3, Z3
 	TESTQ            R11, R11
 	JZ               noElements
 	VMOVUPS          (R11)(AX*4), Z18
@@ -57932,10 +58107,10 @@ noGradient:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·rowLargest32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -57957,8 +58132,8 @@ loop:
 	VMOVUPS        Z1, 64(SI)(AX*4)
 	VMOVUPS        2048(SI)(AX*4), Z0
 	VMOVUPS        2112(SI)(AX*4), Z1
-	VBLENDMPS.BCST 32(CX), Z0, K1, Z0
-	VBLENDMPS.BCST 32(CX), Z1, K2, Z1
+	VBLENDMPS.BCST 36(CX), Z0, K1, Z0
+	VBLENDMPS.BCST 36(CX), Z1, K2, Z1
 	VMOVUPS        Z0, 2048(SI)(AX*4)
 	VMOVUPS        Z1, 2112(SI)(AX*4)
 	ADDQ           $0x20, AX
@@ -57971,11 +58146,11 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -58026,8 +58201,8 @@ loop:
 	VMOVUPS           Z1, 64(SI)(AX*4)
 	VMOVUPS           2048(DI)(AX*4), Z2
 	VMOVUPS           2112(DI)(AX*4), Z3
-	VCMPPS.BCST       $0x04, 32(CX), Z2, K1
-	VCMPPS.BCST       $0x04, 32(CX), Z3, K2
+	VCMPPS.BCST       $0x04, 36(CX), Z2, K1
+	VCMPPS.BCST       $0x04, 36(CX), Z3, K2
 	VMOVUPS           4096(DI)(AX*4), Z2
 	VMOVUPS           4160(DI)(AX*4), Z3
 	VMOVAPS.Z         Z0, K1, Z0
@@ -58046,7 +58221,7 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxSum32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -58133,9 +58308,9 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxPower32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 240(AX), DX
-	MOVQ 312(AX), BX
+	MOVQ 408(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -58145,8 +58320,8 @@ loop:
 	VMOVUPS           4160(BX)(AX*4), Z3
 	VMOVUPS           2048(BX)(AX*4), Z4
 	VMOVUPS           2112(BX)(AX*4), Z5
-	VCMPPS.BCST       $0x00, 32(CX), Z4, K1
-	VCMPPS.BCST       $0x00, 32(CX), Z5, K2
+	VCMPPS.BCST       $0x00, 36(CX), Z4, K1
+	VCMPPS.BCST       $0x00, 36(CX), Z5, K2
 	VSUBPS            Z0, Z2, Z0
 	VSUBPS            Z1, Z3, Z1
 	VADDPS.BCST       constants<>+256(SB), Z0, Z0
@@ -58260,16 +58435,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalZero32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
+	MOVQ    336(AX), R8
 	MOVQ    264(AX), R9
+	MOVQ    288(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    360(AX), R11
+	MOVQ    384(AX), R11
 	VMOVUPS (R11), Z0
 	XORQ    AX, AX
 
@@ -58280,10 +58455,10 @@ loop:
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K2
 	VMOVUPS          (SI)(AX*4), Z3
 	VMOVUPS          64(SI)(AX*4), Z4
-	VBROADCASTSS     28(CX), Z5
-	VBROADCASTSS     28(CX), Z6
-	VFMADD231PS.BCST 24(CX), Z3, Z5
-	VFMADD231PS.BCST 24(CX), Z4, Z6
+	VBROADCASTSS     32(CX), Z5
+	VBROADCASTSS     32(CX), Z6
+	VFMADD231PS.BCST 28(CX), Z3, Z5
+	VFMADD231PS.BCST 28(CX), Z4, Z6
 	VMOVUPS          (R8)(AX*4), Z3
 	VMOVUPS          64(R8)(AX*4), Z4
 	VMOVUPS.Z        (DX)(AX*4), K1, Z7
@@ -58302,8 +58477,8 @@ loop:
 	VMULPS           Z4, Z6, Z4
 	VFMADD231PS      Z1, Z3, Z0
 	VFMADD231PS      Z2, Z4, Z0
-	VMULPS.BCST      20(CX), Z1, Z1
-	VMULPS.BCST      20(CX), Z2, Z2
+	VMULPS.BCST      24(CX), Z1, Z1
+	VMULPS.BCST      24(CX), Z2, Z2
 	TESTQ            R10, R10
 	JZ               noElements
 	VMOVUPS          (R10)(AX*4), Z7
@@ -58339,16 +58514,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalTwo32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    336(AX), R8
+	MOVQ    264(AX), R9
+	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -58359,10 +58534,10 @@ loop:
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K2
 	VMOVUPS          (SI)(AX*4), Z3
 	VMOVUPS          64(SI)(AX*4), Z4
-	VBROADCASTSS     28(CX), Z5
-	VBROADCASTSS     28(CX), Z6
-	VFMADD231PS.BCST 24(CX), Z3, Z5
-	VFMADD231PS.BCST 24(CX), Z4, Z6
+	VBROADCASTSS     32(CX), Z5
+	VBROADCASTSS     32(CX), Z6
+	VFMADD231PS.BCST 28(CX), Z3, Z5
+	VFMADD231PS.BCST 28(CX), Z4, Z6
 	VMOVUPS          (R8)(AX*4), Z3
 	VMOVUPS          64(R8)(AX*4), Z4
 	VMOVUPS.Z        (DX)(AX*4), K1, Z7
@@ -58387,8 +58562,8 @@ loop:
 	VMOVUPS          4160(R8)(AX*4), Z14
 	VMOVUPS          2048(R8)(AX*4), Z15
 	VMOVUPS          2112(R8)(AX*4), Z16
-	VCMPPS.BCST      $0x00, 32(CX), Z15, K3
-	VCMPPS.BCST      $0x00, 32(CX), Z16, K4
+	VCMPPS.BCST      $0x00, 36(CX), Z15, K3
+	VCMPPS.BCST      $0x00, 36(CX), Z16, K4
 	VSUBPS           Z7, Z13, Z7
 	VSUBPS           Z8, Z14, Z8
 	VADDPS.BCST      constants<>+256(SB), Z7, Z7
@@ -58405,8 +58580,8 @@ loop:
 	VMULPS           Z4, Z6, Z10
 	VFMADD231PS      Z1, Z9, Z0
 	VFMADD231PS      Z2, Z10, Z0
-	VMULPS.BCST      20(CX), Z1, Z1
-	VMULPS.BCST      20(CX), Z2, Z2
+	VMULPS.BCST      24(CX), Z1, Z1
+	VMULPS.BCST      24(CX), Z2, Z2
 	TESTQ            R11, R11
 	JZ               noElements
 	VMOVUPS          (R11)(AX*4), Z13
@@ -58454,16 +58629,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    336(AX), R8
+	MOVQ    264(AX), R9
+	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -58474,10 +58649,10 @@ loop:
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K2
 	VMOVUPS          (SI)(AX*4), Z3
 	VMOVUPS          64(SI)(AX*4), Z4
-	VBROADCASTSS     28(CX), Z5
-	VBROADCASTSS     28(CX), Z6
-	VFMADD231PS.BCST 24(CX), Z3, Z5
-	VFMADD231PS.BCST 24(CX), Z4, Z6
+	VBROADCASTSS     32(CX), Z5
+	VBROADCASTSS     32(CX), Z6
+	VFMADD231PS.BCST 28(CX), Z3, Z5
+	VFMADD231PS.BCST 28(CX), Z4, Z6
 	VMOVUPS          (R8)(AX*4), Z3
 	VMOVUPS          64(R8)(AX*4), Z4
 	VMOVUPS.Z        (DX)(AX*4), K1, Z7
@@ -58502,8 +58677,8 @@ loop:
 	VMOVUPS          4160(R8)(AX*4), Z14
 	VMOVUPS          2048(R8)(AX*4), Z15
 	VMOVUPS          2112(R8)(AX*4), Z16
-	VCMPPS.BCST      $0x00, 32(CX), Z15, K3
-	VCMPPS.BCST      $0x00, 32(CX), Z16, K4
+	VCMPPS.BCST      $0x00, 36(CX), Z15, K3
+	VCMPPS.BCST      $0x00, 36(CX), Z16, K4
 	VSUBPS           Z7, Z13, Z7
 	VSUBPS           Z8, Z14, Z8
 	VADDPS.BCST      constants<>+256(SB), Z7, Z7
@@ -58520,8 +58695,8 @@ loop:
 	VMULPS           Z4, Z6, Z10
 	VFMADD231PS      Z1, Z9, Z0
 	VFMADD231PS      Z2, Z10, Z0
-	VMULPS.BCST      20(CX), Z1, Z1
-	VMULPS.BCST      20(CX), Z2, Z2
+	VMULPS.BCST      24(CX), Z1, Z1
+	VMULPS.BCST      24(CX), Z2, Z2
 	TESTQ            R11, R11
 	JZ               noElements
 	VMOVUPS          (R11)(AX*4), Z13
@@ -58569,9 +58744,9 @@ noGradient:
 // Requires: AVX, AVX512F
 TEXT ·rowAfter32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
-	MOVQ 264(AX), DX
-	MOVQ 288(AX), BX
+	MOVQ 336(AX), CX
+	MOVQ 288(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -58605,13 +58780,13 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPullback32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
-	MOVQ    240(AX), BX
-	MOVQ    264(AX), SI
-	MOVQ    288(AX), DI
+	MOVQ    408(AX), DX
+	MOVQ    264(AX), BX
+	MOVQ    288(AX), SI
+	MOVQ    312(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -58626,8 +58801,8 @@ loop:
 	VMOVUPS      4160(R9)(CX*4), Z8
 	VMOVUPS      2048(R9)(CX*4), Z9
 	VMOVUPS      2112(R9)(CX*4), Z10
-	VCMPPS.BCST  $0x00, 32(DX), Z9, K1
-	VCMPPS.BCST  $0x00, 32(DX), Z10, K2
+	VCMPPS.BCST  $0x00, 36(DX), Z9, K1
+	VCMPPS.BCST  $0x00, 36(DX), Z10, K2
 	VSUBPS       Z1, Z7, Z9
 	VSUBPS       Z2, Z8, Z10
 	VADDPS.BCST  constants<>+256(SB), Z9, Z9
@@ -58653,7 +58828,7 @@ loop:
 	VBROADCASTSS constants<>+64(SB), Z3
 	VFMADD231PS  Z1, Z3, Z0
 	VFMADD231PS  Z2, Z3, Z0
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*4), Z3
 	VMOVUPS      64(R8)(CX*4), Z4
@@ -58679,7 +58854,7 @@ TEXT ·rowDifference32AVX512(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -58705,12 +58880,55 @@ loop:
 	VZEROUPPER
 	RET
 
+// func rowPairClass32AVX512(args *byte, n int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
+TEXT ·rowPairClass32AVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         120(AX), CX
+	MOVQ         432(AX), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VPBROADCASTB constants<>+1344(SB), X1
+	VPBROADCASTB constants<>+32(SB), X2
+	XORQ         AX, AX
+
+loop:
+	VPCMPEQB       (DX)(AX*1), X0, K1
+	VPCMPEQB       16(DX)(AX*1), X0, K2
+	VPCMPEQB       32(DX)(AX*1), X0, K3
+	VPCMPEQB       48(DX)(AX*1), X0, K4
+	VBROADCASTSS.Z constants<>+256(SB), K1, Z2
+	VBROADCASTSS.Z constants<>+256(SB), K2, Z3
+	VBROADCASTSS.Z constants<>+256(SB), K3, Z4
+	VBROADCASTSS.Z constants<>+256(SB), K4, Z5
+	VMOVUPS        Z2, (CX)(AX*4)
+	VMOVUPS        Z3, 64(CX)(AX*4)
+	VMOVUPS        Z4, 128(CX)(AX*4)
+	VMOVUPS        Z5, 192(CX)(AX*4)
+	VPCMPEQB       (DX)(AX*1), X1, K1
+	VPCMPEQB       16(DX)(AX*1), X1, K2
+	VPCMPEQB       32(DX)(AX*1), X1, K3
+	VPCMPEQB       48(DX)(AX*1), X1, K4
+	VBROADCASTSS.Z constants<>+256(SB), K1, Z2
+	VBROADCASTSS.Z constants<>+256(SB), K2, Z3
+	VBROADCASTSS.Z constants<>+256(SB), K3, Z4
+	VBROADCASTSS.Z constants<>+256(SB), K4, Z5
+	VMOVUPS        Z2, 2048(CX)(AX*4)
+	VMOVUPS        Z3, 2112(CX)(AX*4)
+	VMOVUPS        Z4, 2176(CX)(AX*4)
+	VMOVUPS        Z5, 2240(CX)(AX*4)
+	ADDQ           $0x40, AX
+	CMPQ           AX, n+8(FP)
+	JL             loop
+	VZEROUPPER
+	RET
+
 // func rowPairPower32AVX512(args *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairPower32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 312(AX), DX
+	MOVQ 408(AX), CX
+	MOVQ 336(AX), DX
 	XORQ AX, AX
 
 loop:
@@ -58723,8 +58941,8 @@ loop:
 	VMOVUPS           4160(DX)(AX*4), Z5
 	VADDPS            Z4, Z3, Z3
 	VADDPS            Z5, Z2, Z2
-	VMULPS.BCST       72(CX), Z3, Z3
-	VMULPS.BCST       72(CX), Z2, Z2
+	VMULPS.BCST       80(CX), Z3, Z3
+	VMULPS.BCST       80(CX), Z2, Z2
 	VBROADCASTSS      constants<>+96(SB), Z4
 	VMAXPS            Z3, Z4, Z3
 	VMAXPS            Z2, Z4, Z2
@@ -58816,17 +59034,17 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalZero32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -58856,10 +59074,10 @@ loop:
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
 	VMOVUPS          2048(BX)(CX*4), Z14
 	VMOVUPS          2112(BX)(CX*4), Z15
-	VBROADCASTSS     84(DX), Z16
-	VBROADCASTSS     84(DX), Z17
-	VFMADD231PS.BCST 80(DX), Z14, Z16
-	VFMADD231PS.BCST 80(DX), Z15, Z17
+	VBROADCASTSS     96(DX), Z16
+	VBROADCASTSS     96(DX), Z17
+	VFMADD231PS.BCST 92(DX), Z14, Z16
+	VFMADD231PS.BCST 92(DX), Z15, Z17
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
 	VBROADCASTSS     constants<>+64(SB), Z14
@@ -58871,10 +59089,10 @@ loop:
 	VMOVAPS.Z        Z11, K4, Z11
 	VMOVUPS          (BX)(CX*4), Z14
 	VMOVUPS          64(BX)(CX*4), Z15
-	VBROADCASTSS     28(DX), Z18
-	VBROADCASTSS     28(DX), Z19
-	VFMADD231PS.BCST 24(DX), Z14, Z18
-	VFMADD231PS.BCST 24(DX), Z15, Z19
+	VBROADCASTSS     32(DX), Z18
+	VBROADCASTSS     32(DX), Z19
+	VFMADD231PS.BCST 28(DX), Z14, Z18
+	VFMADD231PS.BCST 28(DX), Z15, Z19
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z18, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z19, K4
 	VBROADCASTSS     constants<>+64(SB), Z14
@@ -58892,8 +59110,8 @@ loop:
 	VADDPS           Z5, Z7, Z11
 	VFMADD231PS      Z2, Z10, Z0
 	VFMADD231PS      Z3, Z11, Z0
-	VMULPS.BCST      76(DX), Z2, Z2
-	VMULPS.BCST      76(DX), Z3, Z3
+	VMULPS.BCST      88(DX), Z2, Z2
+	VMULPS.BCST      88(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*4), Z10
@@ -58939,7 +59157,7 @@ noElements0:
 	VFMADD231PS  Z3, Z4, Z1
 	VXORPS.BCST  constants<>+0(SB), Z2, Z4
 	VXORPS.BCST  constants<>+0(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Z6
 	VMOVUPS      64(R10)(CX*4), Z7
@@ -58951,7 +59169,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*4)
 	VMOVUPS Z3, 64(R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Z2
 	VMOVUPS 64(R11)(CX*4), Z3
@@ -58977,17 +59195,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalTwo32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -59017,10 +59235,10 @@ loop:
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
 	VMOVUPS          2048(BX)(CX*4), Z14
 	VMOVUPS          2112(BX)(CX*4), Z15
-	VBROADCASTSS     84(DX), Z16
-	VBROADCASTSS     84(DX), Z17
-	VFMADD231PS.BCST 80(DX), Z14, Z16
-	VFMADD231PS.BCST 80(DX), Z15, Z17
+	VBROADCASTSS     96(DX), Z16
+	VBROADCASTSS     96(DX), Z17
+	VFMADD231PS.BCST 92(DX), Z14, Z16
+	VFMADD231PS.BCST 92(DX), Z15, Z17
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
 	VBROADCASTSS     constants<>+64(SB), Z14
@@ -59036,10 +59254,10 @@ loop:
 	VMULPS           Z15, Z17, Z15
 	VMOVUPS          (BX)(CX*4), Z16
 	VMOVUPS          64(BX)(CX*4), Z17
-	VBROADCASTSS     28(DX), Z18
-	VBROADCASTSS     28(DX), Z19
-	VFMADD231PS.BCST 24(DX), Z16, Z18
-	VFMADD231PS.BCST 24(DX), Z17, Z19
+	VBROADCASTSS     32(DX), Z18
+	VBROADCASTSS     32(DX), Z19
+	VFMADD231PS.BCST 28(DX), Z16, Z18
+	VFMADD231PS.BCST 28(DX), Z17, Z19
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z18, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z19, K4
 	VBROADCASTSS     constants<>+64(SB), Z16
@@ -59061,8 +59279,8 @@ loop:
 	VADDPS           Z19, Z17, Z21
 	VFMADD231PS      Z2, Z20, Z0
 	VFMADD231PS      Z3, Z21, Z0
-	VMULPS.BCST      76(DX), Z2, Z2
-	VMULPS.BCST      76(DX), Z3, Z3
+	VMULPS.BCST      88(DX), Z2, Z2
+	VMULPS.BCST      88(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*4), Z20
@@ -59105,8 +59323,8 @@ noElements0:
 	VMULPS       Z3, Z7, Z3
 	VMULPS       Z14, Z2, Z2
 	VMULPS       Z15, Z3, Z3
-	VMULPS.BCST  68(DX), Z12, Z6
-	VMULPS.BCST  68(DX), Z13, Z7
+	VMULPS.BCST  76(DX), Z12, Z6
+	VMULPS.BCST  76(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PS  Z10, Z6, Z8
@@ -59120,7 +59338,7 @@ noElements0:
 	VFMADD231PS  Z3, Z4, Z1
 	VXORPS.BCST  constants<>+0(SB), Z2, Z4
 	VXORPS.BCST  constants<>+0(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Z6
 	VMOVUPS      64(R10)(CX*4), Z7
@@ -59132,7 +59350,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*4)
 	VMOVUPS Z3, 64(R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Z2
 	VMOVUPS 64(R11)(CX*4), Z3
@@ -59158,17 +59376,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -59198,10 +59416,10 @@ loop:
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
 	VMOVUPS          2048(BX)(CX*4), Z14
 	VMOVUPS          2112(BX)(CX*4), Z15
-	VBROADCASTSS     84(DX), Z16
-	VBROADCASTSS     84(DX), Z17
-	VFMADD231PS.BCST 80(DX), Z14, Z16
-	VFMADD231PS.BCST 80(DX), Z15, Z17
+	VBROADCASTSS     96(DX), Z16
+	VBROADCASTSS     96(DX), Z17
+	VFMADD231PS.BCST 92(DX), Z14, Z16
+	VFMADD231PS.BCST 92(DX), Z15, Z17
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
 	VBROADCASTSS     constants<>+64(SB), Z14
@@ -59217,10 +59435,10 @@ loop:
 	VMULPS           Z15, Z17, Z15
 	VMOVUPS          (BX)(CX*4), Z16
 	VMOVUPS          64(BX)(CX*4), Z17
-	VBROADCASTSS     28(DX), Z18
-	VBROADCASTSS     28(DX), Z19
-	VFMADD231PS.BCST 24(DX), Z16, Z18
-	VFMADD231PS.BCST 24(DX), Z17, Z19
+	VBROADCASTSS     32(DX), Z18
+	VBROADCASTSS     32(DX), Z19
+	VFMADD231PS.BCST 28(DX), Z16, Z18
+	VFMADD231PS.BCST 28(DX), Z17, Z19
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z18, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z19, K4
 	VBROADCASTSS     constants<>+64(SB), Z16
@@ -59242,8 +59460,8 @@ loop:
 	VADDPS           Z19, Z17, Z21
 	VFMADD231PS      Z2, Z20, Z0
 	VFMADD231PS      Z3, Z21, Z0
-	VMULPS.BCST      76(DX), Z2, Z2
-	VMULPS.BCST      76(DX), Z3, Z3
+	VMULPS.BCST      88(DX), Z2, Z2
+	VMULPS.BCST      88(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*4), Z20
@@ -59286,8 +59504,8 @@ noElements0:
 	VMULPS       Z3, Z7, Z3
 	VMULPS       Z14, Z2, Z2
 	VMULPS       Z15, Z3, Z3
-	VMULPS.BCST  68(DX), Z12, Z6
-	VMULPS.BCST  68(DX), Z13, Z7
+	VMULPS.BCST  76(DX), Z12, Z6
+	VMULPS.BCST  76(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PS  Z10, Z6, Z8
@@ -59301,7 +59519,7 @@ noElements0:
 	VFMADD231PS  Z3, Z4, Z1
 	VXORPS.BCST  constants<>+0(SB), Z2, Z4
 	VXORPS.BCST  constants<>+0(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Z6
 	VMOVUPS      64(R10)(CX*4), Z7
@@ -59313,7 +59531,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*4)
 	VMOVUPS Z3, 64(R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Z2
 	VMOVUPS 64(R11)(CX*4), Z3
@@ -59339,11 +59557,11 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairSums32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    120(AX), DX
 	MOVQ    96(AX), BX
-	MOVQ    312(AX), SI
-	MOVQ    360(AX), DI
+	MOVQ    336(AX), SI
+	MOVQ    384(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 448(DI), Z1
 	VMOVUPS 128(DI), Z2
@@ -59377,18 +59595,18 @@ loop:
 	VMULPS           Z7, Z11, Z15
 	VFMADD231PS      Z14, Z12, Z0
 	VFMADD231PS      Z15, Z13, Z0
-	VBROADCASTSS     52(CX), Z16
-	VBROADCASTSS     52(CX), Z17
-	VFMADD231PS.BCST 48(CX), Z10, Z16
-	VFMADD231PS.BCST 48(CX), Z11, Z17
+	VBROADCASTSS     56(CX), Z16
+	VBROADCASTSS     56(CX), Z17
+	VFMADD231PS.BCST 52(CX), Z10, Z16
+	VFMADD231PS.BCST 52(CX), Z11, Z17
 	VFMADD231PS      Z14, Z16, Z2
 	VFMADD231PS      Z15, Z17, Z2
 	VMULPS           Z6, Z12, Z10
 	VMULPS           Z7, Z13, Z11
-	VBROADCASTSS     52(CX), Z14
-	VBROADCASTSS     52(CX), Z15
-	VFMADD231PS.BCST 48(CX), Z12, Z14
-	VFMADD231PS.BCST 48(CX), Z13, Z15
+	VBROADCASTSS     56(CX), Z14
+	VBROADCASTSS     56(CX), Z15
+	VFMADD231PS.BCST 52(CX), Z12, Z14
+	VFMADD231PS.BCST 52(CX), Z13, Z15
 	VFMADD231PS      Z10, Z14, Z4
 	VFMADD231PS      Z11, Z15, Z4
 	VMOVUPS          2048(DX)(AX*4), Z10
@@ -59397,18 +59615,18 @@ loop:
 	VMULPS           Z7, Z9, Z13
 	VFMADD231PS      Z12, Z10, Z1
 	VFMADD231PS      Z13, Z11, Z1
-	VBROADCASTSS     108(CX), Z14
-	VBROADCASTSS     108(CX), Z15
-	VFMADD231PS.BCST 104(CX), Z8, Z14
-	VFMADD231PS.BCST 104(CX), Z9, Z15
+	VBROADCASTSS     120(CX), Z14
+	VBROADCASTSS     120(CX), Z15
+	VFMADD231PS.BCST 116(CX), Z8, Z14
+	VFMADD231PS.BCST 116(CX), Z9, Z15
 	VFMADD231PS      Z12, Z14, Z3
 	VFMADD231PS      Z13, Z15, Z3
 	VMULPS           Z6, Z10, Z6
 	VMULPS           Z7, Z11, Z7
-	VBROADCASTSS     108(CX), Z8
-	VBROADCASTSS     108(CX), Z9
-	VFMADD231PS.BCST 104(CX), Z10, Z8
-	VFMADD231PS.BCST 104(CX), Z11, Z9
+	VBROADCASTSS     120(CX), Z8
+	VBROADCASTSS     120(CX), Z9
+	VFMADD231PS.BCST 116(CX), Z10, Z8
+	VFMADD231PS.BCST 116(CX), Z11, Z9
 	VFMADD231PS      Z6, Z8, Z5
 	VFMADD231PS      Z7, Z9, Z5
 	ADDQ             $0x20, AX
@@ -59427,13 +59645,13 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairGrad32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    168(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    192(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -59458,20 +59676,20 @@ loop:
 	VBLENDMPS        Z6, Z8, K2, Z6
 	VMOVUPS          2048(BX)(CX*4), Z7
 	VMOVUPS          2112(BX)(CX*4), Z8
-	VBROADCASTSS     96(DX), Z9
-	VBROADCASTSS     96(DX), Z10
-	VFMADD231PS.BCST 92(DX), Z7, Z9
-	VFMADD231PS.BCST 92(DX), Z8, Z10
-	VFMADD231PS.BCST 100(DX), Z3, Z9
-	VFMADD231PS.BCST 100(DX), Z4, Z10
+	VBROADCASTSS     108(DX), Z9
+	VBROADCASTSS     108(DX), Z10
+	VFMADD231PS.BCST 104(DX), Z7, Z9
+	VFMADD231PS.BCST 104(DX), Z8, Z10
+	VFMADD231PS.BCST 112(DX), Z3, Z9
+	VFMADD231PS.BCST 112(DX), Z4, Z10
 	VMOVUPS          (BX)(CX*4), Z7
 	VMOVUPS          64(BX)(CX*4), Z8
-	VBROADCASTSS     40(DX), Z11
-	VBROADCASTSS     40(DX), Z12
-	VFMADD231PS.BCST 36(DX), Z7, Z11
-	VFMADD231PS.BCST 36(DX), Z8, Z12
-	VFMADD231PS.BCST 44(DX), Z5, Z11
-	VFMADD231PS.BCST 44(DX), Z6, Z12
+	VBROADCASTSS     44(DX), Z11
+	VBROADCASTSS     44(DX), Z12
+	VFMADD231PS.BCST 40(DX), Z7, Z11
+	VFMADD231PS.BCST 40(DX), Z8, Z12
+	VFMADD231PS.BCST 48(DX), Z5, Z11
+	VFMADD231PS.BCST 48(DX), Z6, Z12
 	VSUBPS           Z11, Z9, Z7
 	VSUBPS           Z12, Z10, Z8
 	VMULPS           Z1, Z7, Z1
@@ -59485,7 +59703,7 @@ loop:
 	VFMADD231PS      Z2, Z3, Z0
 	VXORPS.BCST      constants<>+0(SB), Z1, Z3
 	VXORPS.BCST      constants<>+0(SB), Z2, Z4
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (R8)(CX*4), Z5
 	VMOVUPS          64(R8)(CX*4), Z6
@@ -59497,7 +59715,7 @@ loop:
 store1:
 	VMOVUPS Z1, (R8)(CX*4)
 	VMOVUPS Z2, 64(R8)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*4), Z1
 	VMOVUPS 64(R9)(CX*4), Z2
@@ -59520,11 +59738,11 @@ store2:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsNone32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    360(AX), DI
+	MOVQ    384(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 128(DI), Z1
 	VMOVUPS 192(DI), Z2
@@ -59543,18 +59761,18 @@ loop:
 	VMULPS           Z4, Z6, Z10
 	VFMADD231PS      Z9, Z7, Z0
 	VFMADD231PS      Z10, Z8, Z0
-	VBROADCASTSS     52(CX), Z11
-	VBROADCASTSS     52(CX), Z12
-	VFMADD231PS.BCST 48(CX), Z5, Z11
-	VFMADD231PS.BCST 48(CX), Z6, Z12
+	VBROADCASTSS     56(CX), Z11
+	VBROADCASTSS     56(CX), Z12
+	VFMADD231PS.BCST 52(CX), Z5, Z11
+	VFMADD231PS.BCST 52(CX), Z6, Z12
 	VFMADD231PS      Z9, Z11, Z1
 	VFMADD231PS      Z10, Z12, Z1
 	VMULPS           Z3, Z7, Z3
 	VMULPS           Z4, Z8, Z4
-	VBROADCASTSS     52(CX), Z5
-	VBROADCASTSS     52(CX), Z6
-	VFMADD231PS.BCST 48(CX), Z7, Z5
-	VFMADD231PS.BCST 48(CX), Z8, Z6
+	VBROADCASTSS     56(CX), Z5
+	VBROADCASTSS     56(CX), Z6
+	VFMADD231PS.BCST 52(CX), Z7, Z5
+	VFMADD231PS.BCST 52(CX), Z8, Z6
 	VFMADD231PS      Z3, Z5, Z2
 	VFMADD231PS      Z4, Z6, Z2
 	ADDQ             $0x20, AX
@@ -59570,12 +59788,12 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSumsSigmoid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    312(AX), DI
-	MOVQ    360(AX), R8
+	MOVQ    336(AX), DI
+	MOVQ    384(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -59606,18 +59824,18 @@ loop:
 	VMULPS           Z4, Z10, Z8
 	VFMADD231PS      Z7, Z5, Z0
 	VFMADD231PS      Z8, Z6, Z0
-	VBROADCASTSS     52(CX), Z11
-	VBROADCASTSS     52(CX), Z12
-	VFMADD231PS.BCST 48(CX), Z9, Z11
-	VFMADD231PS.BCST 48(CX), Z10, Z12
+	VBROADCASTSS     56(CX), Z11
+	VBROADCASTSS     56(CX), Z12
+	VFMADD231PS.BCST 52(CX), Z9, Z11
+	VFMADD231PS.BCST 52(CX), Z10, Z12
 	VFMADD231PS      Z7, Z11, Z1
 	VFMADD231PS      Z8, Z12, Z1
 	VMULPS           Z3, Z5, Z3
 	VMULPS           Z4, Z6, Z4
-	VBROADCASTSS     52(CX), Z7
-	VBROADCASTSS     52(CX), Z8
-	VFMADD231PS.BCST 48(CX), Z5, Z7
-	VFMADD231PS.BCST 48(CX), Z6, Z8
+	VBROADCASTSS     56(CX), Z7
+	VBROADCASTSS     56(CX), Z8
+	VFMADD231PS.BCST 52(CX), Z5, Z7
+	VFMADD231PS.BCST 52(CX), Z6, Z8
 	VFMADD231PS      Z3, Z7, Z2
 	VFMADD231PS      Z4, Z8, Z2
 	ADDQ             $0x20, AX
@@ -59633,12 +59851,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsSoftmax32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
-	MOVQ    240(AX), SI
-	MOVQ    312(AX), DI
-	MOVQ    360(AX), R8
+	MOVQ    264(AX), SI
+	MOVQ    336(AX), DI
+	MOVQ    384(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -59661,18 +59879,18 @@ loop:
 	VMULPS           Z4, Z6, Z10
 	VFMADD231PS      Z9, Z7, Z0
 	VFMADD231PS      Z10, Z8, Z0
-	VBROADCASTSS     52(CX), Z11
-	VBROADCASTSS     52(CX), Z12
-	VFMADD231PS.BCST 48(CX), Z5, Z11
-	VFMADD231PS.BCST 48(CX), Z6, Z12
+	VBROADCASTSS     56(CX), Z11
+	VBROADCASTSS     56(CX), Z12
+	VFMADD231PS.BCST 52(CX), Z5, Z11
+	VFMADD231PS.BCST 52(CX), Z6, Z12
 	VFMADD231PS      Z9, Z11, Z1
 	VFMADD231PS      Z10, Z12, Z1
 	VMULPS           Z3, Z7, Z3
 	VMULPS           Z4, Z8, Z4
-	VBROADCASTSS     52(CX), Z5
-	VBROADCASTSS     52(CX), Z6
-	VFMADD231PS.BCST 48(CX), Z7, Z5
-	VFMADD231PS.BCST 48(CX), Z8, Z6
+	VBROADCASTSS     56(CX), Z5
+	VBROADCASTSS     56(CX), Z6
+	VFMADD231PS.BCST 52(CX), Z7, Z5
+	VFMADD231PS.BCST 52(CX), Z8, Z6
 	VFMADD231PS      Z3, Z5, Z2
 	VFMADD231PS      Z4, Z6, Z2
 	ADDQ             $0x20, AX
@@ -59688,12 +59906,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowGradNone32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    360(AX), R9
+	MOVQ    384(AX), R9
 	VMOVUPS 320(R9), Z0
 	XORQ    CX, CX
 
@@ -59706,18 +59924,18 @@ loop:
 	VMOVUPS.Z        64(R8)(CX*4), K2, Z4
 	VMOVUPS          (SI)(CX*4), Z5
 	VMOVUPS          64(SI)(CX*4), Z6
-	VBROADCASTSS     40(DX), Z7
-	VBROADCASTSS     40(DX), Z8
-	VFMADD231PS.BCST 36(DX), Z5, Z7
-	VFMADD231PS.BCST 36(DX), Z6, Z8
-	VFMADD231PS.BCST 44(DX), Z3, Z7
-	VFMADD231PS.BCST 44(DX), Z4, Z8
+	VBROADCASTSS     44(DX), Z7
+	VBROADCASTSS     44(DX), Z8
+	VFMADD231PS.BCST 40(DX), Z5, Z7
+	VFMADD231PS.BCST 40(DX), Z6, Z8
+	VFMADD231PS.BCST 48(DX), Z3, Z7
+	VFMADD231PS.BCST 48(DX), Z4, Z8
 	VMULPS           Z1, Z7, Z1
 	VMULPS           Z2, Z8, Z2
 	VBROADCASTSS     constants<>+64(SB), Z3
 	VFMADD231PS      Z1, Z3, Z0
 	VFMADD231PS      Z2, Z3, Z0
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
@@ -59740,13 +59958,13 @@ store1:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowGradSigmoid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -59771,12 +59989,12 @@ loop:
 	VMULPS           Z4, Z6, Z4
 	VMOVUPS          (SI)(CX*4), Z5
 	VMOVUPS          64(SI)(CX*4), Z6
-	VBROADCASTSS     40(DX), Z9
-	VBROADCASTSS     40(DX), Z10
-	VFMADD231PS.BCST 36(DX), Z5, Z9
-	VFMADD231PS.BCST 36(DX), Z6, Z10
-	VFMADD231PS.BCST 44(DX), Z7, Z9
-	VFMADD231PS.BCST 44(DX), Z8, Z10
+	VBROADCASTSS     44(DX), Z9
+	VBROADCASTSS     44(DX), Z10
+	VFMADD231PS.BCST 40(DX), Z5, Z9
+	VFMADD231PS.BCST 40(DX), Z6, Z10
+	VFMADD231PS.BCST 48(DX), Z7, Z9
+	VFMADD231PS.BCST 48(DX), Z8, Z10
 	VMULPS           Z1, Z9, Z1
 	VMULPS           Z2, Z10, Z2
 	VMULPS           Z3, Z1, Z1
@@ -59784,7 +60002,7 @@ loop:
 	VBROADCASTSS     constants<>+64(SB), Z3
 	VFMADD231PS      Z1, Z3, Z0
 	VFMADD231PS      Z2, Z3, Z0
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
@@ -59807,13 +60025,13 @@ store1:
 // Requires: AVX, AVX512F
 TEXT ·rowGradSoftmax32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
-	MOVQ    264(AX), DI
-	MOVQ    240(AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    288(AX), DI
+	MOVQ    264(AX), R8
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -59830,17 +60048,17 @@ loop:
 	VMULPS           Z6, Z4, Z4
 	VMOVUPS          (SI)(CX*4), Z5
 	VMOVUPS          64(SI)(CX*4), Z6
-	VBROADCASTSS     40(DX), Z7
-	VBROADCASTSS     40(DX), Z8
-	VFMADD231PS.BCST 36(DX), Z5, Z7
-	VFMADD231PS.BCST 36(DX), Z6, Z8
-	VFMADD231PS.BCST 44(DX), Z3, Z7
-	VFMADD231PS.BCST 44(DX), Z4, Z8
+	VBROADCASTSS     44(DX), Z7
+	VBROADCASTSS     44(DX), Z8
+	VFMADD231PS.BCST 40(DX), Z5, Z7
+	VFMADD231PS.BCST 40(DX), Z6, Z8
+	VFMADD231PS.BCST 48(DX), Z3, Z7
+	VFMADD231PS.BCST 48(DX), Z4, Z8
 	VMULPS           Z1, Z3, Z1
 	VMULPS           Z2, Z4, Z2
 	VMULPS           Z7, Z1, Z1
 	VMULPS           Z8, Z2, Z2
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
@@ -59864,8 +60082,8 @@ store1:
 TEXT ·rowClass64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         408(AX), DX
-	VPBROADCASTQ 432(AX), Z0
+	MOVQ         432(AX), DX
+	VPBROADCASTQ 456(AX), Z0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -59886,9 +60104,9 @@ loop:
 	JL             loop
 	VEXTRACTF64X4  $0x01, Z2, Y1
 	VORPS          Y2, Y1, Y1
-	VPTEST         constants<>+1344(SB), Y1
+	VPTEST         constants<>+1408(SB), Y1
 	JZ             flag1
-	ORQ            $0x01, 448(AX)
+	ORQ            $0x01, 472(AX)
 
 flag1:
 	VZEROUPPER
@@ -59900,8 +60118,8 @@ TEXT ·rowValid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         408(AX), BX
-	VBROADCASTSD constants<>+1600(SB), Z0
+	MOVQ         432(AX), BX
+	VBROADCASTSD constants<>+1664(SB), Z0
 	XORQ         AX, AX
 
 loop:
@@ -59911,8 +60129,8 @@ loop:
 	VPCMPEQQ       Z0, Z2, K2
 	VMOVUPS        (CX)(AX*8), Z1
 	VMOVUPS        64(CX)(AX*8), Z2
-	VBLENDMPD.BCST constants<>+1632(SB), Z1, K1, Z1
-	VBLENDMPD.BCST constants<>+1632(SB), Z2, K2, Z2
+	VBLENDMPD.BCST constants<>+1696(SB), Z1, K1, Z1
+	VBLENDMPD.BCST constants<>+1696(SB), Z2, K2, Z2
 	VMOVUPS        Z1, (DX)(AX*8)
 	VMOVUPS        Z2, 64(DX)(AX*8)
 	ADDQ           $0x10, AX
@@ -59936,18 +60154,18 @@ loop:
 	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
-	VCMPPD.BCST $0x19, constants<>+1664(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1664(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1696(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1696(SB), Z1, K6
+	VCMPPD.BCST $0x19, constants<>+1728(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1728(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1760(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1760(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
 	VMINPD.BCST constants<>+1280(SB), Z0, Z0
 	VMINPD.BCST constants<>+1280(SB), Z1, Z1
-	VMAXPD.BCST constants<>+1632(SB), Z0, Z0
-	VMAXPD.BCST constants<>+1632(SB), Z1, Z1
+	VMAXPD.BCST constants<>+1696(SB), Z0, Z0
+	VMAXPD.BCST constants<>+1696(SB), Z1, Z1
 	VMULPD      Z0, Z0, Z2
 	VMULPD      Z1, Z1, Z3
 	VCMPPD      $0x04, Z0, Z2, K3
@@ -59961,12 +60179,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 448(AX)
+	ORQ         $0x01, 472(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 448(AX)
+	ORQ    $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -59987,22 +60205,22 @@ loop:
 	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
-	VCMPPD.BCST $0x19, constants<>+1632(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1632(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1728(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1728(SB), Z1, K6
-	KORW        K3, K5, K3
-	KORW        K4, K6, K4
-	KORW        K3, K1, K1
-	KORW        K4, K1, K1
-	VCMPPD.BCST $0x19, constants<>+1760(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1760(SB), Z1, K4
+	VCMPPD.BCST $0x19, constants<>+1696(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1696(SB), Z1, K4
 	VCMPPD.BCST $0x16, constants<>+1792(SB), Z0, K5
 	VCMPPD.BCST $0x16, constants<>+1792(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
-	VCMPPD.BCST $0x04, constants<>+1632(SB), Z0, K5
-	VCMPPD.BCST $0x04, constants<>+1632(SB), Z1, K6
+	KORW        K3, K1, K1
+	KORW        K4, K1, K1
+	VCMPPD.BCST $0x19, constants<>+1824(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1824(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1856(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1856(SB), Z1, K6
+	KORW        K3, K5, K3
+	KORW        K4, K6, K4
+	VCMPPD.BCST $0x04, constants<>+1696(SB), Z0, K5
+	VCMPPD.BCST $0x04, constants<>+1696(SB), Z1, K6
 	KANDW       K3, K5, K3
 	KANDW       K4, K6, K4
 	KORW        K3, K2, K2
@@ -60014,12 +60232,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 448(AX)
+	ORQ         $0x01, 472(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 448(AX)
+	ORQ    $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -60030,7 +60248,7 @@ flag2:
 TEXT ·rowTotal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
 	MOVQ    (AX), CX
-	MOVQ    360(AX), DX
+	MOVQ    384(AX), DX
 	VMOVUPS 256(DX), Z0
 	XORQ    AX, AX
 
@@ -60053,7 +60271,7 @@ TEXT ·rowExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -60061,53 +60279,53 @@ loop:
 	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z         (CX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(CX)(AX*8), K2, Z1
-	VORPD.BCST        constants<>+1824(SB), Z0, Z0
-	VORPD.BCST        constants<>+1824(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VORPD.BCST        constants<>+1888(SB), Z0, Z0
+	VORPD.BCST        constants<>+1888(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -60137,7 +60355,7 @@ TEXT ·rowScaledExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -60146,61 +60364,61 @@ loop:
 	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z         (CX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(CX)(AX*8), K2, Z1
 	VMOVUPS           (SI)(AX*8), Z2
 	VMOVUPS           64(SI)(AX*8), Z3
-	VBROADCASTSD      constants<>+2368(SB), Z4
-	VBROADCASTSD      constants<>+2368(SB), Z5
-	VFMADD231PD.BCST  constants<>+2336(SB), Z2, Z4
-	VFMADD231PD.BCST  constants<>+2336(SB), Z3, Z5
+	VBROADCASTSD      constants<>+2432(SB), Z4
+	VBROADCASTSD      constants<>+2432(SB), Z5
+	VFMADD231PD.BCST  constants<>+2400(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+2400(SB), Z3, Z5
 	VMULPD            Z4, Z0, Z0
 	VMULPD            Z5, Z1, Z1
-	VORPD.BCST        constants<>+1824(SB), Z0, Z0
-	VORPD.BCST        constants<>+1824(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VORPD.BCST        constants<>+1888(SB), Z0, Z0
+	VORPD.BCST        constants<>+1888(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -60228,7 +60446,7 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowLog64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 360(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -60241,10 +60459,10 @@ loop:
 	VCMPPD.BCST      $0x1d, constants<>+1312(SB), Z2, K3
 	VCMPPD.BCST      $0x1d, constants<>+1312(SB), Z3, K4
 	VBROADCASTSD     constants<>+1312(SB), Z4
-	VFMADD213PD.BCST constants<>+2400(SB), Z4, K1, Z0
-	VFMADD213PD.BCST constants<>+2400(SB), Z4, K2, Z1
-	VFMADD213PD.BCST constants<>+2400(SB), Z4, K3, Z2
-	VFMADD213PD.BCST constants<>+2400(SB), Z4, K4, Z3
+	VFMADD213PD.BCST constants<>+2464(SB), Z4, K1, Z0
+	VFMADD213PD.BCST constants<>+2464(SB), Z4, K2, Z1
+	VFMADD213PD.BCST constants<>+2464(SB), Z4, K3, Z2
+	VFMADD213PD.BCST constants<>+2464(SB), Z4, K4, Z3
 	VBROADCASTSD.Z   constants<>+1280(SB), K1, Z4
 	VBROADCASTSD.Z   constants<>+1280(SB), K2, Z5
 	VBROADCASTSD.Z   constants<>+1280(SB), K3, Z6
@@ -60253,134 +60471,134 @@ loop:
 	VMULPD           Z1, Z1, Z9
 	VMULPD           Z2, Z2, Z10
 	VMULPD           Z3, Z3, Z11
+	VBROADCASTSD     constants<>+2528(SB), Z12
+	VBROADCASTSD     constants<>+2528(SB), Z13
+	VBROADCASTSD     constants<>+2528(SB), Z14
+	VBROADCASTSD     constants<>+2528(SB), Z15
+	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2496(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2496(SB), Z3, Z15
+	VBROADCASTSD     constants<>+2592(SB), Z16
+	VBROADCASTSD     constants<>+2592(SB), Z17
+	VBROADCASTSD     constants<>+2592(SB), Z18
+	VBROADCASTSD     constants<>+2592(SB), Z19
+	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2560(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2560(SB), Z3, Z19
+	VFMADD231PD      Z8, Z12, Z16
+	VFMADD231PD      Z9, Z13, Z17
+	VFMADD231PD      Z10, Z14, Z18
+	VFMADD231PD      Z11, Z15, Z19
+	VBROADCASTSD     constants<>+2656(SB), Z12
+	VBROADCASTSD     constants<>+2656(SB), Z13
+	VBROADCASTSD     constants<>+2656(SB), Z14
+	VBROADCASTSD     constants<>+2656(SB), Z15
+	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2624(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2624(SB), Z3, Z15
+	VFMADD231PD      Z8, Z16, Z12
+	VFMADD231PD      Z9, Z17, Z13
+	VFMADD231PD      Z10, Z18, Z14
+	VFMADD231PD      Z11, Z19, Z15
+	VBROADCASTSD     constants<>+2720(SB), Z16
+	VBROADCASTSD     constants<>+2720(SB), Z17
+	VBROADCASTSD     constants<>+2720(SB), Z18
+	VBROADCASTSD     constants<>+2720(SB), Z19
+	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2688(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2688(SB), Z3, Z19
+	VFMADD231PD      Z8, Z12, Z16
+	VFMADD231PD      Z9, Z13, Z17
+	VFMADD231PD      Z10, Z14, Z18
+	VFMADD231PD      Z11, Z15, Z19
+	VBROADCASTSD     constants<>+2784(SB), Z12
+	VBROADCASTSD     constants<>+2784(SB), Z13
+	VBROADCASTSD     constants<>+2784(SB), Z14
+	VBROADCASTSD     constants<>+2784(SB), Z15
+	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2752(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2752(SB), Z3, Z15
+	VFMADD231PD      Z8, Z16, Z12
+	VFMADD231PD      Z9, Z17, Z13
+	VFMADD231PD      Z10, Z18, Z14
+	VFMADD231PD      Z11, Z19, Z15
+	VBROADCASTSD     constants<>+2848(SB), Z16
+	VBROADCASTSD     constants<>+2848(SB), Z17
+	VBROADCASTSD     constants<>+2848(SB), Z18
+	VBROADCASTSD     constants<>+2848(SB), Z19
+	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2816(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2816(SB), Z3, Z19
+	VFMADD231PD      Z8, Z12, Z16
+	VFMADD231PD      Z9, Z13, Z17
+	VFMADD231PD      Z10, Z14, Z18
+	VFMADD231PD      Z11, Z15, Z19
+	VBROADCASTSD     constants<>+2912(SB), Z12
+	VBROADCASTSD     constants<>+2912(SB), Z13
+	VBROADCASTSD     constants<>+2912(SB), Z14
+	VBROADCASTSD     constants<>+2912(SB), Z15
+	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2880(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2880(SB), Z3, Z15
+	VFMADD231PD      Z8, Z16, Z12
+	VFMADD231PD      Z9, Z17, Z13
+	VFMADD231PD      Z10, Z18, Z14
+	VFMADD231PD      Z11, Z19, Z15
+	VBROADCASTSD     constants<>+2976(SB), Z16
+	VBROADCASTSD     constants<>+2976(SB), Z17
+	VBROADCASTSD     constants<>+2976(SB), Z18
+	VBROADCASTSD     constants<>+2976(SB), Z19
+	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2944(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2944(SB), Z3, Z19
+	VFMADD231PD      Z8, Z12, Z16
+	VFMADD231PD      Z9, Z13, Z17
+	VFMADD231PD      Z10, Z14, Z18
+	VFMADD231PD      Z11, Z15, Z19
+	VBROADCASTSD     constants<>+3040(SB), Z12
+	VBROADCASTSD     constants<>+3040(SB), Z13
+	VBROADCASTSD     constants<>+3040(SB), Z14
+	VBROADCASTSD     constants<>+3040(SB), Z15
+	VFMADD231PD.BCST constants<>+3008(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+3008(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+3008(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+3008(SB), Z3, Z15
+	VFMADD231PD      Z8, Z16, Z12
+	VFMADD231PD      Z9, Z17, Z13
+	VFMADD231PD      Z10, Z18, Z14
+	VFMADD231PD      Z11, Z19, Z15
+	VBROADCASTSD     constants<>+3104(SB), Z16
+	VBROADCASTSD     constants<>+3104(SB), Z17
+	VBROADCASTSD     constants<>+3104(SB), Z18
+	VBROADCASTSD     constants<>+3104(SB), Z19
+	VFMADD231PD.BCST constants<>+3072(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+3072(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+3072(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+3072(SB), Z3, Z19
+	VFMADD231PD      Z8, Z12, Z16
+	VFMADD231PD      Z9, Z13, Z17
+	VFMADD231PD      Z10, Z14, Z18
+	VFMADD231PD      Z11, Z15, Z19
 	VBROADCASTSD     constants<>+2464(SB), Z12
 	VBROADCASTSD     constants<>+2464(SB), Z13
 	VBROADCASTSD     constants<>+2464(SB), Z14
 	VBROADCASTSD     constants<>+2464(SB), Z15
-	VFMADD231PD.BCST constants<>+2432(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2432(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2432(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2432(SB), Z3, Z15
-	VBROADCASTSD     constants<>+2528(SB), Z16
-	VBROADCASTSD     constants<>+2528(SB), Z17
-	VBROADCASTSD     constants<>+2528(SB), Z18
-	VBROADCASTSD     constants<>+2528(SB), Z19
-	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2496(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2496(SB), Z3, Z19
-	VFMADD231PD      Z8, Z12, Z16
-	VFMADD231PD      Z9, Z13, Z17
-	VFMADD231PD      Z10, Z14, Z18
-	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2592(SB), Z12
-	VBROADCASTSD     constants<>+2592(SB), Z13
-	VBROADCASTSD     constants<>+2592(SB), Z14
-	VBROADCASTSD     constants<>+2592(SB), Z15
-	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2560(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2560(SB), Z3, Z15
-	VFMADD231PD      Z8, Z16, Z12
-	VFMADD231PD      Z9, Z17, Z13
-	VFMADD231PD      Z10, Z18, Z14
-	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2656(SB), Z16
-	VBROADCASTSD     constants<>+2656(SB), Z17
-	VBROADCASTSD     constants<>+2656(SB), Z18
-	VBROADCASTSD     constants<>+2656(SB), Z19
-	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2624(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2624(SB), Z3, Z19
-	VFMADD231PD      Z8, Z12, Z16
-	VFMADD231PD      Z9, Z13, Z17
-	VFMADD231PD      Z10, Z14, Z18
-	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2720(SB), Z12
-	VBROADCASTSD     constants<>+2720(SB), Z13
-	VBROADCASTSD     constants<>+2720(SB), Z14
-	VBROADCASTSD     constants<>+2720(SB), Z15
-	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2688(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2688(SB), Z3, Z15
-	VFMADD231PD      Z8, Z16, Z12
-	VFMADD231PD      Z9, Z17, Z13
-	VFMADD231PD      Z10, Z18, Z14
-	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2784(SB), Z16
-	VBROADCASTSD     constants<>+2784(SB), Z17
-	VBROADCASTSD     constants<>+2784(SB), Z18
-	VBROADCASTSD     constants<>+2784(SB), Z19
-	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2752(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2752(SB), Z3, Z19
-	VFMADD231PD      Z8, Z12, Z16
-	VFMADD231PD      Z9, Z13, Z17
-	VFMADD231PD      Z10, Z14, Z18
-	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2848(SB), Z12
-	VBROADCASTSD     constants<>+2848(SB), Z13
-	VBROADCASTSD     constants<>+2848(SB), Z14
-	VBROADCASTSD     constants<>+2848(SB), Z15
-	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2816(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2816(SB), Z3, Z15
-	VFMADD231PD      Z8, Z16, Z12
-	VFMADD231PD      Z9, Z17, Z13
-	VFMADD231PD      Z10, Z18, Z14
-	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2912(SB), Z16
-	VBROADCASTSD     constants<>+2912(SB), Z17
-	VBROADCASTSD     constants<>+2912(SB), Z18
-	VBROADCASTSD     constants<>+2912(SB), Z19
-	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2880(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2880(SB), Z3, Z19
-	VFMADD231PD      Z8, Z12, Z16
-	VFMADD231PD      Z9, Z13, Z17
-	VFMADD231PD      Z10, Z14, Z18
-	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2976(SB), Z12
-	VBROADCASTSD     constants<>+2976(SB), Z13
-	VBROADCASTSD     constants<>+2976(SB), Z14
-	VBROADCASTSD     constants<>+2976(SB), Z15
-	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2944(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2944(SB), Z3, Z15
-	VFMADD231PD      Z8, Z16, Z12
-	VFMADD231PD      Z9, Z17, Z13
-	VFMADD231PD      Z10, Z18, Z14
-	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+3040(SB), Z16
-	VBROADCASTSD     constants<>+3040(SB), Z17
-	VBROADCASTSD     constants<>+3040(SB), Z18
-	VBROADCASTSD     constants<>+3040(SB), Z19
-	VFMADD231PD.BCST constants<>+3008(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+3008(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+3008(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+3008(SB), Z3, Z19
-	VFMADD231PD      Z8, Z12, Z16
-	VFMADD231PD      Z9, Z13, Z17
-	VFMADD231PD      Z10, Z14, Z18
-	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2400(SB), Z12
-	VBROADCASTSD     constants<>+2400(SB), Z13
-	VBROADCASTSD     constants<>+2400(SB), Z14
-	VBROADCASTSD     constants<>+2400(SB), Z15
 	VFMADD231PD      Z0, Z16, Z12
 	VFMADD231PD      Z1, Z17, Z13
 	VFMADD231PD      Z2, Z18, Z14
 	VFMADD231PD      Z3, Z19, Z15
-	VMULPD.BCST      constants<>+1952(SB), Z4, Z16
-	VMULPD.BCST      constants<>+1952(SB), Z5, Z17
-	VMULPD.BCST      constants<>+1952(SB), Z6, Z18
-	VMULPD.BCST      constants<>+1952(SB), Z7, Z19
+	VMULPD.BCST      constants<>+2016(SB), Z4, Z16
+	VMULPD.BCST      constants<>+2016(SB), Z5, Z17
+	VMULPD.BCST      constants<>+2016(SB), Z6, Z18
+	VMULPD.BCST      constants<>+2016(SB), Z7, Z19
 	VADDPD           Z0, Z16, Z20
 	VADDPD           Z1, Z17, Z21
 	VADDPD           Z2, Z18, Z22
@@ -60393,10 +60611,10 @@ loop:
 	VSUBPD           Z17, Z1, Z1
 	VSUBPD           Z18, Z2, Z2
 	VSUBPD           Z19, Z3, Z3
-	VFMADD231PD.BCST constants<>+1984(SB), Z4, Z0
-	VFMADD231PD.BCST constants<>+1984(SB), Z5, Z1
-	VFMADD231PD.BCST constants<>+1984(SB), Z6, Z2
-	VFMADD231PD.BCST constants<>+1984(SB), Z7, Z3
+	VFMADD231PD.BCST constants<>+2048(SB), Z4, Z0
+	VFMADD231PD.BCST constants<>+2048(SB), Z5, Z1
+	VFMADD231PD.BCST constants<>+2048(SB), Z6, Z2
+	VFMADD231PD.BCST constants<>+2048(SB), Z7, Z3
 	VFMADD231PD      Z8, Z12, Z0
 	VFMADD231PD      Z9, Z13, Z1
 	VFMADD231PD      Z10, Z14, Z2
@@ -60419,30 +60637,30 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPower64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
 	XORQ AX, AX
 
 loop:
 	VMOVUPS           (BX)(AX*8), Z0
 	VMOVUPS           64(BX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z         (DX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
 	VMOVUPS           (SI)(AX*8), Z2
 	VMOVUPS           64(SI)(AX*8), Z3
-	VBROADCASTSD      constants<>+2368(SB), Z4
-	VBROADCASTSD      constants<>+2368(SB), Z5
-	VFMADD231PD.BCST  constants<>+2336(SB), Z2, Z4
-	VFMADD231PD.BCST  constants<>+2336(SB), Z3, Z5
+	VBROADCASTSD      constants<>+2432(SB), Z4
+	VBROADCASTSD      constants<>+2432(SB), Z5
+	VFMADD231PD.BCST  constants<>+2400(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+2400(SB), Z3, Z5
 	VMULPD            Z4, Z0, Z0
 	VMULPD            Z5, Z1, Z1
-	VBROADCASTSD      constants<>+1632(SB), Z2
+	VBROADCASTSD      constants<>+1696(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
 	VMOVUPS           8192(R8)(AX*8), Z2
@@ -60451,47 +60669,47 @@ loop:
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
 	VMULPD.BCST       32(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -60512,16 +60730,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalZero64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    360(AX), R11
+	MOVQ    384(AX), R11
 	VMOVUPS (R11), Z0
 	VMOVUPS 320(R11), Z1
 	XORQ    AX, AX
@@ -60529,8 +60747,8 @@ TEXT ·rowFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
@@ -60542,14 +60760,14 @@ loop:
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1632(SB), Z18
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1696(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -60566,8 +60784,8 @@ loop:
 	VMULPD           Z13, Z15, Z7
 	VFMADD231PD      Z2, Z6, Z0
 	VFMADD231PD      Z3, Z7, Z0
-	VMULPD.BCST      40(CX), Z2, Z2
-	VMULPD.BCST      40(CX), Z3, Z3
+	VMULPD.BCST      48(CX), Z2, Z2
+	VMULPD.BCST      48(CX), Z3, Z3
 	TESTQ            R10, R10
 	JZ               noElements
 	VMOVUPS          (R10)(AX*8), Z12
@@ -60604,7 +60822,7 @@ noElements:
 	VMULPD       Z15, Z3, Z3
 	VMULPD       Z4, Z2, Z2
 	VMULPD       Z5, Z3, Z3
-	VBROADCASTSD constants<>+1632(SB), Z4
+	VBROADCASTSD constants<>+1696(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
 	VMOVUPS      Z2, (R9)(AX*8)
@@ -60623,16 +60841,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalTwo64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -60640,8 +60858,8 @@ TEXT ·rowFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
@@ -60653,14 +60871,14 @@ loop:
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1632(SB), Z18
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1696(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -60675,10 +60893,10 @@ loop:
 	VFMADD231PD.BCST (CX), Z7, Z15
 	VMOVUPS          4096(R9)(AX*8), Z16
 	VMOVUPS          4160(R9)(AX*8), Z17
-	VBROADCASTSD     constants<>+2368(SB), Z18
-	VBROADCASTSD     constants<>+2368(SB), Z19
-	VFMADD231PD.BCST constants<>+2336(SB), Z6, Z18
-	VFMADD231PD.BCST constants<>+2336(SB), Z7, Z19
+	VBROADCASTSD     constants<>+2432(SB), Z18
+	VBROADCASTSD     constants<>+2432(SB), Z19
+	VFMADD231PD.BCST constants<>+2400(SB), Z6, Z18
+	VFMADD231PD.BCST constants<>+2400(SB), Z7, Z19
 	VMULPD           Z18, Z4, Z18
 	VMULPD           Z19, Z5, Z19
 	VPMOVQ2M         Z18, K3
@@ -60697,8 +60915,8 @@ loop:
 	VMULPD           Z13, Z15, Z17
 	VFMADD231PD      Z2, Z16, Z0
 	VFMADD231PD      Z3, Z17, Z0
-	VMULPD.BCST      40(CX), Z2, Z2
-	VMULPD.BCST      40(CX), Z3, Z3
+	VMULPD.BCST      48(CX), Z2, Z2
+	VMULPD.BCST      48(CX), Z3, Z3
 	TESTQ            R11, R11
 	JZ               noElements
 	VMOVUPS          (R11)(AX*8), Z18
@@ -60727,10 +60945,10 @@ noElements:
 	VBLENDMPD        Z17, Z19, K4, Z17
 	VFNMADD231PD     Z16, Z10, Z9
 	VFNMADD231PD     Z17, Z11, Z8
-	VBROADCASTSD     constants<>+2368(SB), Z10
-	VBROADCASTSD     constants<>+2368(SB), Z11
-	VFMADD231PD.BCST constants<>+2336(SB), Z6, Z10
-	VFMADD231PD.BCST constants<>+2336(SB), Z7, Z11
+	VBROADCASTSD     constants<>+2432(SB), Z10
+	VBROADCASTSD     constants<>+2432(SB), Z11
+	VFMADD231PD.BCST constants<>+2400(SB), Z6, Z10
+	VFMADD231PD.BCST constants<>+2400(SB), Z7, Z11
 	VMOVUPS          4096(R9)(AX*8), Z6
 	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
@@ -60757,7 +60975,7 @@ noElements:
 	VMULPD           Z15, Z3, Z3
 	VMULPD           Z9, Z2, Z2
 	VMULPD           Z8, Z3, Z3
-	VBROADCASTSD     constants<>+1632(SB), Z4
+	VBROADCASTSD     constants<>+1696(SB), Z4
 	VFMADD231PD      Z2, Z4, Z1
 	VFMADD231PD      Z3, Z4, Z1
 	VMOVUPS          Z2, (R10)(AX*8)
@@ -60776,16 +60994,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    336(AX), R9
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -60793,8 +61011,8 @@ TEXT ·rowFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
@@ -60806,14 +61024,14 @@ loop:
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1632(SB), Z18
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1696(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -60834,8 +61052,8 @@ loop:
 	VMULPD           Z13, Z15, Z17
 	VFMADD231PD      Z2, Z16, Z0
 	VFMADD231PD      Z3, Z17, Z0
-	VMULPD.BCST      40(CX), Z2, Z2
-	VMULPD.BCST      40(CX), Z3, Z3
+	VMULPD.BCST      48(CX), Z2, Z2
+	VMULPD.BCST      48(CX), Z3, Z3
 	TESTQ            R11, R11
 	JZ               noElements
 	VMOVUPS          (R11)(AX*8), Z18
@@ -60864,10 +61082,10 @@ noElements:
 	VBLENDMPD        Z17, Z19, K4, Z17
 	VFNMADD231PD     Z16, Z10, Z9
 	VFNMADD231PD     Z17, Z11, Z8
-	VBROADCASTSD     constants<>+2368(SB), Z10
-	VBROADCASTSD     constants<>+2368(SB), Z11
-	VFMADD231PD.BCST constants<>+2336(SB), Z6, Z10
-	VFMADD231PD.BCST constants<>+2336(SB), Z7, Z11
+	VBROADCASTSD     constants<>+2432(SB), Z10
+	VBROADCASTSD     constants<>+2432(SB), Z11
+	VFMADD231PD.BCST constants<>+2400(SB), Z6, Z10
+	VFMADD231PD.BCST constants<>+2400(SB), Z7, Z11
 	VMOVUPS          4096(R9)(AX*8), Z6
 	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
@@ -60894,7 +61112,7 @@ noElements:
 	VMULPD           Z15, Z3, Z3
 	VMULPD           Z9, Z2, Z2
 	VMULPD           Z8, Z3, Z3
-	VBROADCASTSD     constants<>+1632(SB), Z4
+	VBROADCASTSD     constants<>+1696(SB), Z4
 	VFMADD231PD      Z2, Z4, Z1
 	VFMADD231PD      Z3, Z4, Z1
 	VMOVUPS          Z2, (R10)(AX*8)
@@ -60913,10 +61131,10 @@ noGradient:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·rowLargest64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -60924,8 +61142,8 @@ loop:
 	PREFETCHT0     4160(DX)(AX*8)
 	VMOVUPS        (BX)(AX*8), Z0
 	VMOVUPS        64(BX)(AX*8), Z1
-	VCMPPD.BCST    $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST    $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST    $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST    $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z      (DX)(AX*8), K1, Z0
 	VMOVUPD.Z      64(DX)(AX*8), K2, Z1
 	VMOVUPS        (SI)(AX*8), Z2
@@ -60938,8 +61156,8 @@ loop:
 	VMOVUPS        Z1, 64(SI)(AX*8)
 	VMOVUPS        4096(SI)(AX*8), Z0
 	VMOVUPS        4160(SI)(AX*8), Z1
-	VBLENDMPD.BCST 64(CX), Z0, K1, Z0
-	VBLENDMPD.BCST 64(CX), Z1, K2, Z1
+	VBLENDMPD.BCST 72(CX), Z0, K1, Z0
+	VBLENDMPD.BCST 72(CX), Z1, K2, Z1
 	VMOVUPS        Z0, 4096(SI)(AX*8)
 	VMOVUPS        Z1, 4160(SI)(AX*8)
 	ADDQ           $0x10, AX
@@ -60952,65 +61170,65 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
 	XORQ AX, AX
 
 loop:
 	VMOVUPS           (BX)(AX*8), Z0
 	VMOVUPS           64(BX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z         (DX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
 	VMOVUPS           (DI)(AX*8), Z2
 	VMOVUPS           64(DI)(AX*8), Z3
 	VSUBPD            Z2, Z0, Z0
 	VSUBPD            Z3, Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -61023,8 +61241,8 @@ loop:
 	VMOVUPS           Z1, 64(SI)(AX*8)
 	VMOVUPS           4096(DI)(AX*8), Z2
 	VMOVUPS           4160(DI)(AX*8), Z3
-	VCMPPD.BCST       $0x04, 64(CX), Z2, K1
-	VCMPPD.BCST       $0x04, 64(CX), Z3, K2
+	VCMPPD.BCST       $0x04, 72(CX), Z2, K1
+	VCMPPD.BCST       $0x04, 72(CX), Z3, K2
 	VMOVUPS           8192(DI)(AX*8), Z2
 	VMOVUPS           8256(DI)(AX*8), Z3
 	VMOVAPD.Z         Z0, K1, Z0
@@ -61043,7 +61261,7 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxSum64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -61060,8 +61278,8 @@ loop:
 	VCMPPD.BCST      $0x1d, constants<>+1312(SB), Z1, K2
 	VADDPD.BCST      constants<>+1280(SB), Z0, Z2
 	VADDPD.BCST      constants<>+1280(SB), Z1, Z3
-	VPADDQ.BCST      constants<>+3072(SB), Z2, Z4
-	VPADDQ.BCST      constants<>+3072(SB), Z3, Z5
+	VPADDQ.BCST      constants<>+3136(SB), Z2, Z4
+	VPADDQ.BCST      constants<>+3136(SB), Z3, Z5
 	VPSRLQ           $0x34, Z4, Z4
 	VPSRLQ           $0x34, Z5, Z5
 	VPSLLQ           $0x34, Z4, Z6
@@ -61070,10 +61288,10 @@ loop:
 	VPSUBQ           Z7, Z3, Z3
 	VPADDQ.BCST      constants<>+1280(SB), Z2, Z2
 	VPADDQ.BCST      constants<>+1280(SB), Z3, Z3
-	VORPD.BCST       constants<>+3104(SB), Z4, Z4
-	VORPD.BCST       constants<>+3104(SB), Z5, Z5
-	VSUBPD.BCST      constants<>+3136(SB), Z4, Z4
-	VSUBPD.BCST      constants<>+3136(SB), Z5, Z5
+	VORPD.BCST       constants<>+3168(SB), Z4, Z4
+	VORPD.BCST       constants<>+3168(SB), Z5, Z5
+	VSUBPD.BCST      constants<>+3200(SB), Z4, Z4
+	VSUBPD.BCST      constants<>+3200(SB), Z5, Z5
 	VSUBPD.BCST      constants<>+1280(SB), Z2, Z2
 	VSUBPD.BCST      constants<>+1280(SB), Z3, Z3
 	VBLENDMPD        Z2, Z0, K1, Z0
@@ -61082,78 +61300,78 @@ loop:
 	VMOVAPD.Z        Z5, K2, Z3
 	VMULPD           Z0, Z0, Z4
 	VMULPD           Z1, Z1, Z5
+	VBROADCASTSD     constants<>+2528(SB), Z6
+	VBROADCASTSD     constants<>+2528(SB), Z7
+	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z7
+	VBROADCASTSD     constants<>+2592(SB), Z8
+	VBROADCASTSD     constants<>+2592(SB), Z9
+	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z9
+	VFMADD231PD      Z4, Z6, Z8
+	VFMADD231PD      Z5, Z7, Z9
+	VBROADCASTSD     constants<>+2656(SB), Z6
+	VBROADCASTSD     constants<>+2656(SB), Z7
+	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z7
+	VFMADD231PD      Z4, Z8, Z6
+	VFMADD231PD      Z5, Z9, Z7
+	VBROADCASTSD     constants<>+2720(SB), Z8
+	VBROADCASTSD     constants<>+2720(SB), Z9
+	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z9
+	VFMADD231PD      Z4, Z6, Z8
+	VFMADD231PD      Z5, Z7, Z9
+	VBROADCASTSD     constants<>+2784(SB), Z6
+	VBROADCASTSD     constants<>+2784(SB), Z7
+	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z7
+	VFMADD231PD      Z4, Z8, Z6
+	VFMADD231PD      Z5, Z9, Z7
+	VBROADCASTSD     constants<>+2848(SB), Z8
+	VBROADCASTSD     constants<>+2848(SB), Z9
+	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z9
+	VFMADD231PD      Z4, Z6, Z8
+	VFMADD231PD      Z5, Z7, Z9
+	VBROADCASTSD     constants<>+2912(SB), Z6
+	VBROADCASTSD     constants<>+2912(SB), Z7
+	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z7
+	VFMADD231PD      Z4, Z8, Z6
+	VFMADD231PD      Z5, Z9, Z7
+	VBROADCASTSD     constants<>+2976(SB), Z8
+	VBROADCASTSD     constants<>+2976(SB), Z9
+	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z9
+	VFMADD231PD      Z4, Z6, Z8
+	VFMADD231PD      Z5, Z7, Z9
+	VBROADCASTSD     constants<>+3040(SB), Z6
+	VBROADCASTSD     constants<>+3040(SB), Z7
+	VFMADD231PD.BCST constants<>+3008(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+3008(SB), Z1, Z7
+	VFMADD231PD      Z4, Z8, Z6
+	VFMADD231PD      Z5, Z9, Z7
+	VBROADCASTSD     constants<>+3104(SB), Z8
+	VBROADCASTSD     constants<>+3104(SB), Z9
+	VFMADD231PD.BCST constants<>+3072(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+3072(SB), Z1, Z9
+	VFMADD231PD      Z4, Z6, Z8
+	VFMADD231PD      Z5, Z7, Z9
 	VBROADCASTSD     constants<>+2464(SB), Z6
 	VBROADCASTSD     constants<>+2464(SB), Z7
-	VFMADD231PD.BCST constants<>+2432(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2432(SB), Z1, Z7
-	VBROADCASTSD     constants<>+2528(SB), Z8
-	VBROADCASTSD     constants<>+2528(SB), Z9
-	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z9
-	VFMADD231PD      Z4, Z6, Z8
-	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2592(SB), Z6
-	VBROADCASTSD     constants<>+2592(SB), Z7
-	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z7
-	VFMADD231PD      Z4, Z8, Z6
-	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2656(SB), Z8
-	VBROADCASTSD     constants<>+2656(SB), Z9
-	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z9
-	VFMADD231PD      Z4, Z6, Z8
-	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2720(SB), Z6
-	VBROADCASTSD     constants<>+2720(SB), Z7
-	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z7
-	VFMADD231PD      Z4, Z8, Z6
-	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2784(SB), Z8
-	VBROADCASTSD     constants<>+2784(SB), Z9
-	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z9
-	VFMADD231PD      Z4, Z6, Z8
-	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2848(SB), Z6
-	VBROADCASTSD     constants<>+2848(SB), Z7
-	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z7
-	VFMADD231PD      Z4, Z8, Z6
-	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2912(SB), Z8
-	VBROADCASTSD     constants<>+2912(SB), Z9
-	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z9
-	VFMADD231PD      Z4, Z6, Z8
-	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2976(SB), Z6
-	VBROADCASTSD     constants<>+2976(SB), Z7
-	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z7
-	VFMADD231PD      Z4, Z8, Z6
-	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+3040(SB), Z8
-	VBROADCASTSD     constants<>+3040(SB), Z9
-	VFMADD231PD.BCST constants<>+3008(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+3008(SB), Z1, Z9
-	VFMADD231PD      Z4, Z6, Z8
-	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2400(SB), Z6
-	VBROADCASTSD     constants<>+2400(SB), Z7
 	VFMADD231PD      Z0, Z8, Z6
 	VFMADD231PD      Z1, Z9, Z7
-	VMULPD.BCST      constants<>+1952(SB), Z2, Z8
-	VMULPD.BCST      constants<>+1952(SB), Z3, Z9
+	VMULPD.BCST      constants<>+2016(SB), Z2, Z8
+	VMULPD.BCST      constants<>+2016(SB), Z3, Z9
 	VADDPD           Z0, Z8, Z10
 	VADDPD           Z1, Z9, Z11
 	VSUBPD           Z8, Z10, Z8
 	VSUBPD           Z9, Z11, Z9
 	VSUBPD           Z8, Z0, Z0
 	VSUBPD           Z9, Z1, Z1
-	VFMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VFMADD231PD      Z4, Z6, Z0
 	VFMADD231PD      Z5, Z7, Z1
 	VADDPD           Z0, Z10, Z0
@@ -61170,9 +61388,9 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxPower64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 240(AX), DX
-	MOVQ 312(AX), BX
+	MOVQ 408(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -61182,8 +61400,8 @@ loop:
 	VMOVUPS           8256(BX)(AX*8), Z3
 	VMOVUPS           4096(BX)(AX*8), Z4
 	VMOVUPS           4160(BX)(AX*8), Z5
-	VCMPPD.BCST       $0x00, 64(CX), Z4, K1
-	VCMPPD.BCST       $0x00, 64(CX), Z5, K2
+	VCMPPD.BCST       $0x00, 72(CX), Z4, K1
+	VCMPPD.BCST       $0x00, 72(CX), Z5, K2
 	VSUBPD            Z0, Z2, Z0
 	VSUBPD            Z1, Z3, Z1
 	VADDPD.BCST       constants<>+1280(SB), Z0, Z0
@@ -61194,10 +61412,10 @@ loop:
 	VMOVUPS           12352(BX)(AX*8), Z3
 	VMULPD            Z2, Z0, Z0
 	VMULPD            Z3, Z1, Z1
-	VMAXPD.BCST       constants<>+3168(SB), Z0, Z0
-	VMAXPD.BCST       constants<>+3168(SB), Z1, Z1
-	VPADDQ.BCST       constants<>+3072(SB), Z0, Z2
-	VPADDQ.BCST       constants<>+3072(SB), Z1, Z3
+	VMAXPD.BCST       constants<>+3232(SB), Z0, Z0
+	VMAXPD.BCST       constants<>+3232(SB), Z1, Z1
+	VPADDQ.BCST       constants<>+3136(SB), Z0, Z2
+	VPADDQ.BCST       constants<>+3136(SB), Z1, Z3
 	VPSRLQ            $0x34, Z2, Z2
 	VPSRLQ            $0x34, Z3, Z3
 	VPSLLQ            $0x34, Z2, Z4
@@ -61206,133 +61424,133 @@ loop:
 	VPSUBQ            Z5, Z1, Z1
 	VPADDQ.BCST       constants<>+1280(SB), Z0, Z0
 	VPADDQ.BCST       constants<>+1280(SB), Z1, Z1
-	VORPD.BCST        constants<>+3104(SB), Z2, Z2
-	VORPD.BCST        constants<>+3104(SB), Z3, Z3
-	VSUBPD.BCST       constants<>+3136(SB), Z2, Z2
-	VSUBPD.BCST       constants<>+3136(SB), Z3, Z3
+	VORPD.BCST        constants<>+3168(SB), Z2, Z2
+	VORPD.BCST        constants<>+3168(SB), Z3, Z3
+	VSUBPD.BCST       constants<>+3200(SB), Z2, Z2
+	VSUBPD.BCST       constants<>+3200(SB), Z3, Z3
 	VSUBPD.BCST       constants<>+1280(SB), Z0, Z0
 	VSUBPD.BCST       constants<>+1280(SB), Z1, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
+	VBROADCASTSD      constants<>+2528(SB), Z6
+	VBROADCASTSD      constants<>+2528(SB), Z7
+	VFMADD231PD.BCST  constants<>+2496(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2496(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2592(SB), Z8
+	VBROADCASTSD      constants<>+2592(SB), Z9
+	VFMADD231PD.BCST  constants<>+2560(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2560(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+2656(SB), Z6
+	VBROADCASTSD      constants<>+2656(SB), Z7
+	VFMADD231PD.BCST  constants<>+2624(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2624(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VBROADCASTSD      constants<>+2720(SB), Z8
+	VBROADCASTSD      constants<>+2720(SB), Z9
+	VFMADD231PD.BCST  constants<>+2688(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2688(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+2784(SB), Z6
+	VBROADCASTSD      constants<>+2784(SB), Z7
+	VFMADD231PD.BCST  constants<>+2752(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2752(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VBROADCASTSD      constants<>+2848(SB), Z8
+	VBROADCASTSD      constants<>+2848(SB), Z9
+	VFMADD231PD.BCST  constants<>+2816(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2816(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+2912(SB), Z6
+	VBROADCASTSD      constants<>+2912(SB), Z7
+	VFMADD231PD.BCST  constants<>+2880(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2880(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VBROADCASTSD      constants<>+2976(SB), Z8
+	VBROADCASTSD      constants<>+2976(SB), Z9
+	VFMADD231PD.BCST  constants<>+2944(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2944(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+3040(SB), Z6
+	VBROADCASTSD      constants<>+3040(SB), Z7
+	VFMADD231PD.BCST  constants<>+3008(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+3008(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VBROADCASTSD      constants<>+3104(SB), Z8
+	VBROADCASTSD      constants<>+3104(SB), Z9
+	VFMADD231PD.BCST  constants<>+3072(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+3072(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
 	VBROADCASTSD      constants<>+2464(SB), Z6
 	VBROADCASTSD      constants<>+2464(SB), Z7
-	VFMADD231PD.BCST  constants<>+2432(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2432(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2528(SB), Z8
-	VBROADCASTSD      constants<>+2528(SB), Z9
-	VFMADD231PD.BCST  constants<>+2496(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2496(SB), Z1, Z9
-	VFMADD231PD       Z4, Z6, Z8
-	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2592(SB), Z6
-	VBROADCASTSD      constants<>+2592(SB), Z7
-	VFMADD231PD.BCST  constants<>+2560(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2560(SB), Z1, Z7
-	VFMADD231PD       Z4, Z8, Z6
-	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2656(SB), Z8
-	VBROADCASTSD      constants<>+2656(SB), Z9
-	VFMADD231PD.BCST  constants<>+2624(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2624(SB), Z1, Z9
-	VFMADD231PD       Z4, Z6, Z8
-	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2720(SB), Z6
-	VBROADCASTSD      constants<>+2720(SB), Z7
-	VFMADD231PD.BCST  constants<>+2688(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2688(SB), Z1, Z7
-	VFMADD231PD       Z4, Z8, Z6
-	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2784(SB), Z8
-	VBROADCASTSD      constants<>+2784(SB), Z9
-	VFMADD231PD.BCST  constants<>+2752(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2752(SB), Z1, Z9
-	VFMADD231PD       Z4, Z6, Z8
-	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2848(SB), Z6
-	VBROADCASTSD      constants<>+2848(SB), Z7
-	VFMADD231PD.BCST  constants<>+2816(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2816(SB), Z1, Z7
-	VFMADD231PD       Z4, Z8, Z6
-	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2912(SB), Z8
-	VBROADCASTSD      constants<>+2912(SB), Z9
-	VFMADD231PD.BCST  constants<>+2880(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2880(SB), Z1, Z9
-	VFMADD231PD       Z4, Z6, Z8
-	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2976(SB), Z6
-	VBROADCASTSD      constants<>+2976(SB), Z7
-	VFMADD231PD.BCST  constants<>+2944(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2944(SB), Z1, Z7
-	VFMADD231PD       Z4, Z8, Z6
-	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+3040(SB), Z8
-	VBROADCASTSD      constants<>+3040(SB), Z9
-	VFMADD231PD.BCST  constants<>+3008(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+3008(SB), Z1, Z9
-	VFMADD231PD       Z4, Z6, Z8
-	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2400(SB), Z6
-	VBROADCASTSD      constants<>+2400(SB), Z7
 	VFMADD231PD       Z0, Z8, Z6
 	VFMADD231PD       Z1, Z9, Z7
-	VMULPD.BCST       constants<>+1952(SB), Z2, Z8
-	VMULPD.BCST       constants<>+1952(SB), Z3, Z9
+	VMULPD.BCST       constants<>+2016(SB), Z2, Z8
+	VMULPD.BCST       constants<>+2016(SB), Z3, Z9
 	VADDPD            Z0, Z8, Z10
 	VADDPD            Z1, Z9, Z11
 	VSUBPD            Z8, Z10, Z8
 	VSUBPD            Z9, Z11, Z9
 	VSUBPD            Z8, Z0, Z0
 	VSUBPD            Z9, Z1, Z1
-	VFMADD231PD.BCST  constants<>+1984(SB), Z2, Z0
-	VFMADD231PD.BCST  constants<>+1984(SB), Z3, Z1
+	VFMADD231PD.BCST  constants<>+2048(SB), Z2, Z0
+	VFMADD231PD.BCST  constants<>+2048(SB), Z3, Z1
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
 	VADDPD            Z0, Z10, Z0
 	VADDPD            Z1, Z11, Z1
 	VMULPD.BCST       24(CX), Z0, Z0
 	VMULPD.BCST       24(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -61353,30 +61571,30 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalZero64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
+	MOVQ    336(AX), R8
 	MOVQ    264(AX), R9
+	MOVQ    288(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    360(AX), R11
+	MOVQ    384(AX), R11
 	VMOVUPS (R11), Z0
 	XORQ    AX, AX
 
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
-	VBROADCASTSD     56(CX), Z5
-	VBROADCASTSD     56(CX), Z6
-	VFMADD231PD.BCST 48(CX), Z3, Z5
-	VFMADD231PD.BCST 48(CX), Z4, Z6
+	VBROADCASTSD     64(CX), Z5
+	VBROADCASTSD     64(CX), Z6
+	VFMADD231PD.BCST 56(CX), Z3, Z5
+	VFMADD231PD.BCST 56(CX), Z4, Z6
 	VMOVUPS          (R8)(AX*8), Z3
 	VMOVUPS          64(R8)(AX*8), Z4
 	VMOVUPD.Z        (DX)(AX*8), K1, Z7
@@ -61387,16 +61605,16 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMULPD           Z3, Z5, Z3
 	VMULPD           Z4, Z6, Z4
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z4, Z0
-	VMULPD.BCST      40(CX), Z1, Z1
-	VMULPD.BCST      40(CX), Z2, Z2
+	VMULPD.BCST      48(CX), Z1, Z1
+	VMULPD.BCST      48(CX), Z2, Z2
 	TESTQ            R10, R10
 	JZ               noElements
 	VMOVUPS          (R10)(AX*8), Z7
@@ -61415,8 +61633,8 @@ noElements:
 	VMULPD      Z2, Z4, Z2
 	VMULPD      Z5, Z1, Z1
 	VMULPD      Z6, Z2, Z2
-	VXORPD.BCST constants<>+1824(SB), Z1, Z1
-	VXORPD.BCST constants<>+1824(SB), Z2, Z2
+	VXORPD.BCST constants<>+1888(SB), Z1, Z1
+	VXORPD.BCST constants<>+1888(SB), Z2, Z2
 	VMOVUPS     Z1, (R9)(AX*8)
 	VMOVUPS     Z2, 64(R9)(AX*8)
 
@@ -61432,30 +61650,30 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalTwo64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    336(AX), R8
+	MOVQ    264(AX), R9
+	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
-	VBROADCASTSD     56(CX), Z5
-	VBROADCASTSD     56(CX), Z6
-	VFMADD231PD.BCST 48(CX), Z3, Z5
-	VFMADD231PD.BCST 48(CX), Z4, Z6
+	VBROADCASTSD     64(CX), Z5
+	VBROADCASTSD     64(CX), Z6
+	VFMADD231PD.BCST 56(CX), Z3, Z5
+	VFMADD231PD.BCST 56(CX), Z4, Z6
 	VMOVUPS          (R8)(AX*8), Z3
 	VMOVUPS          64(R8)(AX*8), Z4
 	VMOVUPD.Z        (DX)(AX*8), K1, Z7
@@ -61466,8 +61684,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
@@ -61480,8 +61698,8 @@ loop:
 	VMOVUPS          8256(R8)(AX*8), Z14
 	VMOVUPS          4096(R8)(AX*8), Z15
 	VMOVUPS          4160(R8)(AX*8), Z16
-	VCMPPD.BCST      $0x00, 64(CX), Z15, K3
-	VCMPPD.BCST      $0x00, 64(CX), Z16, K4
+	VCMPPD.BCST      $0x00, 72(CX), Z15, K3
+	VCMPPD.BCST      $0x00, 72(CX), Z16, K4
 	VSUBPD           Z7, Z13, Z7
 	VSUBPD           Z8, Z14, Z8
 	VADDPD.BCST      constants<>+1280(SB), Z7, Z7
@@ -61498,8 +61716,8 @@ loop:
 	VMULPD           Z4, Z6, Z10
 	VFMADD231PD      Z1, Z9, Z0
 	VFMADD231PD      Z2, Z10, Z0
-	VMULPD.BCST      40(CX), Z1, Z1
-	VMULPD.BCST      40(CX), Z2, Z2
+	VMULPD.BCST      48(CX), Z1, Z1
+	VMULPD.BCST      48(CX), Z2, Z2
 	TESTQ            R11, R11
 	JZ               noElements
 	VMOVUPS          (R11)(AX*8), Z13
@@ -61518,8 +61736,8 @@ noElements:
 	VMULPD       Z2, Z10, Z2
 	VMULPD       Z5, Z1, Z1
 	VMULPD       Z6, Z2, Z2
-	VMAXPD.BCST  constants<>+3168(SB), Z7, Z5
-	VMAXPD.BCST  constants<>+3168(SB), Z8, Z6
+	VMAXPD.BCST  constants<>+3232(SB), Z7, Z5
+	VMAXPD.BCST  constants<>+3232(SB), Z8, Z6
 	VDIVPD       Z5, Z3, Z3
 	VDIVPD       Z6, Z4, Z4
 	VMULPD.BCST  24(CX), Z11, Z5
@@ -61530,8 +61748,8 @@ noElements:
 	VFMADD231PD  Z4, Z6, Z8
 	VMULPD       Z7, Z1, Z1
 	VMULPD       Z8, Z2, Z2
-	VXORPD.BCST  constants<>+1824(SB), Z1, Z1
-	VXORPD.BCST  constants<>+1824(SB), Z2, Z2
+	VXORPD.BCST  constants<>+1888(SB), Z1, Z1
+	VXORPD.BCST  constants<>+1888(SB), Z2, Z2
 	VMOVUPS      Z1, (R10)(AX*8)
 	VMOVUPS      Z2, 64(R10)(AX*8)
 
@@ -61547,30 +61765,30 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    312(AX), R8
-	MOVQ    240(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    336(AX), R8
+	MOVQ    264(AX), R9
+	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    360(AX), R12
+	MOVQ    384(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
-	VBROADCASTSD     56(CX), Z5
-	VBROADCASTSD     56(CX), Z6
-	VFMADD231PD.BCST 48(CX), Z3, Z5
-	VFMADD231PD.BCST 48(CX), Z4, Z6
+	VBROADCASTSD     64(CX), Z5
+	VBROADCASTSD     64(CX), Z6
+	VFMADD231PD.BCST 56(CX), Z3, Z5
+	VFMADD231PD.BCST 56(CX), Z4, Z6
 	VMOVUPS          (R8)(AX*8), Z3
 	VMOVUPS          64(R8)(AX*8), Z4
 	VMOVUPD.Z        (DX)(AX*8), K1, Z7
@@ -61581,8 +61799,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
@@ -61595,8 +61813,8 @@ loop:
 	VMOVUPS          8256(R8)(AX*8), Z14
 	VMOVUPS          4096(R8)(AX*8), Z15
 	VMOVUPS          4160(R8)(AX*8), Z16
-	VCMPPD.BCST      $0x00, 64(CX), Z15, K3
-	VCMPPD.BCST      $0x00, 64(CX), Z16, K4
+	VCMPPD.BCST      $0x00, 72(CX), Z15, K3
+	VCMPPD.BCST      $0x00, 72(CX), Z16, K4
 	VSUBPD           Z7, Z13, Z7
 	VSUBPD           Z8, Z14, Z8
 	VADDPD.BCST      constants<>+1280(SB), Z7, Z7
@@ -61613,8 +61831,8 @@ loop:
 	VMULPD           Z4, Z6, Z10
 	VFMADD231PD      Z1, Z9, Z0
 	VFMADD231PD      Z2, Z10, Z0
-	VMULPD.BCST      40(CX), Z1, Z1
-	VMULPD.BCST      40(CX), Z2, Z2
+	VMULPD.BCST      48(CX), Z1, Z1
+	VMULPD.BCST      48(CX), Z2, Z2
 	TESTQ            R11, R11
 	JZ               noElements
 	VMOVUPS          (R11)(AX*8), Z13
@@ -61633,8 +61851,8 @@ noElements:
 	VMULPD       Z2, Z10, Z2
 	VMULPD       Z5, Z1, Z1
 	VMULPD       Z6, Z2, Z2
-	VMAXPD.BCST  constants<>+3168(SB), Z7, Z5
-	VMAXPD.BCST  constants<>+3168(SB), Z8, Z6
+	VMAXPD.BCST  constants<>+3232(SB), Z7, Z5
+	VMAXPD.BCST  constants<>+3232(SB), Z8, Z6
 	VDIVPD       Z5, Z3, Z3
 	VDIVPD       Z6, Z4, Z4
 	VMULPD.BCST  24(CX), Z11, Z5
@@ -61645,8 +61863,8 @@ noElements:
 	VFMADD231PD  Z4, Z6, Z8
 	VMULPD       Z7, Z1, Z1
 	VMULPD       Z8, Z2, Z2
-	VXORPD.BCST  constants<>+1824(SB), Z1, Z1
-	VXORPD.BCST  constants<>+1824(SB), Z2, Z2
+	VXORPD.BCST  constants<>+1888(SB), Z1, Z1
+	VXORPD.BCST  constants<>+1888(SB), Z2, Z2
 	VMOVUPS      Z1, (R10)(AX*8)
 	VMOVUPS      Z2, 64(R10)(AX*8)
 
@@ -61662,9 +61880,9 @@ noGradient:
 // Requires: AVX, AVX512F
 TEXT ·rowAfter64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
-	MOVQ 264(AX), DX
-	MOVQ 288(AX), BX
+	MOVQ 336(AX), CX
+	MOVQ 288(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -61698,13 +61916,13 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPullback64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
-	MOVQ    240(AX), BX
-	MOVQ    264(AX), SI
-	MOVQ    288(AX), DI
+	MOVQ    408(AX), DX
+	MOVQ    264(AX), BX
+	MOVQ    288(AX), SI
+	MOVQ    312(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -61719,8 +61937,8 @@ loop:
 	VMOVUPS      8256(R9)(CX*8), Z8
 	VMOVUPS      4096(R9)(CX*8), Z9
 	VMOVUPS      4160(R9)(CX*8), Z10
-	VCMPPD.BCST  $0x00, 64(DX), Z9, K1
-	VCMPPD.BCST  $0x00, 64(DX), Z10, K2
+	VCMPPD.BCST  $0x00, 72(DX), Z9, K1
+	VCMPPD.BCST  $0x00, 72(DX), Z10, K2
 	VSUBPD       Z1, Z7, Z9
 	VSUBPD       Z2, Z8, Z10
 	VADDPD.BCST  constants<>+1280(SB), Z9, Z9
@@ -61743,10 +61961,10 @@ loop:
 	VMOVUPS      12352(R9)(CX*8), Z2
 	VMULPD       Z1, Z7, Z1
 	VMULPD       Z2, Z8, Z2
-	VBROADCASTSD constants<>+1632(SB), Z3
+	VBROADCASTSD constants<>+1696(SB), Z3
 	VFMADD231PD  Z1, Z3, Z0
 	VFMADD231PD  Z2, Z3, Z0
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Z3
 	VMOVUPS      64(R8)(CX*8), Z4
@@ -61772,7 +61990,7 @@ TEXT ·rowDifference64AVX512(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -61782,8 +62000,8 @@ loop:
 	PREFETCHT0  4160(DX)(AX*8)
 	VMOVUPS     (BX)(AX*8), Z0
 	VMOVUPS     64(BX)(AX*8), Z1
-	VCMPPD.BCST $0x1e, constants<>+1632(SB), Z0, K1
-	VCMPPD.BCST $0x1e, constants<>+1632(SB), Z1, K2
+	VCMPPD.BCST $0x1e, constants<>+1696(SB), Z0, K1
+	VCMPPD.BCST $0x1e, constants<>+1696(SB), Z1, K2
 	VMOVUPD.Z   (CX)(AX*8), K1, Z0
 	VMOVUPD.Z   64(CX)(AX*8), K2, Z1
 	VMOVUPD.Z   (DX)(AX*8), K1, Z2
@@ -61798,67 +62016,116 @@ loop:
 	VZEROUPPER
 	RET
 
+// func rowPairClass64AVX512(args *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·rowPairClass64AVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         120(AX), CX
+	MOVQ         432(AX), DX
+	VBROADCASTSD constants<>+1696(SB), Z0
+	VBROADCASTSD constants<>+3264(SB), Z1
+	XORQ         AX, AX
+
+loop:
+	VPMOVZXBQ      (DX)(AX*1), Z2
+	VPMOVZXBQ      8(DX)(AX*1), Z3
+	VPMOVZXBQ      16(DX)(AX*1), Z4
+	VPMOVZXBQ      24(DX)(AX*1), Z5
+	VPCMPEQQ       Z0, Z2, K1
+	VPCMPEQQ       Z0, Z3, K2
+	VPCMPEQQ       Z0, Z4, K3
+	VPCMPEQQ       Z0, Z5, K4
+	VBROADCASTSD.Z constants<>+1280(SB), K1, Z2
+	VBROADCASTSD.Z constants<>+1280(SB), K2, Z3
+	VBROADCASTSD.Z constants<>+1280(SB), K3, Z4
+	VBROADCASTSD.Z constants<>+1280(SB), K4, Z5
+	VMOVUPS        Z2, (CX)(AX*8)
+	VMOVUPS        Z3, 64(CX)(AX*8)
+	VMOVUPS        Z4, 128(CX)(AX*8)
+	VMOVUPS        Z5, 192(CX)(AX*8)
+	VPMOVZXBQ      (DX)(AX*1), Z2
+	VPMOVZXBQ      8(DX)(AX*1), Z3
+	VPMOVZXBQ      16(DX)(AX*1), Z4
+	VPMOVZXBQ      24(DX)(AX*1), Z5
+	VPCMPEQQ       Z1, Z2, K1
+	VPCMPEQQ       Z1, Z3, K2
+	VPCMPEQQ       Z1, Z4, K3
+	VPCMPEQQ       Z1, Z5, K4
+	VBROADCASTSD.Z constants<>+1280(SB), K1, Z2
+	VBROADCASTSD.Z constants<>+1280(SB), K2, Z3
+	VBROADCASTSD.Z constants<>+1280(SB), K3, Z4
+	VBROADCASTSD.Z constants<>+1280(SB), K4, Z5
+	VMOVUPS        Z2, 4096(CX)(AX*8)
+	VMOVUPS        Z3, 4160(CX)(AX*8)
+	VMOVUPS        Z4, 4224(CX)(AX*8)
+	VMOVUPS        Z5, 4288(CX)(AX*8)
+	ADDQ           $0x20, AX
+	CMPQ           AX, n+8(FP)
+	JL             loop
+	VZEROUPPER
+	RET
+
 // func rowPairPower64AVX512(args *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairPower64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 312(AX), DX
+	MOVQ 408(AX), CX
+	MOVQ 336(AX), DX
 	XORQ AX, AX
 
 loop:
 	VMOVUPS           12288(DX)(AX*8), Z0
 	VMOVUPS           12352(DX)(AX*8), Z1
-	VBROADCASTSD      constants<>+1632(SB), Z2
+	VBROADCASTSD      constants<>+1696(SB), Z2
 	VMAXPD            Z0, Z2, Z3
 	VMAXPD            Z1, Z2, Z2
 	VMOVUPS           8192(DX)(AX*8), Z4
 	VMOVUPS           8256(DX)(AX*8), Z5
 	VADDPD            Z4, Z3, Z3
 	VADDPD            Z5, Z2, Z2
-	VMULPD.BCST       144(CX), Z3, Z3
-	VMULPD.BCST       144(CX), Z2, Z2
-	VBROADCASTSD      constants<>+1856(SB), Z4
+	VMULPD.BCST       160(CX), Z3, Z3
+	VMULPD.BCST       160(CX), Z2, Z2
+	VBROADCASTSD      constants<>+1920(SB), Z4
 	VMAXPD            Z3, Z4, Z3
 	VMAXPD            Z2, Z4, Z2
-	VBROADCASTSD      constants<>+1920(SB), Z4
-	VBROADCASTSD      constants<>+1920(SB), Z5
-	VFMADD231PD.BCST  constants<>+1888(SB), Z3, Z4
-	VFMADD231PD.BCST  constants<>+1888(SB), Z2, Z5
+	VBROADCASTSD      constants<>+1984(SB), Z4
+	VBROADCASTSD      constants<>+1984(SB), Z5
+	VFMADD231PD.BCST  constants<>+1952(SB), Z3, Z4
+	VFMADD231PD.BCST  constants<>+1952(SB), Z2, Z5
 	VRNDSCALEPD       $0x00, Z4, Z4
 	VRNDSCALEPD       $0x00, Z5, Z5
-	VFNMADD231PD.BCST constants<>+1952(SB), Z4, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z5, Z2
-	VFNMADD231PD.BCST constants<>+1984(SB), Z4, Z3
-	VFNMADD231PD.BCST constants<>+1984(SB), Z5, Z2
+	VFNMADD231PD.BCST constants<>+2016(SB), Z4, Z3
+	VFNMADD231PD.BCST constants<>+2016(SB), Z5, Z2
+	VFNMADD231PD.BCST constants<>+2048(SB), Z4, Z3
+	VFNMADD231PD.BCST constants<>+2048(SB), Z5, Z2
 	VMULPD            Z3, Z3, Z6
 	VMULPD            Z2, Z2, Z7
-	VBROADCASTSD      constants<>+2048(SB), Z8
-	VBROADCASTSD      constants<>+2048(SB), Z9
-	VFMADD231PD.BCST  constants<>+2016(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2016(SB), Z2, Z9
-	VBROADCASTSD      constants<>+2112(SB), Z10
-	VBROADCASTSD      constants<>+2112(SB), Z11
-	VFMADD231PD.BCST  constants<>+2080(SB), Z3, Z10
-	VFMADD231PD.BCST  constants<>+2080(SB), Z2, Z11
+	VBROADCASTSD      constants<>+2112(SB), Z8
+	VBROADCASTSD      constants<>+2112(SB), Z9
+	VFMADD231PD.BCST  constants<>+2080(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2080(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z10
+	VBROADCASTSD      constants<>+2176(SB), Z11
+	VFMADD231PD.BCST  constants<>+2144(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+2144(SB), Z2, Z11
 	VFMADD231PD       Z6, Z8, Z10
 	VFMADD231PD       Z7, Z9, Z11
-	VBROADCASTSD      constants<>+2176(SB), Z8
-	VBROADCASTSD      constants<>+2176(SB), Z9
-	VFMADD231PD.BCST  constants<>+2144(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2144(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2240(SB), Z8
+	VBROADCASTSD      constants<>+2240(SB), Z9
+	VFMADD231PD.BCST  constants<>+2208(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2208(SB), Z2, Z9
 	VFMADD231PD       Z6, Z10, Z8
 	VFMADD231PD       Z7, Z11, Z9
-	VBROADCASTSD      constants<>+2240(SB), Z10
-	VBROADCASTSD      constants<>+2240(SB), Z11
-	VFMADD231PD.BCST  constants<>+2208(SB), Z3, Z10
-	VFMADD231PD.BCST  constants<>+2208(SB), Z2, Z11
+	VBROADCASTSD      constants<>+2304(SB), Z10
+	VBROADCASTSD      constants<>+2304(SB), Z11
+	VFMADD231PD.BCST  constants<>+2272(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+2272(SB), Z2, Z11
 	VFMADD231PD       Z6, Z8, Z10
 	VFMADD231PD       Z7, Z9, Z11
-	VBROADCASTSD      constants<>+2304(SB), Z8
-	VBROADCASTSD      constants<>+2304(SB), Z9
-	VFMADD231PD.BCST  constants<>+2272(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2272(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2368(SB), Z8
+	VBROADCASTSD      constants<>+2368(SB), Z9
+	VFMADD231PD.BCST  constants<>+2336(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2336(SB), Z2, Z9
 	VFMADD231PD       Z6, Z10, Z8
 	VFMADD231PD       Z7, Z11, Z9
 	VFMADD231PD       Z6, Z8, Z3
@@ -61869,9 +62136,9 @@ loop:
 	VSCALEFPD         Z5, Z2, Z2
 	VMOVUPS           Z3, 24576(DX)(AX*8)
 	VMOVUPS           Z2, 24640(DX)(AX*8)
-	VXORPD.BCST       constants<>+1824(SB), Z0, Z0
-	VXORPD.BCST       constants<>+1824(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1632(SB), Z2
+	VXORPD.BCST       constants<>+1888(SB), Z0, Z0
+	VXORPD.BCST       constants<>+1888(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1696(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
 	VMOVUPS           8192(DX)(AX*8), Z2
@@ -61880,47 +62147,47 @@ loop:
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
 	VMULPD.BCST       32(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1920(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
-	VBROADCASTSD      constants<>+1920(SB), Z3
-	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1984(SB), Z2
+	VBROADCASTSD      constants<>+1984(SB), Z3
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1952(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1952(SB), Z3, Z1
-	VFNMADD231PD.BCST constants<>+1984(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1984(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2048(SB), Z6
-	VBROADCASTSD      constants<>+2048(SB), Z7
-	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z6
-	VBROADCASTSD      constants<>+2176(SB), Z7
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2304(SB), Z8
+	VBROADCASTSD      constants<>+2304(SB), Z9
+	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z6
-	VBROADCASTSD      constants<>+2304(SB), Z7
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2368(SB), Z6
+	VBROADCASTSD      constants<>+2368(SB), Z7
+	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -61941,17 +62208,17 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalZero64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -61959,8 +62226,8 @@ TEXT ·rowPairFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -61977,17 +62244,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
-	VBROADCASTSD     168(DX), Z16
-	VBROADCASTSD     168(DX), Z17
-	VFMADD231PD.BCST 160(DX), Z14, Z16
-	VFMADD231PD.BCST 160(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z17, K4
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VBROADCASTSD     192(DX), Z16
+	VBROADCASTSD     192(DX), Z17
+	VFMADD231PD.BCST 184(DX), Z14, Z16
+	VFMADD231PD.BCST 184(DX), Z15, Z17
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z17, K4
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -61996,13 +62263,13 @@ loop:
 	VMOVAPD.Z        Z11, K4, Z11
 	VMOVUPS          (BX)(CX*8), Z14
 	VMOVUPS          64(BX)(CX*8), Z15
-	VBROADCASTSD     56(DX), Z18
-	VBROADCASTSD     56(DX), Z19
-	VFMADD231PD.BCST 48(DX), Z14, Z18
-	VFMADD231PD.BCST 48(DX), Z15, Z19
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z19, K4
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VBROADCASTSD     64(DX), Z18
+	VBROADCASTSD     64(DX), Z19
+	VFMADD231PD.BCST 56(DX), Z14, Z18
+	VFMADD231PD.BCST 56(DX), Z15, Z19
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z19, K4
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z4, Z14, Z4
 	VMAXPD           Z5, Z14, Z5
 	VADDPD           Z6, Z4, Z4
@@ -62017,8 +62284,8 @@ loop:
 	VADDPD           Z5, Z7, Z11
 	VFMADD231PD      Z2, Z10, Z0
 	VFMADD231PD      Z3, Z11, Z0
-	VMULPD.BCST      152(DX), Z2, Z2
-	VMULPD.BCST      152(DX), Z3, Z3
+	VMULPD.BCST      176(DX), Z2, Z2
+	VMULPD.BCST      176(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*8), Z10
@@ -62059,12 +62326,12 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1632(SB), Z4
+	VBROADCASTSD constants<>+1696(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1824(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1824(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	VXORPD.BCST  constants<>+1888(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1888(SB), Z3, Z5
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
 	VMOVUPS      64(R10)(CX*8), Z7
@@ -62076,7 +62343,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*8)
 	VMOVUPS Z3, 64(R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Z2
 	VMOVUPS 64(R11)(CX*8), Z3
@@ -62102,17 +62369,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalTwo64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -62120,8 +62387,8 @@ TEXT ·rowPairFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -62138,17 +62405,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
-	VBROADCASTSD     168(DX), Z16
-	VBROADCASTSD     168(DX), Z17
-	VFMADD231PD.BCST 160(DX), Z14, Z16
-	VFMADD231PD.BCST 160(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z17, K4
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VBROADCASTSD     192(DX), Z16
+	VBROADCASTSD     192(DX), Z17
+	VFMADD231PD.BCST 184(DX), Z14, Z16
+	VFMADD231PD.BCST 184(DX), Z15, Z17
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z17, K4
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -62161,13 +62428,13 @@ loop:
 	VMULPD           Z15, Z17, Z15
 	VMOVUPS          (BX)(CX*8), Z16
 	VMOVUPS          64(BX)(CX*8), Z17
-	VBROADCASTSD     56(DX), Z18
-	VBROADCASTSD     56(DX), Z19
-	VFMADD231PD.BCST 48(DX), Z16, Z18
-	VFMADD231PD.BCST 48(DX), Z17, Z19
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z19, K4
-	VBROADCASTSD     constants<>+1632(SB), Z16
+	VBROADCASTSD     64(DX), Z18
+	VBROADCASTSD     64(DX), Z19
+	VFMADD231PD.BCST 56(DX), Z16, Z18
+	VFMADD231PD.BCST 56(DX), Z17, Z19
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z19, K4
+	VBROADCASTSD     constants<>+1696(SB), Z16
 	VMAXPD           Z4, Z16, Z4
 	VMAXPD           Z5, Z16, Z5
 	VADDPD           Z6, Z4, Z4
@@ -62186,8 +62453,8 @@ loop:
 	VADDPD           Z19, Z17, Z21
 	VFMADD231PD      Z2, Z20, Z0
 	VFMADD231PD      Z3, Z21, Z0
-	VMULPD.BCST      152(DX), Z2, Z2
-	VMULPD.BCST      152(DX), Z3, Z3
+	VMULPD.BCST      176(DX), Z2, Z2
+	VMULPD.BCST      176(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*8), Z20
@@ -62230,8 +62497,8 @@ noElements0:
 	VMULPD       Z3, Z7, Z3
 	VMULPD       Z14, Z2, Z2
 	VMULPD       Z15, Z3, Z3
-	VMULPD.BCST  136(DX), Z12, Z6
-	VMULPD.BCST  136(DX), Z13, Z7
+	VMULPD.BCST  152(DX), Z12, Z6
+	VMULPD.BCST  152(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PD  Z10, Z6, Z8
@@ -62240,12 +62507,12 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1632(SB), Z4
+	VBROADCASTSD constants<>+1696(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1824(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1824(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	VXORPD.BCST  constants<>+1888(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1888(SB), Z3, Z5
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
 	VMOVUPS      64(R10)(CX*8), Z7
@@ -62257,7 +62524,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*8)
 	VMOVUPS Z3, 64(R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Z2
 	VMOVUPS 64(R11)(CX*8), Z3
@@ -62283,17 +62550,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    72(AX), R8
-	MOVQ    216(AX), R9
+	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
-	MOVQ    168(AX), R11
+	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
-	MOVQ    192(AX), R13
-	MOVQ    360(AX), R14
+	MOVQ    216(AX), R13
+	MOVQ    384(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -62301,8 +62568,8 @@ TEXT ·rowPairFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -62319,17 +62586,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1824(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1824(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1888(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1888(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
-	VBROADCASTSD     168(DX), Z16
-	VBROADCASTSD     168(DX), Z17
-	VFMADD231PD.BCST 160(DX), Z14, Z16
-	VFMADD231PD.BCST 160(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z17, K4
-	VBROADCASTSD     constants<>+1632(SB), Z14
+	VBROADCASTSD     192(DX), Z16
+	VBROADCASTSD     192(DX), Z17
+	VFMADD231PD.BCST 184(DX), Z14, Z16
+	VFMADD231PD.BCST 184(DX), Z15, Z17
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z17, K4
+	VBROADCASTSD     constants<>+1696(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -62342,13 +62609,13 @@ loop:
 	VMULPD           Z15, Z17, Z15
 	VMOVUPS          (BX)(CX*8), Z16
 	VMOVUPS          64(BX)(CX*8), Z17
-	VBROADCASTSD     56(DX), Z18
-	VBROADCASTSD     56(DX), Z19
-	VFMADD231PD.BCST 48(DX), Z16, Z18
-	VFMADD231PD.BCST 48(DX), Z17, Z19
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1632(SB), Z19, K4
-	VBROADCASTSD     constants<>+1632(SB), Z16
+	VBROADCASTSD     64(DX), Z18
+	VBROADCASTSD     64(DX), Z19
+	VFMADD231PD.BCST 56(DX), Z16, Z18
+	VFMADD231PD.BCST 56(DX), Z17, Z19
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z19, K4
+	VBROADCASTSD     constants<>+1696(SB), Z16
 	VMAXPD           Z4, Z16, Z4
 	VMAXPD           Z5, Z16, Z5
 	VADDPD           Z6, Z4, Z4
@@ -62367,8 +62634,8 @@ loop:
 	VADDPD           Z19, Z17, Z21
 	VFMADD231PD      Z2, Z20, Z0
 	VFMADD231PD      Z3, Z21, Z0
-	VMULPD.BCST      152(DX), Z2, Z2
-	VMULPD.BCST      152(DX), Z3, Z3
+	VMULPD.BCST      176(DX), Z2, Z2
+	VMULPD.BCST      176(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*8), Z20
@@ -62411,8 +62678,8 @@ noElements0:
 	VMULPD       Z3, Z7, Z3
 	VMULPD       Z14, Z2, Z2
 	VMULPD       Z15, Z3, Z3
-	VMULPD.BCST  136(DX), Z12, Z6
-	VMULPD.BCST  136(DX), Z13, Z7
+	VMULPD.BCST  152(DX), Z12, Z6
+	VMULPD.BCST  152(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PD  Z10, Z6, Z8
@@ -62421,12 +62688,12 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1632(SB), Z4
+	VBROADCASTSD constants<>+1696(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1824(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1824(SB), Z3, Z5
-	CMPB         440(AX), $0x00
+	VXORPD.BCST  constants<>+1888(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1888(SB), Z3, Z5
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
 	VMOVUPS      64(R10)(CX*8), Z7
@@ -62438,7 +62705,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*8)
 	VMOVUPS Z3, 64(R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Z2
 	VMOVUPS 64(R11)(CX*8), Z3
@@ -62464,11 +62731,11 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairSums64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    120(AX), DX
 	MOVQ    96(AX), BX
-	MOVQ    312(AX), SI
-	MOVQ    360(AX), DI
+	MOVQ    336(AX), SI
+	MOVQ    384(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 448(DI), Z1
 	VMOVUPS 128(DI), Z2
@@ -62480,8 +62747,8 @@ TEXT ·rowPairSums64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z6
 	VMOVUPS          64(BX)(AX*8), Z7
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z6, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z7, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z6, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z7, K1
 	VMOVUPS          12288(SI)(AX*8), Z8
 	VMOVUPS          12352(SI)(AX*8), Z9
 	VMOVUPS          4096(SI)(AX*8), Z10
@@ -62502,18 +62769,18 @@ loop:
 	VMULPD           Z7, Z11, Z15
 	VFMADD231PD      Z14, Z12, Z0
 	VFMADD231PD      Z15, Z13, Z0
-	VBROADCASTSD     104(CX), Z16
-	VBROADCASTSD     104(CX), Z17
-	VFMADD231PD.BCST 96(CX), Z10, Z16
-	VFMADD231PD.BCST 96(CX), Z11, Z17
+	VBROADCASTSD     112(CX), Z16
+	VBROADCASTSD     112(CX), Z17
+	VFMADD231PD.BCST 104(CX), Z10, Z16
+	VFMADD231PD.BCST 104(CX), Z11, Z17
 	VFMADD231PD      Z14, Z16, Z2
 	VFMADD231PD      Z15, Z17, Z2
 	VMULPD           Z6, Z12, Z10
 	VMULPD           Z7, Z13, Z11
-	VBROADCASTSD     104(CX), Z14
-	VBROADCASTSD     104(CX), Z15
-	VFMADD231PD.BCST 96(CX), Z12, Z14
-	VFMADD231PD.BCST 96(CX), Z13, Z15
+	VBROADCASTSD     112(CX), Z14
+	VBROADCASTSD     112(CX), Z15
+	VFMADD231PD.BCST 104(CX), Z12, Z14
+	VFMADD231PD.BCST 104(CX), Z13, Z15
 	VFMADD231PD      Z10, Z14, Z4
 	VFMADD231PD      Z11, Z15, Z4
 	VMOVUPS          4096(DX)(AX*8), Z10
@@ -62522,18 +62789,18 @@ loop:
 	VMULPD           Z7, Z9, Z13
 	VFMADD231PD      Z12, Z10, Z1
 	VFMADD231PD      Z13, Z11, Z1
-	VBROADCASTSD     216(CX), Z14
-	VBROADCASTSD     216(CX), Z15
-	VFMADD231PD.BCST 208(CX), Z8, Z14
-	VFMADD231PD.BCST 208(CX), Z9, Z15
+	VBROADCASTSD     240(CX), Z14
+	VBROADCASTSD     240(CX), Z15
+	VFMADD231PD.BCST 232(CX), Z8, Z14
+	VFMADD231PD.BCST 232(CX), Z9, Z15
 	VFMADD231PD      Z12, Z14, Z3
 	VFMADD231PD      Z13, Z15, Z3
 	VMULPD           Z6, Z10, Z6
 	VMULPD           Z7, Z11, Z7
-	VBROADCASTSD     216(CX), Z8
-	VBROADCASTSD     216(CX), Z9
-	VFMADD231PD.BCST 208(CX), Z10, Z8
-	VFMADD231PD.BCST 208(CX), Z11, Z9
+	VBROADCASTSD     240(CX), Z8
+	VBROADCASTSD     240(CX), Z9
+	VFMADD231PD.BCST 232(CX), Z10, Z8
+	VFMADD231PD.BCST 232(CX), Z11, Z9
 	VFMADD231PD      Z6, Z8, Z5
 	VFMADD231PD      Z7, Z9, Z5
 	ADDQ             $0x10, AX
@@ -62552,21 +62819,21 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairGrad64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    312(AX), DI
+	MOVQ    336(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    168(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    192(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
 loop:
 	VMOVUPS          (SI)(CX*8), Z1
 	VMOVUPS          64(SI)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
 	VMOVUPS          12288(DI)(CX*8), Z3
 	VMOVUPS          12352(DI)(CX*8), Z4
 	VMOVUPS          4096(DI)(CX*8), Z5
@@ -62583,20 +62850,20 @@ loop:
 	VBLENDMPD        Z6, Z8, K2, Z6
 	VMOVUPS          4096(BX)(CX*8), Z7
 	VMOVUPS          4160(BX)(CX*8), Z8
-	VBROADCASTSD     192(DX), Z9
-	VBROADCASTSD     192(DX), Z10
-	VFMADD231PD.BCST 184(DX), Z7, Z9
-	VFMADD231PD.BCST 184(DX), Z8, Z10
-	VFMADD231PD.BCST 200(DX), Z3, Z9
-	VFMADD231PD.BCST 200(DX), Z4, Z10
+	VBROADCASTSD     216(DX), Z9
+	VBROADCASTSD     216(DX), Z10
+	VFMADD231PD.BCST 208(DX), Z7, Z9
+	VFMADD231PD.BCST 208(DX), Z8, Z10
+	VFMADD231PD.BCST 224(DX), Z3, Z9
+	VFMADD231PD.BCST 224(DX), Z4, Z10
 	VMOVUPS          (BX)(CX*8), Z7
 	VMOVUPS          64(BX)(CX*8), Z8
-	VBROADCASTSD     80(DX), Z11
-	VBROADCASTSD     80(DX), Z12
-	VFMADD231PD.BCST 72(DX), Z7, Z11
-	VFMADD231PD.BCST 72(DX), Z8, Z12
-	VFMADD231PD.BCST 88(DX), Z5, Z11
-	VFMADD231PD.BCST 88(DX), Z6, Z12
+	VBROADCASTSD     88(DX), Z11
+	VBROADCASTSD     88(DX), Z12
+	VFMADD231PD.BCST 80(DX), Z7, Z11
+	VFMADD231PD.BCST 80(DX), Z8, Z12
+	VFMADD231PD.BCST 96(DX), Z5, Z11
+	VFMADD231PD.BCST 96(DX), Z6, Z12
 	VSUBPD           Z11, Z9, Z7
 	VSUBPD           Z12, Z10, Z8
 	VMULPD           Z1, Z7, Z1
@@ -62605,12 +62872,12 @@ loop:
 	VMULPD           Z6, Z4, Z4
 	VMULPD           Z3, Z1, Z1
 	VMULPD           Z4, Z2, Z2
-	VBROADCASTSD     constants<>+1632(SB), Z3
+	VBROADCASTSD     constants<>+1696(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	VXORPD.BCST      constants<>+1824(SB), Z1, Z3
-	VXORPD.BCST      constants<>+1824(SB), Z2, Z4
-	CMPB             440(AX), $0x00
+	VXORPD.BCST      constants<>+1888(SB), Z1, Z3
+	VXORPD.BCST      constants<>+1888(SB), Z2, Z4
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (R8)(CX*8), Z5
 	VMOVUPS          64(R8)(CX*8), Z6
@@ -62622,7 +62889,7 @@ loop:
 store1:
 	VMOVUPS Z1, (R8)(CX*8)
 	VMOVUPS Z2, 64(R8)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*8), Z1
 	VMOVUPS 64(R9)(CX*8), Z2
@@ -62645,11 +62912,11 @@ store2:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsNone64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    360(AX), DI
+	MOVQ    384(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 128(DI), Z1
 	VMOVUPS 192(DI), Z2
@@ -62658,8 +62925,8 @@ TEXT ·rowSumsNone64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z4, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z4, K2
 	VMOVUPD.Z        (SI)(AX*8), K1, Z5
 	VMOVUPD.Z        64(SI)(AX*8), K2, Z6
 	VMOVUPS          (BX)(AX*8), Z7
@@ -62668,18 +62935,18 @@ loop:
 	VMULPD           Z4, Z6, Z10
 	VFMADD231PD      Z9, Z7, Z0
 	VFMADD231PD      Z10, Z8, Z0
-	VBROADCASTSD     104(CX), Z11
-	VBROADCASTSD     104(CX), Z12
-	VFMADD231PD.BCST 96(CX), Z5, Z11
-	VFMADD231PD.BCST 96(CX), Z6, Z12
+	VBROADCASTSD     112(CX), Z11
+	VBROADCASTSD     112(CX), Z12
+	VFMADD231PD.BCST 104(CX), Z5, Z11
+	VFMADD231PD.BCST 104(CX), Z6, Z12
 	VFMADD231PD      Z9, Z11, Z1
 	VFMADD231PD      Z10, Z12, Z1
 	VMULPD           Z3, Z7, Z3
 	VMULPD           Z4, Z8, Z4
-	VBROADCASTSD     104(CX), Z5
-	VBROADCASTSD     104(CX), Z6
-	VFMADD231PD.BCST 96(CX), Z7, Z5
-	VFMADD231PD.BCST 96(CX), Z8, Z6
+	VBROADCASTSD     112(CX), Z5
+	VBROADCASTSD     112(CX), Z6
+	VFMADD231PD.BCST 104(CX), Z7, Z5
+	VFMADD231PD.BCST 104(CX), Z8, Z6
 	VFMADD231PD      Z3, Z5, Z2
 	VFMADD231PD      Z4, Z6, Z2
 	ADDQ             $0x10, AX
@@ -62695,12 +62962,12 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSumsSigmoid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    312(AX), DI
-	MOVQ    360(AX), R8
+	MOVQ    336(AX), DI
+	MOVQ    384(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -62709,8 +62976,8 @@ TEXT ·rowSumsSigmoid64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z4, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z4, K2
 	VMOVUPS          4096(DI)(AX*8), Z5
 	VMOVUPS          4160(DI)(AX*8), Z6
 	VMOVUPS          (DI)(AX*8), Z7
@@ -62731,18 +62998,18 @@ loop:
 	VMULPD           Z4, Z10, Z8
 	VFMADD231PD      Z7, Z5, Z0
 	VFMADD231PD      Z8, Z6, Z0
-	VBROADCASTSD     104(CX), Z11
-	VBROADCASTSD     104(CX), Z12
-	VFMADD231PD.BCST 96(CX), Z9, Z11
-	VFMADD231PD.BCST 96(CX), Z10, Z12
+	VBROADCASTSD     112(CX), Z11
+	VBROADCASTSD     112(CX), Z12
+	VFMADD231PD.BCST 104(CX), Z9, Z11
+	VFMADD231PD.BCST 104(CX), Z10, Z12
 	VFMADD231PD      Z7, Z11, Z1
 	VFMADD231PD      Z8, Z12, Z1
 	VMULPD           Z3, Z5, Z3
 	VMULPD           Z4, Z6, Z4
-	VBROADCASTSD     104(CX), Z7
-	VBROADCASTSD     104(CX), Z8
-	VFMADD231PD.BCST 96(CX), Z5, Z7
-	VFMADD231PD.BCST 96(CX), Z6, Z8
+	VBROADCASTSD     112(CX), Z7
+	VBROADCASTSD     112(CX), Z8
+	VFMADD231PD.BCST 104(CX), Z5, Z7
+	VFMADD231PD.BCST 104(CX), Z6, Z8
 	VFMADD231PD      Z3, Z7, Z2
 	VFMADD231PD      Z4, Z8, Z2
 	ADDQ             $0x10, AX
@@ -62758,12 +63025,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsSoftmax64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
+	MOVQ    408(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
-	MOVQ    240(AX), SI
-	MOVQ    312(AX), DI
-	MOVQ    360(AX), R8
+	MOVQ    264(AX), SI
+	MOVQ    336(AX), DI
+	MOVQ    384(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -62772,8 +63039,8 @@ TEXT ·rowSumsSoftmax64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z4, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z4, K1
 	VMOVUPS          (SI)(AX*8), Z5
 	VMOVUPS          64(SI)(AX*8), Z6
 	VMOVUPS          12288(DI)(AX*8), Z7
@@ -62786,18 +63053,18 @@ loop:
 	VMULPD           Z4, Z6, Z10
 	VFMADD231PD      Z9, Z7, Z0
 	VFMADD231PD      Z10, Z8, Z0
-	VBROADCASTSD     104(CX), Z11
-	VBROADCASTSD     104(CX), Z12
-	VFMADD231PD.BCST 96(CX), Z5, Z11
-	VFMADD231PD.BCST 96(CX), Z6, Z12
+	VBROADCASTSD     112(CX), Z11
+	VBROADCASTSD     112(CX), Z12
+	VFMADD231PD.BCST 104(CX), Z5, Z11
+	VFMADD231PD.BCST 104(CX), Z6, Z12
 	VFMADD231PD      Z9, Z11, Z1
 	VFMADD231PD      Z10, Z12, Z1
 	VMULPD           Z3, Z7, Z3
 	VMULPD           Z4, Z8, Z4
-	VBROADCASTSD     104(CX), Z5
-	VBROADCASTSD     104(CX), Z6
-	VFMADD231PD.BCST 96(CX), Z7, Z5
-	VFMADD231PD.BCST 96(CX), Z8, Z6
+	VBROADCASTSD     112(CX), Z5
+	VBROADCASTSD     112(CX), Z6
+	VFMADD231PD.BCST 104(CX), Z7, Z5
+	VFMADD231PD.BCST 104(CX), Z8, Z6
 	VFMADD231PD      Z3, Z5, Z2
 	VFMADD231PD      Z4, Z6, Z2
 	ADDQ             $0x10, AX
@@ -62813,36 +63080,36 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowGradNone64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    360(AX), R9
+	MOVQ    384(AX), R9
 	VMOVUPS 320(R9), Z0
 	XORQ    CX, CX
 
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
 	VMOVUPD.Z        (R8)(CX*8), K1, Z3
 	VMOVUPD.Z        64(R8)(CX*8), K2, Z4
 	VMOVUPS          (SI)(CX*8), Z5
 	VMOVUPS          64(SI)(CX*8), Z6
-	VBROADCASTSD     80(DX), Z7
-	VBROADCASTSD     80(DX), Z8
-	VFMADD231PD.BCST 72(DX), Z5, Z7
-	VFMADD231PD.BCST 72(DX), Z6, Z8
-	VFMADD231PD.BCST 88(DX), Z3, Z7
-	VFMADD231PD.BCST 88(DX), Z4, Z8
+	VBROADCASTSD     88(DX), Z7
+	VBROADCASTSD     88(DX), Z8
+	VFMADD231PD.BCST 80(DX), Z5, Z7
+	VFMADD231PD.BCST 80(DX), Z6, Z8
+	VFMADD231PD.BCST 96(DX), Z3, Z7
+	VFMADD231PD.BCST 96(DX), Z4, Z8
 	VMULPD           Z1, Z7, Z1
 	VMULPD           Z2, Z8, Z2
-	VBROADCASTSD     constants<>+1632(SB), Z3
+	VBROADCASTSD     constants<>+1696(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
@@ -62865,21 +63132,21 @@ store1:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowGradSigmoid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
 	VMOVUPS          4096(R9)(CX*8), Z3
 	VMOVUPS          4160(R9)(CX*8), Z4
 	VMOVUPS          (R9)(CX*8), Z5
@@ -62896,20 +63163,20 @@ loop:
 	VMULPD           Z4, Z6, Z4
 	VMOVUPS          (SI)(CX*8), Z5
 	VMOVUPS          64(SI)(CX*8), Z6
-	VBROADCASTSD     80(DX), Z9
-	VBROADCASTSD     80(DX), Z10
-	VFMADD231PD.BCST 72(DX), Z5, Z9
-	VFMADD231PD.BCST 72(DX), Z6, Z10
-	VFMADD231PD.BCST 88(DX), Z7, Z9
-	VFMADD231PD.BCST 88(DX), Z8, Z10
+	VBROADCASTSD     88(DX), Z9
+	VBROADCASTSD     88(DX), Z10
+	VFMADD231PD.BCST 80(DX), Z5, Z9
+	VFMADD231PD.BCST 80(DX), Z6, Z10
+	VFMADD231PD.BCST 96(DX), Z7, Z9
+	VFMADD231PD.BCST 96(DX), Z8, Z10
 	VMULPD           Z1, Z9, Z1
 	VMULPD           Z2, Z10, Z2
 	VMULPD           Z3, Z1, Z1
 	VMULPD           Z4, Z2, Z2
-	VBROADCASTSD     constants<>+1632(SB), Z3
+	VBROADCASTSD     constants<>+1696(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
@@ -62932,21 +63199,21 @@ store1:
 // Requires: AVX, AVX512F
 TEXT ·rowGradSoftmax64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), DX
+	MOVQ    408(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
-	MOVQ    264(AX), DI
-	MOVQ    240(AX), R8
-	MOVQ    312(AX), R9
-	MOVQ    360(AX), R10
+	MOVQ    288(AX), DI
+	MOVQ    264(AX), R8
+	MOVQ    336(AX), R9
+	MOVQ    384(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1632(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
 	VMOVUPS          (R8)(CX*8), Z3
 	VMOVUPS          64(R8)(CX*8), Z4
 	VMOVUPS          12288(R9)(CX*8), Z5
@@ -62955,17 +63222,17 @@ loop:
 	VMULPD           Z6, Z4, Z4
 	VMOVUPS          (SI)(CX*8), Z5
 	VMOVUPS          64(SI)(CX*8), Z6
-	VBROADCASTSD     80(DX), Z7
-	VBROADCASTSD     80(DX), Z8
-	VFMADD231PD.BCST 72(DX), Z5, Z7
-	VFMADD231PD.BCST 72(DX), Z6, Z8
-	VFMADD231PD.BCST 88(DX), Z3, Z7
-	VFMADD231PD.BCST 88(DX), Z4, Z8
+	VBROADCASTSD     88(DX), Z7
+	VBROADCASTSD     88(DX), Z8
+	VFMADD231PD.BCST 80(DX), Z5, Z7
+	VFMADD231PD.BCST 80(DX), Z6, Z8
+	VFMADD231PD.BCST 96(DX), Z3, Z7
+	VFMADD231PD.BCST 96(DX), Z4, Z8
 	VMULPD           Z1, Z3, Z1
 	VMULPD           Z2, Z4, Z2
 	VMULPD           Z7, Z1, Z1
 	VMULPD           Z8, Z2, Z2
-	CMPB             440(AX), $0x00
+	CMPB             464(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
@@ -62989,8 +63256,8 @@ store1:
 TEXT ·rowClass32AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         408(AX), DX
-	VPBROADCASTD 432(AX), Y0
+	MOVQ         432(AX), DX
+	VPBROADCASTD 456(AX), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -63005,9 +63272,9 @@ loop:
 	CMPQ      CX, n+8(FP)
 	JL        loop
 	VORPS     Y2, Y1, Y1
-	VPTEST    constants<>+1344(SB), Y1
+	VPTEST    constants<>+1408(SB), Y1
 	JZ        flag1
-	ORQ       $0x01, 448(AX)
+	ORQ       $0x01, 472(AX)
 
 flag1:
 	VZEROUPPER
@@ -63019,7 +63286,7 @@ TEXT ·rowValid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         408(AX), BX
+	MOVQ         432(AX), BX
 	VBROADCASTSS constants<>+32(SB), Y0
 	XORQ         AX, AX
 
@@ -63048,8 +63315,8 @@ TEXT ·rowMap32AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 2048(DX)(CX*4)
 	VMOVUPS    (DX)(CX*4), Y2
-	VCMPPS     $0x19, constants<>+1376(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1440(SB), Y2, Y4
+	VCMPPS     $0x19, constants<>+1440(SB), Y2, Y3
+	VCMPPS     $0x16, constants<>+1504(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
 	VMINPS     constants<>+256(SB), Y2, Y2
@@ -63064,13 +63331,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 448(AX)
+	ORQ        $0x01, 472(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 448(AX)
+	ORQ       $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -63090,11 +63357,11 @@ loop:
 	PREFETCHT0 2048(DX)(CX*4)
 	VMOVUPS    (DX)(CX*4), Y2
 	VCMPPS     $0x19, constants<>+64(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1504(SB), Y2, Y4
+	VCMPPS     $0x16, constants<>+1568(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
-	VCMPPS     $0x19, constants<>+1536(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1568(SB), Y2, Y4
+	VCMPPS     $0x19, constants<>+1600(SB), Y2, Y3
+	VCMPPS     $0x16, constants<>+1632(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VCMPPS     $0x04, constants<>+64(SB), Y2, Y4
 	VANDPS     Y3, Y4, Y3
@@ -63106,13 +63373,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 448(AX)
+	ORQ        $0x01, 472(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 448(AX)
+	ORQ       $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -63123,7 +63390,7 @@ flag2:
 TEXT ·rowTotal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
-	MOVQ 360(AX), DX
+	MOVQ 384(AX), DX
 	XORQ BX, BX
 	XORQ AX, AX
 
@@ -63146,7 +63413,7 @@ TEXT ·rowExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -63197,7 +63464,7 @@ TEXT ·rowScaledExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -63251,7 +63518,7 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowLog32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 360(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -63311,12 +63578,12 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPower32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -63369,16 +63636,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowFocalZero32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 360(AX), R11
+	MOVQ 384(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -63409,7 +63676,7 @@ loop:
 	VMOVUPS      (R11)(R12*1), Y6
 	VFMADD231PS  Y0, Y3, Y6
 	VMOVUPS      Y6, (R11)(R12*1)
-	VBROADCASTSS 20(CX), Y6
+	VBROADCASTSS 24(CX), Y6
 	VMULPS       Y6, Y0, Y0
 	TESTQ        R10, R10
 	JZ           noElements
@@ -63449,16 +63716,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocalTwo32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -63498,7 +63765,7 @@ loop:
 	VMOVUPS      (R12)(R13*1), Y9
 	VFMADD231PS  Y0, Y8, Y9
 	VMOVUPS      Y9, (R12)(R13*1)
-	VBROADCASTSS 20(CX), Y9
+	VBROADCASTSS 24(CX), Y9
 	VMULPS       Y9, Y0, Y0
 	TESTQ        R11, R11
 	JZ           noElements
@@ -63549,16 +63816,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -63591,7 +63858,7 @@ loop:
 	VMOVUPS      (R12)(R13*1), Y9
 	VFMADD231PS  Y0, Y8, Y9
 	VMOVUPS      Y9, (R12)(R13*1)
-	VBROADCASTSS 20(CX), Y9
+	VBROADCASTSS 24(CX), Y9
 	VMULPS       Y9, Y0, Y0
 	TESTQ        R11, R11
 	JZ           noElements
@@ -63642,10 +63909,10 @@ noGradient:
 // Requires: AVX, MMX+
 TEXT ·rowLargest32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -63658,7 +63925,7 @@ loop:
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	VMOVUPS      Y0, (SI)(AX*4)
 	VMOVUPS      2048(SI)(AX*4), Y0
-	VBROADCASTSS 32(CX), Y1
+	VBROADCASTSS 36(CX), Y1
 	VBLENDVPS    Y2, Y1, Y0, Y0
 	VMOVUPS      Y0, 2048(SI)(AX*4)
 	ADDQ         $0x08, AX
@@ -63671,11 +63938,11 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -63711,7 +63978,7 @@ loop:
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (SI)(AX*4)
 	VMOVUPS      2048(DI)(AX*4), Y1
-	VBROADCASTSS 32(CX), Y2
+	VBROADCASTSS 36(CX), Y2
 	VCMPPS       $0x04, Y2, Y1, Y1
 	VMOVUPS      4096(DI)(AX*4), Y2
 	VANDPS       Y0, Y1, Y0
@@ -63727,7 +63994,7 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxSum32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -63778,16 +64045,16 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxPower32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 240(AX), DX
-	MOVQ 312(AX), BX
+	MOVQ 408(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
 	VMOVUPS      4096(BX)(AX*4), Y1
 	VMOVUPS      2048(BX)(AX*4), Y2
-	VBROADCASTSS 32(CX), Y3
+	VBROADCASTSS 36(CX), Y3
 	VCMPPS       $0x00, Y3, Y2, Y2
 	VSUBPS       Y0, Y1, Y0
 	VADDPS       constants<>+256(SB), Y0, Y0
@@ -63860,16 +64127,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalZero32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
+	MOVQ 336(AX), R8
 	MOVQ 264(AX), R9
+	MOVQ 288(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 360(AX), R11
+	MOVQ 384(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -63877,8 +64144,8 @@ loop:
 	VMOVUPS      (BX)(AX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*4), Y2
-	VBROADCASTSS 28(CX), Y3
-	VBROADCASTSS 24(CX), Y4
+	VBROADCASTSS 32(CX), Y3
+	VBROADCASTSS 28(CX), Y4
 	VFMADD231PS  Y4, Y2, Y3
 	VMOVUPS      (R8)(AX*4), Y2
 	VANDPS       (DX)(AX*4), Y1, Y4
@@ -63891,7 +64158,7 @@ loop:
 	VMOVUPS      (R11)(R12*1), Y4
 	VFMADD231PS  Y0, Y2, Y4
 	VMOVUPS      Y4, (R11)(R12*1)
-	VBROADCASTSS 20(CX), Y4
+	VBROADCASTSS 24(CX), Y4
 	VMULPS       Y4, Y0, Y0
 	TESTQ        R10, R10
 	JZ           noElements
@@ -63920,16 +64187,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalTwo32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 336(AX), R8
+	MOVQ 264(AX), R9
+	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -63937,8 +64204,8 @@ loop:
 	VMOVUPS      (BX)(AX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*4), Y2
-	VBROADCASTSS 28(CX), Y3
-	VBROADCASTSS 24(CX), Y4
+	VBROADCASTSS 32(CX), Y3
+	VBROADCASTSS 28(CX), Y4
 	VFMADD231PS  Y4, Y2, Y3
 	VMOVUPS      (R8)(AX*4), Y2
 	VANDPS       (DX)(AX*4), Y1, Y4
@@ -63952,7 +64219,7 @@ loop:
 	VMULPS       Y5, Y4, Y6
 	VMOVUPS      4096(R8)(AX*4), Y7
 	VMOVUPS      2048(R8)(AX*4), Y8
-	VBROADCASTSS 32(CX), Y9
+	VBROADCASTSS 36(CX), Y9
 	VCMPPS       $0x00, Y9, Y8, Y8
 	VSUBPS       Y4, Y7, Y4
 	VADDPS       constants<>+256(SB), Y4, Y4
@@ -63964,7 +64231,7 @@ loop:
 	VMOVUPS      (R12)(R13*1), Y7
 	VFMADD231PS  Y0, Y5, Y7
 	VMOVUPS      Y7, (R12)(R13*1)
-	VBROADCASTSS 20(CX), Y7
+	VBROADCASTSS 24(CX), Y7
 	VMULPS       Y7, Y0, Y0
 	TESTQ        R11, R11
 	JZ           noElements
@@ -64000,16 +64267,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 336(AX), R8
+	MOVQ 264(AX), R9
+	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -64017,8 +64284,8 @@ loop:
 	VMOVUPS      (BX)(AX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*4), Y2
-	VBROADCASTSS 28(CX), Y3
-	VBROADCASTSS 24(CX), Y4
+	VBROADCASTSS 32(CX), Y3
+	VBROADCASTSS 28(CX), Y4
 	VFMADD231PS  Y4, Y2, Y3
 	VMOVUPS      (R8)(AX*4), Y2
 	VANDPS       (DX)(AX*4), Y1, Y4
@@ -64032,7 +64299,7 @@ loop:
 	VMULPS       Y5, Y4, Y6
 	VMOVUPS      4096(R8)(AX*4), Y7
 	VMOVUPS      2048(R8)(AX*4), Y8
-	VBROADCASTSS 32(CX), Y9
+	VBROADCASTSS 36(CX), Y9
 	VCMPPS       $0x00, Y9, Y8, Y8
 	VSUBPS       Y4, Y7, Y4
 	VADDPS       constants<>+256(SB), Y4, Y4
@@ -64044,7 +64311,7 @@ loop:
 	VMOVUPS      (R12)(R13*1), Y7
 	VFMADD231PS  Y0, Y5, Y7
 	VMOVUPS      Y7, (R12)(R13*1)
-	VBROADCASTSS 20(CX), Y7
+	VBROADCASTSS 24(CX), Y7
 	VMULPS       Y7, Y0, Y0
 	TESTQ        R11, R11
 	JZ           noElements
@@ -64080,9 +64347,9 @@ noGradient:
 // Requires: AVX
 TEXT ·rowAfter32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
-	MOVQ 264(AX), DX
-	MOVQ 288(AX), BX
+	MOVQ 336(AX), CX
+	MOVQ 288(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -64106,13 +64373,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPullback32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
-	MOVQ 240(AX), BX
-	MOVQ 264(AX), SI
-	MOVQ 288(AX), DI
+	MOVQ 408(AX), DX
+	MOVQ 264(AX), BX
+	MOVQ 288(AX), SI
+	MOVQ 312(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -64122,7 +64389,7 @@ loop:
 	VMOVUPS      10240(R9)(CX*4), Y2
 	VMOVUPS      4096(R9)(CX*4), Y3
 	VMOVUPS      2048(R9)(CX*4), Y4
-	VBROADCASTSS 32(DX), Y5
+	VBROADCASTSS 36(DX), Y5
 	VCMPPS       $0x00, Y5, Y4, Y4
 	VSUBPS       Y0, Y3, Y5
 	VADDPS       constants<>+256(SB), Y5, Y5
@@ -64139,7 +64406,7 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -64161,7 +64428,7 @@ TEXT ·rowDifference32AVX2(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -64179,12 +64446,45 @@ loop:
 	VZEROUPPER
 	RET
 
+// func rowPairClass32AVX2(args *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·rowPairClass32AVX2(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         120(AX), CX
+	MOVQ         432(AX), DX
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+1344(SB), Y1
+	XORQ         AX, AX
+
+loop:
+	VPMOVZXBD (DX)(AX*1), Y2
+	VPMOVZXBD 8(DX)(AX*1), Y3
+	VPCMPEQD  Y0, Y2, Y2
+	VPCMPEQD  Y0, Y3, Y3
+	VANDPS    constants<>+256(SB), Y2, Y2
+	VANDPS    constants<>+256(SB), Y3, Y3
+	VMOVUPS   Y2, (CX)(AX*4)
+	VMOVUPS   Y3, 32(CX)(AX*4)
+	VPMOVZXBD (DX)(AX*1), Y2
+	VPMOVZXBD 8(DX)(AX*1), Y3
+	VPCMPEQD  Y1, Y2, Y2
+	VPCMPEQD  Y1, Y3, Y3
+	VANDPS    constants<>+256(SB), Y2, Y2
+	VANDPS    constants<>+256(SB), Y3, Y3
+	VMOVUPS   Y2, 2048(CX)(AX*4)
+	VMOVUPS   Y3, 2080(CX)(AX*4)
+	ADDQ      $0x10, AX
+	CMPQ      AX, n+8(FP)
+	JL        loop
+	VZEROUPPER
+	RET
+
 // func rowPairPower32AVX2(args *byte, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPairPower32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 312(AX), DX
+	MOVQ 408(AX), CX
+	MOVQ 336(AX), DX
 	XORQ AX, AX
 
 loop:
@@ -64193,7 +64493,7 @@ loop:
 	VMAXPS       Y0, Y1, Y1
 	VMOVUPS      4096(DX)(AX*4), Y2
 	VADDPS       Y2, Y1, Y1
-	VBROADCASTSS 72(CX), Y2
+	VBROADCASTSS 80(CX), Y2
 	VMULPS       Y2, Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y1, Y2, Y1
@@ -64264,17 +64564,17 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalZero32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -64290,8 +64590,8 @@ loop:
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
 	VMOVUPS      2048(BX)(CX*4), Y7
-	VBROADCASTSS 84(DX), Y8
-	VBROADCASTSS 80(DX), Y9
+	VBROADCASTSS 96(DX), Y8
+	VBROADCASTSS 92(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
 	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
 	VBROADCASTSS constants<>+64(SB), Y9
@@ -64299,8 +64599,8 @@ loop:
 	VADDPS       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
 	VMOVUPS      (BX)(CX*4), Y7
-	VBROADCASTSS 28(DX), Y9
-	VBROADCASTSS 24(DX), Y10
+	VBROADCASTSS 32(DX), Y9
+	VBROADCASTSS 28(DX), Y10
 	VFMADD231PS  Y10, Y7, Y9
 	VCMPPS       $0x04, constants<>+64(SB), Y9, Y7
 	VBROADCASTSS constants<>+64(SB), Y10
@@ -64313,7 +64613,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y7
 	VFMADD231PS  Y0, Y5, Y7
 	VMOVUPS      Y7, (R14)(R15*1)
-	VBROADCASTSS 76(DX), Y5
+	VBROADCASTSS 88(DX), Y5
 	VMULPS       Y5, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -64345,7 +64645,7 @@ noElements0:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -64353,7 +64653,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -64374,17 +64674,17 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalTwo32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -64400,8 +64700,8 @@ loop:
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
 	VMOVUPS      2048(BX)(CX*4), Y7
-	VBROADCASTSS 84(DX), Y8
-	VBROADCASTSS 80(DX), Y9
+	VBROADCASTSS 96(DX), Y8
+	VBROADCASTSS 92(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
 	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
 	VBROADCASTSS constants<>+64(SB), Y9
@@ -64411,8 +64711,8 @@ loop:
 	VMULPS       Y4, Y4, Y7
 	VMULPS       Y7, Y8, Y7
 	VMOVUPS      (BX)(CX*4), Y8
-	VBROADCASTSS 28(DX), Y9
-	VBROADCASTSS 24(DX), Y10
+	VBROADCASTSS 32(DX), Y9
+	VBROADCASTSS 28(DX), Y10
 	VFMADD231PS  Y10, Y8, Y9
 	VCMPPS       $0x04, constants<>+64(SB), Y9, Y8
 	VBROADCASTSS constants<>+64(SB), Y10
@@ -64427,7 +64727,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PS  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSS 76(DX), Y10
+	VBROADCASTSS 88(DX), Y10
 	VMULPS       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -64456,7 +64756,7 @@ noElements0:
 	VANDPS       (R8)(CX*4), Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y7, Y0, Y0
-	VBROADCASTSS 68(DX), Y1
+	VBROADCASTSS 76(DX), Y1
 	VMULPS       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PS  Y5, Y1, Y3
@@ -64467,7 +64767,7 @@ noElements0:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -64475,7 +64775,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -64496,17 +64796,17 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -64522,8 +64822,8 @@ loop:
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
 	VMOVUPS      2048(BX)(CX*4), Y7
-	VBROADCASTSS 84(DX), Y8
-	VBROADCASTSS 80(DX), Y9
+	VBROADCASTSS 96(DX), Y8
+	VBROADCASTSS 92(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
 	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
 	VBROADCASTSS constants<>+64(SB), Y9
@@ -64533,8 +64833,8 @@ loop:
 	VMOVUPS      12288(DI)(CX*4), Y7
 	VMULPS       Y7, Y8, Y7
 	VMOVUPS      (BX)(CX*4), Y8
-	VBROADCASTSS 28(DX), Y9
-	VBROADCASTSS 24(DX), Y10
+	VBROADCASTSS 32(DX), Y9
+	VBROADCASTSS 28(DX), Y10
 	VFMADD231PS  Y10, Y8, Y9
 	VCMPPS       $0x04, constants<>+64(SB), Y9, Y8
 	VBROADCASTSS constants<>+64(SB), Y10
@@ -64549,7 +64849,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PS  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSS 76(DX), Y10
+	VBROADCASTSS 88(DX), Y10
 	VMULPS       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -64578,7 +64878,7 @@ noElements0:
 	VANDPS       (R8)(CX*4), Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y7, Y0, Y0
-	VBROADCASTSS 68(DX), Y1
+	VBROADCASTSS 76(DX), Y1
 	VMULPS       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PS  Y5, Y1, Y3
@@ -64589,7 +64889,7 @@ noElements0:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -64597,7 +64897,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -64618,11 +64918,11 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairSums32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 120(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
-	MOVQ 360(AX), DI
+	MOVQ 336(AX), SI
+	MOVQ 384(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
@@ -64640,15 +64940,15 @@ loop:
 	VMOVUPS      64(DI)(R8*1), Y5
 	VFMADD231PS  Y3, Y2, Y5
 	VMOVUPS      Y5, 64(DI)(R8*1)
-	VBROADCASTSS 52(CX), Y5
-	VBROADCASTSS 48(CX), Y6
+	VBROADCASTSS 56(CX), Y5
+	VBROADCASTSS 52(CX), Y6
 	VFMADD231PS  Y6, Y1, Y5
 	VMOVUPS      128(DI)(R8*1), Y1
 	VFMADD231PS  Y3, Y5, Y1
 	VMOVUPS      Y1, 128(DI)(R8*1)
 	VMULPS       Y0, Y2, Y1
-	VBROADCASTSS 52(CX), Y3
-	VBROADCASTSS 48(CX), Y5
+	VBROADCASTSS 56(CX), Y3
+	VBROADCASTSS 52(CX), Y5
 	VFMADD231PS  Y5, Y2, Y3
 	VMOVUPS      192(DI)(R8*1), Y2
 	VFMADD231PS  Y1, Y3, Y2
@@ -64658,15 +64958,15 @@ loop:
 	VMOVUPS      448(DI)(R8*1), Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVUPS      Y3, 448(DI)(R8*1)
-	VBROADCASTSS 108(CX), Y3
-	VBROADCASTSS 104(CX), Y5
+	VBROADCASTSS 120(CX), Y3
+	VBROADCASTSS 116(CX), Y5
 	VFMADD231PS  Y5, Y4, Y3
 	VMOVUPS      512(DI)(R8*1), Y4
 	VFMADD231PS  Y2, Y3, Y4
 	VMOVUPS      Y4, 512(DI)(R8*1)
 	VMULPS       Y0, Y1, Y0
-	VBROADCASTSS 108(CX), Y2
-	VBROADCASTSS 104(CX), Y3
+	VBROADCASTSS 120(CX), Y2
+	VBROADCASTSS 116(CX), Y3
 	VFMADD231PS  Y3, Y1, Y2
 	VMOVUPS      576(DI)(R8*1), Y1
 	VFMADD231PS  Y0, Y2, Y1
@@ -64682,13 +64982,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairGrad32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 168(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 192(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -64702,16 +65002,16 @@ loop:
 	VBLENDVPS    Y1, Y3, Y2, Y4
 	VBLENDVPS    Y1, Y2, Y3, Y1
 	VMOVUPS      2048(BX)(CX*4), Y2
-	VBROADCASTSS 96(DX), Y3
-	VBROADCASTSS 92(DX), Y5
+	VBROADCASTSS 108(DX), Y3
+	VBROADCASTSS 104(DX), Y5
 	VFMADD231PS  Y5, Y2, Y3
-	VBROADCASTSS 100(DX), Y2
+	VBROADCASTSS 112(DX), Y2
 	VFMADD231PS  Y2, Y4, Y3
 	VMOVUPS      (BX)(CX*4), Y2
-	VBROADCASTSS 40(DX), Y5
-	VBROADCASTSS 36(DX), Y6
+	VBROADCASTSS 44(DX), Y5
+	VBROADCASTSS 40(DX), Y6
 	VFMADD231PS  Y6, Y2, Y5
-	VBROADCASTSS 44(DX), Y2
+	VBROADCASTSS 48(DX), Y2
 	VFMADD231PS  Y2, Y1, Y5
 	VSUBPS       Y5, Y3, Y2
 	VMULPS       Y0, Y2, Y0
@@ -64722,7 +65022,7 @@ loop:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -64730,7 +65030,7 @@ loop:
 
 store1:
 	VMOVUPS Y0, (R8)(CX*4)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -64749,11 +65049,11 @@ store2:
 // Requires: AVX, FMA3
 TEXT ·rowSumsNone32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 360(AX), DI
+	MOVQ 384(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
@@ -64766,15 +65066,15 @@ loop:
 	VMOVUPS      64(DI)(R8*1), Y4
 	VFMADD231PS  Y3, Y2, Y4
 	VMOVUPS      Y4, 64(DI)(R8*1)
-	VBROADCASTSS 52(CX), Y4
-	VBROADCASTSS 48(CX), Y5
+	VBROADCASTSS 56(CX), Y4
+	VBROADCASTSS 52(CX), Y5
 	VFMADD231PS  Y5, Y1, Y4
 	VMOVUPS      128(DI)(R8*1), Y1
 	VFMADD231PS  Y3, Y4, Y1
 	VMOVUPS      Y1, 128(DI)(R8*1)
 	VMULPS       Y0, Y2, Y0
-	VBROADCASTSS 52(CX), Y1
-	VBROADCASTSS 48(CX), Y3
+	VBROADCASTSS 56(CX), Y1
+	VBROADCASTSS 52(CX), Y3
 	VFMADD231PS  Y3, Y2, Y1
 	VMOVUPS      192(DI)(R8*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
@@ -64790,12 +65090,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSigmoid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 384(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -64813,15 +65113,15 @@ loop:
 	VMOVUPS      64(R8)(R9*1), Y4
 	VFMADD231PS  Y3, Y2, Y4
 	VMOVUPS      Y4, 64(R8)(R9*1)
-	VBROADCASTSS 52(CX), Y4
-	VBROADCASTSS 48(CX), Y5
+	VBROADCASTSS 56(CX), Y4
+	VBROADCASTSS 52(CX), Y5
 	VFMADD231PS  Y5, Y1, Y4
 	VMOVUPS      128(R8)(R9*1), Y1
 	VFMADD231PS  Y3, Y4, Y1
 	VMOVUPS      Y1, 128(R8)(R9*1)
 	VMULPS       Y0, Y2, Y0
-	VBROADCASTSS 52(CX), Y1
-	VBROADCASTSS 48(CX), Y3
+	VBROADCASTSS 56(CX), Y1
+	VBROADCASTSS 52(CX), Y3
 	VFMADD231PS  Y3, Y2, Y1
 	VMOVUPS      192(R8)(R9*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
@@ -64837,12 +65137,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSoftmax32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
+	MOVQ 384(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -64857,15 +65157,15 @@ loop:
 	VMOVUPS      64(R8)(R9*1), Y4
 	VFMADD231PS  Y3, Y2, Y4
 	VMOVUPS      Y4, 64(R8)(R9*1)
-	VBROADCASTSS 52(CX), Y4
-	VBROADCASTSS 48(CX), Y5
+	VBROADCASTSS 56(CX), Y4
+	VBROADCASTSS 52(CX), Y5
 	VFMADD231PS  Y5, Y1, Y4
 	VMOVUPS      128(R8)(R9*1), Y1
 	VFMADD231PS  Y3, Y4, Y1
 	VMOVUPS      Y1, 128(R8)(R9*1)
 	VMULPS       Y0, Y2, Y0
-	VBROADCASTSS 52(CX), Y1
-	VBROADCASTSS 48(CX), Y3
+	VBROADCASTSS 56(CX), Y1
+	VBROADCASTSS 52(CX), Y3
 	VFMADD231PS  Y3, Y2, Y1
 	VMOVUPS      192(R8)(R9*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
@@ -64881,12 +65181,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowGradNone32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 360(AX), R9
+	MOVQ 384(AX), R9
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -64895,17 +65195,17 @@ loop:
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
 	VANDPS       (R8)(CX*4), Y1, Y1
 	VMOVUPS      (SI)(CX*4), Y2
-	VBROADCASTSS 40(DX), Y3
-	VBROADCASTSS 36(DX), Y4
+	VBROADCASTSS 44(DX), Y3
+	VBROADCASTSS 40(DX), Y4
 	VFMADD231PS  Y4, Y2, Y3
-	VBROADCASTSS 44(DX), Y2
+	VBROADCASTSS 48(DX), Y2
 	VFMADD231PS  Y2, Y1, Y3
 	VMULPS       Y0, Y3, Y0
 	VBROADCASTSS constants<>+64(SB), Y1
 	VMOVUPS      320(R9)(R10*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R9)(R10*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -64924,13 +65224,13 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSigmoid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -64944,10 +65244,10 @@ loop:
 	VBLENDVPS    Y1, Y3, Y2, Y1
 	VMULPS       Y2, Y3, Y2
 	VMOVUPS      (SI)(CX*4), Y3
-	VBROADCASTSS 40(DX), Y4
-	VBROADCASTSS 36(DX), Y5
+	VBROADCASTSS 44(DX), Y4
+	VBROADCASTSS 40(DX), Y5
 	VFMADD231PS  Y5, Y3, Y4
-	VBROADCASTSS 44(DX), Y3
+	VBROADCASTSS 48(DX), Y3
 	VFMADD231PS  Y3, Y1, Y4
 	VMULPS       Y0, Y4, Y0
 	VMULPS       Y2, Y0, Y0
@@ -64955,7 +65255,7 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -64974,13 +65274,13 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSoftmax32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 264(AX), DI
-	MOVQ 240(AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), CX
+	MOVQ 288(AX), DI
+	MOVQ 264(AX), R8
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), CX
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -64991,14 +65291,14 @@ loop:
 	VMOVUPS      6144(R9)(CX*4), Y2
 	VMULPS       Y2, Y1, Y1
 	VMOVUPS      (SI)(CX*4), Y2
-	VBROADCASTSS 40(DX), Y3
-	VBROADCASTSS 36(DX), Y4
+	VBROADCASTSS 44(DX), Y3
+	VBROADCASTSS 40(DX), Y4
 	VFMADD231PS  Y4, Y2, Y3
-	VBROADCASTSS 44(DX), Y2
+	VBROADCASTSS 48(DX), Y2
 	VFMADD231PS  Y2, Y1, Y3
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y3, Y0, Y0
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -65018,8 +65318,8 @@ store1:
 TEXT ·rowClass64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         408(AX), DX
-	VPBROADCASTQ 432(AX), Y0
+	MOVQ         432(AX), DX
+	VPBROADCASTQ 456(AX), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -65034,9 +65334,9 @@ loop:
 	CMPQ      CX, n+8(FP)
 	JL        loop
 	VORPS     Y2, Y1, Y1
-	VPTEST    constants<>+1344(SB), Y1
+	VPTEST    constants<>+1408(SB), Y1
 	JZ        flag1
-	ORQ       $0x01, 448(AX)
+	ORQ       $0x01, 472(AX)
 
 flag1:
 	VZEROUPPER
@@ -65048,15 +65348,15 @@ TEXT ·rowValid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         408(AX), BX
-	VBROADCASTSD constants<>+1600(SB), Y0
+	MOVQ         432(AX), BX
+	VBROADCASTSD constants<>+1664(SB), Y0
 	XORQ         AX, AX
 
 loop:
 	VPMOVZXBQ (BX)(AX*1), Y1
 	VPCMPEQQ  Y0, Y1, Y1
 	VMOVUPS   (CX)(AX*8), Y2
-	VBLENDVPD Y1, constants<>+1632(SB), Y2, Y1
+	VBLENDVPD Y1, constants<>+1696(SB), Y2, Y1
 	VMOVUPS   Y1, (DX)(AX*8)
 	ADDQ      $0x04, AX
 	CMPQ      AX, n+8(FP)
@@ -65077,12 +65377,12 @@ TEXT ·rowMap64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
-	VCMPPD     $0x19, constants<>+1664(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1696(SB), Y2, Y4
+	VCMPPD     $0x19, constants<>+1728(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1760(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
 	VMINPD     constants<>+1280(SB), Y2, Y2
-	VMAXPD     constants<>+1632(SB), Y2, Y2
+	VMAXPD     constants<>+1696(SB), Y2, Y2
 	VMULPD     Y2, Y2, Y3
 	VCMPPD     $0x04, Y2, Y3, Y3
 	VORPS      Y3, Y1, Y1
@@ -65093,13 +65393,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 448(AX)
+	ORQ        $0x01, 472(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 448(AX)
+	ORQ       $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -65118,14 +65418,14 @@ TEXT ·rowWeight64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
-	VCMPPD     $0x19, constants<>+1632(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1728(SB), Y2, Y4
-	VORPS      Y3, Y4, Y3
-	VORPS      Y3, Y0, Y0
-	VCMPPD     $0x19, constants<>+1760(SB), Y2, Y3
+	VCMPPD     $0x19, constants<>+1696(SB), Y2, Y3
 	VCMPPD     $0x16, constants<>+1792(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
-	VCMPPD     $0x04, constants<>+1632(SB), Y2, Y4
+	VORPS      Y3, Y0, Y0
+	VCMPPD     $0x19, constants<>+1824(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1856(SB), Y2, Y4
+	VORPS      Y3, Y4, Y3
+	VCMPPD     $0x04, constants<>+1696(SB), Y2, Y4
 	VANDPS     Y3, Y4, Y3
 	VORPS      Y3, Y1, Y1
 	VMOVUPS    Y2, (BX)(CX*8)
@@ -65135,13 +65435,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 448(AX)
+	ORQ        $0x01, 472(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 448(AX)
+	ORQ       $0x02, 472(AX)
 
 flag2:
 	VZEROUPPER
@@ -65152,7 +65452,7 @@ flag2:
 TEXT ·rowTotal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
-	MOVQ 360(AX), DX
+	MOVQ 384(AX), DX
 	XORQ BX, BX
 	XORQ AX, AX
 
@@ -65175,46 +65475,46 @@ TEXT ·rowExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	XORQ AX, AX
 
 loop:
 	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
-	VORPD        constants<>+1824(SB), Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
+	VORPD        constants<>+1888(SB), Y0, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3296(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3296(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*8)
@@ -65234,51 +65534,51 @@ TEXT ·rowScaledExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 360(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
 loop:
 	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
-	VBROADCASTSD constants<>+2368(SB), Y2
-	VFMADD231PD  constants<>+2336(SB), Y1, Y2
+	VBROADCASTSD constants<>+2432(SB), Y2
+	VFMADD231PD  constants<>+2400(SB), Y1, Y2
 	VMULPD       Y2, Y0, Y0
-	VORPD        constants<>+1824(SB), Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
+	VORPD        constants<>+1888(SB), Y0, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3296(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3296(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*8)
@@ -65296,7 +65596,7 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowLog64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 360(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -65304,8 +65604,8 @@ loop:
 	VMOVUPS      32(CX)(AX*8), Y1
 	VCMPPD       $0x1d, constants<>+1312(SB), Y0, Y2
 	VCMPPD       $0x1d, constants<>+1312(SB), Y1, Y3
-	VBROADCASTSD constants<>+2400(SB), Y4
-	VBROADCASTSD constants<>+2400(SB), Y5
+	VBROADCASTSD constants<>+2464(SB), Y4
+	VBROADCASTSD constants<>+2464(SB), Y5
 	VFMADD231PD  constants<>+1312(SB), Y0, Y4
 	VFMADD231PD  constants<>+1312(SB), Y1, Y5
 	VBLENDVPD    Y2, Y4, Y0, Y0
@@ -65314,78 +65614,78 @@ loop:
 	VANDPS       constants<>+1280(SB), Y3, Y3
 	VMULPD       Y0, Y0, Y4
 	VMULPD       Y1, Y1, Y5
+	VBROADCASTSD constants<>+2528(SB), Y6
+	VBROADCASTSD constants<>+2528(SB), Y7
+	VFMADD231PD  constants<>+2496(SB), Y0, Y6
+	VFMADD231PD  constants<>+2496(SB), Y1, Y7
+	VBROADCASTSD constants<>+2592(SB), Y8
+	VBROADCASTSD constants<>+2592(SB), Y9
+	VFMADD231PD  constants<>+2560(SB), Y0, Y8
+	VFMADD231PD  constants<>+2560(SB), Y1, Y9
+	VFMADD231PD  Y4, Y6, Y8
+	VFMADD231PD  Y5, Y7, Y9
+	VBROADCASTSD constants<>+2656(SB), Y6
+	VBROADCASTSD constants<>+2656(SB), Y7
+	VFMADD231PD  constants<>+2624(SB), Y0, Y6
+	VFMADD231PD  constants<>+2624(SB), Y1, Y7
+	VFMADD231PD  Y4, Y8, Y6
+	VFMADD231PD  Y5, Y9, Y7
+	VBROADCASTSD constants<>+2720(SB), Y8
+	VBROADCASTSD constants<>+2720(SB), Y9
+	VFMADD231PD  constants<>+2688(SB), Y0, Y8
+	VFMADD231PD  constants<>+2688(SB), Y1, Y9
+	VFMADD231PD  Y4, Y6, Y8
+	VFMADD231PD  Y5, Y7, Y9
+	VBROADCASTSD constants<>+2784(SB), Y6
+	VBROADCASTSD constants<>+2784(SB), Y7
+	VFMADD231PD  constants<>+2752(SB), Y0, Y6
+	VFMADD231PD  constants<>+2752(SB), Y1, Y7
+	VFMADD231PD  Y4, Y8, Y6
+	VFMADD231PD  Y5, Y9, Y7
+	VBROADCASTSD constants<>+2848(SB), Y8
+	VBROADCASTSD constants<>+2848(SB), Y9
+	VFMADD231PD  constants<>+2816(SB), Y0, Y8
+	VFMADD231PD  constants<>+2816(SB), Y1, Y9
+	VFMADD231PD  Y4, Y6, Y8
+	VFMADD231PD  Y5, Y7, Y9
+	VBROADCASTSD constants<>+2912(SB), Y6
+	VBROADCASTSD constants<>+2912(SB), Y7
+	VFMADD231PD  constants<>+2880(SB), Y0, Y6
+	VFMADD231PD  constants<>+2880(SB), Y1, Y7
+	VFMADD231PD  Y4, Y8, Y6
+	VFMADD231PD  Y5, Y9, Y7
+	VBROADCASTSD constants<>+2976(SB), Y8
+	VBROADCASTSD constants<>+2976(SB), Y9
+	VFMADD231PD  constants<>+2944(SB), Y0, Y8
+	VFMADD231PD  constants<>+2944(SB), Y1, Y9
+	VFMADD231PD  Y4, Y6, Y8
+	VFMADD231PD  Y5, Y7, Y9
+	VBROADCASTSD constants<>+3040(SB), Y6
+	VBROADCASTSD constants<>+3040(SB), Y7
+	VFMADD231PD  constants<>+3008(SB), Y0, Y6
+	VFMADD231PD  constants<>+3008(SB), Y1, Y7
+	VFMADD231PD  Y4, Y8, Y6
+	VFMADD231PD  Y5, Y9, Y7
+	VBROADCASTSD constants<>+3104(SB), Y8
+	VBROADCASTSD constants<>+3104(SB), Y9
+	VFMADD231PD  constants<>+3072(SB), Y0, Y8
+	VFMADD231PD  constants<>+3072(SB), Y1, Y9
+	VFMADD231PD  Y4, Y6, Y8
+	VFMADD231PD  Y5, Y7, Y9
 	VBROADCASTSD constants<>+2464(SB), Y6
 	VBROADCASTSD constants<>+2464(SB), Y7
-	VFMADD231PD  constants<>+2432(SB), Y0, Y6
-	VFMADD231PD  constants<>+2432(SB), Y1, Y7
-	VBROADCASTSD constants<>+2528(SB), Y8
-	VBROADCASTSD constants<>+2528(SB), Y9
-	VFMADD231PD  constants<>+2496(SB), Y0, Y8
-	VFMADD231PD  constants<>+2496(SB), Y1, Y9
-	VFMADD231PD  Y4, Y6, Y8
-	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2592(SB), Y6
-	VBROADCASTSD constants<>+2592(SB), Y7
-	VFMADD231PD  constants<>+2560(SB), Y0, Y6
-	VFMADD231PD  constants<>+2560(SB), Y1, Y7
-	VFMADD231PD  Y4, Y8, Y6
-	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2656(SB), Y8
-	VBROADCASTSD constants<>+2656(SB), Y9
-	VFMADD231PD  constants<>+2624(SB), Y0, Y8
-	VFMADD231PD  constants<>+2624(SB), Y1, Y9
-	VFMADD231PD  Y4, Y6, Y8
-	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2720(SB), Y6
-	VBROADCASTSD constants<>+2720(SB), Y7
-	VFMADD231PD  constants<>+2688(SB), Y0, Y6
-	VFMADD231PD  constants<>+2688(SB), Y1, Y7
-	VFMADD231PD  Y4, Y8, Y6
-	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2784(SB), Y8
-	VBROADCASTSD constants<>+2784(SB), Y9
-	VFMADD231PD  constants<>+2752(SB), Y0, Y8
-	VFMADD231PD  constants<>+2752(SB), Y1, Y9
-	VFMADD231PD  Y4, Y6, Y8
-	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2848(SB), Y6
-	VBROADCASTSD constants<>+2848(SB), Y7
-	VFMADD231PD  constants<>+2816(SB), Y0, Y6
-	VFMADD231PD  constants<>+2816(SB), Y1, Y7
-	VFMADD231PD  Y4, Y8, Y6
-	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2912(SB), Y8
-	VBROADCASTSD constants<>+2912(SB), Y9
-	VFMADD231PD  constants<>+2880(SB), Y0, Y8
-	VFMADD231PD  constants<>+2880(SB), Y1, Y9
-	VFMADD231PD  Y4, Y6, Y8
-	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2976(SB), Y6
-	VBROADCASTSD constants<>+2976(SB), Y7
-	VFMADD231PD  constants<>+2944(SB), Y0, Y6
-	VFMADD231PD  constants<>+2944(SB), Y1, Y7
-	VFMADD231PD  Y4, Y8, Y6
-	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+3040(SB), Y8
-	VBROADCASTSD constants<>+3040(SB), Y9
-	VFMADD231PD  constants<>+3008(SB), Y0, Y8
-	VFMADD231PD  constants<>+3008(SB), Y1, Y9
-	VFMADD231PD  Y4, Y6, Y8
-	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2400(SB), Y6
-	VBROADCASTSD constants<>+2400(SB), Y7
 	VFMADD231PD  Y0, Y8, Y6
 	VFMADD231PD  Y1, Y9, Y7
-	VMULPD       constants<>+1952(SB), Y2, Y8
-	VMULPD       constants<>+1952(SB), Y3, Y9
+	VMULPD       constants<>+2016(SB), Y2, Y8
+	VMULPD       constants<>+2016(SB), Y3, Y9
 	VADDPD       Y0, Y8, Y10
 	VADDPD       Y1, Y9, Y11
 	VSUBPD       Y8, Y10, Y8
 	VSUBPD       Y9, Y11, Y9
 	VSUBPD       Y8, Y0, Y0
 	VSUBPD       Y9, Y1, Y1
-	VFMADD231PD  constants<>+1984(SB), Y2, Y0
-	VFMADD231PD  constants<>+1984(SB), Y3, Y1
+	VFMADD231PD  constants<>+2048(SB), Y2, Y0
+	VFMADD231PD  constants<>+2048(SB), Y3, Y1
 	VFMADD231PD  Y4, Y6, Y0
 	VFMADD231PD  Y5, Y7, Y1
 	VADDPD       Y0, Y10, Y0
@@ -65402,59 +65702,59 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPower64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
-	VBROADCASTSD constants<>+2368(SB), Y2
-	VFMADD231PD  constants<>+2336(SB), Y1, Y2
+	VBROADCASTSD constants<>+2432(SB), Y2
+	VFMADD231PD  constants<>+2400(SB), Y1, Y2
 	VMULPD       Y2, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMAXPD       Y0, Y1, Y0
 	VMOVUPS      8192(R8)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3296(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3296(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 24576(DI)(AX*8)
@@ -65468,22 +65768,22 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowFocalZero64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 360(AX), R11
+	MOVQ 384(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
 	VBROADCASTSD constants<>+1280(SB), Y4
@@ -65491,11 +65791,11 @@ loop:
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1632(SB), Y7
+	VBROADCASTSD constants<>+1696(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1824(SB), Y2, Y8
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VXORPD       constants<>+1888(SB), Y2, Y8
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -65508,7 +65808,7 @@ loop:
 	VMOVUPS      (R11)(R12*1), Y6
 	VFMADD231PD  Y0, Y3, Y6
 	VMOVUPS      Y6, (R11)(R12*1)
-	VBROADCASTSD 40(CX), Y6
+	VBROADCASTSD 48(CX), Y6
 	VMULPD       Y6, Y0, Y0
 	TESTQ        R10, R10
 	JZ           noElements
@@ -65530,7 +65830,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R11)(R12*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R11)(R12*1)
@@ -65548,22 +65848,22 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocalTwo64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
 	VBROADCASTSD constants<>+1280(SB), Y4
@@ -65571,11 +65871,11 @@ loop:
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1632(SB), Y7
+	VBROADCASTSD constants<>+1696(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1824(SB), Y2, Y8
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VXORPD       constants<>+1888(SB), Y2, Y8
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -65585,8 +65885,8 @@ loop:
 	VBROADCASTSD (CX), Y8
 	VFMADD231PD  Y8, Y3, Y7
 	VMOVUPS      4096(R9)(AX*8), Y8
-	VBROADCASTSD constants<>+2368(SB), Y9
-	VFMADD231PD  constants<>+2336(SB), Y3, Y9
+	VBROADCASTSD constants<>+2432(SB), Y9
+	VFMADD231PD  constants<>+2400(SB), Y3, Y9
 	VMULPD       Y9, Y2, Y9
 	VMOVUPS      (R9)(AX*8), Y10
 	VMULPD       Y8, Y10, Y10
@@ -65597,7 +65897,7 @@ loop:
 	VMOVUPS      (R12)(R13*1), Y9
 	VFMADD231PD  Y0, Y8, Y9
 	VMOVUPS      Y9, (R12)(R13*1)
-	VBROADCASTSD 40(CX), Y9
+	VBROADCASTSD 48(CX), Y9
 	VMULPD       Y9, Y0, Y0
 	TESTQ        R11, R11
 	JZ           noElements
@@ -65615,8 +65915,8 @@ noElements:
 	VMULPD       Y10, Y4, Y4
 	VBLENDVPD    Y2, Y8, Y9, Y8
 	VFNMADD231PD Y8, Y5, Y4
-	VBROADCASTSD constants<>+2368(SB), Y5
-	VFMADD231PD  constants<>+2336(SB), Y3, Y5
+	VBROADCASTSD constants<>+2432(SB), Y5
+	VFMADD231PD  constants<>+2400(SB), Y3, Y5
 	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
@@ -65630,7 +65930,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R12)(R13*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R12)(R13*1)
@@ -65648,22 +65948,22 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 336(AX), R9
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
 	VBROADCASTSD constants<>+1280(SB), Y4
@@ -65671,11 +65971,11 @@ loop:
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1632(SB), Y7
+	VBROADCASTSD constants<>+1696(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1824(SB), Y2, Y8
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VXORPD       constants<>+1888(SB), Y2, Y8
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -65690,7 +65990,7 @@ loop:
 	VMOVUPS      (R12)(R13*1), Y9
 	VFMADD231PD  Y0, Y8, Y9
 	VMOVUPS      Y9, (R12)(R13*1)
-	VBROADCASTSD 40(CX), Y9
+	VBROADCASTSD 48(CX), Y9
 	VMULPD       Y9, Y0, Y0
 	TESTQ        R11, R11
 	JZ           noElements
@@ -65708,8 +66008,8 @@ noElements:
 	VMULPD       Y10, Y4, Y4
 	VBLENDVPD    Y2, Y8, Y9, Y8
 	VFNMADD231PD Y8, Y5, Y4
-	VBROADCASTSD constants<>+2368(SB), Y5
-	VFMADD231PD  constants<>+2336(SB), Y3, Y5
+	VBROADCASTSD constants<>+2432(SB), Y5
+	VFMADD231PD  constants<>+2400(SB), Y3, Y5
 	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
@@ -65723,7 +66023,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R12)(R13*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R12)(R13*1)
@@ -65741,23 +66041,23 @@ noGradient:
 // Requires: AVX, MMX+
 TEXT ·rowLargest64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
 	PREFETCHT0   4096(DX)(AX*8)
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
 	VCMPPD       $0x1e, Y1, Y0, Y2
 	VBLENDVPD    Y2, Y0, Y1, Y0
 	VMOVUPS      Y0, (SI)(AX*8)
 	VMOVUPS      4096(SI)(AX*8), Y0
-	VBROADCASTSD 64(CX), Y1
+	VBROADCASTSD 72(CX), Y1
 	VBLENDVPD    Y2, Y1, Y0, Y0
 	VMOVUPS      Y0, 4096(SI)(AX*8)
 	ADDQ         $0x04, AX
@@ -65770,55 +66070,55 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (DI)(AX*8), Y1
 	VSUBPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3296(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3296(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (SI)(AX*8)
 	VMOVUPS      4096(DI)(AX*8), Y1
-	VBROADCASTSD 64(CX), Y2
+	VBROADCASTSD 72(CX), Y2
 	VCMPPD       $0x04, Y2, Y1, Y1
 	VMOVUPS      8192(DI)(AX*8), Y2
 	VANDPS       Y0, Y1, Y0
@@ -65834,7 +66134,7 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxSum64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -65845,53 +66145,53 @@ loop:
 	VMOVUPS      Y1, 12288(CX)(AX*8)
 	VCMPPD       $0x1d, constants<>+1312(SB), Y0, Y1
 	VADDPD       constants<>+1280(SB), Y0, Y2
-	VPADDQ       constants<>+3072(SB), Y2, Y3
+	VPADDQ       constants<>+3136(SB), Y2, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPSLLQ       $0x34, Y3, Y4
 	VPSUBQ       Y4, Y2, Y2
 	VPADDQ       constants<>+1280(SB), Y2, Y2
-	VORPD        constants<>+3104(SB), Y3, Y3
-	VSUBPD       constants<>+3136(SB), Y3, Y3
+	VORPD        constants<>+3168(SB), Y3, Y3
+	VSUBPD       constants<>+3200(SB), Y3, Y3
 	VSUBPD       constants<>+1280(SB), Y2, Y2
 	VBLENDVPD    Y1, Y2, Y0, Y0
 	VANDPS       Y3, Y1, Y1
 	VMULPD       Y0, Y0, Y2
+	VBROADCASTSD constants<>+2528(SB), Y3
+	VFMADD231PD  constants<>+2496(SB), Y0, Y3
+	VBROADCASTSD constants<>+2592(SB), Y4
+	VFMADD231PD  constants<>+2560(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2656(SB), Y3
+	VFMADD231PD  constants<>+2624(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2720(SB), Y4
+	VFMADD231PD  constants<>+2688(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2784(SB), Y3
+	VFMADD231PD  constants<>+2752(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2848(SB), Y4
+	VFMADD231PD  constants<>+2816(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2912(SB), Y3
+	VFMADD231PD  constants<>+2880(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2976(SB), Y4
+	VFMADD231PD  constants<>+2944(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+3040(SB), Y3
+	VFMADD231PD  constants<>+3008(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+3104(SB), Y4
+	VFMADD231PD  constants<>+3072(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
 	VBROADCASTSD constants<>+2464(SB), Y3
-	VFMADD231PD  constants<>+2432(SB), Y0, Y3
-	VBROADCASTSD constants<>+2528(SB), Y4
-	VFMADD231PD  constants<>+2496(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2592(SB), Y3
-	VFMADD231PD  constants<>+2560(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2656(SB), Y4
-	VFMADD231PD  constants<>+2624(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2720(SB), Y3
-	VFMADD231PD  constants<>+2688(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2784(SB), Y4
-	VFMADD231PD  constants<>+2752(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2848(SB), Y3
-	VFMADD231PD  constants<>+2816(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2912(SB), Y4
-	VFMADD231PD  constants<>+2880(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2976(SB), Y3
-	VFMADD231PD  constants<>+2944(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+3040(SB), Y4
-	VFMADD231PD  constants<>+3008(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2400(SB), Y3
 	VFMADD231PD  Y0, Y4, Y3
-	VMULPD       constants<>+1952(SB), Y1, Y4
+	VMULPD       constants<>+2016(SB), Y1, Y4
 	VADDPD       Y0, Y4, Y5
 	VSUBPD       Y4, Y5, Y4
 	VSUBPD       Y4, Y0, Y0
-	VFMADD231PD  constants<>+1984(SB), Y1, Y0
+	VFMADD231PD  constants<>+2048(SB), Y1, Y0
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       Y0, Y5, Y0
 	VMOVUPS      Y0, 16384(CX)(AX*8)
@@ -65905,103 +66205,103 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxPower64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 240(AX), DX
-	MOVQ 312(AX), BX
+	MOVQ 408(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
 	VMOVUPS      8192(BX)(AX*8), Y1
 	VMOVUPS      4096(BX)(AX*8), Y2
-	VBROADCASTSD 64(CX), Y3
+	VBROADCASTSD 72(CX), Y3
 	VCMPPD       $0x00, Y3, Y2, Y2
 	VSUBPD       Y0, Y1, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VBLENDVPD    Y2, Y1, Y0, Y0
 	VMOVUPS      12288(BX)(AX*8), Y1
 	VMULPD       Y1, Y0, Y0
-	VMAXPD       constants<>+3168(SB), Y0, Y0
-	VPADDQ       constants<>+3072(SB), Y0, Y1
+	VMAXPD       constants<>+3232(SB), Y0, Y0
+	VPADDQ       constants<>+3136(SB), Y0, Y1
 	VPSRLQ       $0x34, Y1, Y1
 	VPSLLQ       $0x34, Y1, Y2
 	VPSUBQ       Y2, Y0, Y0
 	VPADDQ       constants<>+1280(SB), Y0, Y0
-	VORPD        constants<>+3104(SB), Y1, Y1
-	VSUBPD       constants<>+3136(SB), Y1, Y1
+	VORPD        constants<>+3168(SB), Y1, Y1
+	VSUBPD       constants<>+3200(SB), Y1, Y1
 	VSUBPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       Y0, Y0, Y2
+	VBROADCASTSD constants<>+2528(SB), Y3
+	VFMADD231PD  constants<>+2496(SB), Y0, Y3
+	VBROADCASTSD constants<>+2592(SB), Y4
+	VFMADD231PD  constants<>+2560(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2656(SB), Y3
+	VFMADD231PD  constants<>+2624(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2720(SB), Y4
+	VFMADD231PD  constants<>+2688(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2784(SB), Y3
+	VFMADD231PD  constants<>+2752(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2848(SB), Y4
+	VFMADD231PD  constants<>+2816(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2912(SB), Y3
+	VFMADD231PD  constants<>+2880(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2976(SB), Y4
+	VFMADD231PD  constants<>+2944(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+3040(SB), Y3
+	VFMADD231PD  constants<>+3008(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+3104(SB), Y4
+	VFMADD231PD  constants<>+3072(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
 	VBROADCASTSD constants<>+2464(SB), Y3
-	VFMADD231PD  constants<>+2432(SB), Y0, Y3
-	VBROADCASTSD constants<>+2528(SB), Y4
-	VFMADD231PD  constants<>+2496(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2592(SB), Y3
-	VFMADD231PD  constants<>+2560(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2656(SB), Y4
-	VFMADD231PD  constants<>+2624(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2720(SB), Y3
-	VFMADD231PD  constants<>+2688(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2784(SB), Y4
-	VFMADD231PD  constants<>+2752(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2848(SB), Y3
-	VFMADD231PD  constants<>+2816(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2912(SB), Y4
-	VFMADD231PD  constants<>+2880(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2976(SB), Y3
-	VFMADD231PD  constants<>+2944(SB), Y0, Y3
-	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+3040(SB), Y4
-	VFMADD231PD  constants<>+3008(SB), Y0, Y4
-	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2400(SB), Y3
 	VFMADD231PD  Y0, Y4, Y3
-	VMULPD       constants<>+1952(SB), Y1, Y4
+	VMULPD       constants<>+2016(SB), Y1, Y4
 	VADDPD       Y0, Y4, Y5
 	VSUBPD       Y4, Y5, Y4
 	VSUBPD       Y4, Y0, Y0
-	VFMADD231PD  constants<>+1984(SB), Y1, Y0
+	VFMADD231PD  constants<>+2048(SB), Y1, Y0
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       Y0, Y5, Y0
 	VBROADCASTSD 24(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3296(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3296(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 24576(BX)(AX*8)
@@ -66015,38 +66315,38 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalZero64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
+	MOVQ 336(AX), R8
 	MOVQ 264(AX), R9
+	MOVQ 288(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 360(AX), R11
+	MOVQ 384(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
-	VBROADCASTSD 56(CX), Y3
-	VBROADCASTSD 48(CX), Y4
+	VBROADCASTSD 64(CX), Y3
+	VBROADCASTSD 56(CX), Y4
 	VFMADD231PD  Y4, Y2, Y3
 	VMOVUPS      (R8)(AX*8), Y2
 	VANDPS       (DX)(AX*8), Y1, Y4
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1632(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1696(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMULPD       Y2, Y3, Y2
 	VMOVUPS      (R11)(R12*1), Y4
 	VFMADD231PD  Y0, Y2, Y4
 	VMOVUPS      Y4, (R11)(R12*1)
-	VBROADCASTSD 40(CX), Y4
+	VBROADCASTSD 48(CX), Y4
 	VMULPD       Y4, Y0, Y0
 	TESTQ        R10, R10
 	JZ           noElements
@@ -66060,7 +66360,7 @@ noElements:
 	VANDPS  (DI)(AX*8), Y1, Y1
 	VMULPD  Y0, Y1, Y0
 	VMULPD  Y3, Y0, Y0
-	VXORPD  constants<>+1824(SB), Y0, Y0
+	VXORPD  constants<>+1888(SB), Y0, Y0
 	VMOVUPS Y0, (R9)(AX*8)
 
 noGradient:
@@ -66075,39 +66375,39 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalTwo64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 336(AX), R8
+	MOVQ 264(AX), R9
+	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
-	VBROADCASTSD 56(CX), Y3
-	VBROADCASTSD 48(CX), Y4
+	VBROADCASTSD 64(CX), Y3
+	VBROADCASTSD 56(CX), Y4
 	VFMADD231PD  Y4, Y2, Y3
 	VMOVUPS      (R8)(AX*8), Y2
 	VANDPS       (DX)(AX*8), Y1, Y4
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1632(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1696(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
 	VMOVUPS      12288(R8)(AX*8), Y5
 	VMULPD       Y5, Y4, Y6
 	VMOVUPS      8192(R8)(AX*8), Y7
 	VMOVUPS      4096(R8)(AX*8), Y8
-	VBROADCASTSD 64(CX), Y9
+	VBROADCASTSD 72(CX), Y9
 	VCMPPD       $0x00, Y9, Y8, Y8
 	VSUBPD       Y4, Y7, Y4
 	VADDPD       constants<>+1280(SB), Y4, Y4
@@ -66119,7 +66419,7 @@ loop:
 	VMOVUPS      (R12)(R13*1), Y7
 	VFMADD231PD  Y0, Y5, Y7
 	VMOVUPS      Y7, (R12)(R13*1)
-	VBROADCASTSD 40(CX), Y7
+	VBROADCASTSD 48(CX), Y7
 	VMULPD       Y7, Y0, Y0
 	TESTQ        R11, R11
 	JZ           noElements
@@ -66133,14 +66433,14 @@ noElements:
 	VANDPS       (DI)(AX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	VMAXPD       constants<>+3168(SB), Y4, Y1
+	VMAXPD       constants<>+3232(SB), Y4, Y1
 	VDIVPD       Y1, Y2, Y1
 	VBROADCASTSD 24(CX), Y2
 	VMULPD       Y2, Y6, Y2
 	VBROADCASTSD constants<>+1280(SB), Y3
 	VFMADD231PD  Y1, Y2, Y3
 	VMULPD       Y3, Y0, Y0
-	VXORPD       constants<>+1824(SB), Y0, Y0
+	VXORPD       constants<>+1888(SB), Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*8)
 
 noGradient:
@@ -66155,39 +66455,39 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 312(AX), R8
-	MOVQ 240(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 336(AX), R8
+	MOVQ 264(AX), R9
+	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 360(AX), R12
+	MOVQ 384(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
-	VBROADCASTSD 56(CX), Y3
-	VBROADCASTSD 48(CX), Y4
+	VBROADCASTSD 64(CX), Y3
+	VBROADCASTSD 56(CX), Y4
 	VFMADD231PD  Y4, Y2, Y3
 	VMOVUPS      (R8)(AX*8), Y2
 	VANDPS       (DX)(AX*8), Y1, Y4
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1632(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1696(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
 	VMOVUPS      12288(R8)(AX*8), Y5
 	VMULPD       Y5, Y4, Y6
 	VMOVUPS      8192(R8)(AX*8), Y7
 	VMOVUPS      4096(R8)(AX*8), Y8
-	VBROADCASTSD 64(CX), Y9
+	VBROADCASTSD 72(CX), Y9
 	VCMPPD       $0x00, Y9, Y8, Y8
 	VSUBPD       Y4, Y7, Y4
 	VADDPD       constants<>+1280(SB), Y4, Y4
@@ -66199,7 +66499,7 @@ loop:
 	VMOVUPS      (R12)(R13*1), Y7
 	VFMADD231PD  Y0, Y5, Y7
 	VMOVUPS      Y7, (R12)(R13*1)
-	VBROADCASTSD 40(CX), Y7
+	VBROADCASTSD 48(CX), Y7
 	VMULPD       Y7, Y0, Y0
 	TESTQ        R11, R11
 	JZ           noElements
@@ -66213,14 +66513,14 @@ noElements:
 	VANDPS       (DI)(AX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	VMAXPD       constants<>+3168(SB), Y4, Y1
+	VMAXPD       constants<>+3232(SB), Y4, Y1
 	VDIVPD       Y1, Y2, Y1
 	VBROADCASTSD 24(CX), Y2
 	VMULPD       Y2, Y6, Y2
 	VBROADCASTSD constants<>+1280(SB), Y3
 	VFMADD231PD  Y1, Y2, Y3
 	VMULPD       Y3, Y0, Y0
-	VXORPD       constants<>+1824(SB), Y0, Y0
+	VXORPD       constants<>+1888(SB), Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*8)
 
 noGradient:
@@ -66235,9 +66535,9 @@ noGradient:
 // Requires: AVX
 TEXT ·rowAfter64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 312(AX), CX
-	MOVQ 264(AX), DX
-	MOVQ 288(AX), BX
+	MOVQ 336(AX), CX
+	MOVQ 288(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -66261,13 +66561,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPullback64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
-	MOVQ 240(AX), BX
-	MOVQ 264(AX), SI
-	MOVQ 288(AX), DI
+	MOVQ 408(AX), DX
+	MOVQ 264(AX), BX
+	MOVQ 288(AX), SI
+	MOVQ 312(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -66277,7 +66577,7 @@ loop:
 	VMOVUPS      20480(R9)(CX*8), Y2
 	VMOVUPS      8192(R9)(CX*8), Y3
 	VMOVUPS      4096(R9)(CX*8), Y4
-	VBROADCASTSD 64(DX), Y5
+	VBROADCASTSD 72(DX), Y5
 	VCMPPD       $0x00, Y5, Y4, Y4
 	VSUBPD       Y0, Y3, Y5
 	VADDPD       constants<>+1280(SB), Y5, Y5
@@ -66290,11 +66590,11 @@ loop:
 	VMOVUPS      Y0, 20480(R9)(CX*8)
 	VMOVUPS      12288(R9)(CX*8), Y0
 	VMULPD       Y0, Y3, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -66316,14 +66616,14 @@ TEXT ·rowDifference64AVX2(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
+	MOVQ 336(AX), SI
 	XORQ AX, AX
 
 loop:
 	PREFETCHT0 4096(CX)(AX*8)
 	PREFETCHT0 4096(DX)(AX*8)
 	VMOVUPS    (BX)(AX*8), Y0
-	VCMPPD     $0x1e, constants<>+1632(SB), Y0, Y0
+	VCMPPD     $0x1e, constants<>+1696(SB), Y0, Y0
 	VANDPS     (CX)(AX*8), Y0, Y1
 	VANDPS     (DX)(AX*8), Y0, Y0
 	VSUBPD     Y0, Y1, Y0
@@ -66334,94 +66634,127 @@ loop:
 	VZEROUPPER
 	RET
 
+// func rowPairClass64AVX2(args *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·rowPairClass64AVX2(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         120(AX), CX
+	MOVQ         432(AX), DX
+	VBROADCASTSD constants<>+1696(SB), Y0
+	VBROADCASTSD constants<>+3264(SB), Y1
+	XORQ         AX, AX
+
+loop:
+	VPMOVZXBQ (DX)(AX*1), Y2
+	VPMOVZXBQ 4(DX)(AX*1), Y3
+	VPCMPEQQ  Y0, Y2, Y2
+	VPCMPEQQ  Y0, Y3, Y3
+	VANDPS    constants<>+1280(SB), Y2, Y2
+	VANDPS    constants<>+1280(SB), Y3, Y3
+	VMOVUPS   Y2, (CX)(AX*8)
+	VMOVUPS   Y3, 32(CX)(AX*8)
+	VPMOVZXBQ (DX)(AX*1), Y2
+	VPMOVZXBQ 4(DX)(AX*1), Y3
+	VPCMPEQQ  Y1, Y2, Y2
+	VPCMPEQQ  Y1, Y3, Y3
+	VANDPS    constants<>+1280(SB), Y2, Y2
+	VANDPS    constants<>+1280(SB), Y3, Y3
+	VMOVUPS   Y2, 4096(CX)(AX*8)
+	VMOVUPS   Y3, 4128(CX)(AX*8)
+	ADDQ      $0x08, AX
+	CMPQ      AX, n+8(FP)
+	JL        loop
+	VZEROUPPER
+	RET
+
 // func rowPairPower64AVX2(args *byte, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPairPower64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
-	MOVQ 312(AX), DX
+	MOVQ 408(AX), CX
+	MOVQ 336(AX), DX
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      12288(DX)(AX*8), Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMAXPD       Y0, Y1, Y1
 	VMOVUPS      8192(DX)(AX*8), Y2
 	VADDPD       Y2, Y1, Y1
-	VBROADCASTSD 144(CX), Y2
+	VBROADCASTSD 160(CX), Y2
 	VMULPD       Y2, Y1, Y1
-	VBROADCASTSD constants<>+1856(SB), Y2
-	VMAXPD       Y1, Y2, Y1
 	VBROADCASTSD constants<>+1920(SB), Y2
-	VFMADD231PD  constants<>+1888(SB), Y1, Y2
+	VMAXPD       Y1, Y2, Y1
+	VBROADCASTSD constants<>+1984(SB), Y2
+	VFMADD231PD  constants<>+1952(SB), Y1, Y2
 	VROUNDPD     $0x00, Y2, Y2
-	VFNMADD231PD constants<>+1952(SB), Y2, Y1
-	VFNMADD231PD constants<>+1984(SB), Y2, Y1
+	VFNMADD231PD constants<>+2016(SB), Y2, Y1
+	VFNMADD231PD constants<>+2048(SB), Y2, Y1
 	VMULPD       Y1, Y1, Y3
-	VBROADCASTSD constants<>+2048(SB), Y4
-	VFMADD231PD  constants<>+2016(SB), Y1, Y4
-	VBROADCASTSD constants<>+2112(SB), Y5
-	VFMADD231PD  constants<>+2080(SB), Y1, Y5
+	VBROADCASTSD constants<>+2112(SB), Y4
+	VFMADD231PD  constants<>+2080(SB), Y1, Y4
+	VBROADCASTSD constants<>+2176(SB), Y5
+	VFMADD231PD  constants<>+2144(SB), Y1, Y5
 	VFMADD231PD  Y3, Y4, Y5
-	VBROADCASTSD constants<>+2176(SB), Y4
-	VFMADD231PD  constants<>+2144(SB), Y1, Y4
+	VBROADCASTSD constants<>+2240(SB), Y4
+	VFMADD231PD  constants<>+2208(SB), Y1, Y4
 	VFMADD231PD  Y3, Y5, Y4
-	VBROADCASTSD constants<>+2240(SB), Y5
-	VFMADD231PD  constants<>+2208(SB), Y1, Y5
+	VBROADCASTSD constants<>+2304(SB), Y5
+	VFMADD231PD  constants<>+2272(SB), Y1, Y5
 	VFMADD231PD  Y3, Y4, Y5
-	VBROADCASTSD constants<>+2304(SB), Y4
-	VFMADD231PD  constants<>+2272(SB), Y1, Y4
+	VBROADCASTSD constants<>+2368(SB), Y4
+	VFMADD231PD  constants<>+2336(SB), Y1, Y4
 	VFMADD231PD  Y3, Y5, Y4
 	VFMADD231PD  Y3, Y4, Y1
 	VADDPD       constants<>+1280(SB), Y1, Y1
 	VMULPD       constants<>+1312(SB), Y2, Y3
 	VROUNDPD     $0x01, Y3, Y3
 	VSUBPD       Y3, Y2, Y2
-	VADDPD       constants<>+3200(SB), Y3, Y3
+	VADDPD       constants<>+3296(SB), Y3, Y3
 	VPSLLQ       $0x34, Y3, Y3
 	VMULPD       Y3, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3296(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y1, Y1
 	VMOVUPS      Y1, 24576(DX)(AX*8)
-	VXORPD       constants<>+1824(SB), Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VXORPD       constants<>+1888(SB), Y0, Y0
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMAXPD       Y0, Y1, Y0
 	VMOVUPS      8192(DX)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1856(SB), Y1
-	VMAXPD       Y0, Y1, Y0
 	VBROADCASTSD constants<>+1920(SB), Y1
-	VFMADD231PD  constants<>+1888(SB), Y0, Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1984(SB), Y1
+	VFMADD231PD  constants<>+1952(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1952(SB), Y1, Y0
-	VFNMADD231PD constants<>+1984(SB), Y1, Y0
+	VFNMADD231PD constants<>+2016(SB), Y1, Y0
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2048(SB), Y3
-	VFMADD231PD  constants<>+2016(SB), Y0, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y0, Y4
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2176(SB), Y3
-	VFMADD231PD  constants<>+2144(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y0, Y4
+	VBROADCASTSD constants<>+2304(SB), Y4
+	VFMADD231PD  constants<>+2272(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2304(SB), Y3
-	VFMADD231PD  constants<>+2272(SB), Y0, Y3
+	VBROADCASTSD constants<>+2368(SB), Y3
+	VFMADD231PD  constants<>+2336(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3200(SB), Y2, Y2
+	VADDPD       constants<>+3296(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3200(SB), Y1, Y1
+	VADDPD       constants<>+3296(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 16384(DX)(AX*8)
@@ -66435,23 +66768,23 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalZero64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -66459,22 +66792,22 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1824(SB), Y2, Y5
+	VXORPD       constants<>+1888(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
-	VBROADCASTSD 168(DX), Y8
-	VBROADCASTSD 160(DX), Y9
+	VBROADCASTSD 192(DX), Y8
+	VBROADCASTSD 184(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1632(SB), Y8, Y7
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VCMPPD       $0x04, constants<>+1696(SB), Y8, Y7
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
 	VMOVUPS      (BX)(CX*8), Y7
-	VBROADCASTSD 56(DX), Y9
-	VBROADCASTSD 48(DX), Y10
+	VBROADCASTSD 64(DX), Y9
+	VBROADCASTSD 56(DX), Y10
 	VFMADD231PD  Y10, Y7, Y9
-	VCMPPD       $0x04, constants<>+1632(SB), Y9, Y7
-	VBROADCASTSD constants<>+1632(SB), Y10
+	VCMPPD       $0x04, constants<>+1696(SB), Y9, Y7
+	VBROADCASTSD constants<>+1696(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y7, Y2
@@ -66484,7 +66817,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y7
 	VFMADD231PD  Y0, Y5, Y7
 	VMOVUPS      Y7, (R14)(R15*1)
-	VBROADCASTSD 152(DX), Y5
+	VBROADCASTSD 176(DX), Y5
 	VMULPD       Y5, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -66511,12 +66844,12 @@ noElements0:
 	VMULPD       Y8, Y0, Y0
 	VMULPD       Y4, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1824(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	VXORPD       constants<>+1888(SB), Y0, Y1
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -66524,7 +66857,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -66545,23 +66878,23 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalTwo64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -66569,24 +66902,24 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1824(SB), Y2, Y5
+	VXORPD       constants<>+1888(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
-	VBROADCASTSD 168(DX), Y8
-	VBROADCASTSD 160(DX), Y9
+	VBROADCASTSD 192(DX), Y8
+	VBROADCASTSD 184(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1632(SB), Y8, Y7
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VCMPPD       $0x04, constants<>+1696(SB), Y8, Y7
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
 	VMULPD       Y4, Y4, Y7
 	VMULPD       Y7, Y8, Y7
 	VMOVUPS      (BX)(CX*8), Y8
-	VBROADCASTSD 56(DX), Y9
-	VBROADCASTSD 48(DX), Y10
+	VBROADCASTSD 64(DX), Y9
+	VBROADCASTSD 56(DX), Y10
 	VFMADD231PD  Y10, Y8, Y9
-	VCMPPD       $0x04, constants<>+1632(SB), Y9, Y8
-	VBROADCASTSD constants<>+1632(SB), Y10
+	VCMPPD       $0x04, constants<>+1696(SB), Y9, Y8
+	VBROADCASTSD constants<>+1696(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
@@ -66598,7 +66931,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PD  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSD 152(DX), Y10
+	VBROADCASTSD 176(DX), Y10
 	VMULPD       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -66627,18 +66960,18 @@ noElements0:
 	VANDPS       (R8)(CX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
-	VBROADCASTSD 136(DX), Y1
+	VBROADCASTSD 152(DX), Y1
 	VMULPD       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PD  Y5, Y1, Y3
 	VMULPD       Y3, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1824(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	VXORPD       constants<>+1888(SB), Y0, Y1
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -66646,7 +66979,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -66667,23 +67000,23 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 72(AX), R8
-	MOVQ 216(AX), R9
+	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ 168(AX), R11
+	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
-	MOVQ 192(AX), R13
-	MOVQ 360(AX), R14
+	MOVQ 216(AX), R13
+	MOVQ 384(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -66691,24 +67024,24 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1824(SB), Y2, Y5
+	VXORPD       constants<>+1888(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
-	VBROADCASTSD 168(DX), Y8
-	VBROADCASTSD 160(DX), Y9
+	VBROADCASTSD 192(DX), Y8
+	VBROADCASTSD 184(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1632(SB), Y8, Y7
-	VBROADCASTSD constants<>+1632(SB), Y9
+	VCMPPD       $0x04, constants<>+1696(SB), Y8, Y7
+	VBROADCASTSD constants<>+1696(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
 	VMOVUPS      24576(DI)(CX*8), Y7
 	VMULPD       Y7, Y8, Y7
 	VMOVUPS      (BX)(CX*8), Y8
-	VBROADCASTSD 56(DX), Y9
-	VBROADCASTSD 48(DX), Y10
+	VBROADCASTSD 64(DX), Y9
+	VBROADCASTSD 56(DX), Y10
 	VFMADD231PD  Y10, Y8, Y9
-	VCMPPD       $0x04, constants<>+1632(SB), Y9, Y8
-	VBROADCASTSD constants<>+1632(SB), Y10
+	VCMPPD       $0x04, constants<>+1696(SB), Y9, Y8
+	VBROADCASTSD constants<>+1696(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
@@ -66720,7 +67053,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PD  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSD 152(DX), Y10
+	VBROADCASTSD 176(DX), Y10
 	VMULPD       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -66749,18 +67082,18 @@ noElements0:
 	VANDPS       (R8)(CX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
-	VBROADCASTSD 136(DX), Y1
+	VBROADCASTSD 152(DX), Y1
 	VMULPD       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PD  Y5, Y1, Y3
 	VMULPD       Y3, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1824(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	VXORPD       constants<>+1888(SB), Y0, Y1
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -66768,7 +67101,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -66789,17 +67122,17 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairSums64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 120(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 312(AX), SI
-	MOVQ 360(AX), DI
+	MOVQ 336(AX), SI
+	MOVQ 384(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      12288(SI)(AX*8), Y1
 	VMOVUPS      4096(SI)(AX*8), Y2
 	VMOVUPS      (SI)(AX*8), Y3
@@ -66811,15 +67144,15 @@ loop:
 	VMOVUPS      64(DI)(R8*1), Y5
 	VFMADD231PD  Y3, Y2, Y5
 	VMOVUPS      Y5, 64(DI)(R8*1)
-	VBROADCASTSD 104(CX), Y5
-	VBROADCASTSD 96(CX), Y6
+	VBROADCASTSD 112(CX), Y5
+	VBROADCASTSD 104(CX), Y6
 	VFMADD231PD  Y6, Y1, Y5
 	VMOVUPS      128(DI)(R8*1), Y1
 	VFMADD231PD  Y3, Y5, Y1
 	VMOVUPS      Y1, 128(DI)(R8*1)
 	VMULPD       Y0, Y2, Y1
-	VBROADCASTSD 104(CX), Y3
-	VBROADCASTSD 96(CX), Y5
+	VBROADCASTSD 112(CX), Y3
+	VBROADCASTSD 104(CX), Y5
 	VFMADD231PD  Y5, Y2, Y3
 	VMOVUPS      192(DI)(R8*1), Y2
 	VFMADD231PD  Y1, Y3, Y2
@@ -66829,15 +67162,15 @@ loop:
 	VMOVUPS      448(DI)(R8*1), Y3
 	VFMADD231PD  Y2, Y1, Y3
 	VMOVUPS      Y3, 448(DI)(R8*1)
-	VBROADCASTSD 216(CX), Y3
-	VBROADCASTSD 208(CX), Y5
+	VBROADCASTSD 240(CX), Y3
+	VBROADCASTSD 232(CX), Y5
 	VFMADD231PD  Y5, Y4, Y3
 	VMOVUPS      512(DI)(R8*1), Y4
 	VFMADD231PD  Y2, Y3, Y4
 	VMOVUPS      Y4, 512(DI)(R8*1)
 	VMULPD       Y0, Y1, Y0
-	VBROADCASTSD 216(CX), Y2
-	VBROADCASTSD 208(CX), Y3
+	VBROADCASTSD 240(CX), Y2
+	VBROADCASTSD 232(CX), Y3
 	VFMADD231PD  Y3, Y1, Y2
 	VMOVUPS      576(DI)(R8*1), Y1
 	VFMADD231PD  Y0, Y2, Y1
@@ -66853,19 +67186,19 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairGrad64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 312(AX), DI
+	MOVQ 336(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 168(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 192(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y1
 	VMOVUPS      4096(DI)(CX*8), Y2
 	VMOVUPS      (DI)(CX*8), Y3
@@ -66873,27 +67206,27 @@ loop:
 	VBLENDVPD    Y1, Y3, Y2, Y4
 	VBLENDVPD    Y1, Y2, Y3, Y1
 	VMOVUPS      4096(BX)(CX*8), Y2
-	VBROADCASTSD 192(DX), Y3
-	VBROADCASTSD 184(DX), Y5
+	VBROADCASTSD 216(DX), Y3
+	VBROADCASTSD 208(DX), Y5
 	VFMADD231PD  Y5, Y2, Y3
-	VBROADCASTSD 200(DX), Y2
+	VBROADCASTSD 224(DX), Y2
 	VFMADD231PD  Y2, Y4, Y3
 	VMOVUPS      (BX)(CX*8), Y2
-	VBROADCASTSD 80(DX), Y5
-	VBROADCASTSD 72(DX), Y6
+	VBROADCASTSD 88(DX), Y5
+	VBROADCASTSD 80(DX), Y6
 	VFMADD231PD  Y6, Y2, Y5
-	VBROADCASTSD 88(DX), Y2
+	VBROADCASTSD 96(DX), Y2
 	VFMADD231PD  Y2, Y1, Y5
 	VSUBPD       Y5, Y3, Y2
 	VMULPD       Y0, Y2, Y0
 	VMULPD       Y1, Y4, Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	VXORPD       constants<>+1824(SB), Y0, Y1
-	CMPB         440(AX), $0x00
+	VXORPD       constants<>+1888(SB), Y0, Y1
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -66901,7 +67234,7 @@ loop:
 
 store1:
 	VMOVUPS Y0, (R8)(CX*8)
-	CMPB    440(AX), $0x00
+	CMPB    464(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -66920,32 +67253,32 @@ store2:
 // Requires: AVX, FMA3
 TEXT ·rowSumsNone64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 360(AX), DI
+	MOVQ 384(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VANDPS       (SI)(AX*8), Y1, Y1
 	VMOVUPS      (BX)(AX*8), Y2
 	VMULPD       Y0, Y1, Y3
 	VMOVUPS      64(DI)(R8*1), Y4
 	VFMADD231PD  Y3, Y2, Y4
 	VMOVUPS      Y4, 64(DI)(R8*1)
-	VBROADCASTSD 104(CX), Y4
-	VBROADCASTSD 96(CX), Y5
+	VBROADCASTSD 112(CX), Y4
+	VBROADCASTSD 104(CX), Y5
 	VFMADD231PD  Y5, Y1, Y4
 	VMOVUPS      128(DI)(R8*1), Y1
 	VFMADD231PD  Y3, Y4, Y1
 	VMOVUPS      Y1, 128(DI)(R8*1)
 	VMULPD       Y0, Y2, Y0
-	VBROADCASTSD 104(CX), Y1
-	VBROADCASTSD 96(CX), Y3
+	VBROADCASTSD 112(CX), Y1
+	VBROADCASTSD 104(CX), Y3
 	VFMADD231PD  Y3, Y2, Y1
 	VMOVUPS      192(DI)(R8*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
@@ -66961,18 +67294,18 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSigmoid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 336(AX), DI
+	MOVQ 384(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      4096(DI)(AX*8), Y2
 	VMOVUPS      (DI)(AX*8), Y3
 	VMULPD       Y2, Y3, Y3
@@ -66984,15 +67317,15 @@ loop:
 	VMOVUPS      64(R8)(R9*1), Y4
 	VFMADD231PD  Y3, Y2, Y4
 	VMOVUPS      Y4, 64(R8)(R9*1)
-	VBROADCASTSD 104(CX), Y4
-	VBROADCASTSD 96(CX), Y5
+	VBROADCASTSD 112(CX), Y4
+	VBROADCASTSD 104(CX), Y5
 	VFMADD231PD  Y5, Y1, Y4
 	VMOVUPS      128(R8)(R9*1), Y1
 	VFMADD231PD  Y3, Y4, Y1
 	VMOVUPS      Y1, 128(R8)(R9*1)
 	VMULPD       Y0, Y2, Y0
-	VBROADCASTSD 104(CX), Y1
-	VBROADCASTSD 96(CX), Y3
+	VBROADCASTSD 112(CX), Y1
+	VBROADCASTSD 104(CX), Y3
 	VFMADD231PD  Y3, Y2, Y1
 	VMOVUPS      192(R8)(R9*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
@@ -67008,18 +67341,18 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSoftmax64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
+	MOVQ 408(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
-	MOVQ 240(AX), SI
-	MOVQ 312(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 264(AX), SI
+	MOVQ 336(AX), DI
+	MOVQ 384(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y1
 	VMOVUPS      12288(DI)(AX*8), Y2
 	VMULPD       Y2, Y1, Y1
@@ -67028,15 +67361,15 @@ loop:
 	VMOVUPS      64(R8)(R9*1), Y4
 	VFMADD231PD  Y3, Y2, Y4
 	VMOVUPS      Y4, 64(R8)(R9*1)
-	VBROADCASTSD 104(CX), Y4
-	VBROADCASTSD 96(CX), Y5
+	VBROADCASTSD 112(CX), Y4
+	VBROADCASTSD 104(CX), Y5
 	VFMADD231PD  Y5, Y1, Y4
 	VMOVUPS      128(R8)(R9*1), Y1
 	VFMADD231PD  Y3, Y4, Y1
 	VMOVUPS      Y1, 128(R8)(R9*1)
 	VMULPD       Y0, Y2, Y0
-	VBROADCASTSD 104(CX), Y1
-	VBROADCASTSD 96(CX), Y3
+	VBROADCASTSD 112(CX), Y1
+	VBROADCASTSD 104(CX), Y3
 	VFMADD231PD  Y3, Y2, Y1
 	VMOVUPS      192(R8)(R9*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
@@ -67052,31 +67385,31 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowGradNone64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 360(AX), R9
+	MOVQ 384(AX), R9
 	XORQ R10, R10
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VANDPS       (R8)(CX*8), Y1, Y1
 	VMOVUPS      (SI)(CX*8), Y2
-	VBROADCASTSD 80(DX), Y3
-	VBROADCASTSD 72(DX), Y4
+	VBROADCASTSD 88(DX), Y3
+	VBROADCASTSD 80(DX), Y4
 	VFMADD231PD  Y4, Y2, Y3
-	VBROADCASTSD 88(DX), Y2
+	VBROADCASTSD 96(DX), Y2
 	VFMADD231PD  Y2, Y1, Y3
 	VMULPD       Y0, Y3, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R9)(R10*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R9)(R10*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -67095,19 +67428,19 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSigmoid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), R10
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      4096(R9)(CX*8), Y2
 	VMOVUPS      (R9)(CX*8), Y3
 	VMULPD       Y2, Y3, Y3
@@ -67115,18 +67448,18 @@ loop:
 	VBLENDVPD    Y1, Y3, Y2, Y1
 	VMULPD       Y2, Y3, Y2
 	VMOVUPS      (SI)(CX*8), Y3
-	VBROADCASTSD 80(DX), Y4
-	VBROADCASTSD 72(DX), Y5
+	VBROADCASTSD 88(DX), Y4
+	VBROADCASTSD 80(DX), Y5
 	VFMADD231PD  Y5, Y3, Y4
-	VBROADCASTSD 88(DX), Y3
+	VBROADCASTSD 96(DX), Y3
 	VFMADD231PD  Y3, Y1, Y4
 	VMULPD       Y0, Y4, Y0
 	VMULPD       Y2, Y0, Y0
-	VBROADCASTSD constants<>+1632(SB), Y1
+	VBROADCASTSD constants<>+1696(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -67145,31 +67478,31 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSoftmax64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), DX
+	MOVQ 408(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 264(AX), DI
-	MOVQ 240(AX), R8
-	MOVQ 312(AX), R9
-	MOVQ 360(AX), CX
+	MOVQ 288(AX), DI
+	MOVQ 264(AX), R8
+	MOVQ 336(AX), R9
+	MOVQ 384(AX), CX
 	XORQ R10, R10
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1632(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
 	VMOVUPS      (R8)(CX*8), Y1
 	VMOVUPS      12288(R9)(CX*8), Y2
 	VMULPD       Y2, Y1, Y1
 	VMOVUPS      (SI)(CX*8), Y2
-	VBROADCASTSD 80(DX), Y3
-	VBROADCASTSD 72(DX), Y4
+	VBROADCASTSD 88(DX), Y3
+	VBROADCASTSD 80(DX), Y4
 	VFMADD231PD  Y4, Y2, Y3
-	VBROADCASTSD 88(DX), Y2
+	VBROADCASTSD 96(DX), Y2
 	VFMADD231PD  Y2, Y1, Y3
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	CMPB         440(AX), $0x00
+	CMPB         464(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -67181,6 +67514,18715 @@ store1:
 	ADDQ    $0x04, CX
 	CMPQ    CX, n+8(FP)
 	JL      loop
+	VZEROUPPER
+	RET
+
+// func tileOverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileOverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VPMAXUD          (R8)(CX*4), Z0, Z0
+	VPMAXUD          64(R8)(CX*4), Z0, Z0
+	VPMAXUD          128(R8)(CX*4), Z0, Z0
+	VPMAXUD          192(R8)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+0(SB), Z4
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (DI)(CX*4), Z4
+	VMOVUPS          64(DI)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VADDPS           Z3, Z9, Z10
+	VDIVPS           Z10, Z9, Z9
+	VSUBPS           Z8, Z3, Z10
+	VSUBPS           Z9, Z3, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z6
+	VBLENDMPS        Z9, Z11, K2, Z7
+	VMULPS           Z4, Z6, Z8
+	VMULPS           Z5, Z7, Z9
+	VBROADCASTSS     56(DX), Z10
+	VBROADCASTSS     56(DX), Z11
+	VFMADD231PS.BCST 52(DX), Z6, Z10
+	VFMADD231PS.BCST 52(DX), Z7, Z11
+	VFMADD231PS      Z8, Z10, Z1
+	VFMADD231PS      Z9, Z11, Z1
+	VMOVUPS          (SI)(CX*4), Z6
+	VMOVUPS          64(SI)(CX*4), Z7
+	VFMADD231PS      Z8, Z6, Z0
+	VFMADD231PS      Z9, Z7, Z0
+	VMULPS           Z4, Z6, Z4
+	VMULPS           Z5, Z7, Z5
+	VBROADCASTSS     56(DX), Z8
+	VBROADCASTSS     56(DX), Z9
+	VFMADD231PS.BCST 52(DX), Z6, Z8
+	VFMADD231PS.BCST 52(DX), Z7, Z9
+	VFMADD231PS      Z4, Z8, Z2
+	VFMADD231PS      Z5, Z9, Z2
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	MOVQ             488(AX), AX
+	VEXTRACTF64X4    $0x01, Z0, Y3
+	VCVTPS2PD        Y0, Z0
+	VADDPD           128(AX), Z0, Z0
+	VMOVUPD          Z0, 128(AX)
+	VCVTPS2PD        Y3, Z0
+	VADDPD           192(AX), Z0, Z0
+	VMOVUPD          Z0, 192(AX)
+	VEXTRACTF64X4    $0x01, Z1, Y0
+	VCVTPS2PD        Y1, Z1
+	VADDPD           256(AX), Z1, Z1
+	VMOVUPD          Z1, 256(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           320(AX), Z0, Z0
+	VMOVUPD          Z0, 320(AX)
+	VEXTRACTF64X4    $0x01, Z2, Y0
+	VCVTPS2PD        Y2, Z1
+	VADDPD           384(AX), Z1, Z1
+	VMOVUPD          Z1, 384(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           448(AX), Z0, Z0
+	VMOVUPD          Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma0OverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R8)(CX*4), Z0, Z0
+	VPMAXUD          64(R8)(CX*4), Z0, Z0
+	VPMAXUD          128(R8)(CX*4), Z0, Z0
+	VPMAXUD          192(R8)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	MOVQ             96(AX), DI
+	VBROADCASTSS     constants<>+256(SB), Z4
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VBROADCASTSS     constants<>+0(SB), Z6
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (DI)(CX*4), Z7
+	VMOVUPS          64(DI)(CX*4), Z8
+	VMOVUPS          (BX)(CX*4), Z9
+	VMOVUPS          64(BX)(CX*4), Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VPMOVD2M         Z9, K1
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z11, Z13, K1, Z11
+	VBLENDMPS        Z12, Z14, K2, Z12
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     56(DX), Z15
+	VBROADCASTSS     56(DX), Z16
+	VFMADD231PS.BCST 52(DX), Z11, Z15
+	VFMADD231PS.BCST 52(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z2
+	VFMADD231PS      Z14, Z16, Z2
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VFMADD231PS      Z13, Z11, Z1
+	VFMADD231PS      Z14, Z12, Z1
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     56(DX), Z15
+	VBROADCASTSS     56(DX), Z16
+	VFMADD231PS.BCST 52(DX), Z11, Z15
+	VFMADD231PS.BCST 52(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z3
+	VFMADD231PS      Z14, Z16, Z3
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VMULPS.BCST      8(DX), Z11, Z15
+	VMULPS.BCST      8(DX), Z12, Z16
+	VMOVUPS          4096(BX)(CX*4), Z17
+	VMOVUPS          4160(BX)(CX*4), Z18
+	VMAXPS           Z9, Z5, Z19
+	VMAXPS           Z10, Z5, Z20
+	VADDPS           Z17, Z19, Z19
+	VADDPS           Z18, Z20, Z20
+	VXORPS           Z6, Z9, Z9
+	VXORPS           Z6, Z10, Z10
+	VMAXPS           Z9, Z5, Z9
+	VMAXPS           Z10, Z5, Z10
+	VADDPS           Z17, Z9, Z9
+	VADDPS           Z18, Z10, Z10
+	VMULPS           Z9, Z15, Z9
+	VMULPS           Z10, Z16, Z10
+	VFMADD231PS      Z19, Z13, Z9
+	VFMADD231PS      Z20, Z14, Z10
+	VMULPS.BCST      4(DX), Z13, Z13
+	VMULPS.BCST      4(DX), Z14, Z14
+	VFMADD231PS.BCST (DX), Z11, Z13
+	VFMADD231PS.BCST (DX), Z12, Z14
+	VMULPS           Z9, Z13, Z9
+	VMULPS           Z10, Z14, Z10
+	VFMADD231PS      Z7, Z9, Z0
+	VFMADD231PS      Z8, Z10, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	MOVQ             488(AX), AX
+	VEXTRACTF64X4    $0x01, Z0, Y4
+	VCVTPS2PD        Y0, Z0
+	VADDPD           (AX), Z0, Z0
+	VMOVUPD          Z0, (AX)
+	VCVTPS2PD        Y4, Z0
+	VADDPD           64(AX), Z0, Z0
+	VMOVUPD          Z0, 64(AX)
+	VEXTRACTF64X4    $0x01, Z1, Y0
+	VCVTPS2PD        Y1, Z1
+	VADDPD           128(AX), Z1, Z1
+	VMOVUPD          Z1, 128(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           192(AX), Z0, Z0
+	VMOVUPD          Z0, 192(AX)
+	VEXTRACTF64X4    $0x01, Z2, Y0
+	VCVTPS2PD        Y2, Z1
+	VADDPD           256(AX), Z1, Z1
+	VMOVUPD          Z1, 256(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           320(AX), Z0, Z0
+	VMOVUPD          Z0, 320(AX)
+	VEXTRACTF64X4    $0x01, Z3, Y0
+	VCVTPS2PD        Y3, Z1
+	VADDPD           384(AX), Z1, Z1
+	VMOVUPD          Z1, 384(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           448(AX), Z0, Z0
+	VMOVUPD          Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma2OverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R8)(CX*4), Z0, Z0
+	VPMAXUD          64(R8)(CX*4), Z0, Z0
+	VPMAXUD          128(R8)(CX*4), Z0, Z0
+	VPMAXUD          192(R8)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VADDPS           Z5, Z13, Z16
+	VDIVPS           Z16, Z13, Z13
+	VADDPS           Z5, Z15, Z16
+	VDIVPS           Z16, Z15, Z15
+	VPMOVD2M         Z8, K1
+	VPMOVD2M         Z9, K2
+	VPMOVD2M         Z10, K3
+	VPMOVD2M         Z11, K4
+	VSUBPS           Z12, Z5, Z8
+	VSUBPS           Z13, Z5, Z9
+	VSUBPS           Z14, Z5, Z10
+	VSUBPS           Z15, Z5, Z11
+	VBLENDMPS        Z8, Z12, K1, Z8
+	VBLENDMPS        Z9, Z13, K2, Z9
+	VBLENDMPS        Z10, Z14, K3, Z10
+	VBLENDMPS        Z11, Z15, K4, Z11
+	VMOVUPS          Z8, 6144(BX)(CX*4)
+	VMOVUPS          Z9, 6208(BX)(CX*4)
+	VMOVUPS          Z10, 6272(BX)(CX*4)
+	VMOVUPS          Z11, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	JMP              isScaled
+
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z0
+	VBROADCASTSS constants<>+160(SB), Z0
+	VBROADCASTSS constants<>+192(SB), Z0
+	VBROADCASTSS constants<>+224(SB), Z0
+	VBROADCASTSS constants<>+256(SB), Z0
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z1
+	VMOVUPS          64(BX)(CX*4), Z2
+	VMOVUPS          128(BX)(CX*4), Z3
+	VMOVUPS          192(BX)(CX*4), Z4
+	VMOVUPS          (SI)(CX*4), Z5
+	VMOVUPS          64(SI)(CX*4), Z6
+	VMOVUPS          128(SI)(CX*4), Z7
+	VMOVUPS          192(SI)(CX*4), Z8
+	VBROADCASTSS     constants<>+512(SB), Z9
+	VBROADCASTSS     constants<>+512(SB), Z10
+	VBROADCASTSS     constants<>+512(SB), Z11
+	VBROADCASTSS     constants<>+512(SB), Z12
+	VFMADD231PS.BCST constants<>+448(SB), Z5, Z9
+	VFMADD231PS.BCST constants<>+448(SB), Z6, Z10
+	VFMADD231PS.BCST constants<>+448(SB), Z7, Z11
+	VFMADD231PS.BCST constants<>+448(SB), Z8, Z12
+	VMULPS           Z9, Z1, Z1
+	VMULPS           Z10, Z2, Z2
+	VMULPS           Z11, Z3, Z3
+	VMULPS           Z12, Z4, Z4
+	VMOVUPS          2048(BX)(CX*4), Z5
+	VMOVUPS          2112(BX)(CX*4), Z6
+	VMOVUPS          2176(BX)(CX*4), Z7
+	VMOVUPS          2240(BX)(CX*4), Z8
+	VPMOVD2M         Z1, K1
+	VPMOVD2M         Z2, K2
+	VPMOVD2M         Z3, K3
+	VPMOVD2M         Z4, K4
+	VSUBPS           Z5, Z0, Z1
+	VSUBPS           Z6, Z0, Z2
+	VSUBPS           Z7, Z0, Z3
+	VSUBPS           Z8, Z0, Z4
+	VBLENDMPS        Z1, Z5, K1, Z1
+	VBLENDMPS        Z2, Z6, K2, Z2
+	VBLENDMPS        Z3, Z7, K3, Z3
+	VBLENDMPS        Z4, Z8, K4, Z4
+	VMOVUPS          Z1, 6144(BX)(CX*4)
+	VMOVUPS          Z2, 6208(BX)(CX*4)
+	VMOVUPS          Z3, 6272(BX)(CX*4)
+	VMOVUPS          Z4, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               hard
+
+isScaled:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+0(SB), Z6
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (DI)(CX*4), Z7
+	VMOVUPS          64(DI)(CX*4), Z8
+	VMOVUPS          (BX)(CX*4), Z9
+	VMOVUPS          64(BX)(CX*4), Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VPMOVD2M         Z9, K1
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z11, Z13, K1, Z11
+	VBLENDMPS        Z12, Z14, K2, Z12
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     56(DX), Z15
+	VBROADCASTSS     56(DX), Z16
+	VFMADD231PS.BCST 52(DX), Z11, Z15
+	VFMADD231PS.BCST 52(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z2
+	VFMADD231PS      Z14, Z16, Z2
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VFMADD231PS      Z13, Z11, Z1
+	VFMADD231PS      Z14, Z12, Z1
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     56(DX), Z15
+	VBROADCASTSS     56(DX), Z16
+	VFMADD231PS.BCST 52(DX), Z11, Z15
+	VFMADD231PS.BCST 52(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z3
+	VFMADD231PS      Z14, Z16, Z3
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VMULPS.BCST      8(DX), Z11, Z15
+	VMULPS.BCST      8(DX), Z12, Z16
+	VMOVUPS          4096(BX)(CX*4), Z17
+	VMOVUPS          4160(BX)(CX*4), Z18
+	VMAXPS           Z9, Z5, Z19
+	VMAXPS           Z10, Z5, Z20
+	VADDPS           Z17, Z19, Z19
+	VADDPS           Z18, Z20, Z20
+	VXORPS           Z6, Z9, Z9
+	VXORPS           Z6, Z10, Z10
+	VMAXPS           Z9, Z5, Z9
+	VMAXPS           Z10, Z5, Z10
+	VADDPS           Z17, Z9, Z9
+	VADDPS           Z18, Z10, Z10
+	VMULPS           Z9, Z15, Z9
+	VMULPS           Z10, Z16, Z10
+	VFMADD231PS      Z19, Z13, Z9
+	VFMADD231PS      Z20, Z14, Z10
+	VMULPS.BCST      4(DX), Z13, Z13
+	VMULPS.BCST      4(DX), Z14, Z14
+	VFMADD231PS.BCST (DX), Z11, Z13
+	VFMADD231PS.BCST (DX), Z12, Z14
+	VMOVUPS          6144(BX)(CX*4), Z11
+	VMOVUPS          6208(BX)(CX*4), Z12
+	VMULPS           Z11, Z11, Z11
+	VMULPS           Z12, Z12, Z12
+	VMULPS           Z11, Z13, Z11
+	VMULPS           Z12, Z14, Z12
+	VMULPS           Z9, Z11, Z9
+	VMULPS           Z10, Z12, Z10
+	VFMADD231PS      Z7, Z9, Z0
+	VFMADD231PS      Z8, Z10, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	MOVQ             488(AX), AX
+	VEXTRACTF64X4    $0x01, Z0, Y4
+	VCVTPS2PD        Y0, Z0
+	VADDPD           (AX), Z0, Z0
+	VMOVUPD          Z0, (AX)
+	VCVTPS2PD        Y4, Z0
+	VADDPD           64(AX), Z0, Z0
+	VMOVUPD          Z0, 64(AX)
+	VEXTRACTF64X4    $0x01, Z1, Y0
+	VCVTPS2PD        Y1, Z1
+	VADDPD           128(AX), Z1, Z1
+	VMOVUPD          Z1, 128(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           192(AX), Z0, Z0
+	VMOVUPD          Z0, 192(AX)
+	VEXTRACTF64X4    $0x01, Z2, Y0
+	VCVTPS2PD        Y2, Z1
+	VADDPD           256(AX), Z1, Z1
+	VMOVUPD          Z1, 256(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           320(AX), Z0, Z0
+	VMOVUPD          Z0, 320(AX)
+	VEXTRACTF64X4    $0x01, Z3, Y0
+	VCVTPS2PD        Y3, Z1
+	VADDPD           384(AX), Z1, Z1
+	VMOVUPD          Z1, 384(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           448(AX), Z0, Z0
+	VMOVUPD          Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func tileGammaOverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGammaOverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R8)(CX*4), Z0, Z0
+	VPMAXUD          64(R8)(CX*4), Z0, Z0
+	VPMAXUD          128(R8)(CX*4), Z0, Z0
+	VPMAXUD          192(R8)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VMOVUPS          Z8, 8192(BX)(CX*4)
+	VMOVUPS          Z9, 8256(BX)(CX*4)
+	VMOVUPS          Z10, 8320(BX)(CX*4)
+	VMOVUPS          Z11, 8384(BX)(CX*4)
+	VMOVUPS          Z12, 6144(BX)(CX*4)
+	VMOVUPS          Z13, 6208(BX)(CX*4)
+	VMOVUPS          Z14, 6272(BX)(CX*4)
+	VMOVUPS          Z15, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	VBROADCASTSS     constants<>+448(SB), Z0
+	VBROADCASTSS     constants<>+480(SB), Z1
+	VBROADCASTSS     constants<>+512(SB), Z2
+	VBROADCASTSS     constants<>+544(SB), Z3
+	VBROADCASTSS     constants<>+576(SB), Z4
+	VBROADCASTSS     constants<>+608(SB), Z5
+	VBROADCASTSS     constants<>+640(SB), Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS           8192(BX)(CX*4), Z8
+	VMOVUPS           8256(BX)(CX*4), Z9
+	VMOVUPS           8320(BX)(CX*4), Z10
+	VMOVUPS           8384(BX)(CX*4), Z11
+	VMOVUPS           6144(BX)(CX*4), Z12
+	VMOVUPS           6208(BX)(CX*4), Z13
+	VMOVUPS           6272(BX)(CX*4), Z14
+	VMOVUPS           6336(BX)(CX*4), Z15
+	VADDPS.BCST       constants<>+256(SB), Z13, Z16
+	VDIVPS            Z16, Z13, Z13
+	VADDPS.BCST       constants<>+256(SB), Z15, Z16
+	VDIVPS            Z16, Z15, Z15
+	VPMOVD2M          Z8, K1
+	VPMOVD2M          Z9, K2
+	VPMOVD2M          Z10, K3
+	VPMOVD2M          Z11, K4
+	VBROADCASTSS      constants<>+256(SB), Z16
+	VSUBPS            Z12, Z16, Z17
+	VSUBPS            Z13, Z16, Z18
+	VSUBPS            Z14, Z16, Z19
+	VSUBPS            Z15, Z16, Z16
+	VBLENDMPS         Z17, Z12, K1, Z17
+	VBLENDMPS         Z18, Z13, K2, Z18
+	VBLENDMPS         Z19, Z14, K3, Z19
+	VBLENDMPS         Z16, Z15, K4, Z16
+	VMOVUPS           Z17, 6144(BX)(CX*4)
+	VMOVUPS           Z18, 6208(BX)(CX*4)
+	VMOVUPS           Z19, 6272(BX)(CX*4)
+	VMOVUPS           Z16, 6336(BX)(CX*4)
+	VCMPPS            $0x1e, Z1, Z12, K1
+	VCMPPS            $0x1e, Z1, Z13, K2
+	VCMPPS            $0x1e, Z1, Z14, K3
+	VCMPPS            $0x1e, Z1, Z15, K4
+	VFMADD213PS       Z2, Z0, K1, Z12
+	VFMADD213PS       Z2, Z0, K2, Z13
+	VFMADD213PS       Z2, Z0, K3, Z14
+	VFMADD213PS       Z2, Z0, K4, Z15
+	VMULPS            Z12, Z12, Z16
+	VMULPS            Z13, Z13, Z17
+	VMULPS            Z14, Z14, Z18
+	VMULPS            Z15, Z15, Z19
+	VBROADCASTSS      constants<>+800(SB), Z20
+	VBROADCASTSS      constants<>+800(SB), Z21
+	VBROADCASTSS      constants<>+800(SB), Z22
+	VBROADCASTSS      constants<>+800(SB), Z23
+	VFMADD231PS.BCST  constants<>+832(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+832(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+832(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+832(SB), Z15, Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VBROADCASTSS      constants<>+736(SB), Z25
+	VBROADCASTSS      constants<>+736(SB), Z26
+	VBROADCASTSS      constants<>+736(SB), Z27
+	VFMADD231PS.BCST  constants<>+768(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+768(SB), Z13, Z25
+	VFMADD231PS.BCST  constants<>+768(SB), Z14, Z26
+	VFMADD231PS.BCST  constants<>+768(SB), Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z7, Z20
+	VMOVAPS           Z7, Z21
+	VMOVAPS           Z7, Z22
+	VMOVAPS           Z7, Z23
+	VFMADD231PS.BCST  constants<>+704(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+704(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+704(SB), Z15, Z23
+	VFMADD231PS       Z16, Z24, Z20
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VMOVAPS           Z5, Z24
+	VMOVAPS           Z5, Z25
+	VMOVAPS           Z5, Z26
+	VMOVAPS           Z5, Z27
+	VFMADD231PS       Z6, Z12, Z24
+	VFMADD231PS       Z6, Z13, Z25
+	VFMADD231PS       Z6, Z14, Z26
+	VFMADD231PS       Z6, Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z3, Z20
+	VMOVAPS           Z3, Z21
+	VMOVAPS           Z3, Z22
+	VMOVAPS           Z3, Z23
+	VFMADD231PS       Z12, Z24, Z20
+	VFMADD231PS       Z13, Z25, Z21
+	VFMADD231PS       Z14, Z26, Z22
+	VFMADD231PS       Z15, Z27, Z23
+	VFMADD231PS       Z16, Z20, Z12
+	VFMADD231PS       Z17, Z21, Z13
+	VFMADD231PS       Z18, Z22, Z14
+	VFMADD231PS       Z19, Z23, Z15
+	VADDPS            Z4, Z12, K1, Z12
+	VADDPS            Z4, Z13, K2, Z13
+	VADDPS            Z4, Z14, K3, Z14
+	VADDPS            Z4, Z15, K4, Z15
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VMAXPS            Z8, Z16, Z8
+	VMAXPS            Z9, Z16, Z9
+	VMAXPS            Z10, Z16, Z10
+	VMAXPS            Z11, Z16, Z11
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VADDPS            Z14, Z10, Z10
+	VADDPS            Z15, Z11, Z11
+	VMULPS.BCST       16(DX), Z8, Z8
+	VMULPS.BCST       16(DX), Z9, Z9
+	VMULPS.BCST       16(DX), Z10, Z10
+	VMULPS.BCST       16(DX), Z11, Z11
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VMAXPS            Z10, Z12, Z10
+	VMAXPS            Z11, Z12, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VMOVUPS           Z8, 8192(BX)(CX*4)
+	VMOVUPS           Z9, 8256(BX)(CX*4)
+	VMOVUPS           Z10, 8320(BX)(CX*4)
+	VMOVUPS           Z11, 8384(BX)(CX*4)
+	ADDQ              $0x40, CX
+	CMPQ              CX, n+8(FP)
+	JL                powers
+	JMP               isScaled
+
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          128(BX)(CX*4), Z9
+	VMOVUPS          192(BX)(CX*4), Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VMOVUPS          128(SI)(CX*4), Z13
+	VMOVUPS          192(SI)(CX*4), Z14
+	VBROADCASTSS     constants<>+512(SB), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VMULPS           Z15, Z7, Z7
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VMOVUPS          2176(BX)(CX*4), Z13
+	VMOVUPS          2240(BX)(CX*4), Z14
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VPMOVD2M         Z9, K3
+	VPMOVD2M         Z10, K4
+	VSUBPS           Z11, Z6, Z15
+	VSUBPS           Z12, Z6, Z16
+	VSUBPS           Z13, Z6, Z17
+	VSUBPS           Z14, Z6, Z18
+	VBLENDMPS        Z15, Z11, K1, Z11
+	VBLENDMPS        Z16, Z12, K2, Z12
+	VBLENDMPS        Z17, Z13, K3, Z13
+	VBLENDMPS        Z18, Z14, K4, Z14
+	VMOVUPS          Z11, 6144(BX)(CX*4)
+	VMOVUPS          Z12, 6208(BX)(CX*4)
+	VMOVUPS          Z13, 6272(BX)(CX*4)
+	VMOVUPS          Z14, 6336(BX)(CX*4)
+	VMOVUPS          4096(BX)(CX*4), Z11
+	VMOVUPS          4160(BX)(CX*4), Z12
+	VMOVUPS          4224(BX)(CX*4), Z13
+	VMOVUPS          4288(BX)(CX*4), Z14
+	VMAXPS           Z7, Z0, Z7
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VMULPS.BCST      16(DX), Z7, Z7
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z7, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small
+	VMAXPS           Z7, Z1, Z7
+	VMAXPS           Z8, Z1, Z8
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMOVAPS          Z3, Z11
+	VMOVAPS          Z3, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VFMADD231PS      Z2, Z7, Z11
+	VFMADD231PS      Z2, Z8, Z12
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VFNMADD231PS     Z4, Z11, Z7
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z5, Z11, Z7
+	VFNMADD231PS     Z5, Z12, Z8
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VMULPS           Z7, Z7, Z15
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VBROADCASTSS     constants<>+288(SB), Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z23
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z15, Z23, Z7
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VSCALEFPS        Z11, Z7, Z7
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	JMP              power
+
+small:
+	VMULPS           Z7, Z7, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VBROADCASTSS     constants<>+288(SB), Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VBROADCASTSS     constants<>+288(SB), Z22
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
+	VFMADD231PS      Z11, Z15, Z19
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z11, Z19, Z7
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+
+power:
+	VMOVUPS Z7, 8192(BX)(CX*4)
+	VMOVUPS Z8, 8256(BX)(CX*4)
+	VMOVUPS Z9, 8320(BX)(CX*4)
+	VMOVUPS Z10, 8384(BX)(CX*4)
+	ADDQ    $0x40, CX
+	CMPQ    CX, n+8(FP)
+	JL      hard
+
+isScaled:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+0(SB), Z6
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (DI)(CX*4), Z7
+	VMOVUPS          64(DI)(CX*4), Z8
+	VMOVUPS          (BX)(CX*4), Z9
+	VMOVUPS          64(BX)(CX*4), Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VPMOVD2M         Z9, K1
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z11, Z13, K1, Z11
+	VBLENDMPS        Z12, Z14, K2, Z12
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     56(DX), Z15
+	VBROADCASTSS     56(DX), Z16
+	VFMADD231PS.BCST 52(DX), Z11, Z15
+	VFMADD231PS.BCST 52(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z2
+	VFMADD231PS      Z14, Z16, Z2
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VFMADD231PS      Z13, Z11, Z1
+	VFMADD231PS      Z14, Z12, Z1
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     56(DX), Z15
+	VBROADCASTSS     56(DX), Z16
+	VFMADD231PS.BCST 52(DX), Z11, Z15
+	VFMADD231PS.BCST 52(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z3
+	VFMADD231PS      Z14, Z16, Z3
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VSUBPS           Z11, Z4, Z13
+	VSUBPS           Z12, Z4, Z14
+	VMULPS.BCST      8(DX), Z11, Z15
+	VMULPS.BCST      8(DX), Z12, Z16
+	VMOVUPS          4096(BX)(CX*4), Z17
+	VMOVUPS          4160(BX)(CX*4), Z18
+	VMAXPS           Z9, Z5, Z19
+	VMAXPS           Z10, Z5, Z20
+	VADDPS           Z17, Z19, Z19
+	VADDPS           Z18, Z20, Z20
+	VXORPS           Z6, Z9, Z9
+	VXORPS           Z6, Z10, Z10
+	VMAXPS           Z9, Z5, Z9
+	VMAXPS           Z10, Z5, Z10
+	VADDPS           Z17, Z9, Z9
+	VADDPS           Z18, Z10, Z10
+	VMULPS           Z9, Z15, Z9
+	VMULPS           Z10, Z16, Z10
+	VFMADD231PS      Z19, Z13, Z9
+	VFMADD231PS      Z20, Z14, Z10
+	VMULPS.BCST      4(DX), Z13, Z13
+	VMULPS.BCST      4(DX), Z14, Z14
+	VFMADD231PS.BCST (DX), Z11, Z13
+	VFMADD231PS.BCST (DX), Z12, Z14
+	VMOVUPS          8192(BX)(CX*4), Z11
+	VMOVUPS          8256(BX)(CX*4), Z12
+	VMULPS           Z11, Z13, Z11
+	VMULPS           Z12, Z14, Z12
+	VMULPS           Z9, Z11, Z9
+	VMULPS           Z10, Z12, Z10
+	VFMADD231PS      Z7, Z9, Z0
+	VFMADD231PS      Z8, Z10, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	MOVQ             488(AX), AX
+	VEXTRACTF64X4    $0x01, Z0, Y4
+	VCVTPS2PD        Y0, Z0
+	VADDPD           (AX), Z0, Z0
+	VMOVUPD          Z0, (AX)
+	VCVTPS2PD        Y4, Z0
+	VADDPD           64(AX), Z0, Z0
+	VMOVUPD          Z0, 64(AX)
+	VEXTRACTF64X4    $0x01, Z1, Y0
+	VCVTPS2PD        Y1, Z1
+	VADDPD           128(AX), Z1, Z1
+	VMOVUPD          Z1, 128(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           192(AX), Z0, Z0
+	VMOVUPD          Z0, 192(AX)
+	VEXTRACTF64X4    $0x01, Z2, Y0
+	VCVTPS2PD        Y2, Z1
+	VADDPD           256(AX), Z1, Z1
+	VMOVUPD          Z1, 256(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           320(AX), Z0, Z0
+	VMOVUPD          Z0, 320(AX)
+	VEXTRACTF64X4    $0x01, Z3, Y0
+	VCVTPS2PD        Y3, Z1
+	VADDPD           384(AX), Z1, Z1
+	VMOVUPD          Z1, 384(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           448(AX), Z0, Z0
+	VMOVUPD          Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma0GradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma0GradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R8)(CX*4), Z0, Z0
+	VPMAXUD          64(R8)(CX*4), Z0, Z0
+	VPMAXUD          128(R8)(CX*4), Z0, Z0
+	VPMAXUD          192(R8)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	MOVQ             96(AX), DI
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (DI)(CX*4), Z5
+	VMOVUPS          64(DI)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VMOVUPS          (SI)(CX*4), Z13
+	VMOVUPS          64(SI)(CX*4), Z14
+	VSUBPS           Z13, Z2, Z15
+	VSUBPS           Z14, Z2, Z16
+	VMULPS.BCST      8(DX), Z13, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VMAXPS           Z7, Z3, Z21
+	VMAXPS           Z8, Z3, Z22
+	VADDPS           Z19, Z21, Z21
+	VADDPS           Z20, Z22, Z22
+	VXORPS           Z4, Z7, Z7
+	VXORPS           Z4, Z8, Z8
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z7, Z17, Z7
+	VMULPS           Z8, Z18, Z8
+	VFMADD231PS      Z21, Z15, Z7
+	VFMADD231PS      Z22, Z16, Z8
+	VMULPS.BCST      4(DX), Z15, Z19
+	VMULPS.BCST      4(DX), Z16, Z20
+	VFMADD231PS.BCST (DX), Z13, Z19
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VMULPS           Z7, Z19, Z13
+	VMULPS           Z8, Z20, Z14
+	VFMADD231PS      Z5, Z13, Z0
+	VFMADD231PS      Z6, Z14, Z0
+	MOVQ             48(AX), R8
+	TESTQ            R8, R8
+	JZ               noElements
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	VMULPS           Z7, Z19, Z7
+	VMULPS           Z8, Z20, Z8
+	VMULPS.BCST      24(DX), Z5, Z13
+	VMULPS.BCST      24(DX), Z6, Z14
+	VBROADCASTSS     60(DX), Z21
+	VBROADCASTSS     60(DX), Z22
+	VFMADD231PS      Z7, Z13, Z21
+	VFMADD231PS      Z8, Z14, Z22
+	VFMADD231PS      Z21, Z3, Z1
+	VFMADD231PS      Z22, Z3, Z1
+	VMOVUPS          Z21, (R8)(CX*4)
+	VMOVUPS          Z22, 64(R8)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R8
+	TESTQ        R8, R8
+	JZ           noGradient
+	VBLENDMPS    Z11, Z9, K1, Z7
+	VBLENDMPS    Z12, Z10, K2, Z8
+	VBLENDMPS    Z9, Z11, K1, Z9
+	VBLENDMPS    Z10, Z12, K2, Z10
+	VMULPS       Z9, Z15, Z9
+	VMULPS       Z10, Z16, Z10
+	VFNMADD231PS Z7, Z17, Z9
+	VFNMADD231PS Z8, Z18, Z10
+	VMULPS.BCST  24(DX), Z19, Z7
+	VMULPS.BCST  24(DX), Z20, Z8
+	VMULPS       Z9, Z7, Z7
+	VMULPS       Z10, Z8, Z8
+	MOVQ         72(AX), R8
+	TESTQ        R8, R8
+	JZ           noUpstream
+	PREFETCHT0   2048(R8)(CX*4)
+	PREFETCHT0   2112(R8)(CX*4)
+	VCMPPS       $0x1e, Z3, Z5, K1
+	VCMPPS       $0x1e, Z3, Z6, K2
+	VMOVUPS.Z    (R8)(CX*4), K1, Z9
+	VMOVUPS.Z    64(R8)(CX*4), K2, Z10
+	VMULPS       Z9, Z7, Z7
+	VMULPS       Z10, Z8, Z8
+
+noUpstream:
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R8
+	PREFETCHT0  2048(R8)(CX*4)
+	PREFETCHT0  2112(R8)(CX*4)
+	VMOVUPS     Z5, (R8)(CX*4)
+	VMOVUPS     Z6, 64(R8)(CX*4)
+
+noGradient:
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y2, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        640(AX), Z1, Z1
+	VMOVUPD       Z1, 640(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma2GradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma2GradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VRANGEPS         $0x0e, Z1, Z9, Z9
+	VRANGEPS         $0x0e, Z1, Z10, Z10
+	VRANGEPS         $0x0e, Z1, Z11, Z11
+	VRANGEPS         $0x0e, Z1, Z12, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R8)(CX*4), Z0, Z0
+	VPMAXUD          64(R8)(CX*4), Z0, Z0
+	VPMAXUD          128(R8)(CX*4), Z0, Z0
+	VPMAXUD          192(R8)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VADDPS           Z5, Z13, Z16
+	VDIVPS           Z16, Z13, Z13
+	VADDPS           Z5, Z15, Z16
+	VDIVPS           Z16, Z15, Z15
+	VPMOVD2M         Z8, K1
+	VPMOVD2M         Z9, K2
+	VPMOVD2M         Z10, K3
+	VPMOVD2M         Z11, K4
+	VSUBPS           Z12, Z5, Z8
+	VSUBPS           Z13, Z5, Z9
+	VSUBPS           Z14, Z5, Z10
+	VSUBPS           Z15, Z5, Z11
+	VBLENDMPS        Z8, Z12, K1, Z8
+	VBLENDMPS        Z9, Z13, K2, Z9
+	VBLENDMPS        Z10, Z14, K3, Z10
+	VBLENDMPS        Z11, Z15, K4, Z11
+	VMOVUPS          Z8, 6144(BX)(CX*4)
+	VMOVUPS          Z9, 6208(BX)(CX*4)
+	VMOVUPS          Z10, 6272(BX)(CX*4)
+	VMOVUPS          Z11, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	JMP              isScaled
+
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z0
+	VBROADCASTSS constants<>+160(SB), Z0
+	VBROADCASTSS constants<>+192(SB), Z0
+	VBROADCASTSS constants<>+224(SB), Z0
+	VBROADCASTSS constants<>+256(SB), Z0
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z1
+	VMOVUPS          64(BX)(CX*4), Z2
+	VMOVUPS          128(BX)(CX*4), Z3
+	VMOVUPS          192(BX)(CX*4), Z4
+	VMOVUPS          (SI)(CX*4), Z5
+	VMOVUPS          64(SI)(CX*4), Z6
+	VMOVUPS          128(SI)(CX*4), Z7
+	VMOVUPS          192(SI)(CX*4), Z8
+	VBROADCASTSS     constants<>+512(SB), Z9
+	VBROADCASTSS     constants<>+512(SB), Z10
+	VBROADCASTSS     constants<>+512(SB), Z11
+	VBROADCASTSS     constants<>+512(SB), Z12
+	VFMADD231PS.BCST constants<>+448(SB), Z5, Z9
+	VFMADD231PS.BCST constants<>+448(SB), Z6, Z10
+	VFMADD231PS.BCST constants<>+448(SB), Z7, Z11
+	VFMADD231PS.BCST constants<>+448(SB), Z8, Z12
+	VMULPS           Z9, Z1, Z1
+	VMULPS           Z10, Z2, Z2
+	VMULPS           Z11, Z3, Z3
+	VMULPS           Z12, Z4, Z4
+	VMOVUPS          2048(BX)(CX*4), Z5
+	VMOVUPS          2112(BX)(CX*4), Z6
+	VMOVUPS          2176(BX)(CX*4), Z7
+	VMOVUPS          2240(BX)(CX*4), Z8
+	VPMOVD2M         Z1, K1
+	VPMOVD2M         Z2, K2
+	VPMOVD2M         Z3, K3
+	VPMOVD2M         Z4, K4
+	VSUBPS           Z5, Z0, Z1
+	VSUBPS           Z6, Z0, Z2
+	VSUBPS           Z7, Z0, Z3
+	VSUBPS           Z8, Z0, Z4
+	VBLENDMPS        Z1, Z5, K1, Z1
+	VBLENDMPS        Z2, Z6, K2, Z2
+	VBLENDMPS        Z3, Z7, K3, Z3
+	VBLENDMPS        Z4, Z8, K4, Z4
+	VMOVUPS          Z1, 6144(BX)(CX*4)
+	VMOVUPS          Z2, 6208(BX)(CX*4)
+	VMOVUPS          Z3, 6272(BX)(CX*4)
+	VMOVUPS          Z4, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               hard
+
+isScaled:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z4
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (DI)(CX*4), Z5
+	VMOVUPS          64(DI)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VMOVUPS          (SI)(CX*4), Z13
+	VMOVUPS          64(SI)(CX*4), Z14
+	VSUBPS           Z13, Z2, Z15
+	VSUBPS           Z14, Z2, Z16
+	VMULPS.BCST      8(DX), Z13, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VMAXPS           Z7, Z3, Z21
+	VMAXPS           Z8, Z3, Z22
+	VADDPS           Z19, Z21, Z21
+	VADDPS           Z20, Z22, Z22
+	VXORPS           Z4, Z7, Z7
+	VXORPS           Z4, Z8, Z8
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z7, Z17, Z7
+	VMULPS           Z8, Z18, Z8
+	VFMADD231PS      Z21, Z15, Z7
+	VFMADD231PS      Z22, Z16, Z8
+	VMULPS.BCST      4(DX), Z15, Z19
+	VMULPS.BCST      4(DX), Z16, Z20
+	VFMADD231PS.BCST (DX), Z13, Z19
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VMOVUPS          6144(BX)(CX*4), Z21
+	VMOVUPS          6208(BX)(CX*4), Z22
+	VMULPS           Z21, Z21, Z23
+	VMULPS           Z22, Z22, Z24
+	VMULPS           Z23, Z19, Z19
+	VMULPS           Z24, Z20, Z20
+	VMULPS           Z7, Z19, Z23
+	VMULPS           Z8, Z20, Z24
+	VFMADD231PS      Z5, Z23, Z0
+	VFMADD231PS      Z6, Z24, Z0
+	MOVQ             48(AX), R8
+	TESTQ            R8, R8
+	JZ               noElements
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	VMULPS           Z7, Z19, Z23
+	VMULPS           Z8, Z20, Z24
+	VMULPS.BCST      24(DX), Z5, Z25
+	VMULPS.BCST      24(DX), Z6, Z26
+	VBROADCASTSS     60(DX), Z27
+	VBROADCASTSS     60(DX), Z28
+	VFMADD231PS      Z23, Z25, Z27
+	VFMADD231PS      Z24, Z26, Z28
+	VFMADD231PS      Z27, Z3, Z1
+	VFMADD231PS      Z28, Z3, Z1
+	VMOVUPS          Z27, (R8)(CX*4)
+	VMOVUPS          Z28, 64(R8)(CX*4)
+
+noElements:
+	MOVQ             24(AX), R8
+	TESTQ            R8, R8
+	JZ               noGradient
+	VBLENDMPS        Z11, Z9, K1, Z23
+	VBLENDMPS        Z12, Z10, K2, Z24
+	VBLENDMPS        Z9, Z11, K1, Z9
+	VBLENDMPS        Z10, Z12, K2, Z10
+	VMULPS           Z9, Z15, Z9
+	VMULPS           Z10, Z16, Z10
+	VFNMADD231PS     Z23, Z17, Z9
+	VFNMADD231PS     Z24, Z18, Z10
+	VBROADCASTSS     16(DX), Z11
+	VBROADCASTSS     16(DX), Z12
+	VFMADD231PS.BCST 20(DX), Z13, Z11
+	VFMADD231PS.BCST 20(DX), Z14, Z12
+	VSUBPS           Z21, Z2, Z13
+	VSUBPS           Z22, Z2, Z14
+	VMULPS           Z13, Z11, Z11
+	VMULPS           Z14, Z12, Z12
+	VFNMADD231PS     Z7, Z11, Z9
+	VFNMADD231PS     Z8, Z12, Z10
+	VMULPS.BCST      24(DX), Z19, Z7
+	VMULPS.BCST      24(DX), Z20, Z8
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+	MOVQ             72(AX), R8
+	TESTQ            R8, R8
+	JZ               noUpstream
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	VCMPPS           $0x1e, Z3, Z5, K1
+	VCMPPS           $0x1e, Z3, Z6, K2
+	VMOVUPS.Z        (R8)(CX*4), K1, Z9
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z10
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+
+noUpstream:
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R8
+	PREFETCHT0  2048(R8)(CX*4)
+	PREFETCHT0  2112(R8)(CX*4)
+	VMOVUPS     Z5, (R8)(CX*4)
+	VMOVUPS     Z6, 64(R8)(CX*4)
+
+noGradient:
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y2, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        640(AX), Z1, Z1
+	VMOVUPD       Z1, 640(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tileGammaGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGammaGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VRANGEPS         $0x0e, Z1, Z9, Z9
+	VRANGEPS         $0x0e, Z1, Z10, Z10
+	VRANGEPS         $0x0e, Z1, Z11, Z11
+	VRANGEPS         $0x0e, Z1, Z12, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R8)(CX*4), Z0, Z0
+	VPMAXUD          64(R8)(CX*4), Z0, Z0
+	VPMAXUD          128(R8)(CX*4), Z0, Z0
+	VPMAXUD          192(R8)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VMOVUPS          Z8, 8192(BX)(CX*4)
+	VMOVUPS          Z9, 8256(BX)(CX*4)
+	VMOVUPS          Z10, 8320(BX)(CX*4)
+	VMOVUPS          Z11, 8384(BX)(CX*4)
+	VMOVUPS          Z12, 6144(BX)(CX*4)
+	VMOVUPS          Z13, 6208(BX)(CX*4)
+	VMOVUPS          Z14, 6272(BX)(CX*4)
+	VMOVUPS          Z15, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	VBROADCASTSS     constants<>+448(SB), Z0
+	VBROADCASTSS     constants<>+480(SB), Z1
+	VBROADCASTSS     constants<>+512(SB), Z2
+	VBROADCASTSS     constants<>+544(SB), Z3
+	VBROADCASTSS     constants<>+576(SB), Z4
+	VBROADCASTSS     constants<>+608(SB), Z5
+	VBROADCASTSS     constants<>+640(SB), Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS           8192(BX)(CX*4), Z8
+	VMOVUPS           8256(BX)(CX*4), Z9
+	VMOVUPS           8320(BX)(CX*4), Z10
+	VMOVUPS           8384(BX)(CX*4), Z11
+	VMOVUPS           6144(BX)(CX*4), Z12
+	VMOVUPS           6208(BX)(CX*4), Z13
+	VMOVUPS           6272(BX)(CX*4), Z14
+	VMOVUPS           6336(BX)(CX*4), Z15
+	VADDPS.BCST       constants<>+256(SB), Z13, Z16
+	VDIVPS            Z16, Z13, Z13
+	VADDPS.BCST       constants<>+256(SB), Z15, Z16
+	VDIVPS            Z16, Z15, Z15
+	VPMOVD2M          Z8, K1
+	VPMOVD2M          Z9, K2
+	VPMOVD2M          Z10, K3
+	VPMOVD2M          Z11, K4
+	VBROADCASTSS      constants<>+256(SB), Z16
+	VSUBPS            Z12, Z16, Z17
+	VSUBPS            Z13, Z16, Z18
+	VSUBPS            Z14, Z16, Z19
+	VSUBPS            Z15, Z16, Z16
+	VBLENDMPS         Z17, Z12, K1, Z17
+	VBLENDMPS         Z18, Z13, K2, Z18
+	VBLENDMPS         Z19, Z14, K3, Z19
+	VBLENDMPS         Z16, Z15, K4, Z16
+	VMOVUPS           Z17, 6144(BX)(CX*4)
+	VMOVUPS           Z18, 6208(BX)(CX*4)
+	VMOVUPS           Z19, 6272(BX)(CX*4)
+	VMOVUPS           Z16, 6336(BX)(CX*4)
+	VCMPPS            $0x1e, Z1, Z12, K1
+	VCMPPS            $0x1e, Z1, Z13, K2
+	VCMPPS            $0x1e, Z1, Z14, K3
+	VCMPPS            $0x1e, Z1, Z15, K4
+	VFMADD213PS       Z2, Z0, K1, Z12
+	VFMADD213PS       Z2, Z0, K2, Z13
+	VFMADD213PS       Z2, Z0, K3, Z14
+	VFMADD213PS       Z2, Z0, K4, Z15
+	VMULPS            Z12, Z12, Z16
+	VMULPS            Z13, Z13, Z17
+	VMULPS            Z14, Z14, Z18
+	VMULPS            Z15, Z15, Z19
+	VBROADCASTSS      constants<>+800(SB), Z20
+	VBROADCASTSS      constants<>+800(SB), Z21
+	VBROADCASTSS      constants<>+800(SB), Z22
+	VBROADCASTSS      constants<>+800(SB), Z23
+	VFMADD231PS.BCST  constants<>+832(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+832(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+832(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+832(SB), Z15, Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VBROADCASTSS      constants<>+736(SB), Z25
+	VBROADCASTSS      constants<>+736(SB), Z26
+	VBROADCASTSS      constants<>+736(SB), Z27
+	VFMADD231PS.BCST  constants<>+768(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+768(SB), Z13, Z25
+	VFMADD231PS.BCST  constants<>+768(SB), Z14, Z26
+	VFMADD231PS.BCST  constants<>+768(SB), Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z7, Z20
+	VMOVAPS           Z7, Z21
+	VMOVAPS           Z7, Z22
+	VMOVAPS           Z7, Z23
+	VFMADD231PS.BCST  constants<>+704(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+704(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+704(SB), Z15, Z23
+	VFMADD231PS       Z16, Z24, Z20
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VMOVAPS           Z5, Z24
+	VMOVAPS           Z5, Z25
+	VMOVAPS           Z5, Z26
+	VMOVAPS           Z5, Z27
+	VFMADD231PS       Z6, Z12, Z24
+	VFMADD231PS       Z6, Z13, Z25
+	VFMADD231PS       Z6, Z14, Z26
+	VFMADD231PS       Z6, Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z3, Z20
+	VMOVAPS           Z3, Z21
+	VMOVAPS           Z3, Z22
+	VMOVAPS           Z3, Z23
+	VFMADD231PS       Z12, Z24, Z20
+	VFMADD231PS       Z13, Z25, Z21
+	VFMADD231PS       Z14, Z26, Z22
+	VFMADD231PS       Z15, Z27, Z23
+	VFMADD231PS       Z16, Z20, Z12
+	VFMADD231PS       Z17, Z21, Z13
+	VFMADD231PS       Z18, Z22, Z14
+	VFMADD231PS       Z19, Z23, Z15
+	VADDPS            Z4, Z12, K1, Z12
+	VADDPS            Z4, Z13, K2, Z13
+	VADDPS            Z4, Z14, K3, Z14
+	VADDPS            Z4, Z15, K4, Z15
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VMAXPS            Z8, Z16, Z8
+	VMAXPS            Z9, Z16, Z9
+	VMAXPS            Z10, Z16, Z10
+	VMAXPS            Z11, Z16, Z11
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VADDPS            Z14, Z10, Z10
+	VADDPS            Z15, Z11, Z11
+	VMULPS.BCST       16(DX), Z8, Z8
+	VMULPS.BCST       16(DX), Z9, Z9
+	VMULPS.BCST       16(DX), Z10, Z10
+	VMULPS.BCST       16(DX), Z11, Z11
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VMAXPS            Z10, Z12, Z10
+	VMAXPS            Z11, Z12, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VMOVUPS           Z8, 8192(BX)(CX*4)
+	VMOVUPS           Z9, 8256(BX)(CX*4)
+	VMOVUPS           Z10, 8320(BX)(CX*4)
+	VMOVUPS           Z11, 8384(BX)(CX*4)
+	ADDQ              $0x40, CX
+	CMPQ              CX, n+8(FP)
+	JL                powers
+	JMP               isScaled
+
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          128(BX)(CX*4), Z9
+	VMOVUPS          192(BX)(CX*4), Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VMOVUPS          128(SI)(CX*4), Z13
+	VMOVUPS          192(SI)(CX*4), Z14
+	VBROADCASTSS     constants<>+512(SB), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VMULPS           Z15, Z7, Z7
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VMOVUPS          2176(BX)(CX*4), Z13
+	VMOVUPS          2240(BX)(CX*4), Z14
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VPMOVD2M         Z9, K3
+	VPMOVD2M         Z10, K4
+	VSUBPS           Z11, Z6, Z15
+	VSUBPS           Z12, Z6, Z16
+	VSUBPS           Z13, Z6, Z17
+	VSUBPS           Z14, Z6, Z18
+	VBLENDMPS        Z15, Z11, K1, Z11
+	VBLENDMPS        Z16, Z12, K2, Z12
+	VBLENDMPS        Z17, Z13, K3, Z13
+	VBLENDMPS        Z18, Z14, K4, Z14
+	VMOVUPS          Z11, 6144(BX)(CX*4)
+	VMOVUPS          Z12, 6208(BX)(CX*4)
+	VMOVUPS          Z13, 6272(BX)(CX*4)
+	VMOVUPS          Z14, 6336(BX)(CX*4)
+	VMOVUPS          4096(BX)(CX*4), Z11
+	VMOVUPS          4160(BX)(CX*4), Z12
+	VMOVUPS          4224(BX)(CX*4), Z13
+	VMOVUPS          4288(BX)(CX*4), Z14
+	VMAXPS           Z7, Z0, Z7
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VMULPS.BCST      16(DX), Z7, Z7
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z7, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small
+	VMAXPS           Z7, Z1, Z7
+	VMAXPS           Z8, Z1, Z8
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMOVAPS          Z3, Z11
+	VMOVAPS          Z3, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VFMADD231PS      Z2, Z7, Z11
+	VFMADD231PS      Z2, Z8, Z12
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VFNMADD231PS     Z4, Z11, Z7
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z5, Z11, Z7
+	VFNMADD231PS     Z5, Z12, Z8
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VMULPS           Z7, Z7, Z15
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VBROADCASTSS     constants<>+288(SB), Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z23
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z15, Z23, Z7
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VSCALEFPS        Z11, Z7, Z7
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	JMP              power
+
+small:
+	VMULPS           Z7, Z7, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VBROADCASTSS     constants<>+288(SB), Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VBROADCASTSS     constants<>+288(SB), Z22
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
+	VFMADD231PS      Z11, Z15, Z19
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z11, Z19, Z7
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+
+power:
+	VMOVUPS Z7, 8192(BX)(CX*4)
+	VMOVUPS Z8, 8256(BX)(CX*4)
+	VMOVUPS Z9, 8320(BX)(CX*4)
+	VMOVUPS Z10, 8384(BX)(CX*4)
+	ADDQ    $0x40, CX
+	CMPQ    CX, n+8(FP)
+	JL      hard
+
+isScaled:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z4
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (DI)(CX*4), Z5
+	VMOVUPS          64(DI)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VMOVUPS          (SI)(CX*4), Z13
+	VMOVUPS          64(SI)(CX*4), Z14
+	VSUBPS           Z13, Z2, Z15
+	VSUBPS           Z14, Z2, Z16
+	VMULPS.BCST      8(DX), Z13, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VMAXPS           Z7, Z3, Z21
+	VMAXPS           Z8, Z3, Z22
+	VADDPS           Z19, Z21, Z21
+	VADDPS           Z20, Z22, Z22
+	VXORPS           Z4, Z7, Z7
+	VXORPS           Z4, Z8, Z8
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z7, Z17, Z7
+	VMULPS           Z8, Z18, Z8
+	VFMADD231PS      Z21, Z15, Z7
+	VFMADD231PS      Z22, Z16, Z8
+	VMULPS.BCST      4(DX), Z15, Z19
+	VMULPS.BCST      4(DX), Z16, Z20
+	VFMADD231PS.BCST (DX), Z13, Z19
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VMOVUPS          8192(BX)(CX*4), Z21
+	VMOVUPS          8256(BX)(CX*4), Z22
+	VMULPS           Z21, Z19, Z19
+	VMULPS           Z22, Z20, Z20
+	VMULPS           Z7, Z19, Z21
+	VMULPS           Z8, Z20, Z22
+	VFMADD231PS      Z5, Z21, Z0
+	VFMADD231PS      Z6, Z22, Z0
+	MOVQ             48(AX), R8
+	TESTQ            R8, R8
+	JZ               noElements
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	VMULPS           Z7, Z19, Z21
+	VMULPS           Z8, Z20, Z22
+	VMULPS.BCST      24(DX), Z5, Z23
+	VMULPS.BCST      24(DX), Z6, Z24
+	VBROADCASTSS     60(DX), Z25
+	VBROADCASTSS     60(DX), Z26
+	VFMADD231PS      Z21, Z23, Z25
+	VFMADD231PS      Z22, Z24, Z26
+	VFMADD231PS      Z25, Z3, Z1
+	VFMADD231PS      Z26, Z3, Z1
+	VMOVUPS          Z25, (R8)(CX*4)
+	VMOVUPS          Z26, 64(R8)(CX*4)
+
+noElements:
+	MOVQ             24(AX), R8
+	TESTQ            R8, R8
+	JZ               noGradient
+	VBLENDMPS        Z11, Z9, K1, Z21
+	VBLENDMPS        Z12, Z10, K2, Z22
+	VBLENDMPS        Z9, Z11, K1, Z9
+	VBLENDMPS        Z10, Z12, K2, Z10
+	VMULPS           Z9, Z15, Z9
+	VMULPS           Z10, Z16, Z10
+	VFNMADD231PS     Z21, Z17, Z9
+	VFNMADD231PS     Z22, Z18, Z10
+	VMOVUPS          6144(BX)(CX*4), Z11
+	VMOVUPS          6208(BX)(CX*4), Z12
+	VBROADCASTSS     16(DX), Z15
+	VBROADCASTSS     16(DX), Z16
+	VFMADD231PS.BCST 20(DX), Z13, Z15
+	VFMADD231PS.BCST 20(DX), Z14, Z16
+	VSUBPS           Z11, Z2, Z11
+	VSUBPS           Z12, Z2, Z12
+	VMULPS           Z11, Z15, Z11
+	VMULPS           Z12, Z16, Z12
+	VFNMADD231PS     Z7, Z11, Z9
+	VFNMADD231PS     Z8, Z12, Z10
+	VMULPS.BCST      24(DX), Z19, Z7
+	VMULPS.BCST      24(DX), Z20, Z8
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+	MOVQ             72(AX), R8
+	TESTQ            R8, R8
+	JZ               noUpstream
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	VCMPPS           $0x1e, Z3, Z5, K1
+	VCMPPS           $0x1e, Z3, Z6, K2
+	VMOVUPS.Z        (R8)(CX*4), K1, Z9
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z10
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z10, Z8, Z8
+
+noUpstream:
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R8
+	PREFETCHT0  2048(R8)(CX*4)
+	PREFETCHT0  2112(R8)(CX*4)
+	VMOVUPS     Z5, (R8)(CX*4)
+	VMOVUPS     Z6, 64(R8)(CX*4)
+
+noGradient:
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y2, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        640(AX), Z1, Z1
+	VMOVUPD       Z1, 640(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tileOverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileOverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VPMAXUD          (R8)(CX*4), Z0, Z0
+	VPMAXUD          64(R8)(CX*4), Z0, Z0
+	VPMAXUD          128(R8)(CX*4), Z0, Z0
+	VPMAXUD          192(R8)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (DI)(CX*4), Z3
+	VMOVUPS          64(DI)(CX*4), Z4
+	VMOVUPS          (BX)(CX*4), Z5
+	VMOVUPS          64(BX)(CX*4), Z6
+	VMOVUPS          2048(BX)(CX*4), Z7
+	VMOVUPS          2112(BX)(CX*4), Z8
+	VADDPS           Z1, Z8, Z9
+	VDIVPS           Z9, Z8, Z8
+	VSUBPS           Z7, Z1, Z9
+	VSUBPS           Z8, Z1, Z10
+	VPMOVD2M         Z5, K1
+	VPMOVD2M         Z6, K2
+	VBLENDMPS        Z7, Z9, K1, Z5
+	VBLENDMPS        Z8, Z10, K2, Z6
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VBROADCASTSS     44(DX), Z13
+	VBROADCASTSS     44(DX), Z14
+	VFMADD231PS.BCST 40(DX), Z11, Z13
+	VFMADD231PS.BCST 40(DX), Z12, Z14
+	VFMADD231PS.BCST 48(DX), Z5, Z13
+	VFMADD231PS.BCST 48(DX), Z6, Z14
+	VMULPS           Z9, Z7, Z5
+	VMULPS           Z10, Z8, Z6
+	VMULPS           Z5, Z13, Z5
+	VMULPS           Z6, Z14, Z6
+	VMULPS           Z3, Z5, Z3
+	VMULPS           Z4, Z6, Z4
+	VFMADD231PS      Z3, Z2, Z0
+	VFMADD231PS      Z4, Z2, Z0
+	MOVQ             24(AX), R8
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	VMOVUPS          Z3, (R8)(CX*4)
+	VMOVUPS          Z4, 64(R8)(CX*4)
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	MOVQ             488(AX), AX
+	VEXTRACTF64X4    $0x01, Z0, Y1
+	VCVTPS2PD        Y0, Z0
+	VADDPD           640(AX), Z0, Z0
+	VMOVUPD          Z0, 640(AX)
+	VCVTPS2PD        Y1, Z0
+	VADDPD           704(AX), Z0, Z0
+	VMOVUPD          Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma0OverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma0OverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VADDPS           Z6, Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS           Z6, Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VPMAXUD          (R8)(CX*4), Z0, Z0
+	VPMAXUD          64(R8)(CX*4), Z0, Z0
+	VPMAXUD          128(R8)(CX*4), Z0, Z0
+	VPMAXUD          192(R8)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         48(AX), CX
+	TESTQ        CX, CX
+	JZ           noLogarithm
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+
+noLogarithm:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (DI)(CX*4), Z4
+	VMOVUPS          64(DI)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VBROADCASTSS     44(DX), Z16
+	VBROADCASTSS     44(DX), Z17
+	VFMADD231PS.BCST 40(DX), Z14, Z16
+	VFMADD231PS.BCST 40(DX), Z15, Z17
+	VFMADD231PS.BCST 48(DX), Z12, Z16
+	VFMADD231PS.BCST 48(DX), Z13, Z17
+	VMULPS           Z10, Z8, Z12
+	VMULPS           Z11, Z9, Z13
+	VMULPS           Z12, Z16, Z12
+	VMULPS           Z13, Z17, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VSUBPS           Z14, Z1, Z16
+	VSUBPS           Z15, Z1, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMULPS.BCST      8(DX), Z15, Z19
+	VMULPS.BCST      4(DX), Z16, Z20
+	VMULPS.BCST      4(DX), Z17, Z21
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VFMADD231PS.BCST (DX), Z15, Z21
+	MOVQ             48(AX), R8
+	TESTQ            R8, R8
+	JZ               noElements
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	VMOVUPS          4096(BX)(CX*4), Z14
+	VMOVUPS          4160(BX)(CX*4), Z15
+	VMAXPS           Z6, Z2, Z22
+	VMAXPS           Z7, Z2, Z23
+	VADDPS           Z14, Z22, Z22
+	VADDPS           Z15, Z23, Z23
+	VXORPS           Z3, Z6, Z6
+	VXORPS           Z3, Z7, Z7
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VADDPS           Z14, Z6, Z6
+	VADDPS           Z15, Z7, Z7
+	VMULPS           Z6, Z18, Z6
+	VMULPS           Z7, Z19, Z7
+	VFMADD231PS      Z22, Z16, Z6
+	VFMADD231PS      Z23, Z17, Z7
+	VMULPS           Z6, Z20, Z6
+	VMULPS           Z7, Z21, Z7
+	VMULPS.BCST      24(DX), Z4, Z14
+	VMULPS.BCST      24(DX), Z5, Z15
+	VBROADCASTSS     60(DX), Z22
+	VBROADCASTSS     60(DX), Z23
+	VFMADD231PS      Z6, Z14, Z22
+	VFMADD231PS      Z7, Z15, Z23
+	VFMADD231PS      Z22, Z2, Z0
+	VFMADD231PS      Z23, Z2, Z0
+	VMOVUPS          Z22, (R8)(CX*4)
+	VMOVUPS          Z23, 64(R8)(CX*4)
+
+noElements:
+	VBLENDMPS    Z10, Z8, K1, Z6
+	VBLENDMPS    Z11, Z9, K2, Z7
+	VBLENDMPS    Z8, Z10, K1, Z8
+	VBLENDMPS    Z9, Z11, K2, Z9
+	VMULPS       Z8, Z16, Z8
+	VMULPS       Z9, Z17, Z9
+	VFNMADD231PS Z6, Z18, Z8
+	VFNMADD231PS Z7, Z19, Z9
+	VMULPS.BCST  24(DX), Z20, Z6
+	VMULPS.BCST  24(DX), Z21, Z7
+	VMULPS       Z8, Z6, Z6
+	VMULPS       Z9, Z7, Z7
+	MOVQ         72(AX), R8
+	TESTQ        R8, R8
+	JZ           noUpstream
+	PREFETCHT0   2048(R8)(CX*4)
+	PREFETCHT0   2112(R8)(CX*4)
+	VCMPPS       $0x1e, Z2, Z4, K1
+	VCMPPS       $0x1e, Z2, Z5, K2
+	VMOVUPS.Z    (R8)(CX*4), K1, Z8
+	VMOVUPS.Z    64(R8)(CX*4), K2, Z9
+	VMULPS       Z8, Z6, Z6
+	VMULPS       Z9, Z7, Z7
+
+noUpstream:
+	VADDPS        Z12, Z6, Z6
+	VADDPS        Z13, Z7, Z7
+	VMULPS        Z4, Z6, Z4
+	VMULPS        Z5, Z7, Z5
+	VFMADD231PS   Z4, Z2, Z0
+	VFMADD231PS   Z5, Z2, Z0
+	MOVQ          24(AX), R8
+	PREFETCHT0    2048(R8)(CX*4)
+	PREFETCHT0    2112(R8)(CX*4)
+	VMOVUPS       Z4, (R8)(CX*4)
+	VMOVUPS       Z5, 64(R8)(CX*4)
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        640(AX), Z0, Z0
+	VMOVUPD       Z0, 640(AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma2OverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGamma2OverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R8)(CX*4), Z0, Z0
+	VPMAXUD          64(R8)(CX*4), Z0, Z0
+	VPMAXUD          128(R8)(CX*4), Z0, Z0
+	VPMAXUD          192(R8)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VADDPS           Z5, Z13, Z16
+	VDIVPS           Z16, Z13, Z13
+	VADDPS           Z5, Z15, Z16
+	VDIVPS           Z16, Z15, Z15
+	VPMOVD2M         Z8, K1
+	VPMOVD2M         Z9, K2
+	VPMOVD2M         Z10, K3
+	VPMOVD2M         Z11, K4
+	VSUBPS           Z12, Z5, Z8
+	VSUBPS           Z13, Z5, Z9
+	VSUBPS           Z14, Z5, Z10
+	VSUBPS           Z15, Z5, Z11
+	VBLENDMPS        Z8, Z12, K1, Z8
+	VBLENDMPS        Z9, Z13, K2, Z9
+	VBLENDMPS        Z10, Z14, K3, Z10
+	VBLENDMPS        Z11, Z15, K4, Z11
+	VMOVUPS          Z8, 6144(BX)(CX*4)
+	VMOVUPS          Z9, 6208(BX)(CX*4)
+	VMOVUPS          Z10, 6272(BX)(CX*4)
+	VMOVUPS          Z11, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	JMP              isScaled
+
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z0
+	VBROADCASTSS constants<>+160(SB), Z0
+	VBROADCASTSS constants<>+192(SB), Z0
+	VBROADCASTSS constants<>+224(SB), Z0
+	VBROADCASTSS constants<>+256(SB), Z0
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z1
+	VMOVUPS          64(BX)(CX*4), Z2
+	VMOVUPS          128(BX)(CX*4), Z3
+	VMOVUPS          192(BX)(CX*4), Z4
+	VMOVUPS          (SI)(CX*4), Z5
+	VMOVUPS          64(SI)(CX*4), Z6
+	VMOVUPS          128(SI)(CX*4), Z7
+	VMOVUPS          192(SI)(CX*4), Z8
+	VBROADCASTSS     constants<>+512(SB), Z9
+	VBROADCASTSS     constants<>+512(SB), Z10
+	VBROADCASTSS     constants<>+512(SB), Z11
+	VBROADCASTSS     constants<>+512(SB), Z12
+	VFMADD231PS.BCST constants<>+448(SB), Z5, Z9
+	VFMADD231PS.BCST constants<>+448(SB), Z6, Z10
+	VFMADD231PS.BCST constants<>+448(SB), Z7, Z11
+	VFMADD231PS.BCST constants<>+448(SB), Z8, Z12
+	VMULPS           Z9, Z1, Z1
+	VMULPS           Z10, Z2, Z2
+	VMULPS           Z11, Z3, Z3
+	VMULPS           Z12, Z4, Z4
+	VMOVUPS          2048(BX)(CX*4), Z5
+	VMOVUPS          2112(BX)(CX*4), Z6
+	VMOVUPS          2176(BX)(CX*4), Z7
+	VMOVUPS          2240(BX)(CX*4), Z8
+	VPMOVD2M         Z1, K1
+	VPMOVD2M         Z2, K2
+	VPMOVD2M         Z3, K3
+	VPMOVD2M         Z4, K4
+	VSUBPS           Z5, Z0, Z1
+	VSUBPS           Z6, Z0, Z2
+	VSUBPS           Z7, Z0, Z3
+	VSUBPS           Z8, Z0, Z4
+	VBLENDMPS        Z1, Z5, K1, Z1
+	VBLENDMPS        Z2, Z6, K2, Z2
+	VBLENDMPS        Z3, Z7, K3, Z3
+	VBLENDMPS        Z4, Z8, K4, Z4
+	VMOVUPS          Z1, 6144(BX)(CX*4)
+	VMOVUPS          Z2, 6208(BX)(CX*4)
+	VMOVUPS          Z3, 6272(BX)(CX*4)
+	VMOVUPS          Z4, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               hard
+
+isScaled:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (DI)(CX*4), Z4
+	VMOVUPS          64(DI)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VBROADCASTSS     44(DX), Z16
+	VBROADCASTSS     44(DX), Z17
+	VFMADD231PS.BCST 40(DX), Z14, Z16
+	VFMADD231PS.BCST 40(DX), Z15, Z17
+	VFMADD231PS.BCST 48(DX), Z12, Z16
+	VFMADD231PS.BCST 48(DX), Z13, Z17
+	VMULPS           Z10, Z8, Z12
+	VMULPS           Z11, Z9, Z13
+	VMULPS           Z12, Z16, Z12
+	VMULPS           Z13, Z17, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VSUBPS           Z14, Z1, Z16
+	VSUBPS           Z15, Z1, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMULPS.BCST      8(DX), Z15, Z19
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VMAXPS           Z6, Z2, Z22
+	VMAXPS           Z7, Z2, Z23
+	VADDPS           Z20, Z22, Z22
+	VADDPS           Z21, Z23, Z23
+	VXORPS           Z3, Z6, Z6
+	VXORPS           Z3, Z7, Z7
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z21, Z7, Z7
+	VMULPS           Z6, Z18, Z6
+	VMULPS           Z7, Z19, Z7
+	VFMADD231PS      Z22, Z16, Z6
+	VFMADD231PS      Z23, Z17, Z7
+	VMULPS.BCST      4(DX), Z16, Z20
+	VMULPS.BCST      4(DX), Z17, Z21
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VFMADD231PS.BCST (DX), Z15, Z21
+	VMOVUPS          6144(BX)(CX*4), Z22
+	VMOVUPS          6208(BX)(CX*4), Z23
+	VMULPS           Z22, Z22, Z24
+	VMULPS           Z23, Z23, Z25
+	VMULPS           Z24, Z20, Z20
+	VMULPS           Z25, Z21, Z21
+	MOVQ             48(AX), R8
+	TESTQ            R8, R8
+	JZ               noElements
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	VMULPS           Z6, Z20, Z24
+	VMULPS           Z7, Z21, Z25
+	VMULPS.BCST      24(DX), Z4, Z26
+	VMULPS.BCST      24(DX), Z5, Z27
+	VBROADCASTSS     60(DX), Z28
+	VBROADCASTSS     60(DX), Z29
+	VFMADD231PS      Z24, Z26, Z28
+	VFMADD231PS      Z25, Z27, Z29
+	VFMADD231PS      Z28, Z2, Z0
+	VFMADD231PS      Z29, Z2, Z0
+	VMOVUPS          Z28, (R8)(CX*4)
+	VMOVUPS          Z29, 64(R8)(CX*4)
+
+noElements:
+	VBLENDMPS        Z10, Z8, K1, Z24
+	VBLENDMPS        Z11, Z9, K2, Z25
+	VBLENDMPS        Z8, Z10, K1, Z8
+	VBLENDMPS        Z9, Z11, K2, Z9
+	VMULPS           Z8, Z16, Z8
+	VMULPS           Z9, Z17, Z9
+	VFNMADD231PS     Z24, Z18, Z8
+	VFNMADD231PS     Z25, Z19, Z9
+	VBROADCASTSS     16(DX), Z10
+	VBROADCASTSS     16(DX), Z11
+	VFMADD231PS.BCST 20(DX), Z14, Z10
+	VFMADD231PS.BCST 20(DX), Z15, Z11
+	VSUBPS           Z22, Z1, Z14
+	VSUBPS           Z23, Z1, Z15
+	VMULPS           Z14, Z10, Z10
+	VMULPS           Z15, Z11, Z11
+	VFNMADD231PS     Z6, Z10, Z8
+	VFNMADD231PS     Z7, Z11, Z9
+	VMULPS.BCST      24(DX), Z20, Z6
+	VMULPS.BCST      24(DX), Z21, Z7
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+	MOVQ             72(AX), R8
+	TESTQ            R8, R8
+	JZ               noUpstream
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	VCMPPS           $0x1e, Z2, Z4, K1
+	VCMPPS           $0x1e, Z2, Z5, K2
+	VMOVUPS.Z        (R8)(CX*4), K1, Z8
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z9
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+
+noUpstream:
+	VADDPS        Z12, Z6, Z6
+	VADDPS        Z13, Z7, Z7
+	VMULPS        Z4, Z6, Z4
+	VMULPS        Z5, Z7, Z5
+	VFMADD231PS   Z4, Z2, Z0
+	VFMADD231PS   Z5, Z2, Z0
+	MOVQ          24(AX), R8
+	PREFETCHT0    2048(R8)(CX*4)
+	PREFETCHT0    2112(R8)(CX*4)
+	VMOVUPS       Z4, (R8)(CX*4)
+	VMOVUPS       Z5, 64(R8)(CX*4)
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        640(AX), Z0, Z0
+	VMOVUPD       Z0, 640(AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tileGammaOverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tileGammaOverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R8)(CX*4), Z0, Z0
+	VPMAXUD          64(R8)(CX*4), Z0, Z0
+	VPMAXUD          128(R8)(CX*4), Z0, Z0
+	VPMAXUD          192(R8)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
+	MOVQ             120(AX), SI
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+scaled:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VMOVUPS          128(SI)(CX*4), Z14
+	VMOVUPS          192(SI)(CX*4), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VBROADCASTSS     constants<>+512(SB), Z19
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z15, Z19
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMULPS           Z19, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z12
+	VORPS.BCST       constants<>+0(SB), Z9, Z13
+	VORPS.BCST       constants<>+0(SB), Z10, Z14
+	VORPS.BCST       constants<>+0(SB), Z11, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VADDPS           Z5, Z12, Z16
+	VDIVPS           Z16, Z12, Z12
+	VADDPS           Z5, Z14, Z16
+	VDIVPS           Z16, Z14, Z14
+	VMOVUPS          Z8, 8192(BX)(CX*4)
+	VMOVUPS          Z9, 8256(BX)(CX*4)
+	VMOVUPS          Z10, 8320(BX)(CX*4)
+	VMOVUPS          Z11, 8384(BX)(CX*4)
+	VMOVUPS          Z12, 6144(BX)(CX*4)
+	VMOVUPS          Z13, 6208(BX)(CX*4)
+	VMOVUPS          Z14, 6272(BX)(CX*4)
+	VMOVUPS          Z15, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               scaled
+	VBROADCASTSS     constants<>+448(SB), Z0
+	VBROADCASTSS     constants<>+480(SB), Z1
+	VBROADCASTSS     constants<>+512(SB), Z2
+	VBROADCASTSS     constants<>+544(SB), Z3
+	VBROADCASTSS     constants<>+576(SB), Z4
+	VBROADCASTSS     constants<>+608(SB), Z5
+	VBROADCASTSS     constants<>+640(SB), Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS           8192(BX)(CX*4), Z8
+	VMOVUPS           8256(BX)(CX*4), Z9
+	VMOVUPS           8320(BX)(CX*4), Z10
+	VMOVUPS           8384(BX)(CX*4), Z11
+	VMOVUPS           6144(BX)(CX*4), Z12
+	VMOVUPS           6208(BX)(CX*4), Z13
+	VMOVUPS           6272(BX)(CX*4), Z14
+	VMOVUPS           6336(BX)(CX*4), Z15
+	VADDPS.BCST       constants<>+256(SB), Z13, Z16
+	VDIVPS            Z16, Z13, Z13
+	VADDPS.BCST       constants<>+256(SB), Z15, Z16
+	VDIVPS            Z16, Z15, Z15
+	VPMOVD2M          Z8, K1
+	VPMOVD2M          Z9, K2
+	VPMOVD2M          Z10, K3
+	VPMOVD2M          Z11, K4
+	VBROADCASTSS      constants<>+256(SB), Z16
+	VSUBPS            Z12, Z16, Z17
+	VSUBPS            Z13, Z16, Z18
+	VSUBPS            Z14, Z16, Z19
+	VSUBPS            Z15, Z16, Z16
+	VBLENDMPS         Z17, Z12, K1, Z17
+	VBLENDMPS         Z18, Z13, K2, Z18
+	VBLENDMPS         Z19, Z14, K3, Z19
+	VBLENDMPS         Z16, Z15, K4, Z16
+	VMOVUPS           Z17, 6144(BX)(CX*4)
+	VMOVUPS           Z18, 6208(BX)(CX*4)
+	VMOVUPS           Z19, 6272(BX)(CX*4)
+	VMOVUPS           Z16, 6336(BX)(CX*4)
+	VCMPPS            $0x1e, Z1, Z12, K1
+	VCMPPS            $0x1e, Z1, Z13, K2
+	VCMPPS            $0x1e, Z1, Z14, K3
+	VCMPPS            $0x1e, Z1, Z15, K4
+	VFMADD213PS       Z2, Z0, K1, Z12
+	VFMADD213PS       Z2, Z0, K2, Z13
+	VFMADD213PS       Z2, Z0, K3, Z14
+	VFMADD213PS       Z2, Z0, K4, Z15
+	VMULPS            Z12, Z12, Z16
+	VMULPS            Z13, Z13, Z17
+	VMULPS            Z14, Z14, Z18
+	VMULPS            Z15, Z15, Z19
+	VBROADCASTSS      constants<>+800(SB), Z20
+	VBROADCASTSS      constants<>+800(SB), Z21
+	VBROADCASTSS      constants<>+800(SB), Z22
+	VBROADCASTSS      constants<>+800(SB), Z23
+	VFMADD231PS.BCST  constants<>+832(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+832(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+832(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+832(SB), Z15, Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VBROADCASTSS      constants<>+736(SB), Z25
+	VBROADCASTSS      constants<>+736(SB), Z26
+	VBROADCASTSS      constants<>+736(SB), Z27
+	VFMADD231PS.BCST  constants<>+768(SB), Z12, Z24
+	VFMADD231PS.BCST  constants<>+768(SB), Z13, Z25
+	VFMADD231PS.BCST  constants<>+768(SB), Z14, Z26
+	VFMADD231PS.BCST  constants<>+768(SB), Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z7, Z20
+	VMOVAPS           Z7, Z21
+	VMOVAPS           Z7, Z22
+	VMOVAPS           Z7, Z23
+	VFMADD231PS.BCST  constants<>+704(SB), Z12, Z20
+	VFMADD231PS.BCST  constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+704(SB), Z14, Z22
+	VFMADD231PS.BCST  constants<>+704(SB), Z15, Z23
+	VFMADD231PS       Z16, Z24, Z20
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VMOVAPS           Z5, Z24
+	VMOVAPS           Z5, Z25
+	VMOVAPS           Z5, Z26
+	VMOVAPS           Z5, Z27
+	VFMADD231PS       Z6, Z12, Z24
+	VFMADD231PS       Z6, Z13, Z25
+	VFMADD231PS       Z6, Z14, Z26
+	VFMADD231PS       Z6, Z15, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VMOVAPS           Z3, Z20
+	VMOVAPS           Z3, Z21
+	VMOVAPS           Z3, Z22
+	VMOVAPS           Z3, Z23
+	VFMADD231PS       Z12, Z24, Z20
+	VFMADD231PS       Z13, Z25, Z21
+	VFMADD231PS       Z14, Z26, Z22
+	VFMADD231PS       Z15, Z27, Z23
+	VFMADD231PS       Z16, Z20, Z12
+	VFMADD231PS       Z17, Z21, Z13
+	VFMADD231PS       Z18, Z22, Z14
+	VFMADD231PS       Z19, Z23, Z15
+	VADDPS            Z4, Z12, K1, Z12
+	VADDPS            Z4, Z13, K2, Z13
+	VADDPS            Z4, Z14, K3, Z14
+	VADDPS            Z4, Z15, K4, Z15
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VMAXPS            Z8, Z16, Z8
+	VMAXPS            Z9, Z16, Z9
+	VMAXPS            Z10, Z16, Z10
+	VMAXPS            Z11, Z16, Z11
+	VADDPS            Z12, Z8, Z8
+	VADDPS            Z13, Z9, Z9
+	VADDPS            Z14, Z10, Z10
+	VADDPS            Z15, Z11, Z11
+	VMULPS.BCST       16(DX), Z8, Z8
+	VMULPS.BCST       16(DX), Z9, Z9
+	VMULPS.BCST       16(DX), Z10, Z10
+	VMULPS.BCST       16(DX), Z11, Z11
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VMAXPS            Z10, Z12, Z10
+	VMAXPS            Z11, Z12, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VBROADCASTSS      constants<>+352(SB), Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VBROADCASTSS      constants<>+288(SB), Z26
+	VBROADCASTSS      constants<>+288(SB), Z27
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z27
+	VFMADD231PS       Z16, Z20, Z24
+	VFMADD231PS       Z17, Z21, Z25
+	VFMADD231PS       Z18, Z22, Z26
+	VFMADD231PS       Z19, Z23, Z27
+	VFMADD231PS       Z16, Z24, Z8
+	VFMADD231PS       Z17, Z25, Z9
+	VFMADD231PS       Z18, Z26, Z10
+	VFMADD231PS       Z19, Z27, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VMOVUPS           Z8, 8192(BX)(CX*4)
+	VMOVUPS           Z9, 8256(BX)(CX*4)
+	VMOVUPS           Z10, 8320(BX)(CX*4)
+	VMOVUPS           Z11, 8384(BX)(CX*4)
+	ADDQ              $0x40, CX
+	CMPQ              CX, n+8(FP)
+	JL                powers
+	JMP               isScaled
+
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          128(BX)(CX*4), Z9
+	VMOVUPS          192(BX)(CX*4), Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VMOVUPS          128(SI)(CX*4), Z13
+	VMOVUPS          192(SI)(CX*4), Z14
+	VBROADCASTSS     constants<>+512(SB), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VMULPS           Z15, Z7, Z7
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VMOVUPS          2176(BX)(CX*4), Z13
+	VMOVUPS          2240(BX)(CX*4), Z14
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VPMOVD2M         Z9, K3
+	VPMOVD2M         Z10, K4
+	VSUBPS           Z11, Z6, Z15
+	VSUBPS           Z12, Z6, Z16
+	VSUBPS           Z13, Z6, Z17
+	VSUBPS           Z14, Z6, Z18
+	VBLENDMPS        Z15, Z11, K1, Z11
+	VBLENDMPS        Z16, Z12, K2, Z12
+	VBLENDMPS        Z17, Z13, K3, Z13
+	VBLENDMPS        Z18, Z14, K4, Z14
+	VMOVUPS          Z11, 6144(BX)(CX*4)
+	VMOVUPS          Z12, 6208(BX)(CX*4)
+	VMOVUPS          Z13, 6272(BX)(CX*4)
+	VMOVUPS          Z14, 6336(BX)(CX*4)
+	VMOVUPS          4096(BX)(CX*4), Z11
+	VMOVUPS          4160(BX)(CX*4), Z12
+	VMOVUPS          4224(BX)(CX*4), Z13
+	VMOVUPS          4288(BX)(CX*4), Z14
+	VMAXPS           Z7, Z0, Z7
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VMULPS.BCST      16(DX), Z7, Z7
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z7, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small
+	VMAXPS           Z7, Z1, Z7
+	VMAXPS           Z8, Z1, Z8
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMOVAPS          Z3, Z11
+	VMOVAPS          Z3, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VFMADD231PS      Z2, Z7, Z11
+	VFMADD231PS      Z2, Z8, Z12
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VFNMADD231PS     Z4, Z11, Z7
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z5, Z11, Z7
+	VFNMADD231PS     Z5, Z12, Z8
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VMULPS           Z7, Z7, Z15
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VBROADCASTSS     constants<>+352(SB), Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VBROADCASTSS     constants<>+288(SB), Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z23
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z15, Z23, Z7
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VSCALEFPS        Z11, Z7, Z7
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	JMP              power
+
+small:
+	VMULPS           Z7, Z7, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VBROADCASTSS     constants<>+288(SB), Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VBROADCASTSS     constants<>+288(SB), Z22
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
+	VFMADD231PS      Z11, Z15, Z19
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z11, Z19, Z7
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+
+power:
+	VMOVUPS Z7, 8192(BX)(CX*4)
+	VMOVUPS Z8, 8256(BX)(CX*4)
+	VMOVUPS Z9, 8320(BX)(CX*4)
+	VMOVUPS Z10, 8384(BX)(CX*4)
+	ADDQ    $0x40, CX
+	CMPQ    CX, n+8(FP)
+	JL      hard
+
+isScaled:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (DI)(CX*4), Z4
+	VMOVUPS          64(DI)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VBROADCASTSS     44(DX), Z16
+	VBROADCASTSS     44(DX), Z17
+	VFMADD231PS.BCST 40(DX), Z14, Z16
+	VFMADD231PS.BCST 40(DX), Z15, Z17
+	VFMADD231PS.BCST 48(DX), Z12, Z16
+	VFMADD231PS.BCST 48(DX), Z13, Z17
+	VMULPS           Z10, Z8, Z12
+	VMULPS           Z11, Z9, Z13
+	VMULPS           Z12, Z16, Z12
+	VMULPS           Z13, Z17, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VSUBPS           Z14, Z1, Z16
+	VSUBPS           Z15, Z1, Z17
+	VMULPS.BCST      8(DX), Z14, Z18
+	VMULPS.BCST      8(DX), Z15, Z19
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VMAXPS           Z6, Z2, Z22
+	VMAXPS           Z7, Z2, Z23
+	VADDPS           Z20, Z22, Z22
+	VADDPS           Z21, Z23, Z23
+	VXORPS           Z3, Z6, Z6
+	VXORPS           Z3, Z7, Z7
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z21, Z7, Z7
+	VMULPS           Z6, Z18, Z6
+	VMULPS           Z7, Z19, Z7
+	VFMADD231PS      Z22, Z16, Z6
+	VFMADD231PS      Z23, Z17, Z7
+	VMULPS.BCST      4(DX), Z16, Z20
+	VMULPS.BCST      4(DX), Z17, Z21
+	VFMADD231PS.BCST (DX), Z14, Z20
+	VFMADD231PS.BCST (DX), Z15, Z21
+	VMOVUPS          8192(BX)(CX*4), Z22
+	VMOVUPS          8256(BX)(CX*4), Z23
+	VMULPS           Z22, Z20, Z20
+	VMULPS           Z23, Z21, Z21
+	MOVQ             48(AX), R8
+	TESTQ            R8, R8
+	JZ               noElements
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	VMULPS           Z6, Z20, Z22
+	VMULPS           Z7, Z21, Z23
+	VMULPS.BCST      24(DX), Z4, Z24
+	VMULPS.BCST      24(DX), Z5, Z25
+	VBROADCASTSS     60(DX), Z26
+	VBROADCASTSS     60(DX), Z27
+	VFMADD231PS      Z22, Z24, Z26
+	VFMADD231PS      Z23, Z25, Z27
+	VFMADD231PS      Z26, Z2, Z0
+	VFMADD231PS      Z27, Z2, Z0
+	VMOVUPS          Z26, (R8)(CX*4)
+	VMOVUPS          Z27, 64(R8)(CX*4)
+
+noElements:
+	VBLENDMPS        Z10, Z8, K1, Z22
+	VBLENDMPS        Z11, Z9, K2, Z23
+	VBLENDMPS        Z8, Z10, K1, Z8
+	VBLENDMPS        Z9, Z11, K2, Z9
+	VMULPS           Z8, Z16, Z8
+	VMULPS           Z9, Z17, Z9
+	VFNMADD231PS     Z22, Z18, Z8
+	VFNMADD231PS     Z23, Z19, Z9
+	VMOVUPS          6144(BX)(CX*4), Z10
+	VMOVUPS          6208(BX)(CX*4), Z11
+	VBROADCASTSS     16(DX), Z16
+	VBROADCASTSS     16(DX), Z17
+	VFMADD231PS.BCST 20(DX), Z14, Z16
+	VFMADD231PS.BCST 20(DX), Z15, Z17
+	VSUBPS           Z10, Z1, Z10
+	VSUBPS           Z11, Z1, Z11
+	VMULPS           Z10, Z16, Z10
+	VMULPS           Z11, Z17, Z11
+	VFNMADD231PS     Z6, Z10, Z8
+	VFNMADD231PS     Z7, Z11, Z9
+	VMULPS.BCST      24(DX), Z20, Z6
+	VMULPS.BCST      24(DX), Z21, Z7
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+	MOVQ             72(AX), R8
+	TESTQ            R8, R8
+	JZ               noUpstream
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	VCMPPS           $0x1e, Z2, Z4, K1
+	VCMPPS           $0x1e, Z2, Z5, K2
+	VMOVUPS.Z        (R8)(CX*4), K1, Z8
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z9
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+
+noUpstream:
+	VADDPS        Z12, Z6, Z6
+	VADDPS        Z13, Z7, Z7
+	VMULPS        Z4, Z6, Z4
+	VMULPS        Z5, Z7, Z5
+	VFMADD231PS   Z4, Z2, Z0
+	VFMADD231PS   Z5, Z2, Z0
+	MOVQ          24(AX), R8
+	PREFETCHT0    2048(R8)(CX*4)
+	PREFETCHT0    2112(R8)(CX*4)
+	VMOVUPS       Z4, (R8)(CX*4)
+	VMOVUPS       Z5, 64(R8)(CX*4)
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        640(AX), Z0, Z0
+	VMOVUPD       Z0, 640(AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairOverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairOverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K1, Z13
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z14
+	VMOVUPS.Z        128(R8)(CX*4), K3, Z15
+	VMOVUPS.Z        192(R8)(CX*4), K4, Z16
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VSUBPS           Z16, Z12, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VPMAXUD          (R9)(CX*4), Z0, Z0
+	VPMAXUD          64(R9)(CX*4), Z0, Z0
+	VPMAXUD          128(R9)(CX*4), Z0, Z0
+	VPMAXUD          192(R9)(CX*4), Z0, Z0
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VPMAXUD          (R10)(CX*4), Z0, Z0
+	VPMAXUD          64(R10)(CX*4), Z0, Z0
+	VPMAXUD          128(R10)(CX*4), Z0, Z0
+	VPMAXUD          192(R10)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	MOVQ         96(AX), R8
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z7
+	VMOVUPS          64(R8)(CX*4), Z8
+	VMOVUPS          (BX)(CX*4), Z9
+	VMOVUPS          64(BX)(CX*4), Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VADDPS           Z6, Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VSUBPS           Z11, Z6, Z13
+	VSUBPS           Z12, Z6, Z14
+	VPMOVD2M         Z9, K1
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z11, Z13, K1, Z9
+	VBLENDMPS        Z12, Z14, K2, Z10
+	VBLENDMPS        Z13, Z11, K1, Z11
+	VBLENDMPS        Z14, Z12, K2, Z12
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     56(DX), Z15
+	VBROADCASTSS     56(DX), Z16
+	VFMADD231PS.BCST 52(DX), Z11, Z15
+	VFMADD231PS.BCST 52(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z2
+	VFMADD231PS      Z14, Z16, Z2
+	VMOVUPS          (DI)(CX*4), Z11
+	VMOVUPS          64(DI)(CX*4), Z12
+	VFMADD231PS      Z13, Z11, Z0
+	VFMADD231PS      Z14, Z12, Z0
+	VMULPS           Z7, Z11, Z13
+	VMULPS           Z8, Z12, Z14
+	VBROADCASTSS     56(DX), Z15
+	VBROADCASTSS     56(DX), Z16
+	VFMADD231PS.BCST 52(DX), Z11, Z15
+	VFMADD231PS.BCST 52(DX), Z12, Z16
+	VFMADD231PS      Z13, Z15, Z4
+	VFMADD231PS      Z14, Z16, Z4
+	VMULPS           Z7, Z9, Z11
+	VMULPS           Z8, Z10, Z12
+	VBROADCASTSS     120(DX), Z13
+	VBROADCASTSS     120(DX), Z14
+	VFMADD231PS.BCST 116(DX), Z9, Z13
+	VFMADD231PS.BCST 116(DX), Z10, Z14
+	VFMADD231PS      Z11, Z13, Z3
+	VFMADD231PS      Z12, Z14, Z3
+	VMOVUPS          (SI)(CX*4), Z9
+	VMOVUPS          64(SI)(CX*4), Z10
+	VFMADD231PS      Z11, Z9, Z1
+	VFMADD231PS      Z12, Z10, Z1
+	VMULPS           Z7, Z9, Z7
+	VMULPS           Z8, Z10, Z8
+	VBROADCASTSS     120(DX), Z11
+	VBROADCASTSS     120(DX), Z12
+	VFMADD231PS.BCST 116(DX), Z9, Z11
+	VFMADD231PS.BCST 116(DX), Z10, Z12
+	VFMADD231PS      Z7, Z11, Z5
+	VFMADD231PS      Z8, Z12, Z5
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	MOVQ             488(AX), AX
+	VEXTRACTF64X4    $0x01, Z0, Y6
+	VCVTPS2PD        Y0, Z0
+	VADDPD           128(AX), Z0, Z0
+	VMOVUPD          Z0, 128(AX)
+	VCVTPS2PD        Y6, Z0
+	VADDPD           192(AX), Z0, Z0
+	VMOVUPD          Z0, 192(AX)
+	VEXTRACTF64X4    $0x01, Z1, Y0
+	VCVTPS2PD        Y1, Z1
+	VADDPD           896(AX), Z1, Z1
+	VMOVUPD          Z1, 896(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           960(AX), Z0, Z0
+	VMOVUPD          Z0, 960(AX)
+	VEXTRACTF64X4    $0x01, Z2, Y0
+	VCVTPS2PD        Y2, Z1
+	VADDPD           256(AX), Z1, Z1
+	VMOVUPD          Z1, 256(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           320(AX), Z0, Z0
+	VMOVUPD          Z0, 320(AX)
+	VEXTRACTF64X4    $0x01, Z3, Y0
+	VCVTPS2PD        Y3, Z1
+	VADDPD           1024(AX), Z1, Z1
+	VMOVUPD          Z1, 1024(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           1088(AX), Z0, Z0
+	VMOVUPD          Z0, 1088(AX)
+	VEXTRACTF64X4    $0x01, Z4, Y0
+	VCVTPS2PD        Y4, Z1
+	VADDPD           384(AX), Z1, Z1
+	VMOVUPD          Z1, 384(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           448(AX), Z0, Z0
+	VMOVUPD          Z0, 448(AX)
+	VEXTRACTF64X4    $0x01, Z5, Y0
+	VCVTPS2PD        Y5, Z1
+	VADDPD           1152(AX), Z1, Z1
+	VMOVUPD          Z1, 1152(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           1216(AX), Z0, Z0
+	VMOVUPD          Z0, 1216(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0OverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K1, Z13
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z14
+	VMOVUPS.Z        128(R8)(CX*4), K3, Z15
+	VMOVUPS.Z        192(R8)(CX*4), K4, Z16
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VSUBPS           Z16, Z12, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R9)(CX*4), Z0, Z0
+	VPMAXUD          64(R9)(CX*4), Z0, Z0
+	VPMAXUD          128(R9)(CX*4), Z0, Z0
+	VPMAXUD          192(R9)(CX*4), Z0, Z0
+	VPMAXUD          (R10)(CX*4), Z0, Z0
+	VPMAXUD          64(R10)(CX*4), Z0, Z0
+	VPMAXUD          128(R10)(CX*4), Z0, Z0
+	VPMAXUD          192(R10)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VBROADCASTSS     constants<>+64(SB), Z6
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z7
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          (BX)(CX*4), Z10
+	VMOVUPS          64(BX)(CX*4), Z11
+	VMOVUPS          2048(BX)(CX*4), Z12
+	VMOVUPS          2112(BX)(CX*4), Z13
+	VSUBPS           Z12, Z7, Z14
+	VSUBPS           Z13, Z7, Z15
+	VPMOVD2M         Z10, K1
+	VPMOVD2M         Z11, K2
+	VBLENDMPS        Z12, Z14, K1, Z16
+	VBLENDMPS        Z13, Z15, K2, Z17
+	VBLENDMPS        Z14, Z12, K1, Z12
+	VBLENDMPS        Z15, Z13, K2, Z13
+	VMULPS           Z8, Z12, Z14
+	VMULPS           Z9, Z13, Z15
+	VBROADCASTSS     56(DX), Z18
+	VBROADCASTSS     56(DX), Z19
+	VFMADD231PS.BCST 52(DX), Z12, Z18
+	VFMADD231PS.BCST 52(DX), Z13, Z19
+	VFMADD231PS      Z14, Z18, Z3
+	VFMADD231PS      Z15, Z19, Z3
+	VMOVUPS          (DI)(CX*4), Z12
+	VMOVUPS          64(DI)(CX*4), Z13
+	VFMADD231PS      Z14, Z12, Z1
+	VFMADD231PS      Z15, Z13, Z1
+	VMULPS           Z8, Z12, Z14
+	VMULPS           Z9, Z13, Z15
+	VBROADCASTSS     56(DX), Z18
+	VBROADCASTSS     56(DX), Z19
+	VFMADD231PS.BCST 52(DX), Z12, Z18
+	VFMADD231PS.BCST 52(DX), Z13, Z19
+	VFMADD231PS      Z14, Z18, Z5
+	VFMADD231PS      Z15, Z19, Z5
+	VMULPS           Z8, Z16, Z12
+	VMULPS           Z9, Z17, Z13
+	VBROADCASTSS     120(DX), Z14
+	VBROADCASTSS     120(DX), Z15
+	VFMADD231PS.BCST 116(DX), Z16, Z14
+	VFMADD231PS.BCST 116(DX), Z17, Z15
+	VFMADD231PS      Z12, Z14, Z4
+	VFMADD231PS      Z13, Z15, Z4
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VFMADD231PS      Z12, Z14, Z2
+	VFMADD231PS      Z13, Z15, Z2
+	VMULPS           Z8, Z14, Z12
+	VMULPS           Z9, Z15, Z13
+	VBROADCASTSS     120(DX), Z16
+	VBROADCASTSS     120(DX), Z17
+	VFMADD231PS.BCST 116(DX), Z14, Z16
+	VFMADD231PS.BCST 116(DX), Z15, Z17
+	VFMADD231PS      Z12, Z16, Z6
+	VFMADD231PS      Z13, Z17, Z6
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VBROADCASTSS     96(DX), Z14
+	VBROADCASTSS     96(DX), Z15
+	VFMADD231PS.BCST 92(DX), Z12, Z14
+	VFMADD231PS.BCST 92(DX), Z13, Z15
+	VMOVUPS          (DI)(CX*4), Z12
+	VMOVUPS          64(DI)(CX*4), Z13
+	VBROADCASTSS     32(DX), Z16
+	VBROADCASTSS     32(DX), Z17
+	VFMADD231PS.BCST 28(DX), Z12, Z16
+	VFMADD231PS.BCST 28(DX), Z13, Z17
+	VXORPS.BCST      constants<>+0(SB), Z10, Z12
+	VXORPS.BCST      constants<>+0(SB), Z11, Z13
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z12, Z18, Z12
+	VMAXPS           Z13, Z18, Z13
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z12, Z12
+	VADDPS           Z19, Z13, Z13
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z10, Z18, Z10
+	VMAXPS           Z11, Z18, Z11
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z19, Z11, Z11
+	VMULPS           Z12, Z14, Z12
+	VMULPS           Z13, Z15, Z13
+	VMULPS           Z10, Z16, Z10
+	VMULPS           Z11, Z17, Z11
+	VADDPS           Z10, Z12, Z10
+	VADDPS           Z11, Z13, Z11
+	VFMADD231PS      Z8, Z10, Z0
+	VFMADD231PS      Z9, Z11, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	MOVQ             488(AX), AX
+	VEXTRACTF64X4    $0x01, Z0, Y7
+	VCVTPS2PD        Y0, Z0
+	VADDPD           (AX), Z0, Z0
+	VMOVUPD          Z0, (AX)
+	VCVTPS2PD        Y7, Z0
+	VADDPD           64(AX), Z0, Z0
+	VMOVUPD          Z0, 64(AX)
+	VEXTRACTF64X4    $0x01, Z1, Y0
+	VCVTPS2PD        Y1, Z1
+	VADDPD           128(AX), Z1, Z1
+	VMOVUPD          Z1, 128(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           192(AX), Z0, Z0
+	VMOVUPD          Z0, 192(AX)
+	VEXTRACTF64X4    $0x01, Z2, Y0
+	VCVTPS2PD        Y2, Z1
+	VADDPD           896(AX), Z1, Z1
+	VMOVUPD          Z1, 896(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           960(AX), Z0, Z0
+	VMOVUPD          Z0, 960(AX)
+	VEXTRACTF64X4    $0x01, Z3, Y0
+	VCVTPS2PD        Y3, Z1
+	VADDPD           256(AX), Z1, Z1
+	VMOVUPD          Z1, 256(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           320(AX), Z0, Z0
+	VMOVUPD          Z0, 320(AX)
+	VEXTRACTF64X4    $0x01, Z4, Y0
+	VCVTPS2PD        Y4, Z1
+	VADDPD           1024(AX), Z1, Z1
+	VMOVUPD          Z1, 1024(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           1088(AX), Z0, Z0
+	VMOVUPD          Z0, 1088(AX)
+	VEXTRACTF64X4    $0x01, Z5, Y0
+	VCVTPS2PD        Y5, Z1
+	VADDPD           384(AX), Z1, Z1
+	VMOVUPD          Z1, 384(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           448(AX), Z0, Z0
+	VMOVUPD          Z0, 448(AX)
+	VEXTRACTF64X4    $0x01, Z6, Y0
+	VCVTPS2PD        Y6, Z1
+	VADDPD           1152(AX), Z1, Z1
+	VMOVUPD          Z1, 1152(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           1216(AX), Z0, Z0
+	VMOVUPD          Z0, 1216(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2OverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K1, Z13
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z14
+	VMOVUPS.Z        128(R8)(CX*4), K3, Z15
+	VMOVUPS.Z        192(R8)(CX*4), K4, Z16
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VSUBPS           Z16, Z12, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R9)(CX*4), Z0, Z0
+	VPMAXUD          64(R9)(CX*4), Z0, Z0
+	VPMAXUD          128(R9)(CX*4), Z0, Z0
+	VPMAXUD          192(R9)(CX*4), Z0, Z0
+	VPMAXUD          (R10)(CX*4), Z0, Z0
+	VPMAXUD          64(R10)(CX*4), Z0, Z0
+	VPMAXUD          128(R10)(CX*4), Z0, Z0
+	VPMAXUD          192(R10)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VBROADCASTSS     constants<>+64(SB), Z6
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z7
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          (BX)(CX*4), Z10
+	VMOVUPS          64(BX)(CX*4), Z11
+	VMOVUPS          2048(BX)(CX*4), Z12
+	VMOVUPS          2112(BX)(CX*4), Z13
+	VSUBPS           Z12, Z7, Z14
+	VSUBPS           Z13, Z7, Z15
+	VPMOVD2M         Z10, K1
+	VPMOVD2M         Z11, K2
+	VBLENDMPS        Z12, Z14, K1, Z16
+	VBLENDMPS        Z13, Z15, K2, Z17
+	VBLENDMPS        Z14, Z12, K1, Z12
+	VBLENDMPS        Z15, Z13, K2, Z13
+	VMULPS           Z8, Z12, Z14
+	VMULPS           Z9, Z13, Z15
+	VBROADCASTSS     56(DX), Z18
+	VBROADCASTSS     56(DX), Z19
+	VFMADD231PS.BCST 52(DX), Z12, Z18
+	VFMADD231PS.BCST 52(DX), Z13, Z19
+	VFMADD231PS      Z14, Z18, Z3
+	VFMADD231PS      Z15, Z19, Z3
+	VMOVUPS          (DI)(CX*4), Z18
+	VMOVUPS          64(DI)(CX*4), Z19
+	VFMADD231PS      Z14, Z18, Z1
+	VFMADD231PS      Z15, Z19, Z1
+	VMULPS           Z8, Z18, Z14
+	VMULPS           Z9, Z19, Z15
+	VBROADCASTSS     56(DX), Z20
+	VBROADCASTSS     56(DX), Z21
+	VFMADD231PS.BCST 52(DX), Z18, Z20
+	VFMADD231PS.BCST 52(DX), Z19, Z21
+	VFMADD231PS      Z14, Z20, Z5
+	VFMADD231PS      Z15, Z21, Z5
+	VMULPS           Z8, Z16, Z14
+	VMULPS           Z9, Z17, Z15
+	VBROADCASTSS     120(DX), Z18
+	VBROADCASTSS     120(DX), Z19
+	VFMADD231PS.BCST 116(DX), Z16, Z18
+	VFMADD231PS.BCST 116(DX), Z17, Z19
+	VFMADD231PS      Z14, Z18, Z4
+	VFMADD231PS      Z15, Z19, Z4
+	VMOVUPS          (SI)(CX*4), Z18
+	VMOVUPS          64(SI)(CX*4), Z19
+	VFMADD231PS      Z14, Z18, Z2
+	VFMADD231PS      Z15, Z19, Z2
+	VMULPS           Z8, Z18, Z14
+	VMULPS           Z9, Z19, Z15
+	VBROADCASTSS     120(DX), Z20
+	VBROADCASTSS     120(DX), Z21
+	VFMADD231PS.BCST 116(DX), Z18, Z20
+	VFMADD231PS.BCST 116(DX), Z19, Z21
+	VFMADD231PS      Z14, Z20, Z6
+	VFMADD231PS      Z15, Z21, Z6
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VBROADCASTSS     96(DX), Z18
+	VBROADCASTSS     96(DX), Z19
+	VFMADD231PS.BCST 92(DX), Z14, Z18
+	VFMADD231PS.BCST 92(DX), Z15, Z19
+	VMULPS           Z12, Z12, Z12
+	VMULPS           Z13, Z13, Z13
+	VMULPS           Z12, Z18, Z12
+	VMULPS           Z13, Z19, Z13
+	VMOVUPS          (DI)(CX*4), Z14
+	VMOVUPS          64(DI)(CX*4), Z15
+	VBROADCASTSS     32(DX), Z18
+	VBROADCASTSS     32(DX), Z19
+	VFMADD231PS.BCST 28(DX), Z14, Z18
+	VFMADD231PS.BCST 28(DX), Z15, Z19
+	VMULPS           Z16, Z16, Z14
+	VMULPS           Z17, Z17, Z15
+	VMULPS           Z14, Z18, Z14
+	VMULPS           Z15, Z19, Z15
+	VXORPS.BCST      constants<>+0(SB), Z10, Z16
+	VXORPS.BCST      constants<>+0(SB), Z11, Z17
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z16, Z18, Z16
+	VMAXPS           Z17, Z18, Z17
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z19, Z17, Z17
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z10, Z18, Z10
+	VMAXPS           Z11, Z18, Z11
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z19, Z11, Z11
+	VMULPS           Z16, Z12, Z12
+	VMULPS           Z17, Z13, Z13
+	VMULPS           Z10, Z14, Z10
+	VMULPS           Z11, Z15, Z11
+	VADDPS           Z10, Z12, Z10
+	VADDPS           Z11, Z13, Z11
+	VFMADD231PS      Z8, Z10, Z0
+	VFMADD231PS      Z9, Z11, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	MOVQ             488(AX), AX
+	VEXTRACTF64X4    $0x01, Z0, Y7
+	VCVTPS2PD        Y0, Z0
+	VADDPD           (AX), Z0, Z0
+	VMOVUPD          Z0, (AX)
+	VCVTPS2PD        Y7, Z0
+	VADDPD           64(AX), Z0, Z0
+	VMOVUPD          Z0, 64(AX)
+	VEXTRACTF64X4    $0x01, Z1, Y0
+	VCVTPS2PD        Y1, Z1
+	VADDPD           128(AX), Z1, Z1
+	VMOVUPD          Z1, 128(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           192(AX), Z0, Z0
+	VMOVUPD          Z0, 192(AX)
+	VEXTRACTF64X4    $0x01, Z2, Y0
+	VCVTPS2PD        Y2, Z1
+	VADDPD           896(AX), Z1, Z1
+	VMOVUPD          Z1, 896(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           960(AX), Z0, Z0
+	VMOVUPD          Z0, 960(AX)
+	VEXTRACTF64X4    $0x01, Z3, Y0
+	VCVTPS2PD        Y3, Z1
+	VADDPD           256(AX), Z1, Z1
+	VMOVUPD          Z1, 256(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           320(AX), Z0, Z0
+	VMOVUPD          Z0, 320(AX)
+	VEXTRACTF64X4    $0x01, Z4, Y0
+	VCVTPS2PD        Y4, Z1
+	VADDPD           1024(AX), Z1, Z1
+	VMOVUPD          Z1, 1024(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           1088(AX), Z0, Z0
+	VMOVUPD          Z0, 1088(AX)
+	VEXTRACTF64X4    $0x01, Z5, Y0
+	VCVTPS2PD        Y5, Z1
+	VADDPD           384(AX), Z1, Z1
+	VMOVUPD          Z1, 384(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           448(AX), Z0, Z0
+	VMOVUPD          Z0, 448(AX)
+	VEXTRACTF64X4    $0x01, Z6, Y0
+	VCVTPS2PD        Y6, Z1
+	VADDPD           1152(AX), Z1, Z1
+	VMOVUPD          Z1, 1152(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           1216(AX), Z0, Z0
+	VMOVUPD          Z0, 1216(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGammaOverlapSumsAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGammaOverlapSumsAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K1, Z13
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z14
+	VMOVUPS.Z        128(R8)(CX*4), K3, Z15
+	VMOVUPS.Z        192(R8)(CX*4), K4, Z16
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VSUBPS           Z16, Z12, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R9)(CX*4), Z0, Z0
+	VPMAXUD          64(R9)(CX*4), Z0, Z0
+	VPMAXUD          128(R9)(CX*4), Z0, Z0
+	VPMAXUD          192(R9)(CX*4), Z0, Z0
+	VPMAXUD          (R10)(CX*4), Z0, Z0
+	VPMAXUD          64(R10)(CX*4), Z0, Z0
+	VPMAXUD          128(R10)(CX*4), Z0, Z0
+	VPMAXUD          192(R10)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z17
+	VMAXPS           Z9, Z16, Z18
+	VMAXPS           Z10, Z16, Z19
+	VMAXPS           Z11, Z16, Z16
+	VADDPS           Z12, Z17, Z12
+	VADDPS           Z13, Z18, Z13
+	VADDPS           Z14, Z19, Z14
+	VADDPS           Z15, Z16, Z15
+	VMULPS.BCST      80(DX), Z12, Z12
+	VMULPS.BCST      80(DX), Z13, Z13
+	VMULPS.BCST      80(DX), Z14, Z14
+	VMULPS.BCST      80(DX), Z15, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VMOVUPS          Z12, 8192(BX)(CX*4)
+	VMOVUPS          Z13, 8256(BX)(CX*4)
+	VMOVUPS          Z14, 8320(BX)(CX*4)
+	VMOVUPS          Z15, 8384(BX)(CX*4)
+	VXORPS.BCST      constants<>+0(SB), Z8, Z8
+	VXORPS.BCST      constants<>+0(SB), Z9, Z9
+	VXORPS.BCST      constants<>+0(SB), Z10, Z10
+	VXORPS.BCST      constants<>+0(SB), Z11, Z11
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z8
+	VMAXPS           Z9, Z16, Z9
+	VMAXPS           Z10, Z16, Z10
+	VMAXPS           Z11, Z16, Z11
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VMULPS.BCST      16(DX), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VMOVUPS          Z8, 10240(BX)(CX*4)
+	VMOVUPS          Z9, 10304(BX)(CX*4)
+	VMOVUPS          Z10, 10368(BX)(CX*4)
+	VMOVUPS          Z11, 10432(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               powers
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VBROADCASTSS     constants<>+64(SB), Z6
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z7
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z8
+	VMOVUPS          64(R8)(CX*4), Z9
+	VMOVUPS          (BX)(CX*4), Z10
+	VMOVUPS          64(BX)(CX*4), Z11
+	VMOVUPS          2048(BX)(CX*4), Z12
+	VMOVUPS          2112(BX)(CX*4), Z13
+	VSUBPS           Z12, Z7, Z14
+	VSUBPS           Z13, Z7, Z15
+	VPMOVD2M         Z10, K1
+	VPMOVD2M         Z11, K2
+	VBLENDMPS        Z12, Z14, K1, Z16
+	VBLENDMPS        Z13, Z15, K2, Z17
+	VBLENDMPS        Z14, Z12, K1, Z12
+	VBLENDMPS        Z15, Z13, K2, Z13
+	VMULPS           Z8, Z12, Z14
+	VMULPS           Z9, Z13, Z15
+	VBROADCASTSS     56(DX), Z18
+	VBROADCASTSS     56(DX), Z19
+	VFMADD231PS.BCST 52(DX), Z12, Z18
+	VFMADD231PS.BCST 52(DX), Z13, Z19
+	VFMADD231PS      Z14, Z18, Z3
+	VFMADD231PS      Z15, Z19, Z3
+	VMOVUPS          (DI)(CX*4), Z12
+	VMOVUPS          64(DI)(CX*4), Z13
+	VFMADD231PS      Z14, Z12, Z1
+	VFMADD231PS      Z15, Z13, Z1
+	VMULPS           Z8, Z12, Z14
+	VMULPS           Z9, Z13, Z15
+	VBROADCASTSS     56(DX), Z18
+	VBROADCASTSS     56(DX), Z19
+	VFMADD231PS.BCST 52(DX), Z12, Z18
+	VFMADD231PS.BCST 52(DX), Z13, Z19
+	VFMADD231PS      Z14, Z18, Z5
+	VFMADD231PS      Z15, Z19, Z5
+	VMULPS           Z8, Z16, Z12
+	VMULPS           Z9, Z17, Z13
+	VBROADCASTSS     120(DX), Z14
+	VBROADCASTSS     120(DX), Z15
+	VFMADD231PS.BCST 116(DX), Z16, Z14
+	VFMADD231PS.BCST 116(DX), Z17, Z15
+	VFMADD231PS      Z12, Z14, Z4
+	VFMADD231PS      Z13, Z15, Z4
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VFMADD231PS      Z12, Z14, Z2
+	VFMADD231PS      Z13, Z15, Z2
+	VMULPS           Z8, Z14, Z12
+	VMULPS           Z9, Z15, Z13
+	VBROADCASTSS     120(DX), Z16
+	VBROADCASTSS     120(DX), Z17
+	VFMADD231PS.BCST 116(DX), Z14, Z16
+	VFMADD231PS.BCST 116(DX), Z15, Z17
+	VFMADD231PS      Z12, Z16, Z6
+	VFMADD231PS      Z13, Z17, Z6
+	VMOVUPS          (SI)(CX*4), Z12
+	VMOVUPS          64(SI)(CX*4), Z13
+	VBROADCASTSS     96(DX), Z14
+	VBROADCASTSS     96(DX), Z15
+	VFMADD231PS.BCST 92(DX), Z12, Z14
+	VFMADD231PS.BCST 92(DX), Z13, Z15
+	VMOVUPS          8192(BX)(CX*4), Z12
+	VMOVUPS          8256(BX)(CX*4), Z13
+	VMULPS           Z12, Z14, Z12
+	VMULPS           Z13, Z15, Z13
+	VMOVUPS          (DI)(CX*4), Z14
+	VMOVUPS          64(DI)(CX*4), Z15
+	VBROADCASTSS     32(DX), Z16
+	VBROADCASTSS     32(DX), Z17
+	VFMADD231PS.BCST 28(DX), Z14, Z16
+	VFMADD231PS.BCST 28(DX), Z15, Z17
+	VMOVUPS          10240(BX)(CX*4), Z14
+	VMOVUPS          10304(BX)(CX*4), Z15
+	VMULPS           Z14, Z16, Z14
+	VMULPS           Z15, Z17, Z15
+	VXORPS.BCST      constants<>+0(SB), Z10, Z16
+	VXORPS.BCST      constants<>+0(SB), Z11, Z17
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z16, Z18, Z16
+	VMAXPS           Z17, Z18, Z17
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z19, Z17, Z17
+	VBROADCASTSS     constants<>+64(SB), Z18
+	VMAXPS           Z10, Z18, Z10
+	VMAXPS           Z11, Z18, Z11
+	VMOVUPS          4096(BX)(CX*4), Z18
+	VMOVUPS          4160(BX)(CX*4), Z19
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z19, Z11, Z11
+	VMULPS           Z16, Z12, Z12
+	VMULPS           Z17, Z13, Z13
+	VMULPS           Z10, Z14, Z10
+	VMULPS           Z11, Z15, Z11
+	VADDPS           Z10, Z12, Z10
+	VADDPS           Z11, Z13, Z11
+	VFMADD231PS      Z8, Z10, Z0
+	VFMADD231PS      Z9, Z11, Z0
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	MOVQ             488(AX), AX
+	VEXTRACTF64X4    $0x01, Z0, Y7
+	VCVTPS2PD        Y0, Z0
+	VADDPD           (AX), Z0, Z0
+	VMOVUPD          Z0, (AX)
+	VCVTPS2PD        Y7, Z0
+	VADDPD           64(AX), Z0, Z0
+	VMOVUPD          Z0, 64(AX)
+	VEXTRACTF64X4    $0x01, Z1, Y0
+	VCVTPS2PD        Y1, Z1
+	VADDPD           128(AX), Z1, Z1
+	VMOVUPD          Z1, 128(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           192(AX), Z0, Z0
+	VMOVUPD          Z0, 192(AX)
+	VEXTRACTF64X4    $0x01, Z2, Y0
+	VCVTPS2PD        Y2, Z1
+	VADDPD           896(AX), Z1, Z1
+	VMOVUPD          Z1, 896(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           960(AX), Z0, Z0
+	VMOVUPD          Z0, 960(AX)
+	VEXTRACTF64X4    $0x01, Z3, Y0
+	VCVTPS2PD        Y3, Z1
+	VADDPD           256(AX), Z1, Z1
+	VMOVUPD          Z1, 256(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           320(AX), Z0, Z0
+	VMOVUPD          Z0, 320(AX)
+	VEXTRACTF64X4    $0x01, Z4, Y0
+	VCVTPS2PD        Y4, Z1
+	VADDPD           1024(AX), Z1, Z1
+	VMOVUPD          Z1, 1024(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           1088(AX), Z0, Z0
+	VMOVUPD          Z0, 1088(AX)
+	VEXTRACTF64X4    $0x01, Z5, Y0
+	VCVTPS2PD        Y5, Z1
+	VADDPD           384(AX), Z1, Z1
+	VMOVUPD          Z1, 384(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           448(AX), Z0, Z0
+	VMOVUPD          Z0, 448(AX)
+	VEXTRACTF64X4    $0x01, Z6, Y0
+	VCVTPS2PD        Y6, Z1
+	VADDPD           1152(AX), Z1, Z1
+	VMOVUPD          Z1, 1152(AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           1216(AX), Z0, Z0
+	VMOVUPD          Z0, 1216(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0GradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma0GradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K1, Z13
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z14
+	VMOVUPS.Z        128(R8)(CX*4), K3, Z15
+	VMOVUPS.Z        192(R8)(CX*4), K4, Z16
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VSUBPS           Z16, Z12, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R9)(CX*4), Z0, Z0
+	VPMAXUD          64(R9)(CX*4), Z0, Z0
+	VPMAXUD          128(R9)(CX*4), Z0, Z0
+	VPMAXUD          192(R9)(CX*4), Z0, Z0
+	VPMAXUD          (R10)(CX*4), Z0, Z0
+	VPMAXUD          64(R10)(CX*4), Z0, Z0
+	VPMAXUD          128(R10)(CX*4), Z0, Z0
+	VPMAXUD          192(R10)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z5
+	VMOVUPS          64(R8)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VBLENDMPS        Z9, Z11, K1, Z13
+	VBLENDMPS        Z10, Z12, K2, Z14
+	VBLENDMPS        Z11, Z9, K1, Z9
+	VBLENDMPS        Z12, Z10, K2, Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VBROADCASTSS     96(DX), Z15
+	VBROADCASTSS     96(DX), Z16
+	VFMADD231PS.BCST 92(DX), Z11, Z15
+	VFMADD231PS.BCST 92(DX), Z12, Z16
+	VMOVUPS          (DI)(CX*4), Z11
+	VMOVUPS          64(DI)(CX*4), Z12
+	VBROADCASTSS     32(DX), Z17
+	VBROADCASTSS     32(DX), Z18
+	VFMADD231PS.BCST 28(DX), Z11, Z17
+	VFMADD231PS.BCST 28(DX), Z12, Z18
+	VXORPS           Z4, Z7, Z11
+	VXORPS           Z4, Z8, Z12
+	VMAXPS           Z11, Z3, Z11
+	VMAXPS           Z12, Z3, Z12
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z11, Z11
+	VADDPS           Z20, Z12, Z12
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z11, Z15, Z19
+	VMULPS           Z12, Z16, Z20
+	VMULPS           Z7, Z17, Z21
+	VMULPS           Z8, Z18, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	VFMADD231PS      Z5, Z19, Z0
+	VFMADD231PS      Z6, Z20, Z0
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMULPS           Z11, Z15, Z19
+	VMULPS           Z12, Z16, Z20
+	VMULPS           Z7, Z17, Z21
+	VMULPS           Z8, Z18, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	MOVQ             216(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements0
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMULPS           Z7, Z17, Z7
+	VMULPS           Z8, Z18, Z8
+	VMULPS.BCST      88(DX), Z5, Z19
+	VMULPS.BCST      88(DX), Z6, Z20
+	VBROADCASTSS     60(DX), Z21
+	VBROADCASTSS     60(DX), Z22
+	VFMADD231PS      Z7, Z19, Z21
+	VFMADD231PS      Z8, Z20, Z22
+	VFMADD231PS      Z21, Z3, Z1
+	VFMADD231PS      Z22, Z3, Z1
+	VMOVUPS          Z21, (R10)(CX*4)
+	VMOVUPS          Z22, 64(R10)(CX*4)
+	VMULPS           Z11, Z15, Z7
+	VMULPS           Z12, Z16, Z8
+	VMOVAPS          Z7, Z19
+	VMOVAPS          Z8, Z20
+
+noElements0:
+	VMULPS.BCST  88(DX), Z5, Z7
+	VMULPS.BCST  88(DX), Z6, Z8
+	VBROADCASTSS 124(DX), Z11
+	VBROADCASTSS 124(DX), Z12
+	VFMADD231PS  Z19, Z7, Z11
+	VFMADD231PS  Z20, Z8, Z12
+	VFMADD231PS  Z11, Z3, Z1
+	VFMADD231PS  Z12, Z3, Z1
+	VMOVUPS      Z11, (R9)(CX*4)
+	VMOVUPS      Z12, 64(R9)(CX*4)
+
+noElements:
+	MOVQ       24(AX), R9
+	TESTQ      R9, R9
+	JZ         noGradient
+	VMULPS     Z9, Z15, Z7
+	VMULPS     Z10, Z16, Z8
+	VMULPS     Z13, Z17, Z9
+	VMULPS     Z14, Z18, Z10
+	MOVQ       72(AX), R9
+	TESTQ      R9, R9
+	JZ         noUpstream
+	PREFETCHT0 2048(R9)(CX*4)
+	PREFETCHT0 2112(R9)(CX*4)
+	VCMPPS     $0x1e, Z3, Z5, K1
+	VCMPPS     $0x1e, Z3, Z6, K2
+	VMOVUPS.Z  (R9)(CX*4), K1, Z11
+	VMOVUPS.Z  64(R9)(CX*4), K2, Z12
+	VMULPS     Z11, Z7, Z7
+	VMULPS     Z12, Z8, Z8
+
+noUpstream:
+	MOVQ       240(AX), R9
+	TESTQ      R9, R9
+	JZ         noUpstream0
+	PREFETCHT0 2048(R9)(CX*4)
+	PREFETCHT0 2112(R9)(CX*4)
+	VCMPPS     $0x1e, Z3, Z5, K1
+	VCMPPS     $0x1e, Z3, Z6, K2
+	VMOVUPS.Z  (R9)(CX*4), K1, Z11
+	VMOVUPS.Z  64(R9)(CX*4), K2, Z12
+	VMULPS     Z11, Z9, Z9
+	VMULPS     Z12, Z10, Z10
+
+noUpstream0:
+	VSUBPS      Z7, Z9, Z7
+	VSUBPS      Z8, Z10, Z8
+	VMULPS.BCST 88(DX), Z7, Z7
+	VMULPS.BCST 88(DX), Z8, Z8
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VMOVUPS     Z5, (R9)(CX*4)
+	VMOVUPS     Z6, 64(R9)(CX*4)
+	MOVQ        192(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VXORPS      Z4, Z5, Z5
+	VXORPS      Z4, Z6, Z6
+	VMOVUPS     Z5, (R9)(CX*4)
+	VMOVUPS     Z6, 64(R9)(CX*4)
+
+noGradient:
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y2, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        640(AX), Z1, Z1
+	VMOVUPD       Z1, 640(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2GradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma2GradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K1, Z13
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z14
+	VMOVUPS.Z        128(R8)(CX*4), K3, Z15
+	VMOVUPS.Z        192(R8)(CX*4), K4, Z16
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VSUBPS           Z16, Z12, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VRANGEPS         $0x0e, Z1, Z9, Z9
+	VRANGEPS         $0x0e, Z1, Z10, Z10
+	VRANGEPS         $0x0e, Z1, Z11, Z11
+	VRANGEPS         $0x0e, Z1, Z12, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R9)(CX*4), Z0, Z0
+	VPMAXUD          64(R9)(CX*4), Z0, Z0
+	VPMAXUD          128(R9)(CX*4), Z0, Z0
+	VPMAXUD          192(R9)(CX*4), Z0, Z0
+	VPMAXUD          (R10)(CX*4), Z0, Z0
+	VPMAXUD          64(R10)(CX*4), Z0, Z0
+	VPMAXUD          128(R10)(CX*4), Z0, Z0
+	VPMAXUD          192(R10)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z5
+	VMOVUPS          64(R8)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VBLENDMPS        Z9, Z11, K1, Z13
+	VBLENDMPS        Z10, Z12, K2, Z14
+	VBLENDMPS        Z11, Z9, K1, Z9
+	VBLENDMPS        Z12, Z10, K2, Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VBROADCASTSS     96(DX), Z15
+	VBROADCASTSS     96(DX), Z16
+	VFMADD231PS.BCST 92(DX), Z11, Z15
+	VFMADD231PS.BCST 92(DX), Z12, Z16
+	VMULPS           Z9, Z9, Z11
+	VMULPS           Z10, Z10, Z12
+	VMULPS           Z11, Z15, Z11
+	VMULPS           Z12, Z16, Z12
+	VMOVUPS          (DI)(CX*4), Z15
+	VMOVUPS          64(DI)(CX*4), Z16
+	VBROADCASTSS     32(DX), Z17
+	VBROADCASTSS     32(DX), Z18
+	VFMADD231PS.BCST 28(DX), Z15, Z17
+	VFMADD231PS.BCST 28(DX), Z16, Z18
+	VMULPS           Z13, Z13, Z15
+	VMULPS           Z14, Z14, Z16
+	VMULPS           Z15, Z17, Z15
+	VMULPS           Z16, Z18, Z16
+	VXORPS           Z4, Z7, Z17
+	VXORPS           Z4, Z8, Z18
+	VMAXPS           Z17, Z3, Z17
+	VMAXPS           Z18, Z3, Z18
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z20, Z18, Z18
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMULPS           Z7, Z15, Z21
+	VMULPS           Z8, Z16, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	VFMADD231PS      Z5, Z19, Z0
+	VFMADD231PS      Z6, Z20, Z0
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMULPS           Z7, Z15, Z21
+	VMULPS           Z8, Z16, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	MOVQ             216(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements0
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMULPS           Z7, Z15, Z19
+	VMULPS           Z8, Z16, Z20
+	VMULPS.BCST      88(DX), Z5, Z21
+	VMULPS.BCST      88(DX), Z6, Z22
+	VBROADCASTSS     60(DX), Z23
+	VBROADCASTSS     60(DX), Z24
+	VFMADD231PS      Z19, Z21, Z23
+	VFMADD231PS      Z20, Z22, Z24
+	VFMADD231PS      Z23, Z3, Z1
+	VFMADD231PS      Z24, Z3, Z1
+	VMOVUPS          Z23, (R10)(CX*4)
+	VMOVUPS          Z24, 64(R10)(CX*4)
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMOVAPS          Z19, Z19
+	VMOVAPS          Z20, Z20
+
+noElements0:
+	VMULPS.BCST  88(DX), Z5, Z21
+	VMULPS.BCST  88(DX), Z6, Z22
+	VBROADCASTSS 124(DX), Z23
+	VBROADCASTSS 124(DX), Z24
+	VFMADD231PS  Z19, Z21, Z23
+	VFMADD231PS  Z20, Z22, Z24
+	VFMADD231PS  Z23, Z3, Z1
+	VFMADD231PS  Z24, Z3, Z1
+	VMOVUPS      Z23, (R9)(CX*4)
+	VMOVUPS      Z24, 64(R9)(CX*4)
+
+noElements:
+	MOVQ        24(AX), R9
+	TESTQ       R9, R9
+	JZ          noGradient
+	VMULPS.BCST 76(DX), Z13, Z19
+	VMULPS.BCST 76(DX), Z14, Z20
+	VMOVAPS     Z9, Z21
+	VMOVAPS     Z10, Z22
+	VFMADD231PS Z17, Z19, Z21
+	VFMADD231PS Z18, Z20, Z22
+	VMULPS      Z21, Z11, Z11
+	VMULPS      Z22, Z12, Z12
+	VMULPS.BCST 12(DX), Z9, Z9
+	VMULPS.BCST 12(DX), Z10, Z10
+	VMOVAPS     Z13, Z13
+	VMOVAPS     Z14, Z14
+	VFMADD231PS Z7, Z9, Z13
+	VFMADD231PS Z8, Z10, Z14
+	VMULPS      Z13, Z15, Z7
+	VMULPS      Z14, Z16, Z8
+	MOVQ        72(AX), R9
+	TESTQ       R9, R9
+	JZ          noUpstream
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VCMPPS      $0x1e, Z3, Z5, K1
+	VCMPPS      $0x1e, Z3, Z6, K2
+	VMOVUPS.Z   (R9)(CX*4), K1, Z9
+	VMOVUPS.Z   64(R9)(CX*4), K2, Z10
+	VMULPS      Z9, Z11, Z11
+	VMULPS      Z10, Z12, Z12
+
+noUpstream:
+	MOVQ       240(AX), R9
+	TESTQ      R9, R9
+	JZ         noUpstream0
+	PREFETCHT0 2048(R9)(CX*4)
+	PREFETCHT0 2112(R9)(CX*4)
+	VCMPPS     $0x1e, Z3, Z5, K1
+	VCMPPS     $0x1e, Z3, Z6, K2
+	VMOVUPS.Z  (R9)(CX*4), K1, Z9
+	VMOVUPS.Z  64(R9)(CX*4), K2, Z10
+	VMULPS     Z9, Z7, Z7
+	VMULPS     Z10, Z8, Z8
+
+noUpstream0:
+	VSUBPS      Z11, Z7, Z7
+	VSUBPS      Z12, Z8, Z8
+	VMULPS.BCST 88(DX), Z7, Z7
+	VMULPS.BCST 88(DX), Z8, Z8
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VMOVUPS     Z5, (R9)(CX*4)
+	VMOVUPS     Z6, 64(R9)(CX*4)
+	MOVQ        192(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VXORPS      Z4, Z5, Z5
+	VXORPS      Z4, Z6, Z6
+	VMOVUPS     Z5, (R9)(CX*4)
+	VMOVUPS     Z6, 64(R9)(CX*4)
+
+noGradient:
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y2, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        640(AX), Z1, Z1
+	VMOVUPD       Z1, 640(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGammaGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGammaGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K1, Z13
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z14
+	VMOVUPS.Z        128(R8)(CX*4), K3, Z15
+	VMOVUPS.Z        192(R8)(CX*4), K4, Z16
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VSUBPS           Z16, Z12, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VRANGEPS         $0x0e, Z1, Z9, Z9
+	VRANGEPS         $0x0e, Z1, Z10, Z10
+	VRANGEPS         $0x0e, Z1, Z11, Z11
+	VRANGEPS         $0x0e, Z1, Z12, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R9)(CX*4), Z0, Z0
+	VPMAXUD          64(R9)(CX*4), Z0, Z0
+	VPMAXUD          128(R9)(CX*4), Z0, Z0
+	VPMAXUD          192(R9)(CX*4), Z0, Z0
+	VPMAXUD          (R10)(CX*4), Z0, Z0
+	VPMAXUD          64(R10)(CX*4), Z0, Z0
+	VPMAXUD          128(R10)(CX*4), Z0, Z0
+	VPMAXUD          192(R10)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z17
+	VMAXPS           Z9, Z16, Z18
+	VMAXPS           Z10, Z16, Z19
+	VMAXPS           Z11, Z16, Z16
+	VADDPS           Z12, Z17, Z12
+	VADDPS           Z13, Z18, Z13
+	VADDPS           Z14, Z19, Z14
+	VADDPS           Z15, Z16, Z15
+	VMULPS.BCST      80(DX), Z12, Z12
+	VMULPS.BCST      80(DX), Z13, Z13
+	VMULPS.BCST      80(DX), Z14, Z14
+	VMULPS.BCST      80(DX), Z15, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VMOVUPS          Z12, 8192(BX)(CX*4)
+	VMOVUPS          Z13, 8256(BX)(CX*4)
+	VMOVUPS          Z14, 8320(BX)(CX*4)
+	VMOVUPS          Z15, 8384(BX)(CX*4)
+	VXORPS.BCST      constants<>+0(SB), Z8, Z8
+	VXORPS.BCST      constants<>+0(SB), Z9, Z9
+	VXORPS.BCST      constants<>+0(SB), Z10, Z10
+	VXORPS.BCST      constants<>+0(SB), Z11, Z11
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z8
+	VMAXPS           Z9, Z16, Z9
+	VMAXPS           Z10, Z16, Z10
+	VMAXPS           Z11, Z16, Z11
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VMULPS.BCST      16(DX), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VMOVUPS          Z8, 10240(BX)(CX*4)
+	VMOVUPS          Z9, 10304(BX)(CX*4)
+	VMOVUPS          Z10, 10368(BX)(CX*4)
+	VMOVUPS          Z11, 10432(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               powers
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z5
+	VMOVUPS          64(R8)(CX*4), Z6
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z9
+	VMOVUPS          2112(BX)(CX*4), Z10
+	VSUBPS           Z9, Z2, Z11
+	VSUBPS           Z10, Z2, Z12
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VBLENDMPS        Z9, Z11, K1, Z13
+	VBLENDMPS        Z10, Z12, K2, Z14
+	VBLENDMPS        Z11, Z9, K1, Z9
+	VBLENDMPS        Z12, Z10, K2, Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VBROADCASTSS     96(DX), Z15
+	VBROADCASTSS     96(DX), Z16
+	VFMADD231PS.BCST 92(DX), Z11, Z15
+	VFMADD231PS.BCST 92(DX), Z12, Z16
+	VMOVUPS          8192(BX)(CX*4), Z11
+	VMOVUPS          8256(BX)(CX*4), Z12
+	VMULPS           Z11, Z15, Z11
+	VMULPS           Z12, Z16, Z12
+	VMOVUPS          (DI)(CX*4), Z15
+	VMOVUPS          64(DI)(CX*4), Z16
+	VBROADCASTSS     32(DX), Z17
+	VBROADCASTSS     32(DX), Z18
+	VFMADD231PS.BCST 28(DX), Z15, Z17
+	VFMADD231PS.BCST 28(DX), Z16, Z18
+	VMOVUPS          10240(BX)(CX*4), Z15
+	VMOVUPS          10304(BX)(CX*4), Z16
+	VMULPS           Z15, Z17, Z15
+	VMULPS           Z16, Z18, Z16
+	VXORPS           Z4, Z7, Z17
+	VXORPS           Z4, Z8, Z18
+	VMAXPS           Z17, Z3, Z17
+	VMAXPS           Z18, Z3, Z18
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z20, Z18, Z18
+	VMAXPS           Z7, Z3, Z7
+	VMAXPS           Z8, Z3, Z8
+	VMOVUPS          4096(BX)(CX*4), Z19
+	VMOVUPS          4160(BX)(CX*4), Z20
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMULPS           Z7, Z15, Z21
+	VMULPS           Z8, Z16, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	VFMADD231PS      Z5, Z19, Z0
+	VFMADD231PS      Z6, Z20, Z0
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMULPS           Z7, Z15, Z21
+	VMULPS           Z8, Z16, Z22
+	VADDPS           Z21, Z19, Z19
+	VADDPS           Z22, Z20, Z20
+	MOVQ             216(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements0
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMULPS           Z7, Z15, Z19
+	VMULPS           Z8, Z16, Z20
+	VMULPS.BCST      88(DX), Z5, Z21
+	VMULPS.BCST      88(DX), Z6, Z22
+	VBROADCASTSS     60(DX), Z23
+	VBROADCASTSS     60(DX), Z24
+	VFMADD231PS      Z19, Z21, Z23
+	VFMADD231PS      Z20, Z22, Z24
+	VFMADD231PS      Z23, Z3, Z1
+	VFMADD231PS      Z24, Z3, Z1
+	VMOVUPS          Z23, (R10)(CX*4)
+	VMOVUPS          Z24, 64(R10)(CX*4)
+	VMULPS           Z17, Z11, Z19
+	VMULPS           Z18, Z12, Z20
+	VMOVAPS          Z19, Z19
+	VMOVAPS          Z20, Z20
+
+noElements0:
+	VMULPS.BCST  88(DX), Z5, Z21
+	VMULPS.BCST  88(DX), Z6, Z22
+	VBROADCASTSS 124(DX), Z23
+	VBROADCASTSS 124(DX), Z24
+	VFMADD231PS  Z19, Z21, Z23
+	VFMADD231PS  Z20, Z22, Z24
+	VFMADD231PS  Z23, Z3, Z1
+	VFMADD231PS  Z24, Z3, Z1
+	VMOVUPS      Z23, (R9)(CX*4)
+	VMOVUPS      Z24, 64(R9)(CX*4)
+
+noElements:
+	MOVQ        24(AX), R9
+	TESTQ       R9, R9
+	JZ          noGradient
+	VMULPS.BCST 76(DX), Z13, Z19
+	VMULPS.BCST 76(DX), Z14, Z20
+	VMOVAPS     Z9, Z21
+	VMOVAPS     Z10, Z22
+	VFMADD231PS Z17, Z19, Z21
+	VFMADD231PS Z18, Z20, Z22
+	VMULPS      Z21, Z11, Z11
+	VMULPS      Z22, Z12, Z12
+	VMULPS.BCST 12(DX), Z9, Z9
+	VMULPS.BCST 12(DX), Z10, Z10
+	VMOVAPS     Z13, Z13
+	VMOVAPS     Z14, Z14
+	VFMADD231PS Z7, Z9, Z13
+	VFMADD231PS Z8, Z10, Z14
+	VMULPS      Z13, Z15, Z7
+	VMULPS      Z14, Z16, Z8
+	MOVQ        72(AX), R9
+	TESTQ       R9, R9
+	JZ          noUpstream
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VCMPPS      $0x1e, Z3, Z5, K1
+	VCMPPS      $0x1e, Z3, Z6, K2
+	VMOVUPS.Z   (R9)(CX*4), K1, Z9
+	VMOVUPS.Z   64(R9)(CX*4), K2, Z10
+	VMULPS      Z9, Z11, Z11
+	VMULPS      Z10, Z12, Z12
+
+noUpstream:
+	MOVQ       240(AX), R9
+	TESTQ      R9, R9
+	JZ         noUpstream0
+	PREFETCHT0 2048(R9)(CX*4)
+	PREFETCHT0 2112(R9)(CX*4)
+	VCMPPS     $0x1e, Z3, Z5, K1
+	VCMPPS     $0x1e, Z3, Z6, K2
+	VMOVUPS.Z  (R9)(CX*4), K1, Z9
+	VMOVUPS.Z  64(R9)(CX*4), K2, Z10
+	VMULPS     Z9, Z7, Z7
+	VMULPS     Z10, Z8, Z8
+
+noUpstream0:
+	VSUBPS      Z11, Z7, Z7
+	VSUBPS      Z12, Z8, Z8
+	VMULPS.BCST 88(DX), Z7, Z7
+	VMULPS.BCST 88(DX), Z8, Z8
+	VMULPS      Z5, Z7, Z5
+	VMULPS      Z6, Z8, Z6
+	VFMADD231PS Z5, Z3, Z1
+	VFMADD231PS Z6, Z3, Z1
+	MOVQ        24(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VMOVUPS     Z5, (R9)(CX*4)
+	VMOVUPS     Z6, 64(R9)(CX*4)
+	MOVQ        192(AX), R9
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VXORPS      Z4, Z5, Z5
+	VXORPS      Z4, Z6, Z6
+	VMOVUPS     Z5, (R9)(CX*4)
+	VMOVUPS     Z6, 64(R9)(CX*4)
+
+noGradient:
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y2, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        640(AX), Z1, Z1
+	VMOVUPD       Z1, 640(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairOverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairOverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K1, Z13
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z14
+	VMOVUPS.Z        128(R8)(CX*4), K3, Z15
+	VMOVUPS.Z        192(R8)(CX*4), K4, Z16
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VSUBPS           Z16, Z12, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VPMAXUD          (R9)(CX*4), Z0, Z0
+	VPMAXUD          64(R9)(CX*4), Z0, Z0
+	VPMAXUD          128(R9)(CX*4), Z0, Z0
+	VPMAXUD          192(R9)(CX*4), Z0, Z0
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VPMAXUD          (R10)(CX*4), Z0, Z0
+	VPMAXUD          64(R10)(CX*4), Z0, Z0
+	VPMAXUD          128(R10)(CX*4), Z0, Z0
+	VPMAXUD          192(R10)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	VBROADCASTSS constants<>+64(SB), Z0
+	MOVQ         96(AX), R8
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z4
+	VMOVUPS          64(R8)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VADDPS           Z1, Z9, Z10
+	VDIVPS           Z10, Z9, Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z6
+	VBLENDMPS        Z9, Z11, K2, Z7
+	VBLENDMPS        Z10, Z8, K1, Z12
+	VBLENDMPS        Z11, Z9, K2, Z13
+	VMOVUPS          (SI)(CX*4), Z14
+	VMOVUPS          64(SI)(CX*4), Z15
+	VBROADCASTSS     108(DX), Z16
+	VBROADCASTSS     108(DX), Z17
+	VFMADD231PS.BCST 104(DX), Z14, Z16
+	VFMADD231PS.BCST 104(DX), Z15, Z17
+	VFMADD231PS.BCST 112(DX), Z6, Z16
+	VFMADD231PS.BCST 112(DX), Z7, Z17
+	VMOVUPS          (DI)(CX*4), Z6
+	VMOVUPS          64(DI)(CX*4), Z7
+	VBROADCASTSS     44(DX), Z14
+	VBROADCASTSS     44(DX), Z15
+	VFMADD231PS.BCST 40(DX), Z6, Z14
+	VFMADD231PS.BCST 40(DX), Z7, Z15
+	VFMADD231PS.BCST 48(DX), Z12, Z14
+	VFMADD231PS.BCST 48(DX), Z13, Z15
+	VSUBPS           Z14, Z16, Z6
+	VSUBPS           Z15, Z17, Z7
+	VMULPS           Z10, Z8, Z8
+	VMULPS           Z11, Z9, Z9
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z4, Z6, Z4
+	VMULPS           Z5, Z7, Z5
+	VFMADD231PS      Z4, Z2, Z0
+	VFMADD231PS      Z5, Z2, Z0
+	MOVQ             24(AX), R9
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMOVUPS          Z4, (R9)(CX*4)
+	VMOVUPS          Z5, 64(R9)(CX*4)
+	MOVQ             192(AX), R9
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VXORPS           Z3, Z4, Z4
+	VXORPS           Z3, Z5, Z5
+	VMOVUPS          Z4, (R9)(CX*4)
+	VMOVUPS          Z5, 64(R9)(CX*4)
+	ADDQ             $0x20, CX
+	CMPQ             CX, n+8(FP)
+	JL               last
+	MOVQ             488(AX), AX
+	VEXTRACTF64X4    $0x01, Z0, Y1
+	VCVTPS2PD        Y0, Z0
+	VADDPD           640(AX), Z0, Z0
+	VMOVUPD          Z0, 640(AX)
+	VCVTPS2PD        Y1, Z0
+	VADDPD           704(AX), Z0, Z0
+	VMOVUPD          Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0OverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma0OverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K1, Z13
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z14
+	VMOVUPS.Z        128(R8)(CX*4), K3, Z15
+	VMOVUPS.Z        192(R8)(CX*4), K4, Z16
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VSUBPS           Z16, Z12, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VADDPS           Z6, Z10, Z13
+	VDIVPS           Z13, Z10, Z10
+	VADDPS           Z6, Z12, Z13
+	VDIVPS           Z13, Z12, Z12
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	PREFETCHT0       2176(R9)(CX*4)
+	PREFETCHT0       2240(R9)(CX*4)
+	VPMAXUD          (R9)(CX*4), Z0, Z0
+	VPMAXUD          64(R9)(CX*4), Z0, Z0
+	VPMAXUD          128(R9)(CX*4), Z0, Z0
+	VPMAXUD          192(R9)(CX*4), Z0, Z0
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	PREFETCHT0       2176(R10)(CX*4)
+	PREFETCHT0       2240(R10)(CX*4)
+	VPMAXUD          (R10)(CX*4), Z0, Z0
+	VPMAXUD          64(R10)(CX*4), Z0, Z0
+	VPMAXUD          128(R10)(CX*4), Z0, Z0
+	VPMAXUD          192(R10)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         48(AX), CX
+	TESTQ        CX, CX
+	JZ           noLogarithm
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+
+noLogarithm:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	VBROADCASTSS constants<>+64(SB), Z0
+	MOVQ         96(AX), R8
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z4
+	VMOVUPS          64(R8)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VBLENDMPS        Z10, Z8, K1, Z14
+	VBLENDMPS        Z11, Z9, K2, Z15
+	VMOVUPS          (SI)(CX*4), Z16
+	VMOVUPS          64(SI)(CX*4), Z17
+	VBROADCASTSS     108(DX), Z18
+	VBROADCASTSS     108(DX), Z19
+	VFMADD231PS.BCST 104(DX), Z16, Z18
+	VFMADD231PS.BCST 104(DX), Z17, Z19
+	VFMADD231PS.BCST 112(DX), Z12, Z18
+	VFMADD231PS.BCST 112(DX), Z13, Z19
+	VMOVUPS          (DI)(CX*4), Z16
+	VMOVUPS          64(DI)(CX*4), Z17
+	VBROADCASTSS     44(DX), Z20
+	VBROADCASTSS     44(DX), Z21
+	VFMADD231PS.BCST 40(DX), Z16, Z20
+	VFMADD231PS.BCST 40(DX), Z17, Z21
+	VFMADD231PS.BCST 48(DX), Z14, Z20
+	VFMADD231PS.BCST 48(DX), Z15, Z21
+	VSUBPS           Z20, Z18, Z16
+	VSUBPS           Z21, Z19, Z17
+	VMULPS           Z10, Z8, Z8
+	VMULPS           Z11, Z9, Z9
+	VMULPS           Z8, Z16, Z8
+	VMULPS           Z9, Z17, Z9
+	VMOVUPS          (SI)(CX*4), Z10
+	VMOVUPS          64(SI)(CX*4), Z11
+	VBROADCASTSS     96(DX), Z16
+	VBROADCASTSS     96(DX), Z17
+	VFMADD231PS.BCST 92(DX), Z10, Z16
+	VFMADD231PS.BCST 92(DX), Z11, Z17
+	VMOVUPS          (DI)(CX*4), Z10
+	VMOVUPS          64(DI)(CX*4), Z11
+	VBROADCASTSS     32(DX), Z18
+	VBROADCASTSS     32(DX), Z19
+	VFMADD231PS.BCST 28(DX), Z10, Z18
+	VFMADD231PS.BCST 28(DX), Z11, Z19
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VXORPS           Z3, Z6, Z10
+	VXORPS           Z3, Z7, Z11
+	VMAXPS           Z10, Z2, Z10
+	VMAXPS           Z11, Z2, Z11
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z21, Z11, Z11
+	VMULPS           Z10, Z16, Z10
+	VMULPS           Z11, Z17, Z11
+	VMAXPS           Z6, Z2, Z20
+	VMAXPS           Z7, Z2, Z21
+	VMOVUPS          4096(BX)(CX*4), Z22
+	VMOVUPS          4160(BX)(CX*4), Z23
+	VADDPS           Z22, Z20, Z20
+	VADDPS           Z23, Z21, Z21
+	VMULPS           Z20, Z18, Z20
+	VMULPS           Z21, Z19, Z21
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z21, Z11, Z11
+	MOVQ             216(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements0
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMAXPS           Z6, Z2, Z10
+	VMAXPS           Z7, Z2, Z11
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z21, Z11, Z11
+	VMULPS           Z10, Z18, Z10
+	VMULPS           Z11, Z19, Z11
+	VMULPS.BCST      88(DX), Z4, Z20
+	VMULPS.BCST      88(DX), Z5, Z21
+	VBROADCASTSS     60(DX), Z22
+	VBROADCASTSS     60(DX), Z23
+	VFMADD231PS      Z10, Z20, Z22
+	VFMADD231PS      Z11, Z21, Z23
+	VFMADD231PS      Z22, Z2, Z0
+	VFMADD231PS      Z23, Z2, Z0
+	VMOVUPS          Z22, (R10)(CX*4)
+	VMOVUPS          Z23, 64(R10)(CX*4)
+	VXORPS           Z3, Z6, Z6
+	VXORPS           Z3, Z7, Z7
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VMOVUPS          4096(BX)(CX*4), Z10
+	VMOVUPS          4160(BX)(CX*4), Z11
+	VADDPS           Z10, Z6, Z6
+	VADDPS           Z11, Z7, Z7
+	VMULPS           Z6, Z16, Z6
+	VMULPS           Z7, Z17, Z7
+	VMOVAPS          Z6, Z10
+	VMOVAPS          Z7, Z11
+
+noElements0:
+	VMULPS.BCST  88(DX), Z4, Z6
+	VMULPS.BCST  88(DX), Z5, Z7
+	VBROADCASTSS 124(DX), Z20
+	VBROADCASTSS 124(DX), Z21
+	VFMADD231PS  Z10, Z6, Z20
+	VFMADD231PS  Z11, Z7, Z21
+	VFMADD231PS  Z20, Z2, Z0
+	VFMADD231PS  Z21, Z2, Z0
+	VMOVUPS      Z20, (R9)(CX*4)
+	VMOVUPS      Z21, 64(R9)(CX*4)
+
+noElements:
+	VMULPS     Z14, Z16, Z6
+	VMULPS     Z15, Z17, Z7
+	VMULPS     Z12, Z18, Z10
+	VMULPS     Z13, Z19, Z11
+	MOVQ       72(AX), R9
+	TESTQ      R9, R9
+	JZ         noUpstream
+	PREFETCHT0 2048(R9)(CX*4)
+	PREFETCHT0 2112(R9)(CX*4)
+	VCMPPS     $0x1e, Z2, Z4, K1
+	VCMPPS     $0x1e, Z2, Z5, K2
+	VMOVUPS.Z  (R9)(CX*4), K1, Z12
+	VMOVUPS.Z  64(R9)(CX*4), K2, Z13
+	VMULPS     Z12, Z6, Z6
+	VMULPS     Z13, Z7, Z7
+
+noUpstream:
+	MOVQ       240(AX), R9
+	TESTQ      R9, R9
+	JZ         noUpstream0
+	PREFETCHT0 2048(R9)(CX*4)
+	PREFETCHT0 2112(R9)(CX*4)
+	VCMPPS     $0x1e, Z2, Z4, K1
+	VCMPPS     $0x1e, Z2, Z5, K2
+	VMOVUPS.Z  (R9)(CX*4), K1, Z12
+	VMOVUPS.Z  64(R9)(CX*4), K2, Z13
+	VMULPS     Z12, Z10, Z10
+	VMULPS     Z13, Z11, Z11
+
+noUpstream0:
+	VSUBPS        Z6, Z10, Z6
+	VSUBPS        Z7, Z11, Z7
+	VMULPS.BCST   88(DX), Z6, Z6
+	VMULPS.BCST   88(DX), Z7, Z7
+	VADDPS        Z8, Z6, Z6
+	VADDPS        Z9, Z7, Z7
+	VMULPS        Z4, Z6, Z4
+	VMULPS        Z5, Z7, Z5
+	VFMADD231PS   Z4, Z2, Z0
+	VFMADD231PS   Z5, Z2, Z0
+	MOVQ          24(AX), R9
+	PREFETCHT0    2048(R9)(CX*4)
+	PREFETCHT0    2112(R9)(CX*4)
+	VMOVUPS       Z4, (R9)(CX*4)
+	VMOVUPS       Z5, 64(R9)(CX*4)
+	MOVQ          192(AX), R9
+	PREFETCHT0    2048(R9)(CX*4)
+	PREFETCHT0    2112(R9)(CX*4)
+	VXORPS        Z3, Z4, Z4
+	VXORPS        Z3, Z5, Z5
+	VMOVUPS       Z4, (R9)(CX*4)
+	VMOVUPS       Z5, 64(R9)(CX*4)
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        640(AX), Z0, Z0
+	VMOVUPD       Z0, 640(AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2OverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGamma2OverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K1, Z13
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z14
+	VMOVUPS.Z        128(R8)(CX*4), K3, Z15
+	VMOVUPS.Z        192(R8)(CX*4), K4, Z16
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VSUBPS           Z16, Z12, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R9)(CX*4), Z0, Z0
+	VPMAXUD          64(R9)(CX*4), Z0, Z0
+	VPMAXUD          128(R9)(CX*4), Z0, Z0
+	VPMAXUD          192(R9)(CX*4), Z0, Z0
+	VPMAXUD          (R10)(CX*4), Z0, Z0
+	VPMAXUD          64(R10)(CX*4), Z0, Z0
+	VPMAXUD          128(R10)(CX*4), Z0, Z0
+	VPMAXUD          192(R10)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+0(SB), Z3
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z4
+	VMOVUPS          64(R8)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VBLENDMPS        Z10, Z8, K1, Z14
+	VBLENDMPS        Z11, Z9, K2, Z15
+	VMOVUPS          (SI)(CX*4), Z16
+	VMOVUPS          64(SI)(CX*4), Z17
+	VBROADCASTSS     108(DX), Z18
+	VBROADCASTSS     108(DX), Z19
+	VFMADD231PS.BCST 104(DX), Z16, Z18
+	VFMADD231PS.BCST 104(DX), Z17, Z19
+	VFMADD231PS.BCST 112(DX), Z12, Z18
+	VFMADD231PS.BCST 112(DX), Z13, Z19
+	VMOVUPS          (DI)(CX*4), Z16
+	VMOVUPS          64(DI)(CX*4), Z17
+	VBROADCASTSS     44(DX), Z20
+	VBROADCASTSS     44(DX), Z21
+	VFMADD231PS.BCST 40(DX), Z16, Z20
+	VFMADD231PS.BCST 40(DX), Z17, Z21
+	VFMADD231PS.BCST 48(DX), Z14, Z20
+	VFMADD231PS.BCST 48(DX), Z15, Z21
+	VSUBPS           Z20, Z18, Z16
+	VSUBPS           Z21, Z19, Z17
+	VMULPS           Z10, Z8, Z8
+	VMULPS           Z11, Z9, Z9
+	VMULPS           Z8, Z16, Z8
+	VMULPS           Z9, Z17, Z9
+	VMOVUPS          (SI)(CX*4), Z10
+	VMOVUPS          64(SI)(CX*4), Z11
+	VBROADCASTSS     96(DX), Z16
+	VBROADCASTSS     96(DX), Z17
+	VFMADD231PS.BCST 92(DX), Z10, Z16
+	VFMADD231PS.BCST 92(DX), Z11, Z17
+	VMULPS           Z14, Z14, Z10
+	VMULPS           Z15, Z15, Z11
+	VMULPS           Z10, Z16, Z10
+	VMULPS           Z11, Z17, Z11
+	VMOVUPS          (DI)(CX*4), Z16
+	VMOVUPS          64(DI)(CX*4), Z17
+	VBROADCASTSS     32(DX), Z18
+	VBROADCASTSS     32(DX), Z19
+	VFMADD231PS.BCST 28(DX), Z16, Z18
+	VFMADD231PS.BCST 28(DX), Z17, Z19
+	VMULPS           Z12, Z12, Z16
+	VMULPS           Z13, Z13, Z17
+	VMULPS           Z16, Z18, Z16
+	VMULPS           Z17, Z19, Z17
+	VXORPS           Z3, Z6, Z18
+	VXORPS           Z3, Z7, Z19
+	VMAXPS           Z18, Z2, Z18
+	VMAXPS           Z19, Z2, Z19
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z18, Z18
+	VADDPS           Z21, Z19, Z19
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z21, Z7, Z7
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMULPS           Z18, Z10, Z20
+	VMULPS           Z19, Z11, Z21
+	VMULPS           Z6, Z16, Z22
+	VMULPS           Z7, Z17, Z23
+	VADDPS           Z22, Z20, Z20
+	VADDPS           Z23, Z21, Z21
+	MOVQ             216(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements0
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMULPS           Z6, Z16, Z20
+	VMULPS           Z7, Z17, Z21
+	VMULPS.BCST      88(DX), Z4, Z22
+	VMULPS.BCST      88(DX), Z5, Z23
+	VBROADCASTSS     60(DX), Z24
+	VBROADCASTSS     60(DX), Z25
+	VFMADD231PS      Z20, Z22, Z24
+	VFMADD231PS      Z21, Z23, Z25
+	VFMADD231PS      Z24, Z2, Z0
+	VFMADD231PS      Z25, Z2, Z0
+	VMOVUPS          Z24, (R10)(CX*4)
+	VMOVUPS          Z25, 64(R10)(CX*4)
+	VMULPS           Z18, Z10, Z20
+	VMULPS           Z19, Z11, Z21
+	VMOVAPS          Z20, Z20
+	VMOVAPS          Z21, Z21
+
+noElements0:
+	VMULPS.BCST  88(DX), Z4, Z22
+	VMULPS.BCST  88(DX), Z5, Z23
+	VBROADCASTSS 124(DX), Z24
+	VBROADCASTSS 124(DX), Z25
+	VFMADD231PS  Z20, Z22, Z24
+	VFMADD231PS  Z21, Z23, Z25
+	VFMADD231PS  Z24, Z2, Z0
+	VFMADD231PS  Z25, Z2, Z0
+	VMOVUPS      Z24, (R9)(CX*4)
+	VMOVUPS      Z25, 64(R9)(CX*4)
+
+noElements:
+	VMULPS.BCST 76(DX), Z12, Z20
+	VMULPS.BCST 76(DX), Z13, Z21
+	VMOVAPS     Z14, Z22
+	VMOVAPS     Z15, Z23
+	VFMADD231PS Z18, Z20, Z22
+	VFMADD231PS Z19, Z21, Z23
+	VMULPS      Z22, Z10, Z10
+	VMULPS      Z23, Z11, Z11
+	VMULPS.BCST 12(DX), Z14, Z14
+	VMULPS.BCST 12(DX), Z15, Z15
+	VMOVAPS     Z12, Z12
+	VMOVAPS     Z13, Z13
+	VFMADD231PS Z6, Z14, Z12
+	VFMADD231PS Z7, Z15, Z13
+	VMULPS      Z12, Z16, Z6
+	VMULPS      Z13, Z17, Z7
+	MOVQ        72(AX), R9
+	TESTQ       R9, R9
+	JZ          noUpstream
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VCMPPS      $0x1e, Z2, Z4, K1
+	VCMPPS      $0x1e, Z2, Z5, K2
+	VMOVUPS.Z   (R9)(CX*4), K1, Z12
+	VMOVUPS.Z   64(R9)(CX*4), K2, Z13
+	VMULPS      Z12, Z10, Z10
+	VMULPS      Z13, Z11, Z11
+
+noUpstream:
+	MOVQ       240(AX), R9
+	TESTQ      R9, R9
+	JZ         noUpstream0
+	PREFETCHT0 2048(R9)(CX*4)
+	PREFETCHT0 2112(R9)(CX*4)
+	VCMPPS     $0x1e, Z2, Z4, K1
+	VCMPPS     $0x1e, Z2, Z5, K2
+	VMOVUPS.Z  (R9)(CX*4), K1, Z12
+	VMOVUPS.Z  64(R9)(CX*4), K2, Z13
+	VMULPS     Z12, Z6, Z6
+	VMULPS     Z13, Z7, Z7
+
+noUpstream0:
+	VSUBPS        Z10, Z6, Z6
+	VSUBPS        Z11, Z7, Z7
+	VMULPS.BCST   88(DX), Z6, Z6
+	VMULPS.BCST   88(DX), Z7, Z7
+	VADDPS        Z8, Z6, Z6
+	VADDPS        Z9, Z7, Z7
+	VMULPS        Z4, Z6, Z4
+	VMULPS        Z5, Z7, Z5
+	VFMADD231PS   Z4, Z2, Z0
+	VFMADD231PS   Z5, Z2, Z0
+	MOVQ          24(AX), R9
+	PREFETCHT0    2048(R9)(CX*4)
+	PREFETCHT0    2112(R9)(CX*4)
+	VMOVUPS       Z4, (R9)(CX*4)
+	VMOVUPS       Z5, 64(R9)(CX*4)
+	MOVQ          192(AX), R9
+	PREFETCHT0    2048(R9)(CX*4)
+	PREFETCHT0    2112(R9)(CX*4)
+	VXORPS        Z3, Z4, Z4
+	VXORPS        Z3, Z5, Z5
+	VMOVUPS       Z4, (R9)(CX*4)
+	VMOVUPS       Z5, 64(R9)(CX*4)
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        640(AX), Z0, Z0
+	VMOVUPD       Z0, 640(AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGammaOverlapGradAVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·tilePairGammaOverlapGradAVX512(SB), NOSPLIT, $0-16
+	MOVQ         args+0(FP), AX
+	MOVQ         408(AX), DX
+	MOVQ         336(AX), BX
+	MOVQ         (AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         144(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         168(AX), R10
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	VBROADCASTSS constants<>+288(SB), Z7
+	VBROADCASTSS constants<>+320(SB), Z8
+	XORQ         CX, CX
+
+exponential:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	VMOVUPS          (DI)(CX*4), Z9
+	VMOVUPS          64(DI)(CX*4), Z10
+	VMOVUPS          128(DI)(CX*4), Z11
+	VMOVUPS          192(DI)(CX*4), Z12
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z9, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z10, K2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z11, K3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z12, K4
+	VMOVUPS.Z        (SI)(CX*4), K1, Z9
+	VMOVUPS.Z        64(SI)(CX*4), K2, Z10
+	VMOVUPS.Z        128(SI)(CX*4), K3, Z11
+	VMOVUPS.Z        192(SI)(CX*4), K4, Z12
+	PREFETCHT0       2048(R8)(CX*4)
+	PREFETCHT0       2112(R8)(CX*4)
+	PREFETCHT0       2176(R8)(CX*4)
+	PREFETCHT0       2240(R8)(CX*4)
+	VMOVUPS.Z        (R8)(CX*4), K1, Z13
+	VMOVUPS.Z        64(R8)(CX*4), K2, Z14
+	VMOVUPS.Z        128(R8)(CX*4), K3, Z15
+	VMOVUPS.Z        192(R8)(CX*4), K4, Z16
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VSUBPS           Z16, Z12, Z12
+	VMOVUPS          Z9, (BX)(CX*4)
+	VMOVUPS          Z10, 64(BX)(CX*4)
+	VMOVUPS          Z11, 128(BX)(CX*4)
+	VMOVUPS          Z12, 192(BX)(CX*4)
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z12, Z12
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMAXPS           Z11, Z1, Z11
+	VMAXPS           Z12, Z1, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VMOVAPS          Z3, Z15
+	VMOVAPS          Z3, Z16
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VFMADD231PS      Z2, Z11, Z15
+	VFMADD231PS      Z2, Z12, Z16
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VFNMADD231PS     Z5, Z15, Z11
+	VFNMADD231PS     Z5, Z16, Z12
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VMULPS           Z12, Z12, Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VMOVAPS          Z7, Z25
+	VMOVAPS          Z7, Z26
+	VMOVAPS          Z7, Z27
+	VMOVAPS          Z7, Z28
+	VFMADD231PS      Z8, Z9, Z25
+	VFMADD231PS      Z8, Z10, Z26
+	VFMADD231PS      Z8, Z11, Z27
+	VFMADD231PS      Z8, Z12, Z28
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VFMADD231PS      Z20, Z28, Z12
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z6, Z11, Z11
+	VADDPS           Z6, Z12, Z12
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VSCALEFPS        Z16, Z12, Z12
+	VADDPS           Z6, Z9, Z13
+	VDIVPS           Z13, Z9, Z9
+	VADDPS           Z6, Z11, Z13
+	VDIVPS           Z13, Z11, Z11
+	VMOVUPS          Z9, 2048(BX)(CX*4)
+	VMOVUPS          Z10, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2176(BX)(CX*4)
+	VMOVUPS          Z12, 2240(BX)(CX*4)
+	VPMAXUD          (R9)(CX*4), Z0, Z0
+	VPMAXUD          64(R9)(CX*4), Z0, Z0
+	VPMAXUD          128(R9)(CX*4), Z0, Z0
+	VPMAXUD          192(R9)(CX*4), Z0, Z0
+	VPMAXUD          (R10)(CX*4), Z0, Z0
+	VPMAXUD          64(R10)(CX*4), Z0, Z0
+	VPMAXUD          128(R10)(CX*4), Z0, Z0
+	VPMAXUD          192(R10)(CX*4), Z0, Z0
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               exponential
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VPCMPUD          $0x06, Z1, Z0, K1
+	KTESTW           K1, K1
+	JZ               inRange
+	ORQ              $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	VBROADCASTSS constants<>+448(SB), Z0
+	VBROADCASTSS constants<>+480(SB), Z1
+	VBROADCASTSS constants<>+512(SB), Z2
+	VBROADCASTSS constants<>+544(SB), Z3
+	VBROADCASTSS constants<>+576(SB), Z4
+	VBROADCASTSS constants<>+608(SB), Z5
+	VBROADCASTSS constants<>+640(SB), Z6
+	VBROADCASTSS constants<>+672(SB), Z7
+	XORQ         CX, CX
+
+logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VMOVUPS          2176(BX)(CX*4), Z10
+	VMOVUPS          2240(BX)(CX*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 2112(BX)(CX*4)
+	VMOVUPS          Z11, 2240(BX)(CX*4)
+	VCMPPS           $0x1e, Z1, Z8, K1
+	VCMPPS           $0x1e, Z1, Z9, K2
+	VCMPPS           $0x1e, Z1, Z10, K3
+	VCMPPS           $0x1e, Z1, Z11, K4
+	VFMADD213PS      Z2, Z0, K1, Z8
+	VFMADD213PS      Z2, Z0, K2, Z9
+	VFMADD213PS      Z2, Z0, K3, Z10
+	VFMADD213PS      Z2, Z0, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z5, Z20
+	VMOVAPS          Z5, Z21
+	VMOVAPS          Z5, Z22
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z6, Z8, Z20
+	VFMADD231PS      Z6, Z9, Z21
+	VFMADD231PS      Z6, Z10, Z22
+	VFMADD231PS      Z6, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z3, Z16
+	VMOVAPS          Z3, Z17
+	VMOVAPS          Z3, Z18
+	VMOVAPS          Z3, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z4, Z8, K1, Z8
+	VADDPS           Z4, Z9, K2, Z9
+	VADDPS           Z4, Z10, K3, Z10
+	VADDPS           Z4, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(BX)(CX*4)
+	VMOVUPS          Z9, 4160(BX)(CX*4)
+	VMOVUPS          Z10, 4224(BX)(CX*4)
+	VMOVUPS          Z11, 4288(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               logarithm
+	VBROADCASTSS     constants<>+96(SB), Z0
+	VBROADCASTSS     constants<>+128(SB), Z1
+	VBROADCASTSS     constants<>+160(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+224(SB), Z4
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+288(SB), Z6
+	VBROADCASTSS     constants<>+320(SB), Z7
+	XORQ             CX, CX
+
+powers:
+	VMOVUPS          (BX)(CX*4), Z8
+	VMOVUPS          64(BX)(CX*4), Z9
+	VMOVUPS          128(BX)(CX*4), Z10
+	VMOVUPS          192(BX)(CX*4), Z11
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z17
+	VMAXPS           Z9, Z16, Z18
+	VMAXPS           Z10, Z16, Z19
+	VMAXPS           Z11, Z16, Z16
+	VADDPS           Z12, Z17, Z12
+	VADDPS           Z13, Z18, Z13
+	VADDPS           Z14, Z19, Z14
+	VADDPS           Z15, Z16, Z15
+	VMULPS.BCST      80(DX), Z12, Z12
+	VMULPS.BCST      80(DX), Z13, Z13
+	VMULPS.BCST      80(DX), Z14, Z14
+	VMULPS.BCST      80(DX), Z15, Z15
+	VMAXPS           Z12, Z0, Z12
+	VMAXPS           Z13, Z0, Z13
+	VMAXPS           Z14, Z0, Z14
+	VMAXPS           Z15, Z0, Z15
+	VMOVAPS          Z2, Z16
+	VMOVAPS          Z2, Z17
+	VMOVAPS          Z2, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
+	VBROADCASTSS     constants<>+352(SB), Z24
+	VBROADCASTSS     constants<>+352(SB), Z25
+	VBROADCASTSS     constants<>+352(SB), Z26
+	VBROADCASTSS     constants<>+352(SB), Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
+	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
+	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST constants<>+416(SB), Z23, Z27
+	VMOVAPS          Z6, Z28
+	VMOVAPS          Z6, Z29
+	VMOVAPS          Z6, Z30
+	VMOVAPS          Z6, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
+	VFMADD231PS      Z20, Z24, Z28
+	VFMADD231PS      Z21, Z25, Z29
+	VFMADD231PS      Z22, Z26, Z30
+	VFMADD231PS      Z23, Z27, Z31
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
+	VADDPS           Z5, Z13, Z13
+	VADDPS           Z5, Z14, Z14
+	VADDPS           Z5, Z15, Z15
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VMOVUPS          Z12, 8192(BX)(CX*4)
+	VMOVUPS          Z13, 8256(BX)(CX*4)
+	VMOVUPS          Z14, 8320(BX)(CX*4)
+	VMOVUPS          Z15, 8384(BX)(CX*4)
+	VXORPS.BCST      constants<>+0(SB), Z8, Z8
+	VXORPS.BCST      constants<>+0(SB), Z9, Z9
+	VXORPS.BCST      constants<>+0(SB), Z10, Z10
+	VXORPS.BCST      constants<>+0(SB), Z11, Z11
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z8
+	VMAXPS           Z9, Z16, Z9
+	VMAXPS           Z10, Z16, Z10
+	VMAXPS           Z11, Z16, Z11
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VMULPS.BCST      16(DX), Z11, Z11
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VMAXPS           Z11, Z0, Z11
+	VMOVAPS          Z2, Z12
+	VMOVAPS          Z2, Z13
+	VMOVAPS          Z2, Z14
+	VMOVAPS          Z2, Z15
+	VFMADD231PS      Z1, Z8, Z12
+	VFMADD231PS      Z1, Z9, Z13
+	VFMADD231PS      Z1, Z10, Z14
+	VFMADD231PS      Z1, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z3, Z12, Z8
+	VFNMADD231PS     Z3, Z13, Z9
+	VFNMADD231PS     Z3, Z14, Z10
+	VFNMADD231PS     Z3, Z15, Z11
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z4, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VMOVAPS          Z6, Z24
+	VMOVAPS          Z6, Z25
+	VMOVAPS          Z6, Z26
+	VMOVAPS          Z6, Z27
+	VFMADD231PS      Z7, Z8, Z24
+	VFMADD231PS      Z7, Z9, Z25
+	VFMADD231PS      Z7, Z10, Z26
+	VFMADD231PS      Z7, Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS           Z5, Z8, Z8
+	VADDPS           Z5, Z9, Z9
+	VADDPS           Z5, Z10, Z10
+	VADDPS           Z5, Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VMOVUPS          Z8, 10240(BX)(CX*4)
+	VMOVUPS          Z9, 10304(BX)(CX*4)
+	VMOVUPS          Z10, 10368(BX)(CX*4)
+	VMOVUPS          Z11, 10432(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               powers
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+0(SB), Z3
+	XORQ             CX, CX
+
+last:
+	VMOVUPS          (R8)(CX*4), Z4
+	VMOVUPS          64(R8)(CX*4), Z5
+	VMOVUPS          (BX)(CX*4), Z6
+	VMOVUPS          64(BX)(CX*4), Z7
+	VMOVUPS          2048(BX)(CX*4), Z8
+	VMOVUPS          2112(BX)(CX*4), Z9
+	VSUBPS           Z8, Z1, Z10
+	VSUBPS           Z9, Z1, Z11
+	VPMOVD2M         Z6, K1
+	VPMOVD2M         Z7, K2
+	VBLENDMPS        Z8, Z10, K1, Z12
+	VBLENDMPS        Z9, Z11, K2, Z13
+	VBLENDMPS        Z10, Z8, K1, Z14
+	VBLENDMPS        Z11, Z9, K2, Z15
+	VMOVUPS          (SI)(CX*4), Z16
+	VMOVUPS          64(SI)(CX*4), Z17
+	VBROADCASTSS     108(DX), Z18
+	VBROADCASTSS     108(DX), Z19
+	VFMADD231PS.BCST 104(DX), Z16, Z18
+	VFMADD231PS.BCST 104(DX), Z17, Z19
+	VFMADD231PS.BCST 112(DX), Z12, Z18
+	VFMADD231PS.BCST 112(DX), Z13, Z19
+	VMOVUPS          (DI)(CX*4), Z16
+	VMOVUPS          64(DI)(CX*4), Z17
+	VBROADCASTSS     44(DX), Z20
+	VBROADCASTSS     44(DX), Z21
+	VFMADD231PS.BCST 40(DX), Z16, Z20
+	VFMADD231PS.BCST 40(DX), Z17, Z21
+	VFMADD231PS.BCST 48(DX), Z14, Z20
+	VFMADD231PS.BCST 48(DX), Z15, Z21
+	VSUBPS           Z20, Z18, Z16
+	VSUBPS           Z21, Z19, Z17
+	VMULPS           Z10, Z8, Z8
+	VMULPS           Z11, Z9, Z9
+	VMULPS           Z8, Z16, Z8
+	VMULPS           Z9, Z17, Z9
+	VMOVUPS          (SI)(CX*4), Z10
+	VMOVUPS          64(SI)(CX*4), Z11
+	VBROADCASTSS     96(DX), Z16
+	VBROADCASTSS     96(DX), Z17
+	VFMADD231PS.BCST 92(DX), Z10, Z16
+	VFMADD231PS.BCST 92(DX), Z11, Z17
+	VMOVUPS          8192(BX)(CX*4), Z10
+	VMOVUPS          8256(BX)(CX*4), Z11
+	VMULPS           Z10, Z16, Z10
+	VMULPS           Z11, Z17, Z11
+	VMOVUPS          (DI)(CX*4), Z16
+	VMOVUPS          64(DI)(CX*4), Z17
+	VBROADCASTSS     32(DX), Z18
+	VBROADCASTSS     32(DX), Z19
+	VFMADD231PS.BCST 28(DX), Z16, Z18
+	VFMADD231PS.BCST 28(DX), Z17, Z19
+	VMOVUPS          10240(BX)(CX*4), Z16
+	VMOVUPS          10304(BX)(CX*4), Z17
+	VMULPS           Z16, Z18, Z16
+	VMULPS           Z17, Z19, Z17
+	VXORPS           Z3, Z6, Z18
+	VXORPS           Z3, Z7, Z19
+	VMAXPS           Z18, Z2, Z18
+	VMAXPS           Z19, Z2, Z19
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z18, Z18
+	VADDPS           Z21, Z19, Z19
+	VMAXPS           Z6, Z2, Z6
+	VMAXPS           Z7, Z2, Z7
+	VMOVUPS          4096(BX)(CX*4), Z20
+	VMOVUPS          4160(BX)(CX*4), Z21
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z21, Z7, Z7
+	MOVQ             48(AX), R9
+	TESTQ            R9, R9
+	JZ               noElements
+	PREFETCHT0       2048(R9)(CX*4)
+	PREFETCHT0       2112(R9)(CX*4)
+	VMULPS           Z18, Z10, Z20
+	VMULPS           Z19, Z11, Z21
+	VMULPS           Z6, Z16, Z22
+	VMULPS           Z7, Z17, Z23
+	VADDPS           Z22, Z20, Z20
+	VADDPS           Z23, Z21, Z21
+	MOVQ             216(AX), R10
+	TESTQ            R10, R10
+	JZ               noElements0
+	PREFETCHT0       2048(R10)(CX*4)
+	PREFETCHT0       2112(R10)(CX*4)
+	VMULPS           Z6, Z16, Z20
+	VMULPS           Z7, Z17, Z21
+	VMULPS.BCST      88(DX), Z4, Z22
+	VMULPS.BCST      88(DX), Z5, Z23
+	VBROADCASTSS     60(DX), Z24
+	VBROADCASTSS     60(DX), Z25
+	VFMADD231PS      Z20, Z22, Z24
+	VFMADD231PS      Z21, Z23, Z25
+	VFMADD231PS      Z24, Z2, Z0
+	VFMADD231PS      Z25, Z2, Z0
+	VMOVUPS          Z24, (R10)(CX*4)
+	VMOVUPS          Z25, 64(R10)(CX*4)
+	VMULPS           Z18, Z10, Z20
+	VMULPS           Z19, Z11, Z21
+	VMOVAPS          Z20, Z20
+	VMOVAPS          Z21, Z21
+
+noElements0:
+	VMULPS.BCST  88(DX), Z4, Z22
+	VMULPS.BCST  88(DX), Z5, Z23
+	VBROADCASTSS 124(DX), Z24
+	VBROADCASTSS 124(DX), Z25
+	VFMADD231PS  Z20, Z22, Z24
+	VFMADD231PS  Z21, Z23, Z25
+	VFMADD231PS  Z24, Z2, Z0
+	VFMADD231PS  Z25, Z2, Z0
+	VMOVUPS      Z24, (R9)(CX*4)
+	VMOVUPS      Z25, 64(R9)(CX*4)
+
+noElements:
+	VMULPS.BCST 76(DX), Z12, Z20
+	VMULPS.BCST 76(DX), Z13, Z21
+	VMOVAPS     Z14, Z22
+	VMOVAPS     Z15, Z23
+	VFMADD231PS Z18, Z20, Z22
+	VFMADD231PS Z19, Z21, Z23
+	VMULPS      Z22, Z10, Z10
+	VMULPS      Z23, Z11, Z11
+	VMULPS.BCST 12(DX), Z14, Z14
+	VMULPS.BCST 12(DX), Z15, Z15
+	VMOVAPS     Z12, Z12
+	VMOVAPS     Z13, Z13
+	VFMADD231PS Z6, Z14, Z12
+	VFMADD231PS Z7, Z15, Z13
+	VMULPS      Z12, Z16, Z6
+	VMULPS      Z13, Z17, Z7
+	MOVQ        72(AX), R9
+	TESTQ       R9, R9
+	JZ          noUpstream
+	PREFETCHT0  2048(R9)(CX*4)
+	PREFETCHT0  2112(R9)(CX*4)
+	VCMPPS      $0x1e, Z2, Z4, K1
+	VCMPPS      $0x1e, Z2, Z5, K2
+	VMOVUPS.Z   (R9)(CX*4), K1, Z12
+	VMOVUPS.Z   64(R9)(CX*4), K2, Z13
+	VMULPS      Z12, Z10, Z10
+	VMULPS      Z13, Z11, Z11
+
+noUpstream:
+	MOVQ       240(AX), R9
+	TESTQ      R9, R9
+	JZ         noUpstream0
+	PREFETCHT0 2048(R9)(CX*4)
+	PREFETCHT0 2112(R9)(CX*4)
+	VCMPPS     $0x1e, Z2, Z4, K1
+	VCMPPS     $0x1e, Z2, Z5, K2
+	VMOVUPS.Z  (R9)(CX*4), K1, Z12
+	VMOVUPS.Z  64(R9)(CX*4), K2, Z13
+	VMULPS     Z12, Z6, Z6
+	VMULPS     Z13, Z7, Z7
+
+noUpstream0:
+	VSUBPS        Z10, Z6, Z6
+	VSUBPS        Z11, Z7, Z7
+	VMULPS.BCST   88(DX), Z6, Z6
+	VMULPS.BCST   88(DX), Z7, Z7
+	VADDPS        Z8, Z6, Z6
+	VADDPS        Z9, Z7, Z7
+	VMULPS        Z4, Z6, Z4
+	VMULPS        Z5, Z7, Z5
+	VFMADD231PS   Z4, Z2, Z0
+	VFMADD231PS   Z5, Z2, Z0
+	MOVQ          24(AX), R9
+	PREFETCHT0    2048(R9)(CX*4)
+	PREFETCHT0    2112(R9)(CX*4)
+	VMOVUPS       Z4, (R9)(CX*4)
+	VMOVUPS       Z5, 64(R9)(CX*4)
+	MOVQ          192(AX), R9
+	PREFETCHT0    2048(R9)(CX*4)
+	PREFETCHT0    2112(R9)(CX*4)
+	VXORPS        Z3, Z4, Z4
+	VXORPS        Z3, Z5, Z5
+	VMOVUPS       Z4, (R9)(CX*4)
+	VMOVUPS       Z5, 64(R9)(CX*4)
+	ADDQ          $0x20, CX
+	CMPQ          CX, n+8(FP)
+	JL            last
+	MOVQ          488(AX), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        640(AX), Z0, Z0
+	VMOVUPD       Z0, 640(AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VZEROUPPER
+	RET
+
+// func tileOverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileOverlapSumsAVX2(SB), NOSPLIT, $192-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VPMAXUD      (R8)(CX*4), Y0, Y0
+	VPMAXUD      32(R8)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R8)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y0, Y1, Y2
+	VBROADCASTSS 56(DX), Y3
+	VBROADCASTSS 52(DX), Y4
+	VFMADD231PS  Y4, Y1, Y3
+	VMOVUPS      64(SP)(DI*1), Y1
+	VFMADD231PS  Y2, Y3, Y1
+	VMOVUPS      Y1, 64(SP)(DI*1)
+	VMOVUPS      (SI)(CX*4), Y1
+	VMOVUPS      (SP)(DI*1), Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVUPS      Y3, (SP)(DI*1)
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS 56(DX), Y2
+	VBROADCASTSS 52(DX), Y3
+	VFMADD231PS  Y3, Y1, Y2
+	VMOVUPS      128(SP)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 128(SP)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma0OverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma0OverlapSumsAVX2(SB), NOSPLIT, $256-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R8)(CX*4), Y0, Y0
+	VPMAXUD      32(R8)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	XORQ         DI, DI
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y0, 128(SP)
+	VMOVUPS      Y0, 160(SP)
+	VMOVUPS      Y0, 192(SP)
+	VMOVUPS      Y0, 224(SP)
+	MOVQ         96(AX), R8
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R8)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 56(DX), Y4
+	VBROADCASTSS 52(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      128(SP)(DI*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 128(SP)(DI*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      64(SP)(DI*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, 64(SP)(DI*1)
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 56(DX), Y4
+	VBROADCASTSS 52(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      192(SP)(DI*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 192(SP)(DI*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VMULPS       Y4, Y2, Y4
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y1, Y6, Y6
+	VADDPS       Y5, Y6, Y6
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMADD231PS  Y6, Y3, Y1
+	VBROADCASTSS 4(DX), Y4
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMULPS       Y1, Y3, Y1
+	VMOVUPS      (SP)(DI*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma2OverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma2OverlapSumsAVX2(SB), NOSPLIT, $256-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R8)(CX*4), Y0, Y0
+	VPMAXUD      32(R8)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           hard
+
+isScaled:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R8)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 56(DX), Y4
+	VBROADCASTSS 52(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      128(SP)(DI*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 128(SP)(DI*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      64(SP)(DI*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, 64(SP)(DI*1)
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 56(DX), Y4
+	VBROADCASTSS 52(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      192(SP)(DI*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 192(SP)(DI*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VMULPS       Y4, Y2, Y4
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y1, Y6, Y6
+	VADDPS       Y5, Y6, Y6
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMADD231PS  Y6, Y3, Y1
+	VBROADCASTSS 4(DX), Y4
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VMULPS       Y2, Y2, Y2
+	VMULPS       Y2, Y3, Y2
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      (SP)(DI*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func tileGammaOverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGammaOverlapSumsAVX2(SB), NOSPLIT, $256-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R8)(CX*4), Y0, Y0
+	VPMAXUD      32(R8)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      8192(BX)(CX*4), Y0
+	VMOVUPS      8224(BX)(CX*4), Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VMOVUPS      6176(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y5
+	VBLENDVPS    Y1, Y4, Y3, Y4
+	VMOVUPS      Y5, 6144(BX)(CX*4)
+	VMOVUPS      Y4, 6176(BX)(CX*4)
+	VCMPPS       $0x1e, constants<>+480(SB), Y2, Y4
+	VCMPPS       $0x1e, constants<>+480(SB), Y3, Y5
+	VBROADCASTSS constants<>+512(SB), Y6
+	VBROADCASTSS constants<>+512(SB), Y7
+	VFMADD231PS  constants<>+448(SB), Y2, Y6
+	VFMADD231PS  constants<>+448(SB), Y3, Y7
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VBLENDVPS    Y5, Y7, Y3, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+800(SB), Y9
+	VFMADD231PS  constants<>+832(SB), Y2, Y8
+	VFMADD231PS  constants<>+832(SB), Y3, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+768(SB), Y2, Y10
+	VFMADD231PS  constants<>+768(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y2, Y8
+	VFMADD231PS  constants<>+704(SB), Y3, Y9
+	VFMADD231PS  Y6, Y10, Y8
+	VFMADD231PS  Y7, Y11, Y9
+	VBROADCASTSS constants<>+608(SB), Y10
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+640(SB), Y2, Y10
+	VFMADD231PS  constants<>+640(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  Y2, Y10, Y8
+	VFMADD231PS  Y3, Y11, Y9
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VANDPS       constants<>+576(SB), Y4, Y4
+	VANDPS       constants<>+576(SB), Y5, Y5
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y3
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
+	VMOVMSKPS    Y2, DI
+	VMOVMSKPS    Y3, R8
+	ANDL         R8, DI
+	CMPL         DI, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+	JMP          power
+
+small:
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y0, Y4
+	VFMADD231PS  constants<>+384(SB), Y1, Y5
+	VFMADD231PS  constants<>+416(SB), Y2, Y4
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VFMADD231PS  Y2, Y4, Y6
+	VFMADD231PS  Y3, Y5, Y7
+	VFMADD231PS  Y2, Y6, Y0
+	VFMADD231PS  Y3, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+
+power:
+	VMOVUPS Y0, 8192(BX)(CX*4)
+	VMOVUPS Y1, 8224(BX)(CX*4)
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      hard
+
+isScaled:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R8)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 56(DX), Y4
+	VBROADCASTSS 52(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      128(SP)(DI*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 128(SP)(DI*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      64(SP)(DI*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, 64(SP)(DI*1)
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 56(DX), Y4
+	VBROADCASTSS 52(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VMOVUPS      192(SP)(DI*1), Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      Y2, 192(SP)(DI*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VMULPS       Y4, Y2, Y4
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y1, Y6, Y6
+	VADDPS       Y5, Y6, Y6
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMADD231PS  Y6, Y3, Y1
+	VBROADCASTSS 4(DX), Y4
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      8192(BX)(CX*4), Y2
+	VMULPS       Y2, Y3, Y2
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      (SP)(DI*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma0GradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma0GradAVX2(SB), NOSPLIT, $128-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R8)(CX*4), Y0, Y0
+	VPMAXUD      32(R8)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	XORQ         DI, DI
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	MOVQ         96(AX), R8
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R8)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VMOVUPS      (SI)(CX*4), Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VBROADCASTSS 8(DX), Y6
+	VMULPS       Y6, Y4, Y6
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y8
+	VADDPS       Y7, Y8, Y8
+	VXORPS       constants<>+0(SB), Y1, Y9
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMAXPS       Y9, Y10, Y9
+	VADDPS       Y7, Y9, Y7
+	VMULPS       Y7, Y6, Y7
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 4(DX), Y8
+	VMULPS       Y8, Y5, Y8
+	VBROADCASTSS (DX), Y9
+	VFMADD231PS  Y9, Y4, Y8
+	VMULPS       Y7, Y8, Y4
+	VMOVUPS      (SP)(DI*1), Y9
+	VFMADD231PS  Y0, Y4, Y9
+	VMOVUPS      Y9, (SP)(DI*1)
+	MOVQ         48(AX), R9
+	TESTQ        R9, R9
+	JZ           noElements
+	PREFETCHT0   2048(R9)(CX*4)
+	VMULPS       Y7, Y8, Y4
+	VBROADCASTSS 24(DX), Y7
+	VMULPS       Y7, Y0, Y7
+	VBROADCASTSS 60(DX), Y9
+	VFMADD231PS  Y4, Y7, Y9
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMOVUPS      64(SP)(DI*1), Y7
+	VFMADD231PS  Y9, Y4, Y7
+	VMOVUPS      Y7, 64(SP)(DI*1)
+	VMOVUPS      Y9, (R9)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R9
+	TESTQ        R9, R9
+	JZ           noGradient
+	VBLENDVPS    Y1, Y3, Y2, Y4
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y5, Y1
+	VFNMADD231PS Y4, Y6, Y1
+	VBROADCASTSS 24(DX), Y2
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R9
+	TESTQ        R9, R9
+	JZ           noUpstream
+	PREFETCHT0   2048(R9)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R9)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      64(SP)(DI*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 64(SP)(DI*1)
+	MOVQ         24(AX), R9
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      Y0, (R9)(CX*4)
+
+noGradient:
+	XORQ      $0x20, DI
+	ADDQ      $0x08, CX
+	CMPQ      CX, n+8(FP)
+	JL        last
+	MOVQ      488(AX), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VCVTPS2PD 64(SP), Y0
+	VADDPD    640(AX), Y0, Y0
+	VMOVUPD   Y0, 640(AX)
+	VCVTPS2PD 80(SP), Y0
+	VADDPD    672(AX), Y0, Y0
+	VMOVUPD   Y0, 672(AX)
+	VCVTPS2PD 96(SP), Y0
+	VADDPD    704(AX), Y0, Y0
+	VMOVUPD   Y0, 704(AX)
+	VCVTPS2PD 112(SP), Y0
+	VADDPD    736(AX), Y0, Y0
+	VMOVUPD   Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma2GradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma2GradAVX2(SB), NOSPLIT, $128-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R8)(CX*4), Y0, Y0
+	VPMAXUD      32(R8)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           hard
+
+isScaled:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R8)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VMOVUPS      (SI)(CX*4), Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VBROADCASTSS 8(DX), Y6
+	VMULPS       Y6, Y4, Y6
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y8
+	VADDPS       Y7, Y8, Y8
+	VXORPS       constants<>+0(SB), Y1, Y9
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMAXPS       Y9, Y10, Y9
+	VADDPS       Y7, Y9, Y7
+	VMULPS       Y7, Y6, Y7
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 4(DX), Y8
+	VMULPS       Y8, Y5, Y8
+	VBROADCASTSS (DX), Y9
+	VFMADD231PS  Y9, Y4, Y8
+	VMOVUPS      6144(BX)(CX*4), Y9
+	VMULPS       Y9, Y9, Y10
+	VMULPS       Y10, Y8, Y8
+	VMULPS       Y7, Y8, Y10
+	VMOVUPS      (SP)(DI*1), Y11
+	VFMADD231PS  Y0, Y10, Y11
+	VMOVUPS      Y11, (SP)(DI*1)
+	MOVQ         48(AX), R9
+	TESTQ        R9, R9
+	JZ           noElements
+	PREFETCHT0   2048(R9)(CX*4)
+	VMULPS       Y7, Y8, Y10
+	VBROADCASTSS 24(DX), Y11
+	VMULPS       Y11, Y0, Y11
+	VBROADCASTSS 60(DX), Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMOVUPS      64(SP)(DI*1), Y11
+	VFMADD231PS  Y12, Y10, Y11
+	VMOVUPS      Y11, 64(SP)(DI*1)
+	VMOVUPS      Y12, (R9)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R9
+	TESTQ        R9, R9
+	JZ           noGradient
+	VBLENDVPS    Y1, Y3, Y2, Y10
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y5, Y1
+	VFNMADD231PS Y10, Y6, Y1
+	VBROADCASTSS 16(DX), Y2
+	VBROADCASTSS 20(DX), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y9, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VFNMADD231PS Y7, Y2, Y1
+	VBROADCASTSS 24(DX), Y2
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R9
+	TESTQ        R9, R9
+	JZ           noUpstream
+	PREFETCHT0   2048(R9)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R9)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      64(SP)(DI*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 64(SP)(DI*1)
+	MOVQ         24(AX), R9
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      Y0, (R9)(CX*4)
+
+noGradient:
+	XORQ      $0x20, DI
+	ADDQ      $0x08, CX
+	CMPQ      CX, n+8(FP)
+	JL        last
+	MOVQ      488(AX), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VCVTPS2PD 64(SP), Y0
+	VADDPD    640(AX), Y0, Y0
+	VMOVUPD   Y0, 640(AX)
+	VCVTPS2PD 80(SP), Y0
+	VADDPD    672(AX), Y0, Y0
+	VMOVUPD   Y0, 672(AX)
+	VCVTPS2PD 96(SP), Y0
+	VADDPD    704(AX), Y0, Y0
+	VMOVUPD   Y0, 704(AX)
+	VCVTPS2PD 112(SP), Y0
+	VADDPD    736(AX), Y0, Y0
+	VMOVUPD   Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tileGammaGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGammaGradAVX2(SB), NOSPLIT, $128-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R8)(CX*4), Y0, Y0
+	VPMAXUD      32(R8)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      8192(BX)(CX*4), Y0
+	VMOVUPS      8224(BX)(CX*4), Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VMOVUPS      6176(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y5
+	VBLENDVPS    Y1, Y4, Y3, Y4
+	VMOVUPS      Y5, 6144(BX)(CX*4)
+	VMOVUPS      Y4, 6176(BX)(CX*4)
+	VCMPPS       $0x1e, constants<>+480(SB), Y2, Y4
+	VCMPPS       $0x1e, constants<>+480(SB), Y3, Y5
+	VBROADCASTSS constants<>+512(SB), Y6
+	VBROADCASTSS constants<>+512(SB), Y7
+	VFMADD231PS  constants<>+448(SB), Y2, Y6
+	VFMADD231PS  constants<>+448(SB), Y3, Y7
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VBLENDVPS    Y5, Y7, Y3, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+800(SB), Y9
+	VFMADD231PS  constants<>+832(SB), Y2, Y8
+	VFMADD231PS  constants<>+832(SB), Y3, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+768(SB), Y2, Y10
+	VFMADD231PS  constants<>+768(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y2, Y8
+	VFMADD231PS  constants<>+704(SB), Y3, Y9
+	VFMADD231PS  Y6, Y10, Y8
+	VFMADD231PS  Y7, Y11, Y9
+	VBROADCASTSS constants<>+608(SB), Y10
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+640(SB), Y2, Y10
+	VFMADD231PS  constants<>+640(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  Y2, Y10, Y8
+	VFMADD231PS  Y3, Y11, Y9
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VANDPS       constants<>+576(SB), Y4, Y4
+	VANDPS       constants<>+576(SB), Y5, Y5
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y3
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
+	VMOVMSKPS    Y2, DI
+	VMOVMSKPS    Y3, R8
+	ANDL         R8, DI
+	CMPL         DI, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+	JMP          power
+
+small:
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y0, Y4
+	VFMADD231PS  constants<>+384(SB), Y1, Y5
+	VFMADD231PS  constants<>+416(SB), Y2, Y4
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VFMADD231PS  Y2, Y4, Y6
+	VFMADD231PS  Y3, Y5, Y7
+	VFMADD231PS  Y2, Y6, Y0
+	VFMADD231PS  Y3, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+
+power:
+	VMOVUPS Y0, 8192(BX)(CX*4)
+	VMOVUPS Y1, 8224(BX)(CX*4)
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      hard
+
+isScaled:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R8)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VMOVUPS      (SI)(CX*4), Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VBROADCASTSS 8(DX), Y6
+	VMULPS       Y6, Y4, Y6
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y8
+	VADDPS       Y7, Y8, Y8
+	VXORPS       constants<>+0(SB), Y1, Y9
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMAXPS       Y9, Y10, Y9
+	VADDPS       Y7, Y9, Y7
+	VMULPS       Y7, Y6, Y7
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 4(DX), Y8
+	VMULPS       Y8, Y5, Y8
+	VBROADCASTSS (DX), Y9
+	VFMADD231PS  Y9, Y4, Y8
+	VMOVUPS      8192(BX)(CX*4), Y9
+	VMULPS       Y9, Y8, Y8
+	VMULPS       Y7, Y8, Y9
+	VMOVUPS      (SP)(DI*1), Y10
+	VFMADD231PS  Y0, Y9, Y10
+	VMOVUPS      Y10, (SP)(DI*1)
+	MOVQ         48(AX), R9
+	TESTQ        R9, R9
+	JZ           noElements
+	PREFETCHT0   2048(R9)(CX*4)
+	VMULPS       Y7, Y8, Y9
+	VBROADCASTSS 24(DX), Y10
+	VMULPS       Y10, Y0, Y10
+	VBROADCASTSS 60(DX), Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMOVUPS      64(SP)(DI*1), Y10
+	VFMADD231PS  Y11, Y9, Y10
+	VMOVUPS      Y10, 64(SP)(DI*1)
+	VMOVUPS      Y11, (R9)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R9
+	TESTQ        R9, R9
+	JZ           noGradient
+	VBLENDVPS    Y1, Y3, Y2, Y9
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y5, Y1
+	VFNMADD231PS Y9, Y6, Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VBROADCASTSS 16(DX), Y3
+	VBROADCASTSS 20(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y2
+	VMULPS       Y2, Y3, Y2
+	VFNMADD231PS Y7, Y2, Y1
+	VBROADCASTSS 24(DX), Y2
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R9
+	TESTQ        R9, R9
+	JZ           noUpstream
+	PREFETCHT0   2048(R9)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R9)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      64(SP)(DI*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 64(SP)(DI*1)
+	MOVQ         24(AX), R9
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      Y0, (R9)(CX*4)
+
+noGradient:
+	XORQ      $0x20, DI
+	ADDQ      $0x08, CX
+	CMPQ      CX, n+8(FP)
+	JL        last
+	MOVQ      488(AX), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VCVTPS2PD 64(SP), Y0
+	VADDPD    640(AX), Y0, Y0
+	VMOVUPD   Y0, 640(AX)
+	VCVTPS2PD 80(SP), Y0
+	VADDPD    672(AX), Y0, Y0
+	VMOVUPD   Y0, 672(AX)
+	VCVTPS2PD 96(SP), Y0
+	VADDPD    704(AX), Y0, Y0
+	VMOVUPD   Y0, 704(AX)
+	VCVTPS2PD 112(SP), Y0
+	VADDPD    736(AX), Y0, Y0
+	VMOVUPD   Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tileOverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileOverlapGradAVX2(SB), NOSPLIT, $64-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VPMAXUD      (R8)(CX*4), Y0, Y0
+	VPMAXUD      32(R8)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R8)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMOVUPS      (SI)(CX*4), Y4
+	VBROADCASTSS 44(DX), Y5
+	VBROADCASTSS 40(DX), Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VBROADCASTSS 48(DX), Y4
+	VFMADD231PS  Y4, Y1, Y5
+	VMULPS       Y3, Y2, Y1
+	VMULPS       Y1, Y5, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      (SP)(DI*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(DI*1)
+	MOVQ         24(AX), R9
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      Y0, (R9)(CX*4)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma0OverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma0OverlapGradAVX2(SB), NOSPLIT, $64-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R8)(CX*4)
+	VPMAXUD      (R8)(CX*4), Y0, Y0
+	VPMAXUD      32(R8)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ  48(AX), CX
+	TESTQ CX, CX
+	JZ    noLogarithm
+	XORQ  CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+
+noLogarithm:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R8)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS 44(DX), Y6
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VBROADCASTSS 48(DX), Y5
+	VFMADD231PS  Y5, Y4, Y6
+	VMULPS       Y3, Y2, Y4
+	VMULPS       Y4, Y6, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS constants<>+256(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VBROADCASTSS 8(DX), Y7
+	VMULPS       Y7, Y5, Y7
+	VBROADCASTSS 4(DX), Y8
+	VMULPS       Y8, Y6, Y8
+	VBROADCASTSS (DX), Y9
+	VFMADD231PS  Y9, Y5, Y8
+	MOVQ         48(AX), R9
+	TESTQ        R9, R9
+	JZ           noElements
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMAXPS       Y1, Y9, Y9
+	VADDPS       Y5, Y9, Y9
+	VXORPS       constants<>+0(SB), Y1, Y10
+	VBROADCASTSS constants<>+64(SB), Y11
+	VMAXPS       Y10, Y11, Y10
+	VADDPS       Y5, Y10, Y5
+	VMULPS       Y5, Y7, Y5
+	VFMADD231PS  Y9, Y6, Y5
+	VMULPS       Y5, Y8, Y5
+	VBROADCASTSS 24(DX), Y9
+	VMULPS       Y9, Y0, Y9
+	VBROADCASTSS 60(DX), Y10
+	VFMADD231PS  Y5, Y9, Y10
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMOVUPS      (SP)(DI*1), Y9
+	VFMADD231PS  Y10, Y5, Y9
+	VMOVUPS      Y9, (SP)(DI*1)
+	VMOVUPS      Y10, (R9)(CX*4)
+
+noElements:
+	VBLENDVPS    Y1, Y3, Y2, Y5
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VFNMADD231PS Y5, Y7, Y1
+	VBROADCASTSS 24(DX), Y2
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R9
+	TESTQ        R9, R9
+	JZ           noUpstream
+	PREFETCHT0   2048(R9)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R9)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VADDPS       Y4, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      (SP)(DI*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(DI*1)
+	MOVQ         24(AX), R9
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      Y0, (R9)(CX*4)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tileGamma2OverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGamma2OverlapGradAVX2(SB), NOSPLIT, $64-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R8)(CX*4), Y0, Y0
+	VPMAXUD      32(R8)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           hard
+
+isScaled:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R8)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS 44(DX), Y6
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VBROADCASTSS 48(DX), Y5
+	VFMADD231PS  Y5, Y4, Y6
+	VMULPS       Y3, Y2, Y4
+	VMULPS       Y4, Y6, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS constants<>+256(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VBROADCASTSS 8(DX), Y7
+	VMULPS       Y7, Y5, Y7
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMAXPS       Y1, Y9, Y9
+	VADDPS       Y8, Y9, Y9
+	VXORPS       constants<>+0(SB), Y1, Y10
+	VBROADCASTSS constants<>+64(SB), Y11
+	VMAXPS       Y10, Y11, Y10
+	VADDPS       Y8, Y10, Y8
+	VMULPS       Y8, Y7, Y8
+	VFMADD231PS  Y9, Y6, Y8
+	VBROADCASTSS 4(DX), Y9
+	VMULPS       Y9, Y6, Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y10, Y5, Y9
+	VMOVUPS      6144(BX)(CX*4), Y10
+	VMULPS       Y10, Y10, Y11
+	VMULPS       Y11, Y9, Y9
+	MOVQ         48(AX), R9
+	TESTQ        R9, R9
+	JZ           noElements
+	PREFETCHT0   2048(R9)(CX*4)
+	VMULPS       Y8, Y9, Y11
+	VBROADCASTSS 24(DX), Y12
+	VMULPS       Y12, Y0, Y12
+	VBROADCASTSS 60(DX), Y13
+	VFMADD231PS  Y11, Y12, Y13
+	VBROADCASTSS constants<>+64(SB), Y11
+	VMOVUPS      (SP)(DI*1), Y12
+	VFMADD231PS  Y13, Y11, Y12
+	VMOVUPS      Y12, (SP)(DI*1)
+	VMOVUPS      Y13, (R9)(CX*4)
+
+noElements:
+	VBLENDVPS    Y1, Y3, Y2, Y11
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VFNMADD231PS Y11, Y7, Y1
+	VBROADCASTSS 16(DX), Y2
+	VBROADCASTSS 20(DX), Y3
+	VFMADD231PS  Y3, Y5, Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y10, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VFNMADD231PS Y8, Y2, Y1
+	VBROADCASTSS 24(DX), Y2
+	VMULPS       Y2, Y9, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R9
+	TESTQ        R9, R9
+	JZ           noUpstream
+	PREFETCHT0   2048(R9)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R9)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VADDPS       Y4, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      (SP)(DI*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(DI*1)
+	MOVQ         24(AX), R9
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      Y0, (R9)(CX*4)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tileGammaOverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileGammaOverlapGradAVX2(SB), NOSPLIT, $64-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   120(AX), R8
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y1
+	VANDPS       32(SI)(CX*4), Y2, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R8)(CX*4), Y0, Y0
+	VPMAXUD      32(R8)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
+	MOVQ         120(AX), SI
+	XORQ         CX, CX
+
+scaled:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y2
+	VORPS        constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y2, Y4
+	VDIVPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           scaled
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      8192(BX)(CX*4), Y0
+	VMOVUPS      8224(BX)(CX*4), Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VMOVUPS      6176(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y5
+	VBLENDVPS    Y1, Y4, Y3, Y4
+	VMOVUPS      Y5, 6144(BX)(CX*4)
+	VMOVUPS      Y4, 6176(BX)(CX*4)
+	VCMPPS       $0x1e, constants<>+480(SB), Y2, Y4
+	VCMPPS       $0x1e, constants<>+480(SB), Y3, Y5
+	VBROADCASTSS constants<>+512(SB), Y6
+	VBROADCASTSS constants<>+512(SB), Y7
+	VFMADD231PS  constants<>+448(SB), Y2, Y6
+	VFMADD231PS  constants<>+448(SB), Y3, Y7
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VBLENDVPS    Y5, Y7, Y3, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+800(SB), Y9
+	VFMADD231PS  constants<>+832(SB), Y2, Y8
+	VFMADD231PS  constants<>+832(SB), Y3, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+768(SB), Y2, Y10
+	VFMADD231PS  constants<>+768(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y2, Y8
+	VFMADD231PS  constants<>+704(SB), Y3, Y9
+	VFMADD231PS  Y6, Y10, Y8
+	VFMADD231PS  Y7, Y11, Y9
+	VBROADCASTSS constants<>+608(SB), Y10
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+640(SB), Y2, Y10
+	VFMADD231PS  constants<>+640(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  Y2, Y10, Y8
+	VFMADD231PS  Y3, Y11, Y9
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VANDPS       constants<>+576(SB), Y4, Y4
+	VANDPS       constants<>+576(SB), Y5, Y5
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y3
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
+	VMOVMSKPS    Y2, DI
+	VMOVMSKPS    Y3, R8
+	ANDL         R8, DI
+	CMPL         DI, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+	JMP          power
+
+small:
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y0, Y4
+	VFMADD231PS  constants<>+384(SB), Y1, Y5
+	VFMADD231PS  constants<>+416(SB), Y2, Y4
+	VFMADD231PS  constants<>+416(SB), Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VFMADD231PS  Y2, Y4, Y6
+	VFMADD231PS  Y3, Y5, Y7
+	VFMADD231PS  Y2, Y6, Y0
+	VFMADD231PS  Y3, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VMOVAPS      Y0, Y0
+	VMOVAPS      Y1, Y1
+
+power:
+	VMOVUPS Y0, 8192(BX)(CX*4)
+	VMOVUPS Y1, 8224(BX)(CX*4)
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      hard
+
+isScaled:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R8)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS 44(DX), Y6
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VBROADCASTSS 48(DX), Y5
+	VFMADD231PS  Y5, Y4, Y6
+	VMULPS       Y3, Y2, Y4
+	VMULPS       Y4, Y6, Y4
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS constants<>+256(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VBROADCASTSS 8(DX), Y7
+	VMULPS       Y7, Y5, Y7
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMAXPS       Y1, Y9, Y9
+	VADDPS       Y8, Y9, Y9
+	VXORPS       constants<>+0(SB), Y1, Y10
+	VBROADCASTSS constants<>+64(SB), Y11
+	VMAXPS       Y10, Y11, Y10
+	VADDPS       Y8, Y10, Y8
+	VMULPS       Y8, Y7, Y8
+	VFMADD231PS  Y9, Y6, Y8
+	VBROADCASTSS 4(DX), Y9
+	VMULPS       Y9, Y6, Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y10, Y5, Y9
+	VMOVUPS      8192(BX)(CX*4), Y10
+	VMULPS       Y10, Y9, Y9
+	MOVQ         48(AX), R9
+	TESTQ        R9, R9
+	JZ           noElements
+	PREFETCHT0   2048(R9)(CX*4)
+	VMULPS       Y8, Y9, Y10
+	VBROADCASTSS 24(DX), Y11
+	VMULPS       Y11, Y0, Y11
+	VBROADCASTSS 60(DX), Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMOVUPS      (SP)(DI*1), Y11
+	VFMADD231PS  Y12, Y10, Y11
+	VMOVUPS      Y11, (SP)(DI*1)
+	VMOVUPS      Y12, (R9)(CX*4)
+
+noElements:
+	VBLENDVPS    Y1, Y3, Y2, Y10
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VFNMADD231PS Y10, Y7, Y1
+	VMOVUPS      6144(BX)(CX*4), Y2
+	VBROADCASTSS 16(DX), Y3
+	VBROADCASTSS 20(DX), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS constants<>+256(SB), Y5
+	VSUBPS       Y2, Y5, Y2
+	VMULPS       Y2, Y3, Y2
+	VFNMADD231PS Y8, Y2, Y1
+	VBROADCASTSS 24(DX), Y2
+	VMULPS       Y2, Y9, Y2
+	VMULPS       Y1, Y2, Y1
+	MOVQ         72(AX), R9
+	TESTQ        R9, R9
+	JZ           noUpstream
+	PREFETCHT0   2048(R9)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R9)(CX*4), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+
+noUpstream:
+	VADDPS       Y4, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      (SP)(DI*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(DI*1)
+	MOVQ         24(AX), R9
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      Y0, (R9)(CX*4)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairOverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairOverlapSumsAVX2(SB), NOSPLIT, $384-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VPMAXUD      (R9)(CX*4), Y0, Y0
+	VPMAXUD      32(R9)(CX*4), Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VPMAXUD      (R10)(CX*4), Y0, Y0
+	VPMAXUD      32(R10)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ    120(AX), SI
+	MOVQ    168(AX), DI
+	XORQ    R8, R8
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	MOVQ    96(AX), R9
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	VMULPS       Y0, Y1, Y2
+	VBROADCASTSS 56(DX), Y3
+	VBROADCASTSS 52(DX), Y5
+	VFMADD231PS  Y5, Y1, Y3
+	VMOVUPS      128(SP)(R8*1), Y1
+	VFMADD231PS  Y2, Y3, Y1
+	VMOVUPS      Y1, 128(SP)(R8*1)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      (SP)(R8*1), Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVUPS      Y3, (SP)(R8*1)
+	VMULPS       Y0, Y1, Y2
+	VBROADCASTSS 56(DX), Y3
+	VBROADCASTSS 52(DX), Y5
+	VFMADD231PS  Y5, Y1, Y3
+	VMOVUPS      256(SP)(R8*1), Y1
+	VFMADD231PS  Y2, Y3, Y1
+	VMOVUPS      Y1, 256(SP)(R8*1)
+	VMULPS       Y0, Y4, Y1
+	VBROADCASTSS 120(DX), Y2
+	VBROADCASTSS 116(DX), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVUPS      192(SP)(R8*1), Y3
+	VFMADD231PS  Y1, Y2, Y3
+	VMOVUPS      Y3, 192(SP)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      64(SP)(R8*1), Y3
+	VFMADD231PS  Y1, Y2, Y3
+	VMOVUPS      Y3, 64(SP)(R8*1)
+	VMULPS       Y0, Y2, Y0
+	VBROADCASTSS 120(DX), Y1
+	VBROADCASTSS 116(DX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVUPS      320(SP)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(SP)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       896(AX), Y0, Y0
+	VMOVUPD      Y0, 896(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       928(AX), Y0, Y0
+	VMOVUPD      Y0, 928(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       960(AX), Y0, Y0
+	VMOVUPD      Y0, 960(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       992(AX), Y0, Y0
+	VMOVUPD      Y0, 992(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       1024(AX), Y0, Y0
+	VMOVUPD      Y0, 1024(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       1056(AX), Y0, Y0
+	VMOVUPD      Y0, 1056(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       1088(AX), Y0, Y0
+	VMOVUPD      Y0, 1088(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       1120(AX), Y0, Y0
+	VMOVUPD      Y0, 1120(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       1152(AX), Y0, Y0
+	VMOVUPD      Y0, 1152(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       1184(AX), Y0, Y0
+	VMOVUPD      Y0, 1184(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       1216(AX), Y0, Y0
+	VMOVUPD      Y0, 1216(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       1248(AX), Y0, Y0
+	VMOVUPD      Y0, 1248(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0OverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma0OverlapSumsAVX2(SB), NOSPLIT, $448-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R9)(CX*4), Y0, Y0
+	VPMAXUD      32(R9)(CX*4), Y0, Y0
+	VPMAXUD      (R10)(CX*4), Y0, Y0
+	VPMAXUD      32(R10)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y0, 128(SP)
+	VMOVUPS      Y0, 160(SP)
+	VMOVUPS      Y0, 192(SP)
+	VMOVUPS      Y0, 224(SP)
+	VMOVUPS      Y0, 256(SP)
+	VMOVUPS      Y0, 288(SP)
+	VMOVUPS      Y0, 320(SP)
+	VMOVUPS      Y0, 352(SP)
+	VMOVUPS      Y0, 384(SP)
+	VMOVUPS      Y0, 416(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 56(DX), Y5
+	VBROADCASTSS 52(DX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      192(SP)(R8*1), Y2
+	VFMADD231PS  Y3, Y5, Y2
+	VMOVUPS      Y2, 192(SP)(R8*1)
+	VMOVUPS      (DI)(CX*4), Y2
+	VMOVUPS      64(SP)(R8*1), Y5
+	VFMADD231PS  Y3, Y2, Y5
+	VMOVUPS      Y5, 64(SP)(R8*1)
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 56(DX), Y5
+	VBROADCASTSS 52(DX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      320(SP)(R8*1), Y2
+	VFMADD231PS  Y3, Y5, Y2
+	VMOVUPS      Y2, 320(SP)(R8*1)
+	VMULPS       Y0, Y4, Y2
+	VBROADCASTSS 120(DX), Y3
+	VBROADCASTSS 116(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      256(SP)(R8*1), Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, 256(SP)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y3
+	VMOVUPS      128(SP)(R8*1), Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, 128(SP)(R8*1)
+	VMULPS       Y0, Y3, Y2
+	VBROADCASTSS 120(DX), Y4
+	VBROADCASTSS 116(DX), Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      384(SP)(R8*1), Y3
+	VFMADD231PS  Y2, Y4, Y3
+	VMOVUPS      Y3, 384(SP)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VBROADCASTSS 96(DX), Y3
+	VBROADCASTSS 92(DX), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      (DI)(CX*4), Y2
+	VBROADCASTSS 32(DX), Y4
+	VBROADCASTSS 28(DX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VXORPS       constants<>+0(SB), Y1, Y2
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y1, Y5, Y1
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y2, Y3, Y2
+	VMULPS       Y1, Y4, Y1
+	VADDPS       Y1, Y2, Y1
+	VMOVUPS      (SP)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       896(AX), Y0, Y0
+	VMOVUPD      Y0, 896(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       928(AX), Y0, Y0
+	VMOVUPD      Y0, 928(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       960(AX), Y0, Y0
+	VMOVUPD      Y0, 960(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       992(AX), Y0, Y0
+	VMOVUPD      Y0, 992(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       1024(AX), Y0, Y0
+	VMOVUPD      Y0, 1024(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       1056(AX), Y0, Y0
+	VMOVUPD      Y0, 1056(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       1088(AX), Y0, Y0
+	VMOVUPD      Y0, 1088(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       1120(AX), Y0, Y0
+	VMOVUPD      Y0, 1120(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       1152(AX), Y0, Y0
+	VMOVUPD      Y0, 1152(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       1184(AX), Y0, Y0
+	VMOVUPD      Y0, 1184(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       1216(AX), Y0, Y0
+	VMOVUPD      Y0, 1216(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       1248(AX), Y0, Y0
+	VMOVUPD      Y0, 1248(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2OverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma2OverlapSumsAVX2(SB), NOSPLIT, $448-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R9)(CX*4), Y0, Y0
+	VPMAXUD      32(R9)(CX*4), Y0, Y0
+	VPMAXUD      (R10)(CX*4), Y0, Y0
+	VPMAXUD      32(R10)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y0, 128(SP)
+	VMOVUPS      Y0, 160(SP)
+	VMOVUPS      Y0, 192(SP)
+	VMOVUPS      Y0, 224(SP)
+	VMOVUPS      Y0, 256(SP)
+	VMOVUPS      Y0, 288(SP)
+	VMOVUPS      Y0, 320(SP)
+	VMOVUPS      Y0, 352(SP)
+	VMOVUPS      Y0, 384(SP)
+	VMOVUPS      Y0, 416(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 56(DX), Y5
+	VBROADCASTSS 52(DX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      192(SP)(R8*1), Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VMOVUPS      Y6, 192(SP)(R8*1)
+	VMOVUPS      (DI)(CX*4), Y5
+	VMOVUPS      64(SP)(R8*1), Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VMOVUPS      Y6, 64(SP)(R8*1)
+	VMULPS       Y0, Y5, Y3
+	VBROADCASTSS 56(DX), Y6
+	VBROADCASTSS 52(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      320(SP)(R8*1), Y5
+	VFMADD231PS  Y3, Y6, Y5
+	VMOVUPS      Y5, 320(SP)(R8*1)
+	VMULPS       Y0, Y4, Y3
+	VBROADCASTSS 120(DX), Y5
+	VBROADCASTSS 116(DX), Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMOVUPS      256(SP)(R8*1), Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VMOVUPS      Y6, 256(SP)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y5
+	VMOVUPS      128(SP)(R8*1), Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VMOVUPS      Y6, 128(SP)(R8*1)
+	VMULPS       Y0, Y5, Y3
+	VBROADCASTSS 120(DX), Y6
+	VBROADCASTSS 116(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      384(SP)(R8*1), Y5
+	VFMADD231PS  Y3, Y6, Y5
+	VMOVUPS      Y5, 384(SP)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 96(DX), Y5
+	VBROADCASTSS 92(DX), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMULPS       Y2, Y2, Y2
+	VMULPS       Y2, Y5, Y2
+	VMOVUPS      (DI)(CX*4), Y3
+	VBROADCASTSS 32(DX), Y5
+	VBROADCASTSS 28(DX), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMULPS       Y4, Y4, Y3
+	VMULPS       Y3, Y5, Y3
+	VXORPS       constants<>+0(SB), Y1, Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y4, Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y1, Y5, Y1
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y1, Y3, Y1
+	VADDPS       Y1, Y2, Y1
+	VMOVUPS      (SP)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       896(AX), Y0, Y0
+	VMOVUPD      Y0, 896(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       928(AX), Y0, Y0
+	VMOVUPD      Y0, 928(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       960(AX), Y0, Y0
+	VMOVUPD      Y0, 960(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       992(AX), Y0, Y0
+	VMOVUPD      Y0, 992(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       1024(AX), Y0, Y0
+	VMOVUPD      Y0, 1024(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       1056(AX), Y0, Y0
+	VMOVUPD      Y0, 1056(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       1088(AX), Y0, Y0
+	VMOVUPD      Y0, 1088(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       1120(AX), Y0, Y0
+	VMOVUPD      Y0, 1120(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       1152(AX), Y0, Y0
+	VMOVUPD      Y0, 1152(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       1184(AX), Y0, Y0
+	VMOVUPD      Y0, 1184(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       1216(AX), Y0, Y0
+	VMOVUPD      Y0, 1216(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       1248(AX), Y0, Y0
+	VMOVUPD      Y0, 1248(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGammaOverlapSumsAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGammaOverlapSumsAVX2(SB), NOSPLIT, $448-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R9)(CX*4), Y0, Y0
+	VPMAXUD      32(R9)(CX*4), Y0, Y0
+	VPMAXUD      (R10)(CX*4), Y0, Y0
+	VPMAXUD      32(R10)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y5
+	VMAXPS       Y1, Y4, Y4
+	VADDPS       Y2, Y5, Y2
+	VADDPS       Y3, Y4, Y3
+	VBROADCASTSS 80(DX), Y4
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y2, 8192(BX)(CX*4)
+	VMOVUPS      Y3, 8224(BX)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 10240(BX)(CX*4)
+	VMOVUPS      Y1, 10272(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y0, 128(SP)
+	VMOVUPS      Y0, 160(SP)
+	VMOVUPS      Y0, 192(SP)
+	VMOVUPS      Y0, 224(SP)
+	VMOVUPS      Y0, 256(SP)
+	VMOVUPS      Y0, 288(SP)
+	VMOVUPS      Y0, 320(SP)
+	VMOVUPS      Y0, 352(SP)
+	VMOVUPS      Y0, 384(SP)
+	VMOVUPS      Y0, 416(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 56(DX), Y5
+	VBROADCASTSS 52(DX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      192(SP)(R8*1), Y2
+	VFMADD231PS  Y3, Y5, Y2
+	VMOVUPS      Y2, 192(SP)(R8*1)
+	VMOVUPS      (DI)(CX*4), Y2
+	VMOVUPS      64(SP)(R8*1), Y5
+	VFMADD231PS  Y3, Y2, Y5
+	VMOVUPS      Y5, 64(SP)(R8*1)
+	VMULPS       Y0, Y2, Y3
+	VBROADCASTSS 56(DX), Y5
+	VBROADCASTSS 52(DX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      320(SP)(R8*1), Y2
+	VFMADD231PS  Y3, Y5, Y2
+	VMOVUPS      Y2, 320(SP)(R8*1)
+	VMULPS       Y0, Y4, Y2
+	VBROADCASTSS 120(DX), Y3
+	VBROADCASTSS 116(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      256(SP)(R8*1), Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, 256(SP)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y3
+	VMOVUPS      128(SP)(R8*1), Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, 128(SP)(R8*1)
+	VMULPS       Y0, Y3, Y2
+	VBROADCASTSS 120(DX), Y4
+	VBROADCASTSS 116(DX), Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      384(SP)(R8*1), Y3
+	VFMADD231PS  Y2, Y4, Y3
+	VMOVUPS      Y3, 384(SP)(R8*1)
+	VMOVUPS      (SI)(CX*4), Y2
+	VBROADCASTSS 96(DX), Y3
+	VBROADCASTSS 92(DX), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      8192(BX)(CX*4), Y2
+	VMULPS       Y2, Y3, Y2
+	VMOVUPS      (DI)(CX*4), Y3
+	VBROADCASTSS 32(DX), Y4
+	VBROADCASTSS 28(DX), Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      10240(BX)(CX*4), Y3
+	VMULPS       Y3, Y4, Y3
+	VXORPS       constants<>+0(SB), Y1, Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y4, Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y1, Y5, Y1
+	VMOVUPS      4096(BX)(CX*4), Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y1, Y3, Y1
+	VADDPS       Y1, Y2, Y1
+	VMOVUPS      (SP)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       896(AX), Y0, Y0
+	VMOVUPD      Y0, 896(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       928(AX), Y0, Y0
+	VMOVUPD      Y0, 928(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       960(AX), Y0, Y0
+	VMOVUPD      Y0, 960(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       992(AX), Y0, Y0
+	VMOVUPD      Y0, 992(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       1024(AX), Y0, Y0
+	VMOVUPD      Y0, 1024(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       1056(AX), Y0, Y0
+	VMOVUPD      Y0, 1056(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       1088(AX), Y0, Y0
+	VMOVUPD      Y0, 1088(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       1120(AX), Y0, Y0
+	VMOVUPD      Y0, 1120(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       1152(AX), Y0, Y0
+	VMOVUPD      Y0, 1152(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       1184(AX), Y0, Y0
+	VMOVUPD      Y0, 1184(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       1216(AX), Y0, Y0
+	VMOVUPD      Y0, 1216(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       1248(AX), Y0, Y0
+	VMOVUPD      Y0, 1248(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0GradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma0GradAVX2(SB), NOSPLIT, $128-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R9)(CX*4), Y0, Y0
+	VPMAXUD      32(R9)(CX*4), Y0, Y0
+	VPMAXUD      (R10)(CX*4), Y0, Y0
+	VPMAXUD      32(R10)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 96(DX), Y5
+	VBROADCASTSS 92(DX), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMOVUPS      (DI)(CX*4), Y3
+	VBROADCASTSS 32(DX), Y6
+	VBROADCASTSS 28(DX), Y7
+	VFMADD231PS  Y7, Y3, Y6
+	VXORPS       constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y3, Y7, Y3
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y1, Y1
+	VMULPS       Y3, Y5, Y7
+	VMULPS       Y1, Y6, Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      (SP)(R8*1), Y8
+	VFMADD231PS  Y0, Y7, Y8
+	VMOVUPS      Y8, (SP)(R8*1)
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VMULPS       Y3, Y5, Y7
+	VMULPS       Y1, Y6, Y8
+	VADDPS       Y8, Y7, Y7
+	MOVQ         216(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements0
+	PREFETCHT0   2048(R11)(CX*4)
+	VMULPS       Y1, Y6, Y1
+	VBROADCASTSS 88(DX), Y7
+	VMULPS       Y7, Y0, Y7
+	VBROADCASTSS 60(DX), Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      64(SP)(R8*1), Y7
+	VFMADD231PS  Y8, Y1, Y7
+	VMOVUPS      Y7, 64(SP)(R8*1)
+	VMOVUPS      Y8, (R11)(CX*4)
+	VMULPS       Y3, Y5, Y1
+	VMOVAPS      Y1, Y7
+
+noElements0:
+	VBROADCASTSS 88(DX), Y1
+	VMULPS       Y1, Y0, Y1
+	VBROADCASTSS 124(DX), Y3
+	VFMADD231PS  Y7, Y1, Y3
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      64(SP)(R8*1), Y7
+	VFMADD231PS  Y3, Y1, Y7
+	VMOVUPS      Y7, 64(SP)(R8*1)
+	VMOVUPS      Y3, (R10)(CX*4)
+
+noElements:
+	MOVQ       24(AX), R10
+	TESTQ      R10, R10
+	JZ         noGradient
+	VMULPS     Y2, Y5, Y1
+	VMULPS     Y4, Y6, Y2
+	MOVQ       72(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream
+	PREFETCHT0 2048(R10)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y3
+	VANDPS     (R10)(CX*4), Y3, Y3
+	VMULPS     Y3, Y1, Y1
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y3
+	VANDPS     (R10)(CX*4), Y3, Y3
+	VMULPS     Y3, Y2, Y2
+
+noUpstream0:
+	VSUBPS       Y1, Y2, Y1
+	VBROADCASTSS 88(DX), Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      64(SP)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 64(SP)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+	MOVQ         192(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R10)(CX*4)
+
+noGradient:
+	XORQ      $0x20, R8
+	ADDQ      $0x08, CX
+	CMPQ      CX, n+8(FP)
+	JL        last
+	MOVQ      488(AX), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VCVTPS2PD 64(SP), Y0
+	VADDPD    640(AX), Y0, Y0
+	VMOVUPD   Y0, 640(AX)
+	VCVTPS2PD 80(SP), Y0
+	VADDPD    672(AX), Y0, Y0
+	VMOVUPD   Y0, 672(AX)
+	VCVTPS2PD 96(SP), Y0
+	VADDPD    704(AX), Y0, Y0
+	VMOVUPD   Y0, 704(AX)
+	VCVTPS2PD 112(SP), Y0
+	VADDPD    736(AX), Y0, Y0
+	VMOVUPD   Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2GradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma2GradAVX2(SB), NOSPLIT, $128-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R9)(CX*4), Y0, Y0
+	VPMAXUD      32(R9)(CX*4), Y0, Y0
+	VPMAXUD      (R10)(CX*4), Y0, Y0
+	VPMAXUD      32(R10)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 96(DX), Y5
+	VBROADCASTSS 92(DX), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMULPS       Y2, Y2, Y3
+	VMULPS       Y3, Y5, Y3
+	VMOVUPS      (DI)(CX*4), Y5
+	VBROADCASTSS 32(DX), Y6
+	VBROADCASTSS 28(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMULPS       Y4, Y4, Y5
+	VMULPS       Y5, Y6, Y5
+	VXORPS       constants<>+0(SB), Y1, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y6, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y1, Y1
+	VMULPS       Y6, Y3, Y7
+	VMULPS       Y1, Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      (SP)(R8*1), Y8
+	VFMADD231PS  Y0, Y7, Y8
+	VMOVUPS      Y8, (SP)(R8*1)
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VMULPS       Y6, Y3, Y7
+	VMULPS       Y1, Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	MOVQ         216(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements0
+	PREFETCHT0   2048(R11)(CX*4)
+	VMULPS       Y1, Y5, Y7
+	VBROADCASTSS 88(DX), Y8
+	VMULPS       Y8, Y0, Y8
+	VBROADCASTSS 60(DX), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMOVUPS      64(SP)(R8*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 64(SP)(R8*1)
+	VMOVUPS      Y9, (R11)(CX*4)
+	VMULPS       Y6, Y3, Y7
+	VMOVAPS      Y7, Y7
+
+noElements0:
+	VBROADCASTSS 88(DX), Y8
+	VMULPS       Y8, Y0, Y8
+	VBROADCASTSS 124(DX), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMOVUPS      64(SP)(R8*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 64(SP)(R8*1)
+	VMOVUPS      Y9, (R10)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R10
+	TESTQ        R10, R10
+	JZ           noGradient
+	VBROADCASTSS 76(DX), Y7
+	VMULPS       Y7, Y4, Y7
+	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMULPS       Y8, Y3, Y3
+	VBROADCASTSS 12(DX), Y6
+	VMULPS       Y6, Y2, Y2
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  Y1, Y2, Y4
+	VMULPS       Y4, Y5, Y1
+	MOVQ         72(AX), R10
+	TESTQ        R10, R10
+	JZ           noUpstream
+	PREFETCHT0   2048(R10)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R10)(CX*4), Y2, Y2
+	VMULPS       Y2, Y3, Y3
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS     (R10)(CX*4), Y2, Y2
+	VMULPS     Y2, Y1, Y1
+
+noUpstream0:
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS 88(DX), Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      64(SP)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 64(SP)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+	MOVQ         192(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R10)(CX*4)
+
+noGradient:
+	XORQ      $0x20, R8
+	ADDQ      $0x08, CX
+	CMPQ      CX, n+8(FP)
+	JL        last
+	MOVQ      488(AX), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VCVTPS2PD 64(SP), Y0
+	VADDPD    640(AX), Y0, Y0
+	VMOVUPD   Y0, 640(AX)
+	VCVTPS2PD 80(SP), Y0
+	VADDPD    672(AX), Y0, Y0
+	VMOVUPD   Y0, 672(AX)
+	VCVTPS2PD 96(SP), Y0
+	VADDPD    704(AX), Y0, Y0
+	VMOVUPD   Y0, 704(AX)
+	VCVTPS2PD 112(SP), Y0
+	VADDPD    736(AX), Y0, Y0
+	VMOVUPD   Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGammaGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGammaGradAVX2(SB), NOSPLIT, $128-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R9)(CX*4), Y0, Y0
+	VPMAXUD      32(R9)(CX*4), Y0, Y0
+	VPMAXUD      (R10)(CX*4), Y0, Y0
+	VPMAXUD      32(R10)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y5
+	VMAXPS       Y1, Y4, Y4
+	VADDPS       Y2, Y5, Y2
+	VADDPS       Y3, Y4, Y3
+	VBROADCASTSS 80(DX), Y4
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y2, 8192(BX)(CX*4)
+	VMOVUPS      Y3, 8224(BX)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 10240(BX)(CX*4)
+	VMOVUPS      Y1, 10272(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 96(DX), Y5
+	VBROADCASTSS 92(DX), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMOVUPS      8192(BX)(CX*4), Y3
+	VMULPS       Y3, Y5, Y3
+	VMOVUPS      (DI)(CX*4), Y5
+	VBROADCASTSS 32(DX), Y6
+	VBROADCASTSS 28(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      10240(BX)(CX*4), Y5
+	VMULPS       Y5, Y6, Y5
+	VXORPS       constants<>+0(SB), Y1, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y6, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      4096(BX)(CX*4), Y7
+	VADDPS       Y7, Y1, Y1
+	VMULPS       Y6, Y3, Y7
+	VMULPS       Y1, Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      (SP)(R8*1), Y8
+	VFMADD231PS  Y0, Y7, Y8
+	VMOVUPS      Y8, (SP)(R8*1)
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VMULPS       Y6, Y3, Y7
+	VMULPS       Y1, Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	MOVQ         216(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements0
+	PREFETCHT0   2048(R11)(CX*4)
+	VMULPS       Y1, Y5, Y7
+	VBROADCASTSS 88(DX), Y8
+	VMULPS       Y8, Y0, Y8
+	VBROADCASTSS 60(DX), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMOVUPS      64(SP)(R8*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 64(SP)(R8*1)
+	VMOVUPS      Y9, (R11)(CX*4)
+	VMULPS       Y6, Y3, Y7
+	VMOVAPS      Y7, Y7
+
+noElements0:
+	VBROADCASTSS 88(DX), Y8
+	VMULPS       Y8, Y0, Y8
+	VBROADCASTSS 124(DX), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+64(SB), Y7
+	VMOVUPS      64(SP)(R8*1), Y8
+	VFMADD231PS  Y9, Y7, Y8
+	VMOVUPS      Y8, 64(SP)(R8*1)
+	VMOVUPS      Y9, (R10)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R10
+	TESTQ        R10, R10
+	JZ           noGradient
+	VBROADCASTSS 76(DX), Y7
+	VMULPS       Y7, Y4, Y7
+	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VMULPS       Y8, Y3, Y3
+	VBROADCASTSS 12(DX), Y6
+	VMULPS       Y6, Y2, Y2
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  Y1, Y2, Y4
+	VMULPS       Y4, Y5, Y1
+	MOVQ         72(AX), R10
+	TESTQ        R10, R10
+	JZ           noUpstream
+	PREFETCHT0   2048(R10)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS       (R10)(CX*4), Y2, Y2
+	VMULPS       Y2, Y3, Y3
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y2
+	VANDPS     (R10)(CX*4), Y2, Y2
+	VMULPS     Y2, Y1, Y1
+
+noUpstream0:
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS 88(DX), Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      64(SP)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 64(SP)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+	MOVQ         192(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R10)(CX*4)
+
+noGradient:
+	XORQ      $0x20, R8
+	ADDQ      $0x08, CX
+	CMPQ      CX, n+8(FP)
+	JL        last
+	MOVQ      488(AX), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VCVTPS2PD 64(SP), Y0
+	VADDPD    640(AX), Y0, Y0
+	VMOVUPD   Y0, 640(AX)
+	VCVTPS2PD 80(SP), Y0
+	VADDPD    672(AX), Y0, Y0
+	VMOVUPD   Y0, 672(AX)
+	VCVTPS2PD 96(SP), Y0
+	VADDPD    704(AX), Y0, Y0
+	VMOVUPD   Y0, 704(AX)
+	VCVTPS2PD 112(SP), Y0
+	VADDPD    736(AX), Y0, Y0
+	VMOVUPD   Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairOverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairOverlapGradAVX2(SB), NOSPLIT, $64-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VPMAXUD      (R9)(CX*4), Y0, Y0
+	VPMAXUD      32(R9)(CX*4), Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VPMAXUD      (R10)(CX*4), Y0, Y0
+	VPMAXUD      32(R10)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ    120(AX), SI
+	MOVQ    168(AX), DI
+	XORQ    R8, R8
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	MOVQ    96(AX), R9
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	VMOVUPS      (SI)(CX*4), Y5
+	VBROADCASTSS 108(DX), Y6
+	VBROADCASTSS 104(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VBROADCASTSS 112(DX), Y5
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVUPS      (DI)(CX*4), Y4
+	VBROADCASTSS 44(DX), Y5
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y4, Y5
+	VBROADCASTSS 48(DX), Y4
+	VFMADD231PS  Y4, Y1, Y5
+	VSUBPS       Y5, Y6, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      (SP)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+	MOVQ         192(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R10)(CX*4)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma0OverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma0OverlapGradAVX2(SB), NOSPLIT, $64-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	PREFETCHT0   2048(R9)(CX*4)
+	VPMAXUD      (R9)(CX*4), Y0, Y0
+	VPMAXUD      32(R9)(CX*4), Y0, Y0
+	PREFETCHT0   2048(R10)(CX*4)
+	VPMAXUD      (R10)(CX*4), Y0, Y0
+	VPMAXUD      32(R10)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ  48(AX), CX
+	TESTQ CX, CX
+	JZ    noLogarithm
+	XORQ  CX, CX
+
+logarithm:
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+
+noLogarithm:
+	MOVQ    120(AX), SI
+	MOVQ    168(AX), DI
+	XORQ    R8, R8
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	MOVQ    96(AX), R9
+	XORQ    CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y5
+	VMOVUPS      (SI)(CX*4), Y6
+	VBROADCASTSS 108(DX), Y7
+	VBROADCASTSS 104(DX), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VBROADCASTSS 112(DX), Y6
+	VFMADD231PS  Y6, Y4, Y7
+	VMOVUPS      (DI)(CX*4), Y6
+	VBROADCASTSS 44(DX), Y8
+	VBROADCASTSS 40(DX), Y9
+	VFMADD231PS  Y9, Y6, Y8
+	VBROADCASTSS 48(DX), Y6
+	VFMADD231PS  Y6, Y5, Y8
+	VSUBPS       Y8, Y7, Y6
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y2, Y6, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 96(DX), Y6
+	VBROADCASTSS 92(DX), Y7
+	VFMADD231PS  Y7, Y3, Y6
+	VMOVUPS      (DI)(CX*4), Y3
+	VBROADCASTSS 32(DX), Y7
+	VBROADCASTSS 28(DX), Y8
+	VFMADD231PS  Y8, Y3, Y7
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VXORPS       constants<>+0(SB), Y1, Y3
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y3, Y6, Y3
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y8
+	VMOVUPS      4096(BX)(CX*4), Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y8, Y7, Y8
+	VADDPS       Y8, Y3, Y3
+	MOVQ         216(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements0
+	PREFETCHT0   2048(R11)(CX*4)
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMAXPS       Y1, Y3, Y3
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y3, Y7, Y3
+	VBROADCASTSS 88(DX), Y8
+	VMULPS       Y8, Y0, Y8
+	VBROADCASTSS 60(DX), Y9
+	VFMADD231PS  Y3, Y8, Y9
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMOVUPS      (SP)(R8*1), Y8
+	VFMADD231PS  Y9, Y3, Y8
+	VMOVUPS      Y8, (SP)(R8*1)
+	VMOVUPS      Y9, (R11)(CX*4)
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMOVUPS      4096(BX)(CX*4), Y3
+	VADDPS       Y3, Y1, Y1
+	VMULPS       Y1, Y6, Y1
+	VMOVAPS      Y1, Y3
+
+noElements0:
+	VBROADCASTSS 88(DX), Y1
+	VMULPS       Y1, Y0, Y1
+	VBROADCASTSS 124(DX), Y8
+	VFMADD231PS  Y3, Y1, Y8
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      (SP)(R8*1), Y3
+	VFMADD231PS  Y8, Y1, Y3
+	VMOVUPS      Y3, (SP)(R8*1)
+	VMOVUPS      Y8, (R10)(CX*4)
+
+noElements:
+	VMULPS     Y5, Y6, Y1
+	VMULPS     Y4, Y7, Y3
+	MOVQ       72(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream
+	PREFETCHT0 2048(R10)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS     (R10)(CX*4), Y4, Y4
+	VMULPS     Y4, Y1, Y1
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS     (R10)(CX*4), Y4, Y4
+	VMULPS     Y4, Y3, Y3
+
+noUpstream0:
+	VSUBPS       Y1, Y3, Y1
+	VBROADCASTSS 88(DX), Y3
+	VMULPS       Y3, Y1, Y1
+	VADDPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      (SP)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+	MOVQ         192(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R10)(CX*4)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGamma2OverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGamma2OverlapGradAVX2(SB), NOSPLIT, $64-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R9)(CX*4), Y0, Y0
+	VPMAXUD      32(R9)(CX*4), Y0, Y0
+	VPMAXUD      (R10)(CX*4), Y0, Y0
+	VPMAXUD      32(R10)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y5
+	VMOVUPS      (SI)(CX*4), Y6
+	VBROADCASTSS 108(DX), Y7
+	VBROADCASTSS 104(DX), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VBROADCASTSS 112(DX), Y6
+	VFMADD231PS  Y6, Y4, Y7
+	VMOVUPS      (DI)(CX*4), Y6
+	VBROADCASTSS 44(DX), Y8
+	VBROADCASTSS 40(DX), Y9
+	VFMADD231PS  Y9, Y6, Y8
+	VBROADCASTSS 48(DX), Y6
+	VFMADD231PS  Y6, Y5, Y8
+	VSUBPS       Y8, Y7, Y6
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y2, Y6, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 96(DX), Y6
+	VBROADCASTSS 92(DX), Y7
+	VFMADD231PS  Y7, Y3, Y6
+	VMULPS       Y5, Y5, Y3
+	VMULPS       Y3, Y6, Y3
+	VMOVUPS      (DI)(CX*4), Y6
+	VBROADCASTSS 32(DX), Y7
+	VBROADCASTSS 28(DX), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VMULPS       Y4, Y4, Y6
+	VMULPS       Y6, Y7, Y6
+	VXORPS       constants<>+0(SB), Y1, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y1
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y1, Y1
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VMULPS       Y7, Y3, Y8
+	VMULPS       Y1, Y6, Y9
+	VADDPS       Y9, Y8, Y8
+	MOVQ         216(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements0
+	PREFETCHT0   2048(R11)(CX*4)
+	VMULPS       Y1, Y6, Y8
+	VBROADCASTSS 88(DX), Y9
+	VMULPS       Y9, Y0, Y9
+	VBROADCASTSS 60(DX), Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMOVUPS      (SP)(R8*1), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, (SP)(R8*1)
+	VMOVUPS      Y10, (R11)(CX*4)
+	VMULPS       Y7, Y3, Y8
+	VMOVAPS      Y8, Y8
+
+noElements0:
+	VBROADCASTSS 88(DX), Y9
+	VMULPS       Y9, Y0, Y9
+	VBROADCASTSS 124(DX), Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMOVUPS      (SP)(R8*1), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, (SP)(R8*1)
+	VMOVUPS      Y10, (R10)(CX*4)
+
+noElements:
+	VBROADCASTSS 76(DX), Y8
+	VMULPS       Y8, Y4, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VMULPS       Y9, Y3, Y3
+	VBROADCASTSS 12(DX), Y7
+	VMULPS       Y7, Y5, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  Y1, Y5, Y4
+	VMULPS       Y4, Y6, Y1
+	MOVQ         72(AX), R10
+	TESTQ        R10, R10
+	JZ           noUpstream
+	PREFETCHT0   2048(R10)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS       (R10)(CX*4), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS     (R10)(CX*4), Y4, Y4
+	VMULPS     Y4, Y1, Y1
+
+noUpstream0:
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS 88(DX), Y3
+	VMULPS       Y3, Y1, Y1
+	VADDPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      (SP)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+	MOVQ         192(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R10)(CX*4)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VZEROUPPER
+	RET
+
+// func tilePairGammaOverlapGradAVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tilePairGammaOverlapGradAVX2(SB), NOSPLIT, $64-16
+	MOVQ   args+0(FP), AX
+	MOVQ   408(AX), DX
+	MOVQ   336(AX), BX
+	MOVQ   (AX), SI
+	MOVQ   96(AX), DI
+	MOVQ   144(AX), R8
+	MOVQ   120(AX), R9
+	MOVQ   168(AX), R10
+	VXORPS Y0, Y0, Y0
+	XORQ   CX, CX
+
+exponential:
+	PREFETCHT0   2048(SI)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y1
+	VMOVUPS      32(DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       (SI)(CX*4), Y1, Y3
+	VANDPS       32(SI)(CX*4), Y2, Y4
+	PREFETCHT0   2048(R8)(CX*4)
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VANDPS       32(R8)(CX*4), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y4, Y2
+	VMOVUPS      Y1, (BX)(CX*4)
+	VMOVUPS      Y2, 32(BX)(CX*4)
+	VORPS        constants<>+0(SB), Y1, Y1
+	VORPS        constants<>+0(SB), Y2, Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y3, Y3
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y6, Y10, Y2
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y5, Y3, Y3
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VADDPS       constants<>+256(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VDIVPS       Y3, Y2, Y2
+	VMOVUPS      Y1, 2048(BX)(CX*4)
+	VMOVUPS      Y2, 2080(BX)(CX*4)
+	VPMAXUD      (R9)(CX*4), Y0, Y0
+	VPMAXUD      32(R9)(CX*4), Y0, Y0
+	VPMAXUD      (R10)(CX*4), Y0, Y0
+	VPMAXUD      32(R10)(CX*4), Y0, Y0
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, CX
+	TESTL        CX, CX
+	JZ           inRange
+	ORQ          $0x01, 472(AX)
+	VZEROUPPER
+	RET
+
+inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
+	XORQ CX, CX
+
+logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
+	VMOVUPS      2048(BX)(CX*4), Y0
+	VMOVUPS      2080(BX)(CX*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(BX)(CX*4)
+	VMOVUPS      Y1, 4128(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           logarithm
+	XORQ         CX, CX
+
+powers:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y5
+	VMAXPS       Y1, Y4, Y4
+	VADDPS       Y2, Y5, Y2
+	VADDPS       Y3, Y4, Y3
+	VBROADCASTSS 80(DX), Y4
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+160(SB), Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
+	VROUNDPS     $0x00, Y4, Y4
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
+	VFMADD231PS  constants<>+416(SB), Y6, Y8
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VBROADCASTSS constants<>+288(SB), Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y7, Y9, Y11
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y4, Y6
+	VPSRAD       $0x01, Y5, Y7
+	VPSUBD       Y6, Y4, Y4
+	VPSUBD       Y7, Y5, Y5
+	VPADDD       constants<>+1152(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+1152(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y2, 8192(BX)(CX*4)
+	VMOVUPS      Y3, 8224(BX)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VXORPS       constants<>+0(SB), Y1, Y1
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 10240(BX)(CX*4)
+	VMOVUPS      Y1, 10272(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
+
+last:
+	VMOVUPS      (R9)(CX*4), Y0
+	VMOVUPS      (BX)(CX*4), Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y4
+	VBLENDVPS    Y1, Y3, Y2, Y5
+	VMOVUPS      (SI)(CX*4), Y6
+	VBROADCASTSS 108(DX), Y7
+	VBROADCASTSS 104(DX), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VBROADCASTSS 112(DX), Y6
+	VFMADD231PS  Y6, Y4, Y7
+	VMOVUPS      (DI)(CX*4), Y6
+	VBROADCASTSS 44(DX), Y8
+	VBROADCASTSS 40(DX), Y9
+	VFMADD231PS  Y9, Y6, Y8
+	VBROADCASTSS 48(DX), Y6
+	VFMADD231PS  Y6, Y5, Y8
+	VSUBPS       Y8, Y7, Y6
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y2, Y6, Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VBROADCASTSS 96(DX), Y6
+	VBROADCASTSS 92(DX), Y7
+	VFMADD231PS  Y7, Y3, Y6
+	VMOVUPS      8192(BX)(CX*4), Y3
+	VMULPS       Y3, Y6, Y3
+	VMOVUPS      (DI)(CX*4), Y6
+	VBROADCASTSS 32(DX), Y7
+	VBROADCASTSS 28(DX), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VMOVUPS      10240(BX)(CX*4), Y6
+	VMULPS       Y6, Y7, Y6
+	VXORPS       constants<>+0(SB), Y1, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMAXPS       Y1, Y8, Y1
+	VMOVUPS      4096(BX)(CX*4), Y8
+	VADDPS       Y8, Y1, Y1
+	MOVQ         48(AX), R10
+	TESTQ        R10, R10
+	JZ           noElements
+	PREFETCHT0   2048(R10)(CX*4)
+	VMULPS       Y7, Y3, Y8
+	VMULPS       Y1, Y6, Y9
+	VADDPS       Y9, Y8, Y8
+	MOVQ         216(AX), R11
+	TESTQ        R11, R11
+	JZ           noElements0
+	PREFETCHT0   2048(R11)(CX*4)
+	VMULPS       Y1, Y6, Y8
+	VBROADCASTSS 88(DX), Y9
+	VMULPS       Y9, Y0, Y9
+	VBROADCASTSS 60(DX), Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMOVUPS      (SP)(R8*1), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, (SP)(R8*1)
+	VMOVUPS      Y10, (R11)(CX*4)
+	VMULPS       Y7, Y3, Y8
+	VMOVAPS      Y8, Y8
+
+noElements0:
+	VBROADCASTSS 88(DX), Y9
+	VMULPS       Y9, Y0, Y9
+	VBROADCASTSS 124(DX), Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMOVUPS      (SP)(R8*1), Y9
+	VFMADD231PS  Y10, Y8, Y9
+	VMOVUPS      Y9, (SP)(R8*1)
+	VMOVUPS      Y10, (R10)(CX*4)
+
+noElements:
+	VBROADCASTSS 76(DX), Y8
+	VMULPS       Y8, Y4, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VMULPS       Y9, Y3, Y3
+	VBROADCASTSS 12(DX), Y7
+	VMULPS       Y7, Y5, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  Y1, Y5, Y4
+	VMULPS       Y4, Y6, Y1
+	MOVQ         72(AX), R10
+	TESTQ        R10, R10
+	JZ           noUpstream
+	PREFETCHT0   2048(R10)(CX*4)
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS       (R10)(CX*4), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+
+noUpstream:
+	MOVQ       240(AX), R10
+	TESTQ      R10, R10
+	JZ         noUpstream0
+	PREFETCHT0 2048(R10)(CX*4)
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y4
+	VANDPS     (R10)(CX*4), Y4, Y4
+	VMULPS     Y4, Y1, Y1
+
+noUpstream0:
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS 88(DX), Y3
+	VMULPS       Y3, Y1, Y1
+	VADDPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      (SP)(R8*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (SP)(R8*1)
+	MOVQ         24(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      Y0, (R10)(CX*4)
+	MOVQ         192(AX), R10
+	PREFETCHT0   2048(R10)(CX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R10)(CX*4)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, CX
+	CMPQ         CX, n+8(FP)
+	JL           last
+	MOVQ         488(AX), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
 	VZEROUPPER
 	RET
 
@@ -67504,272 +86546,292 @@ DATA constants<>+1312(SB)/8, $0x3fe0000000000000
 DATA constants<>+1320(SB)/8, $0x3fe0000000000000
 DATA constants<>+1328(SB)/8, $0x3fe0000000000000
 DATA constants<>+1336(SB)/8, $0x3fe0000000000000
-DATA constants<>+1344(SB)/4, $0xfffffffe
-DATA constants<>+1348(SB)/4, $0xfffffffe
-DATA constants<>+1352(SB)/4, $0xfffffffe
-DATA constants<>+1356(SB)/4, $0xfffffffe
-DATA constants<>+1360(SB)/4, $0xfffffffe
-DATA constants<>+1364(SB)/4, $0xfffffffe
-DATA constants<>+1368(SB)/4, $0xfffffffe
-DATA constants<>+1372(SB)/4, $0xfffffffe
-DATA constants<>+1376(SB)/4, $0xb727c5ac
-DATA constants<>+1380(SB)/4, $0xb727c5ac
-DATA constants<>+1384(SB)/4, $0xb727c5ac
-DATA constants<>+1388(SB)/4, $0xb727c5ac
-DATA constants<>+1392(SB)/4, $0xb727c5ac
-DATA constants<>+1396(SB)/4, $0xb727c5ac
-DATA constants<>+1400(SB)/4, $0xb727c5ac
-DATA constants<>+1404(SB)/4, $0xb727c5ac
-DATA constants<>+1408(SB)/4, $0x3f800054
-DATA constants<>+1412(SB)/4, $0x3f800054
-DATA constants<>+1416(SB)/4, $0x3f800054
-DATA constants<>+1420(SB)/4, $0x3f800054
-DATA constants<>+1424(SB)/4, $0x3f800054
-DATA constants<>+1428(SB)/4, $0x3f800054
-DATA constants<>+1432(SB)/4, $0x3f800054
-DATA constants<>+1436(SB)/4, $0x3f800054
-DATA constants<>+1440(SB)/4, $0x3f800053
-DATA constants<>+1444(SB)/4, $0x3f800053
-DATA constants<>+1448(SB)/4, $0x3f800053
-DATA constants<>+1452(SB)/4, $0x3f800053
-DATA constants<>+1456(SB)/4, $0x3f800053
-DATA constants<>+1460(SB)/4, $0x3f800053
-DATA constants<>+1464(SB)/4, $0x3f800053
-DATA constants<>+1468(SB)/4, $0x3f800053
-DATA constants<>+1472(SB)/4, $0x7f800000
-DATA constants<>+1476(SB)/4, $0x7f800000
-DATA constants<>+1480(SB)/4, $0x7f800000
-DATA constants<>+1484(SB)/4, $0x7f800000
-DATA constants<>+1488(SB)/4, $0x7f800000
-DATA constants<>+1492(SB)/4, $0x7f800000
-DATA constants<>+1496(SB)/4, $0x7f800000
-DATA constants<>+1500(SB)/4, $0x7f800000
-DATA constants<>+1504(SB)/4, $0x7f7fffff
-DATA constants<>+1508(SB)/4, $0x7f7fffff
-DATA constants<>+1512(SB)/4, $0x7f7fffff
-DATA constants<>+1516(SB)/4, $0x7f7fffff
-DATA constants<>+1520(SB)/4, $0x7f7fffff
-DATA constants<>+1524(SB)/4, $0x7f7fffff
-DATA constants<>+1528(SB)/4, $0x7f7fffff
-DATA constants<>+1532(SB)/4, $0x7f7fffff
-DATA constants<>+1536(SB)/4, $0x21800000
-DATA constants<>+1540(SB)/4, $0x21800000
-DATA constants<>+1544(SB)/4, $0x21800000
-DATA constants<>+1548(SB)/4, $0x21800000
-DATA constants<>+1552(SB)/4, $0x21800000
-DATA constants<>+1556(SB)/4, $0x21800000
-DATA constants<>+1560(SB)/4, $0x21800000
-DATA constants<>+1564(SB)/4, $0x21800000
-DATA constants<>+1568(SB)/4, $0x5d800000
-DATA constants<>+1572(SB)/4, $0x5d800000
-DATA constants<>+1576(SB)/4, $0x5d800000
-DATA constants<>+1580(SB)/4, $0x5d800000
-DATA constants<>+1584(SB)/4, $0x5d800000
-DATA constants<>+1588(SB)/4, $0x5d800000
-DATA constants<>+1592(SB)/4, $0x5d800000
-DATA constants<>+1596(SB)/4, $0x5d800000
-DATA constants<>+1600(SB)/8, $0x00000000000000ff
-DATA constants<>+1608(SB)/8, $0x00000000000000ff
-DATA constants<>+1616(SB)/8, $0x00000000000000ff
-DATA constants<>+1624(SB)/8, $0x00000000000000ff
-DATA constants<>+1632(SB)/8, $0x0000000000000000
-DATA constants<>+1640(SB)/8, $0x0000000000000000
-DATA constants<>+1648(SB)/8, $0x0000000000000000
-DATA constants<>+1656(SB)/8, $0x0000000000000000
-DATA constants<>+1664(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1672(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1680(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1688(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1696(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1704(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1712(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1720(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1728(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1736(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1744(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1752(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1760(SB)/8, $0x3c30000000000000
-DATA constants<>+1768(SB)/8, $0x3c30000000000000
-DATA constants<>+1776(SB)/8, $0x3c30000000000000
-DATA constants<>+1784(SB)/8, $0x3c30000000000000
-DATA constants<>+1792(SB)/8, $0x43b0000000000000
-DATA constants<>+1800(SB)/8, $0x43b0000000000000
-DATA constants<>+1808(SB)/8, $0x43b0000000000000
-DATA constants<>+1816(SB)/8, $0x43b0000000000000
-DATA constants<>+1824(SB)/8, $0x8000000000000000
-DATA constants<>+1832(SB)/8, $0x8000000000000000
-DATA constants<>+1840(SB)/8, $0x8000000000000000
-DATA constants<>+1848(SB)/8, $0x8000000000000000
-DATA constants<>+1856(SB)/8, $0xc087500000000000
-DATA constants<>+1864(SB)/8, $0xc087500000000000
-DATA constants<>+1872(SB)/8, $0xc087500000000000
-DATA constants<>+1880(SB)/8, $0xc087500000000000
-DATA constants<>+1888(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1896(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1904(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1912(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1920(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1928(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1936(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1944(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1952(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1960(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1968(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1976(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1984(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+1992(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+2000(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+2008(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+2016(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2024(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2032(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2040(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2048(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2056(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2064(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2072(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2080(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2088(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2096(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2104(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2112(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2120(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2128(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2136(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2144(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2152(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2160(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2168(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2176(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2184(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2192(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2200(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2208(SB)/8, $0x3f81111111090ded
-DATA constants<>+2216(SB)/8, $0x3f81111111090ded
-DATA constants<>+2224(SB)/8, $0x3f81111111090ded
-DATA constants<>+2232(SB)/8, $0x3f81111111090ded
-DATA constants<>+2240(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2248(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2256(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2264(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2272(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2280(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2288(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2296(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2304(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2312(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2320(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2328(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2336(SB)/8, $0x4000000000000000
-DATA constants<>+2344(SB)/8, $0x4000000000000000
-DATA constants<>+2352(SB)/8, $0x4000000000000000
-DATA constants<>+2360(SB)/8, $0x4000000000000000
-DATA constants<>+2368(SB)/8, $0xbff0000000000000
-DATA constants<>+2376(SB)/8, $0xbff0000000000000
-DATA constants<>+2384(SB)/8, $0xbff0000000000000
-DATA constants<>+2392(SB)/8, $0xbff0000000000000
-DATA constants<>+2400(SB)/8, $0xbfe0000000000000
-DATA constants<>+2408(SB)/8, $0xbfe0000000000000
-DATA constants<>+2416(SB)/8, $0xbfe0000000000000
-DATA constants<>+2424(SB)/8, $0xbfe0000000000000
-DATA constants<>+2432(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2440(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2448(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2456(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2464(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2472(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2480(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2488(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2496(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2504(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2512(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2520(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2528(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2536(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2544(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2552(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2560(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2568(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2576(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2584(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2592(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2600(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2608(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2616(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2624(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2632(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2640(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2648(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2656(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2664(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2672(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2680(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2688(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2696(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2704(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2712(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2720(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2728(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2736(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2744(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2752(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2760(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2768(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2776(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2784(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2792(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2800(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2808(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2816(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2824(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2832(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2840(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2848(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2856(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2864(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2872(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2880(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2888(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2896(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2904(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2912(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2920(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2928(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2936(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2944(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2952(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2960(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2968(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+2976(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+2984(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+2992(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+3000(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+3008(SB)/8, $0xbfd0000000000158
-DATA constants<>+3016(SB)/8, $0xbfd0000000000158
-DATA constants<>+3024(SB)/8, $0xbfd0000000000158
-DATA constants<>+3032(SB)/8, $0xbfd0000000000158
-DATA constants<>+3040(SB)/8, $0x3fd555555555554a
-DATA constants<>+3048(SB)/8, $0x3fd555555555554a
-DATA constants<>+3056(SB)/8, $0x3fd555555555554a
-DATA constants<>+3064(SB)/8, $0x3fd555555555554a
-DATA constants<>+3072(SB)/8, $0x0008000000000000
-DATA constants<>+3080(SB)/8, $0x0008000000000000
-DATA constants<>+3088(SB)/8, $0x0008000000000000
-DATA constants<>+3096(SB)/8, $0x0008000000000000
-DATA constants<>+3104(SB)/8, $0x4330000000000000
-DATA constants<>+3112(SB)/8, $0x4330000000000000
-DATA constants<>+3120(SB)/8, $0x4330000000000000
-DATA constants<>+3128(SB)/8, $0x4330000000000000
-DATA constants<>+3136(SB)/8, $0x43300000000003ff
-DATA constants<>+3144(SB)/8, $0x43300000000003ff
-DATA constants<>+3152(SB)/8, $0x43300000000003ff
-DATA constants<>+3160(SB)/8, $0x43300000000003ff
-DATA constants<>+3168(SB)/8, $0x0010000000000000
-DATA constants<>+3176(SB)/8, $0x0010000000000000
-DATA constants<>+3184(SB)/8, $0x0010000000000000
-DATA constants<>+3192(SB)/8, $0x0010000000000000
-DATA constants<>+3200(SB)/8, $0x43380000000003ff
-DATA constants<>+3208(SB)/8, $0x43380000000003ff
-DATA constants<>+3216(SB)/8, $0x43380000000003ff
-DATA constants<>+3224(SB)/8, $0x43380000000003ff
-GLOBL constants<>(SB), RODATA|NOPTR, $3232
+DATA constants<>+1344(SB)/4, $0x00000001
+DATA constants<>+1348(SB)/4, $0x00000001
+DATA constants<>+1352(SB)/4, $0x00000001
+DATA constants<>+1356(SB)/4, $0x00000001
+DATA constants<>+1360(SB)/4, $0x00000001
+DATA constants<>+1364(SB)/4, $0x00000001
+DATA constants<>+1368(SB)/4, $0x00000001
+DATA constants<>+1372(SB)/4, $0x00000001
+DATA constants<>+1376(SB)/4, $0x00000002
+DATA constants<>+1380(SB)/4, $0x00000002
+DATA constants<>+1384(SB)/4, $0x00000002
+DATA constants<>+1388(SB)/4, $0x00000002
+DATA constants<>+1392(SB)/4, $0x00000002
+DATA constants<>+1396(SB)/4, $0x00000002
+DATA constants<>+1400(SB)/4, $0x00000002
+DATA constants<>+1404(SB)/4, $0x00000002
+DATA constants<>+1408(SB)/4, $0xfffffffe
+DATA constants<>+1412(SB)/4, $0xfffffffe
+DATA constants<>+1416(SB)/4, $0xfffffffe
+DATA constants<>+1420(SB)/4, $0xfffffffe
+DATA constants<>+1424(SB)/4, $0xfffffffe
+DATA constants<>+1428(SB)/4, $0xfffffffe
+DATA constants<>+1432(SB)/4, $0xfffffffe
+DATA constants<>+1436(SB)/4, $0xfffffffe
+DATA constants<>+1440(SB)/4, $0xb727c5ac
+DATA constants<>+1444(SB)/4, $0xb727c5ac
+DATA constants<>+1448(SB)/4, $0xb727c5ac
+DATA constants<>+1452(SB)/4, $0xb727c5ac
+DATA constants<>+1456(SB)/4, $0xb727c5ac
+DATA constants<>+1460(SB)/4, $0xb727c5ac
+DATA constants<>+1464(SB)/4, $0xb727c5ac
+DATA constants<>+1468(SB)/4, $0xb727c5ac
+DATA constants<>+1472(SB)/4, $0x3f800054
+DATA constants<>+1476(SB)/4, $0x3f800054
+DATA constants<>+1480(SB)/4, $0x3f800054
+DATA constants<>+1484(SB)/4, $0x3f800054
+DATA constants<>+1488(SB)/4, $0x3f800054
+DATA constants<>+1492(SB)/4, $0x3f800054
+DATA constants<>+1496(SB)/4, $0x3f800054
+DATA constants<>+1500(SB)/4, $0x3f800054
+DATA constants<>+1504(SB)/4, $0x3f800053
+DATA constants<>+1508(SB)/4, $0x3f800053
+DATA constants<>+1512(SB)/4, $0x3f800053
+DATA constants<>+1516(SB)/4, $0x3f800053
+DATA constants<>+1520(SB)/4, $0x3f800053
+DATA constants<>+1524(SB)/4, $0x3f800053
+DATA constants<>+1528(SB)/4, $0x3f800053
+DATA constants<>+1532(SB)/4, $0x3f800053
+DATA constants<>+1536(SB)/4, $0x7f800000
+DATA constants<>+1540(SB)/4, $0x7f800000
+DATA constants<>+1544(SB)/4, $0x7f800000
+DATA constants<>+1548(SB)/4, $0x7f800000
+DATA constants<>+1552(SB)/4, $0x7f800000
+DATA constants<>+1556(SB)/4, $0x7f800000
+DATA constants<>+1560(SB)/4, $0x7f800000
+DATA constants<>+1564(SB)/4, $0x7f800000
+DATA constants<>+1568(SB)/4, $0x7f7fffff
+DATA constants<>+1572(SB)/4, $0x7f7fffff
+DATA constants<>+1576(SB)/4, $0x7f7fffff
+DATA constants<>+1580(SB)/4, $0x7f7fffff
+DATA constants<>+1584(SB)/4, $0x7f7fffff
+DATA constants<>+1588(SB)/4, $0x7f7fffff
+DATA constants<>+1592(SB)/4, $0x7f7fffff
+DATA constants<>+1596(SB)/4, $0x7f7fffff
+DATA constants<>+1600(SB)/4, $0x21800000
+DATA constants<>+1604(SB)/4, $0x21800000
+DATA constants<>+1608(SB)/4, $0x21800000
+DATA constants<>+1612(SB)/4, $0x21800000
+DATA constants<>+1616(SB)/4, $0x21800000
+DATA constants<>+1620(SB)/4, $0x21800000
+DATA constants<>+1624(SB)/4, $0x21800000
+DATA constants<>+1628(SB)/4, $0x21800000
+DATA constants<>+1632(SB)/4, $0x5d800000
+DATA constants<>+1636(SB)/4, $0x5d800000
+DATA constants<>+1640(SB)/4, $0x5d800000
+DATA constants<>+1644(SB)/4, $0x5d800000
+DATA constants<>+1648(SB)/4, $0x5d800000
+DATA constants<>+1652(SB)/4, $0x5d800000
+DATA constants<>+1656(SB)/4, $0x5d800000
+DATA constants<>+1660(SB)/4, $0x5d800000
+DATA constants<>+1664(SB)/8, $0x00000000000000ff
+DATA constants<>+1672(SB)/8, $0x00000000000000ff
+DATA constants<>+1680(SB)/8, $0x00000000000000ff
+DATA constants<>+1688(SB)/8, $0x00000000000000ff
+DATA constants<>+1696(SB)/8, $0x0000000000000000
+DATA constants<>+1704(SB)/8, $0x0000000000000000
+DATA constants<>+1712(SB)/8, $0x0000000000000000
+DATA constants<>+1720(SB)/8, $0x0000000000000000
+DATA constants<>+1728(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1736(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1744(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1752(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1760(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1768(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1776(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1784(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1792(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1800(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1808(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1816(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1824(SB)/8, $0x3c30000000000000
+DATA constants<>+1832(SB)/8, $0x3c30000000000000
+DATA constants<>+1840(SB)/8, $0x3c30000000000000
+DATA constants<>+1848(SB)/8, $0x3c30000000000000
+DATA constants<>+1856(SB)/8, $0x43b0000000000000
+DATA constants<>+1864(SB)/8, $0x43b0000000000000
+DATA constants<>+1872(SB)/8, $0x43b0000000000000
+DATA constants<>+1880(SB)/8, $0x43b0000000000000
+DATA constants<>+1888(SB)/8, $0x8000000000000000
+DATA constants<>+1896(SB)/8, $0x8000000000000000
+DATA constants<>+1904(SB)/8, $0x8000000000000000
+DATA constants<>+1912(SB)/8, $0x8000000000000000
+DATA constants<>+1920(SB)/8, $0xc087500000000000
+DATA constants<>+1928(SB)/8, $0xc087500000000000
+DATA constants<>+1936(SB)/8, $0xc087500000000000
+DATA constants<>+1944(SB)/8, $0xc087500000000000
+DATA constants<>+1952(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1960(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1968(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1976(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1984(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+1992(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+2000(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+2008(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+2016(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2024(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2032(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2040(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2048(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2056(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2064(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2072(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2080(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2088(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2096(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2104(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2112(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2120(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2128(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2136(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2144(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2152(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2160(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2168(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2176(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2184(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2192(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2200(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2208(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2216(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2224(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2232(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2240(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2248(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2256(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2264(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2272(SB)/8, $0x3f81111111090ded
+DATA constants<>+2280(SB)/8, $0x3f81111111090ded
+DATA constants<>+2288(SB)/8, $0x3f81111111090ded
+DATA constants<>+2296(SB)/8, $0x3f81111111090ded
+DATA constants<>+2304(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2312(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2320(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2328(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2336(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2344(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2352(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2360(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2368(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2376(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2384(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2392(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2400(SB)/8, $0x4000000000000000
+DATA constants<>+2408(SB)/8, $0x4000000000000000
+DATA constants<>+2416(SB)/8, $0x4000000000000000
+DATA constants<>+2424(SB)/8, $0x4000000000000000
+DATA constants<>+2432(SB)/8, $0xbff0000000000000
+DATA constants<>+2440(SB)/8, $0xbff0000000000000
+DATA constants<>+2448(SB)/8, $0xbff0000000000000
+DATA constants<>+2456(SB)/8, $0xbff0000000000000
+DATA constants<>+2464(SB)/8, $0xbfe0000000000000
+DATA constants<>+2472(SB)/8, $0xbfe0000000000000
+DATA constants<>+2480(SB)/8, $0xbfe0000000000000
+DATA constants<>+2488(SB)/8, $0xbfe0000000000000
+DATA constants<>+2496(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2504(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2512(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2520(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2528(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2536(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2544(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2552(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2560(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2568(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2576(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2584(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2592(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2600(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2608(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2616(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2624(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2632(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2640(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2648(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2656(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2664(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2672(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2680(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2688(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2696(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2704(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2712(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2720(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2728(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2736(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2744(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2752(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2760(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2768(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2776(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2784(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2792(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2800(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2808(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2816(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2824(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2832(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2840(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2848(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2856(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2864(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2872(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2880(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2888(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2896(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2904(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2912(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2920(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2928(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2936(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2944(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2952(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2960(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2968(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2976(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+2984(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+2992(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+3000(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+3008(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3016(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3024(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3032(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3040(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3048(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3056(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3064(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3072(SB)/8, $0xbfd0000000000158
+DATA constants<>+3080(SB)/8, $0xbfd0000000000158
+DATA constants<>+3088(SB)/8, $0xbfd0000000000158
+DATA constants<>+3096(SB)/8, $0xbfd0000000000158
+DATA constants<>+3104(SB)/8, $0x3fd555555555554a
+DATA constants<>+3112(SB)/8, $0x3fd555555555554a
+DATA constants<>+3120(SB)/8, $0x3fd555555555554a
+DATA constants<>+3128(SB)/8, $0x3fd555555555554a
+DATA constants<>+3136(SB)/8, $0x0008000000000000
+DATA constants<>+3144(SB)/8, $0x0008000000000000
+DATA constants<>+3152(SB)/8, $0x0008000000000000
+DATA constants<>+3160(SB)/8, $0x0008000000000000
+DATA constants<>+3168(SB)/8, $0x4330000000000000
+DATA constants<>+3176(SB)/8, $0x4330000000000000
+DATA constants<>+3184(SB)/8, $0x4330000000000000
+DATA constants<>+3192(SB)/8, $0x4330000000000000
+DATA constants<>+3200(SB)/8, $0x43300000000003ff
+DATA constants<>+3208(SB)/8, $0x43300000000003ff
+DATA constants<>+3216(SB)/8, $0x43300000000003ff
+DATA constants<>+3224(SB)/8, $0x43300000000003ff
+DATA constants<>+3232(SB)/8, $0x0010000000000000
+DATA constants<>+3240(SB)/8, $0x0010000000000000
+DATA constants<>+3248(SB)/8, $0x0010000000000000
+DATA constants<>+3256(SB)/8, $0x0010000000000000
+DATA constants<>+3264(SB)/8, $0x0000000000000001
+DATA constants<>+3272(SB)/8, $0x0000000000000001
+DATA constants<>+3280(SB)/8, $0x0000000000000001
+DATA constants<>+3288(SB)/8, $0x0000000000000001
+DATA constants<>+3296(SB)/8, $0x43380000000003ff
+DATA constants<>+3304(SB)/8, $0x43380000000003ff
+DATA constants<>+3312(SB)/8, $0x43380000000003ff
+DATA constants<>+3320(SB)/8, $0x43380000000003ff
+GLOBL constants<>(SB), RODATA|NOPTR, $3328

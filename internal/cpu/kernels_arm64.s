@@ -53755,13 +53755,210 @@ loop:
 	BLT loop
 	RET
 
+// func sumMapNEON(src *float32, sums *float64, n int) (bad uint32)
+TEXT ·sumMapNEON(SB), NOSPLIT, $0-28
+	MOVD $constants<>(SB), R5
+	MOVD src+0(FP), R4
+	MOVD sums+8(FP), R3
+	MOVD n+16(FP), R2
+	WORD $0x6f00e407 // movi v7.2d, #0x0
+	WORD $0x6f00e406 // movi v6.2d, #0x0
+	WORD $0x3dc00065 // ldr q5, [x3]
+	WORD $0x3dc00464 // ldr q4, [x3, #16]
+	WORD $0x3dc00863 // ldr q3, [x3, #32]
+	WORD $0x3dc00c62 // ldr q2, [x3, #48]
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R4, R0
+	PRFM 4096(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea164e7 // umax v7.4s, v7.4s, v1.4s
+	WORD $0x6ea064c6 // umax v6.4s, v6.4s, v0.4s
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x0e617801 // fcvtl v1.2d, v0.2s
+	WORD $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	WORD $0x4e61d4a5 // fadd v5.2d, v5.2d, v1.2d
+	WORD $0x4e60d484 // fadd v4.2d, v4.2d, v0.2d
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x0e617801 // fcvtl v1.2d, v0.2s
+	WORD $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	ADD $8, R1, R1
+	CMP R2, R1
+	BLT loop
+	WORD $0x3d800065 // str q5, [x3]
+	WORD $0x3d800464 // str q4, [x3, #16]
+	WORD $0x3d800863 // str q3, [x3, #32]
+	WORD $0x3d800c62 // str q2, [x3, #48]
+	WORD $0x3dc02ca1 // ldr q1, [x5, #176]
+	WORD $0x4ea134e0 // cmgt v0.4s, v7.4s, v1.4s
+	WORD $0x4ea134c3 // cmgt v3.4s, v6.4s, v1.4s
+	WORD $0x4ea71c00 // orr v0.16b, v0.16b, v7.16b
+	WORD $0x4ea61c63 // orr v3.16b, v3.16b, v6.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc008a0 // ldr q0, [x5, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	MOVW R0, bad+24(FP)
+	RET
+
+// func softMagnitudesNEON(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+TEXT ·softMagnitudesNEON(SB), NOSPLIT, $40-80
+	ADD $16, RSP, R12
+	MOVD $constants<>(SB), R13
+	MOVD around+0(FP), R11
+	MOVD left+8(FP), R10
+	MOVD right+16(FP), R9
+	MOVD up+24(FP), R8
+	MOVD down+32(FP), R7
+	MOVD ends+40(FP), R6
+	MOVD steps+48(FP), R0
+	MOVD sums+56(FP), R5
+	MOVD n+72(FP), R4
+	ADD $4, R11, R3
+	ADD $8, R11, R2
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
+	ADD $4, R0, R0
+	WORD $0x4d40c80d // ld1r {v13.4s}, [x0]
+	WORD $0x6f00e40c // movi v12.2d, #0x0
+	WORD $0x6f00e40b // movi v11.2d, #0x0
+	WORD $0x3dc000aa // ldr q10, [x5]
+	WORD $0x3dc004a9 // ldr q9, [x5, #16]
+	WORD $0x3dc008a8 // ldr q8, [x5, #32]
+	WORD $0x3dc00ca7 // ldr q7, [x5, #48]
+	WORD $0x3dc02da6 // ldr q6, [x13, #176]
+	WORD $0x3dc015a5 // ldr q5, [x13, #80]
+	WORD $0x3dc051a4 // ldr q4, [x13, #320]
+	MOVD $0, R1
+
+loop:
+	ADD R1<<0, R6, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc0b5a0 // ldr q0, [x13, #720]
+	WORD $0x6ea08c57 // cmeq v23.4s, v2.4s, v0.4s
+	WORD $0x6ea08c36 // cmeq v22.4s, v1.4s, v0.4s
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
+	WORD $0x3dc0b9a0 // ldr q0, [x13, #736]
+	WORD $0x6ea08c50 // cmeq v16.4s, v2.4s, v0.4s
+	WORD $0x6ea08c2f // cmeq v15.4s, v1.4s, v0.4s
+	ADD R1<<2, R3, R0
+	WORD $0x3dc00019 // ldr q25, [x0]
+	WORD $0x3dc00418 // ldr q24, [x0, #16]
+	ADD R1<<2, R9, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R1<<2, R10, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4ea1d475 // fsub v21.4s, v3.4s, v1.4s
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	ADD R1<<2, R7, R0
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R1<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4ea1d634 // fsub v20.4s, v17.4s, v1.4s
+	WORD $0x4ea0d453 // fsub v19.4s, v2.4s, v0.4s
+	ADD R1<<2, R2, R0
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x4eb01e12 // mov v18.16b, v16.16b
+	WORD $0x6e601f32 // bsl v18.16b, v25.16b, v0.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x6e611f00 // bsl v0.16b, v24.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	ADD R1<<2, R11, R0
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x4eb71ee1 // mov v1.16b, v23.16b
+	WORD $0x6e601f21 // bsl v1.16b, v25.16b, v0.16b
+	WORD $0x4eb61ec0 // mov v0.16b, v22.16b
+	WORD $0x6e621f00 // bsl v0.16b, v24.16b, v2.16b
+	WORD $0x4ea1d652 // fsub v18.4s, v18.4s, v1.4s
+	WORD $0x4ea0d631 // fsub v17.4s, v17.4s, v0.4s
+	WORD $0x4eb41ea0 // orr v0.16b, v21.16b, v20.16b
+	WORD $0x4eb31c61 // orr v1.16b, v3.16b, v19.16b
+	WORD $0x4eb21c00 // orr v0.16b, v0.16b, v18.16b
+	WORD $0x4eb11c22 // orr v2.16b, v1.16b, v17.16b
+	WORD $0x4e25e400 // fcmeq v0.4s, v0.4s, v5.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e25e440 // fcmeq v0.4s, v2.4s, v5.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x6ea1858c // sub v12.4s, v12.4s, v1.4s
+	WORD $0x6ea0856b // sub v11.4s, v11.4s, v0.4s
+	WORD $0x4eb71ee2 // mov v2.16b, v23.16b
+	WORD $0x6e641cc2 // bsl v2.16b, v6.16b, v4.16b
+	WORD $0x4eb61ec0 // mov v0.16b, v22.16b
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e621cd0 // bsl v16.16b, v6.16b, v2.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x6e2edea1 // fmul v1.4s, v21.4s, v14.4s
+	WORD $0x6e2edc60 // fmul v0.4s, v3.4s, v14.4s
+	WORD $0x6e21dc23 // fmul v3.4s, v1.4s, v1.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	WORD $0x6e2dde81 // fmul v1.4s, v20.4s, v13.4s
+	WORD $0x6e2dde60 // fmul v0.4s, v19.4s, v13.4s
+	WORD $0x6e21dc21 // fmul v1.4s, v1.4s, v1.4s
+	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x6e30de41 // fmul v1.4s, v18.4s, v16.4s
+	WORD $0x6e2fde20 // fmul v0.4s, v17.4s, v15.4s
+	WORD $0x6e21dc21 // fmul v1.4s, v1.4s, v1.4s
+	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6ea1f821 // fsqrt v1.4s, v1.4s
+	WORD $0x6ea1f800 // fsqrt v0.4s, v0.4s
+	WORD $0x3d800181 // str q1, [x12]
+	WORD $0x3d800580 // str q0, [x12, #16]
+	WORD $0x3dc00180 // ldr q0, [x12]
+	WORD $0x0e617801 // fcvtl v1.2d, v0.2s
+	WORD $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	WORD $0x4e61d54a // fadd v10.2d, v10.2d, v1.2d
+	WORD $0x4e60d529 // fadd v9.2d, v9.2d, v0.2d
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x0e617801 // fcvtl v1.2d, v0.2s
+	WORD $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	WORD $0x4e61d508 // fadd v8.2d, v8.2d, v1.2d
+	WORD $0x4e60d4e7 // fadd v7.2d, v7.2d, v0.2d
+	ADD $8, R1, R1
+	CMP R4, R1
+	BLT loop
+	WORD $0x3d8000aa // str q10, [x5]
+	WORD $0x3d8004a9 // str q9, [x5, #16]
+	WORD $0x3d8008a8 // str q8, [x5, #32]
+	WORD $0x3d800ca7 // str q7, [x5, #48]
+	MOVD boundary+64(FP), R0
+	WORD $0x3d80000c // str q12, [x0]
+	WORD $0x3d80040b // str q11, [x0, #16]
+	RET
+
 // func rowClass32NEON(args *byte, n int)
 TEXT ·rowClass32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R4
 	MOVD 120(R4), R3
-	MOVD 408(R4), R2
-	ADD $432, R4, R0
+	MOVD 432(R4), R2
+	ADD $456, R4, R0
 	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
 	WORD $0x6f00e406 // movi v6.2d, #0x0
 	WORD $0x6f00e405 // movi v5.2d, #0x0
@@ -53791,7 +53988,7 @@ loop:
 	BLT loop
 	WORD $0x4ea41cc6 // orr v6.16b, v6.16b, v4.16b
 	WORD $0x4ea31ca5 // orr v5.16b, v5.16b, v3.16b
-	WORD $0x3dc0b4a0 // ldr q0, [x5, #720]
+	WORD $0x3dc0bca0 // ldr q0, [x5, #752]
 	WORD $0x4e201cc1 // and v1.16b, v6.16b, v0.16b
 	WORD $0x4e201ca0 // and v0.16b, v5.16b, v0.16b
 	WORD $0x4ea01c20 // orr v0.16b, v1.16b, v0.16b
@@ -53799,9 +53996,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	RET
@@ -53812,7 +54009,7 @@ TEXT ·rowValid32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
 	MOVD 96(R0), R3
-	MOVD 408(R0), R2
+	MOVD 432(R0), R2
 	WORD $0x3dc010a5 // ldr q5, [x5, #64]
 	MOVD $0, R1
 
@@ -53857,12 +54054,12 @@ loop:
 	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0b8a1 // ldr q1, [x5, #736]
+	WORD $0x3dc0c0a1 // ldr q1, [x5, #768]
 	WORD $0x6e21e540 // fcmge v0.4s, v10.4s, v1.4s
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e21e520 // fcmge v0.4s, v9.4s, v1.4s
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0c0a2 // ldr q2, [x5, #768]
+	WORD $0x3dc0c8a2 // ldr q2, [x5, #800]
 	WORD $0x6e2ae440 // fcmge v0.4s, v2.4s, v10.4s
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
@@ -53911,9 +54108,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -53927,9 +54124,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag2:
 	RET
@@ -53956,7 +54153,7 @@ loop:
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e2be500 // fcmge v0.4s, v8.4s, v11.4s
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0c8a2 // ldr q2, [x5, #800]
+	WORD $0x3dc0d0a2 // ldr q2, [x5, #832]
 	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e28e440 // fcmge v0.4s, v2.4s, v8.4s
@@ -53965,12 +54162,12 @@ loop:
 	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
 	WORD $0x4ea11d4a // orr v10.16b, v10.16b, v1.16b
 	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
-	WORD $0x3dc0cca1 // ldr q1, [x5, #816]
+	WORD $0x3dc0d4a1 // ldr q1, [x5, #848]
 	WORD $0x6e21e520 // fcmge v0.4s, v9.4s, v1.4s
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
 	WORD $0x6e21e500 // fcmge v0.4s, v8.4s, v1.4s
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0d0a2 // ldr q2, [x5, #832]
+	WORD $0x3dc0d8a2 // ldr q2, [x5, #864]
 	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e28e440 // fcmge v0.4s, v2.4s, v8.4s
@@ -54003,9 +54200,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -54019,9 +54216,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag2:
 	RET
@@ -54031,7 +54228,7 @@ TEXT ·rowTotal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -54060,7 +54257,7 @@ TEXT ·rowExp32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 336(R0), R3
+	MOVD 360(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -54158,7 +54355,7 @@ TEXT ·rowScaledExp32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
-	MOVD 336(R0), R4
+	MOVD 360(R0), R4
 	MOVD 120(R0), R3
 	MOVD $0, R2
 
@@ -54265,7 +54462,7 @@ loop:
 TEXT ·rowLog32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 336(R0), R2
+	MOVD 360(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -54382,12 +54579,12 @@ loop:
 TEXT ·rowPower32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R7
+	MOVD 408(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
 	MOVD 120(R0), R4
-	MOVD 312(R0), R3
-	MOVD 336(R0), R2
+	MOVD 336(R0), R3
+	MOVD 360(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -54498,16 +54695,16 @@ loop:
 TEXT ·rowFocalZero32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R1
-	MOVD 384(R1), R11
+	MOVD 408(R1), R11
 	MOVD 0(R1), R10
 	MOVD 96(R1), R9
 	MOVD 120(R1), R8
 	MOVD 72(R1), R7
-	MOVD 312(R1), R6
-	MOVD 336(R1), R0
+	MOVD 336(R1), R6
+	MOVD 360(R1), R0
 	MOVD 24(R1), R5
 	MOVD 48(R1), R4
-	MOVD 360(R1), R3
+	MOVD 384(R1), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -54575,7 +54772,7 @@ loop:
 	WORD $0x4e25cc40 // fmla v0.4s, v2.4s, v5.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $20, R11, R0
+	ADD $24, R11, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dcc9 // fmul v9.4s, v6.4s, v0.4s
 	WORD $0x6e20dca8 // fmul v8.4s, v5.4s, v0.4s
@@ -54646,16 +54843,16 @@ noGradient:
 TEXT ·rowFocalTwo32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 336(R0), R6
+	MOVD 336(R0), R7
+	MOVD 360(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -54745,7 +54942,7 @@ loop:
 	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $20, R12, R0
+	ADD $24, R12, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dcad // fmul v13.4s, v5.4s, v0.4s
 	WORD $0x6e20dc8c // fmul v12.4s, v4.4s, v0.4s
@@ -54843,16 +55040,16 @@ noGradient:
 TEXT ·rowFocal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 336(R0), R6
+	MOVD 336(R0), R7
+	MOVD 360(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -54924,7 +55121,7 @@ loop:
 	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $20, R12, R0
+	ADD $24, R12, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dcad // fmul v13.4s, v5.4s, v0.4s
 	WORD $0x6e20dc8c // fmul v12.4s, v4.4s, v0.4s
@@ -55022,10 +55219,10 @@ noGradient:
 TEXT ·rowLargest32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R7
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R6
+	MOVD 408(R0), R6
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 312(R0), R3
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -55054,7 +55251,7 @@ loop:
 	WORD $0x3d800420 // str q0, [x1, #16]
 	WORD $0x3dc20020 // ldr q0, [x1, #2048]
 	WORD $0x3dc20423 // ldr q3, [x1, #2064]
-	ADD $32, R6, R0
+	ADD $36, R6, R0
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
 	WORD $0x4ea51ca1 // mov v1.16b, v5.16b
 	WORD $0x6e601c41 // bsl v1.16b, v2.16b, v0.16b
@@ -55072,11 +55269,11 @@ loop:
 TEXT ·rowSoftmaxExp32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R7
+	MOVD 408(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
-	MOVD 240(R0), R4
-	MOVD 312(R0), R3
+	MOVD 264(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -55158,7 +55355,7 @@ loop:
 	WORD $0x3d800404 // str q4, [x0, #16]
 	WORD $0x3dc20020 // ldr q0, [x1, #2048]
 	WORD $0x3dc20423 // ldr q3, [x1, #2064]
-	ADD $32, R7, R0
+	ADD $36, R7, R0
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
 	WORD $0x4e22e400 // fcmeq v0.4s, v0.4s, v2.4s
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
@@ -55182,7 +55379,7 @@ loop:
 TEXT ·rowSoftmaxSum32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 312(R0), R2
+	MOVD 336(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -55282,9 +55479,9 @@ loop:
 TEXT ·rowSoftmaxPower32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R6
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R5
-	MOVD 240(R0), R4
-	MOVD 312(R0), R3
+	MOVD 408(R0), R5
+	MOVD 264(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -55296,7 +55493,7 @@ loop:
 	WORD $0x3dc40424 // ldr q4, [x1, #4112]
 	WORD $0x3dc20022 // ldr q2, [x1, #2048]
 	WORD $0x3dc20421 // ldr q1, [x1, #2064]
-	ADD $32, R5, R0
+	ADD $36, R5, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20e443 // fcmeq v3.4s, v2.4s, v0.4s
 	WORD $0x4e20e422 // fcmeq v2.4s, v1.4s, v0.4s
@@ -55451,16 +55648,16 @@ loop:
 TEXT ·rowSoftmaxFocalZero32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R1
-	MOVD 384(R1), R12
+	MOVD 408(R1), R12
 	MOVD 0(R1), R11
 	MOVD 96(R1), R10
 	MOVD 120(R1), R9
 	MOVD 72(R1), R8
-	MOVD 312(R1), R7
-	MOVD 240(R1), R0
-	MOVD 264(R1), R6
+	MOVD 336(R1), R7
+	MOVD 264(R1), R0
+	MOVD 288(R1), R6
 	MOVD 48(R1), R5
-	MOVD 360(R1), R4
+	MOVD 384(R1), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -55474,10 +55671,10 @@ loop:
 	ADD R2<<2, R9, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $28, R12, R0
+	ADD $32, R12, R0
 	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
 	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
-	ADD $24, R12, R0
+	ADD $28, R12, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc47 // fmla v7.4s, v2.4s, v0.4s
 	WORD $0x4e20cc26 // fmla v6.4s, v1.4s, v0.4s
@@ -55510,7 +55707,7 @@ loop:
 	WORD $0x4e2acc80 // fmla v0.4s, v4.4s, v10.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $20, R12, R0
+	ADD $24, R12, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dd63 // fmul v3.4s, v11.4s, v0.4s
 	WORD $0x6e20dd42 // fmul v2.4s, v10.4s, v0.4s
@@ -55555,16 +55752,16 @@ noGradient:
 TEXT ·rowSoftmaxFocalTwo32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 240(R0), R6
-	MOVD 264(R0), R5
+	MOVD 336(R0), R7
+	MOVD 264(R0), R6
+	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -55578,10 +55775,10 @@ loop:
 	ADD R1<<2, R9, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $28, R12, R0
+	ADD $32, R12, R0
 	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
 	WORD $0x4d40c812 // ld1r {v18.4s}, [x0]
-	ADD $24, R12, R0
+	ADD $28, R12, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
 	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
@@ -55616,7 +55813,7 @@ loop:
 	WORD $0x3dc405c5 // ldr q5, [x14, #4112]
 	WORD $0x3dc201c2 // ldr q2, [x14, #2048]
 	WORD $0x3dc205c1 // ldr q1, [x14, #2064]
-	ADD $32, R12, R0
+	ADD $36, R12, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20e444 // fcmeq v4.4s, v2.4s, v0.4s
 	WORD $0x4e20e423 // fcmeq v3.4s, v1.4s, v0.4s
@@ -55644,7 +55841,7 @@ loop:
 	WORD $0x4e30cc80 // fmla v0.4s, v4.4s, v16.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $20, R12, R0
+	ADD $24, R12, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20de23 // fmul v3.4s, v17.4s, v0.4s
 	WORD $0x6e20de02 // fmul v2.4s, v16.4s, v0.4s
@@ -55707,16 +55904,16 @@ noGradient:
 TEXT ·rowSoftmaxFocal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 240(R0), R6
-	MOVD 264(R0), R5
+	MOVD 336(R0), R7
+	MOVD 264(R0), R6
+	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -55730,10 +55927,10 @@ loop:
 	ADD R1<<2, R9, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $28, R12, R0
+	ADD $32, R12, R0
 	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
 	WORD $0x4d40c812 // ld1r {v18.4s}, [x0]
-	ADD $24, R12, R0
+	ADD $28, R12, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
 	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
@@ -55768,7 +55965,7 @@ loop:
 	WORD $0x3dc405c5 // ldr q5, [x14, #4112]
 	WORD $0x3dc201c2 // ldr q2, [x14, #2048]
 	WORD $0x3dc205c1 // ldr q1, [x14, #2064]
-	ADD $32, R12, R0
+	ADD $36, R12, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20e444 // fcmeq v4.4s, v2.4s, v0.4s
 	WORD $0x4e20e423 // fcmeq v3.4s, v1.4s, v0.4s
@@ -55796,7 +55993,7 @@ loop:
 	WORD $0x4e30cc80 // fmla v0.4s, v4.4s, v16.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $20, R12, R0
+	ADD $24, R12, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20de23 // fmul v3.4s, v17.4s, v0.4s
 	WORD $0x6e20de02 // fmul v2.4s, v16.4s, v0.4s
@@ -55858,9 +56055,9 @@ noGradient:
 // func rowAfter32NEON(args *byte, n int)
 TEXT ·rowAfter32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
-	MOVD 312(R0), R5
-	MOVD 264(R0), R4
-	MOVD 288(R0), R3
+	MOVD 336(R0), R5
+	MOVD 288(R0), R4
+	MOVD 312(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -55897,13 +56094,13 @@ loop:
 TEXT ·rowPullback32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R11
-	MOVD 384(R11), R10
-	MOVD 240(R11), R9
-	MOVD 264(R11), R8
-	MOVD 288(R11), R7
+	MOVD 408(R11), R10
+	MOVD 264(R11), R9
+	MOVD 288(R11), R8
+	MOVD 312(R11), R7
 	MOVD 24(R11), R6
-	MOVD 312(R11), R5
-	MOVD 360(R11), R4
+	MOVD 336(R11), R5
+	MOVD 384(R11), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -55921,7 +56118,7 @@ loop:
 	WORD $0x3dc40425 // ldr q5, [x1, #4112]
 	WORD $0x3dc20022 // ldr q2, [x1, #2048]
 	WORD $0x3dc20421 // ldr q1, [x1, #2064]
-	ADD $32, R10, R0
+	ADD $36, R10, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20e444 // fcmeq v4.4s, v2.4s, v0.4s
 	WORD $0x4e20e423 // fcmeq v3.4s, v1.4s, v0.4s
@@ -55959,7 +56156,7 @@ loop:
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R11), R0
+	MOVBU 464(R11), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R2<<2, R6, R0
@@ -55988,7 +56185,7 @@ TEXT ·rowDifference32NEON(SB), NOSPLIT, $0-16
 	MOVD 0(R0), R7
 	MOVD 144(R0), R6
 	MOVD 96(R0), R5
-	MOVD 312(R0), R4
+	MOVD 336(R0), R4
 	MOVD $0, R3
 
 loop:
@@ -56021,12 +56218,72 @@ loop:
 	BLT loop
 	RET
 
+// func rowPairClass32NEON(args *byte, n int)
+TEXT ·rowPairClass32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 120(R0), R4
+	MOVD 432(R0), R3
+	WORD $0x3dc014a6 // ldr q6, [x5, #80]
+	WORD $0x3dc0b4a5 // ldr q5, [x5, #720]
+	MOVD $0, R2
+
+loop:
+	ADD R2<<0, R3, R1
+	WORD $0xfd400020 // ldr d0, [x1]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a403 // uxtl v3.4s, v0.4h
+	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
+	WORD $0xfd400420 // ldr d0, [x1, #8]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x6ea68c63 // cmeq v3.4s, v3.4s, v6.4s
+	WORD $0x6ea68c42 // cmeq v2.4s, v2.4s, v6.4s
+	WORD $0x6ea68c21 // cmeq v1.4s, v1.4s, v6.4s
+	WORD $0x6ea68c00 // cmeq v0.4s, v0.4s, v6.4s
+	WORD $0x3dc02ca4 // ldr q4, [x5, #176]
+	WORD $0x4e241c63 // and v3.16b, v3.16b, v4.16b
+	WORD $0x4e241c42 // and v2.16b, v2.16b, v4.16b
+	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
+	WORD $0x4e241c00 // and v0.16b, v0.16b, v4.16b
+	ADD R2<<2, R4, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	WORD $0xfd400020 // ldr d0, [x1]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a403 // uxtl v3.4s, v0.4h
+	WORD $0x6f10a402 // uxtl2 v2.4s, v0.8h
+	WORD $0xfd400420 // ldr d0, [x1, #8]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x6ea58c63 // cmeq v3.4s, v3.4s, v5.4s
+	WORD $0x6ea58c42 // cmeq v2.4s, v2.4s, v5.4s
+	WORD $0x6ea58c21 // cmeq v1.4s, v1.4s, v5.4s
+	WORD $0x6ea58c00 // cmeq v0.4s, v0.4s, v5.4s
+	WORD $0x4e241c63 // and v3.16b, v3.16b, v4.16b
+	WORD $0x4e241c42 // and v2.16b, v2.16b, v4.16b
+	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
+	WORD $0x4e241c00 // and v0.16b, v0.16b, v4.16b
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD $16, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
 // func rowPairPower32NEON(args *byte, n int)
 TEXT ·rowPairPower32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R4
-	MOVD 312(R0), R3
+	MOVD 408(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -56044,7 +56301,7 @@ loop:
 	WORD $0x3dc40420 // ldr q0, [x1, #4112]
 	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
 	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
-	ADD $72, R4, R0
+	ADD $80, R4, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
@@ -56186,17 +56443,17 @@ loop:
 TEXT ·rowPairFocalZero32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -56232,10 +56489,10 @@ loop:
 	ADD R1<<2, R12, R19
 	WORD $0x3dc20262 // ldr q2, [x19, #2048]
 	WORD $0x3dc20661 // ldr q1, [x19, #2064]
-	ADD $84, R13, R0
+	ADD $96, R13, R0
 	WORD $0x4d40c80a // ld1r {v10.4s}, [x0]
 	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
-	ADD $80, R13, R0
+	ADD $92, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc4a // fmla v10.4s, v2.4s, v0.4s
 	WORD $0x4e20cc29 // fmla v9.4s, v1.4s, v0.4s
@@ -56255,10 +56512,10 @@ loop:
 	WORD $0x4e201ccb // and v11.16b, v6.16b, v0.16b
 	WORD $0x3dc00262 // ldr q2, [x19]
 	WORD $0x3dc00661 // ldr q1, [x19, #16]
-	ADD $28, R13, R0
+	ADD $32, R13, R0
 	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
 	WORD $0x4d40c812 // ld1r {v18.4s}, [x0]
-	ADD $24, R13, R0
+	ADD $28, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
 	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
@@ -56289,7 +56546,7 @@ loop:
 	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $76, R13, R0
+	ADD $88, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
 	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
@@ -56352,7 +56609,7 @@ noElements0:
 	WORD $0x3dc00de0 // ldr q0, [x15, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R7, R0
@@ -56367,7 +56624,7 @@ store1:
 	ADD R1<<2, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R6, R0
@@ -56395,17 +56652,17 @@ noGradient:
 TEXT ·rowPairFocalTwo32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -56441,10 +56698,10 @@ loop:
 	ADD R1<<2, R12, R19
 	WORD $0x3dc20262 // ldr q2, [x19, #2048]
 	WORD $0x3dc20661 // ldr q1, [x19, #2064]
-	ADD $84, R13, R0
+	ADD $96, R13, R0
 	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
 	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
-	ADD $80, R13, R0
+	ADD $92, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
 	WORD $0x4e20cc2e // fmla v14.4s, v1.4s, v0.4s
@@ -56468,10 +56725,10 @@ loop:
 	WORD $0x6e20ddce // fmul v14.4s, v14.4s, v0.4s
 	WORD $0x3dc00262 // ldr q2, [x19]
 	WORD $0x3dc00661 // ldr q1, [x19, #16]
-	ADD $28, R13, R0
+	ADD $32, R13, R0
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
 	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
-	ADD $24, R13, R0
+	ADD $28, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc45 // fmla v5.4s, v2.4s, v0.4s
 	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
@@ -56506,7 +56763,7 @@ loop:
 	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $76, R13, R0
+	ADD $88, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20de31 // fmul v17.4s, v17.4s, v0.4s
 	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
@@ -56562,7 +56819,7 @@ noElements0:
 	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
 	WORD $0x6e2fdc25 // fmul v5.4s, v1.4s, v15.4s
 	WORD $0x6e2edc04 // fmul v4.4s, v0.4s, v14.4s
-	ADD $68, R13, R0
+	ADD $76, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dda3 // fmul v3.4s, v13.4s, v0.4s
 	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
@@ -56585,7 +56842,7 @@ noElements0:
 	WORD $0x3dc00de0 // ldr q0, [x15, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R7, R0
@@ -56600,7 +56857,7 @@ store1:
 	ADD R1<<2, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R6, R0
@@ -56628,17 +56885,17 @@ noGradient:
 TEXT ·rowPairFocal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -56674,10 +56931,10 @@ loop:
 	ADD R1<<2, R12, R19
 	WORD $0x3dc20262 // ldr q2, [x19, #2048]
 	WORD $0x3dc20661 // ldr q1, [x19, #2064]
-	ADD $84, R13, R0
+	ADD $96, R13, R0
 	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
 	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
-	ADD $80, R13, R0
+	ADD $92, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
 	WORD $0x4e20cc2e // fmla v14.4s, v1.4s, v0.4s
@@ -56701,10 +56958,10 @@ loop:
 	WORD $0x6e20ddce // fmul v14.4s, v14.4s, v0.4s
 	WORD $0x3dc00262 // ldr q2, [x19]
 	WORD $0x3dc00661 // ldr q1, [x19, #16]
-	ADD $28, R13, R0
+	ADD $32, R13, R0
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
 	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
-	ADD $24, R13, R0
+	ADD $28, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc45 // fmla v5.4s, v2.4s, v0.4s
 	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
@@ -56739,7 +56996,7 @@ loop:
 	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $76, R13, R0
+	ADD $88, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20de31 // fmul v17.4s, v17.4s, v0.4s
 	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
@@ -56795,7 +57052,7 @@ noElements0:
 	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
 	WORD $0x6e2fdc25 // fmul v5.4s, v1.4s, v15.4s
 	WORD $0x6e2edc04 // fmul v4.4s, v0.4s, v14.4s
-	ADD $68, R13, R0
+	ADD $76, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dda3 // fmul v3.4s, v13.4s, v0.4s
 	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
@@ -56818,7 +57075,7 @@ noElements0:
 	WORD $0x3dc00de0 // ldr q0, [x15, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R7, R0
@@ -56833,7 +57090,7 @@ store1:
 	ADD R1<<2, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R6, R0
@@ -56861,11 +57118,11 @@ noGradient:
 TEXT ·rowPairSums32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 120(R0), R8
 	MOVD 96(R0), R7
-	MOVD 312(R0), R6
-	MOVD 360(R0), R5
+	MOVD 336(R0), R6
+	MOVD 384(R0), R5
 	MOVD $0, R4
 	MOVD $0, R3
 
@@ -56906,10 +57163,10 @@ loop:
 	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
 	WORD $0x3d801021 // str q1, [x1, #64]
 	WORD $0x3d801420 // str q0, [x1, #80]
-	ADD $52, R9, R0
+	ADD $56, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $48, R9, R0
+	ADD $52, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
 	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
@@ -56921,10 +57178,10 @@ loop:
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x6e29dce5 // fmul v5.4s, v7.4s, v9.4s
 	WORD $0x6e28dcc4 // fmul v4.4s, v6.4s, v8.4s
-	ADD $52, R9, R0
+	ADD $56, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $48, R9, R0
+	ADD $52, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
@@ -56944,10 +57201,10 @@ loop:
 	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
 	WORD $0x3d807021 // str q1, [x1, #448]
 	WORD $0x3d807420 // str q0, [x1, #464]
-	ADD $108, R9, R0
+	ADD $120, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $104, R9, R0
+	ADD $116, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
@@ -56959,10 +57216,10 @@ loop:
 	WORD $0x3d808420 // str q0, [x1, #528]
 	WORD $0x6e29dce5 // fmul v5.4s, v7.4s, v9.4s
 	WORD $0x6e28dcc4 // fmul v4.4s, v6.4s, v8.4s
-	ADD $108, R9, R0
+	ADD $120, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $104, R9, R0
+	ADD $116, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
@@ -56983,13 +57240,13 @@ loop:
 TEXT ·rowPairGrad32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 384(R10), R9
+	MOVD 408(R10), R9
 	MOVD 120(R10), R8
 	MOVD 96(R10), R7
-	MOVD 312(R10), R6
+	MOVD 336(R10), R6
 	MOVD 24(R10), R5
-	MOVD 168(R10), R4
-	MOVD 360(R10), R3
+	MOVD 192(R10), R4
+	MOVD 384(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57022,27 +57279,27 @@ loop:
 	ADD R1<<2, R8, R12
 	WORD $0x3dc20182 // ldr q2, [x12, #2048]
 	WORD $0x3dc20581 // ldr q1, [x12, #2064]
-	ADD $96, R9, R0
+	ADD $108, R9, R0
 	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
-	ADD $92, R9, R0
+	ADD $104, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc46 // fmla v6.4s, v2.4s, v0.4s
 	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
-	ADD $100, R9, R0
+	ADD $112, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
 	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
 	WORD $0x3dc00184 // ldr q4, [x12]
 	WORD $0x3dc00583 // ldr q3, [x12, #16]
-	ADD $40, R9, R0
+	ADD $44, R9, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $36, R9, R0
+	ADD $40, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	ADD $44, R9, R0
+	ADD $48, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd01 // fmla v1.4s, v8.4s, v0.4s
 	WORD $0x4e20cce2 // fmla v2.4s, v7.4s, v0.4s
@@ -57065,7 +57322,7 @@ loop:
 	WORD $0x3dc00d60 // ldr q0, [x11, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R5, R0
@@ -57080,7 +57337,7 @@ store1:
 	ADD R1<<2, R5, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R4, R0
@@ -57106,11 +57363,11 @@ store2:
 TEXT ·rowSumsNone32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R9
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R8
+	MOVD 408(R0), R8
 	MOVD 96(R0), R7
 	MOVD 120(R0), R6
 	MOVD 0(R0), R5
-	MOVD 360(R0), R4
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -57138,10 +57395,10 @@ loop:
 	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
 	WORD $0x3d801021 // str q1, [x1, #64]
 	WORD $0x3d801420 // str q0, [x1, #80]
-	ADD $52, R8, R0
+	ADD $56, R8, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $48, R8, R0
+	ADD $52, R8, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
 	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
@@ -57153,10 +57410,10 @@ loop:
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x6e2bdce5 // fmul v5.4s, v7.4s, v11.4s
 	WORD $0x6e2adcc4 // fmul v4.4s, v6.4s, v10.4s
-	ADD $52, R8, R0
+	ADD $56, R8, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $48, R8, R0
+	ADD $52, R8, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
@@ -57177,12 +57434,12 @@ loop:
 TEXT ·rowSumsSigmoid32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
 	MOVD 0(R0), R6
-	MOVD 312(R0), R5
-	MOVD 360(R0), R4
+	MOVD 336(R0), R5
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -57224,10 +57481,10 @@ loop:
 	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
 	WORD $0x3d801021 // str q1, [x1, #64]
 	WORD $0x3d801420 // str q0, [x1, #80]
-	ADD $52, R9, R0
+	ADD $56, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $48, R9, R0
+	ADD $52, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
 	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
@@ -57239,10 +57496,10 @@ loop:
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x6e2bdce5 // fmul v5.4s, v7.4s, v11.4s
 	WORD $0x6e2adcc4 // fmul v4.4s, v6.4s, v10.4s
-	ADD $52, R9, R0
+	ADD $56, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $48, R9, R0
+	ADD $52, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
@@ -57263,12 +57520,12 @@ loop:
 TEXT ·rowSumsSoftmax32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
-	MOVD 240(R0), R6
-	MOVD 312(R0), R5
-	MOVD 360(R0), R4
+	MOVD 264(R0), R6
+	MOVD 336(R0), R5
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -57299,10 +57556,10 @@ loop:
 	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
 	WORD $0x3d801021 // str q1, [x1, #64]
 	WORD $0x3d801420 // str q0, [x1, #80]
-	ADD $52, R9, R0
+	ADD $56, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $48, R9, R0
+	ADD $52, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
 	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
@@ -57314,10 +57571,10 @@ loop:
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x6e2bdce5 // fmul v5.4s, v7.4s, v11.4s
 	WORD $0x6e2adcc4 // fmul v4.4s, v6.4s, v10.4s
-	ADD $52, R9, R0
+	ADD $56, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $48, R9, R0
+	ADD $52, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
@@ -57338,12 +57595,12 @@ loop:
 TEXT ·rowGradNone32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 384(R9), R8
+	MOVD 408(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
 	MOVD 24(R9), R5
 	MOVD 0(R9), R4
-	MOVD 360(R9), R3
+	MOVD 384(R9), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57362,14 +57619,14 @@ loop:
 	ADD R1<<2, R6, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	ADD $40, R8, R0
+	ADD $44, R8, R0
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	ADD $36, R8, R0
+	ADD $40, R8, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
 	WORD $0x4e20cc61 // fmla v1.4s, v3.4s, v0.4s
-	ADD $44, R8, R0
+	ADD $48, R8, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
@@ -57383,7 +57640,7 @@ loop:
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R9), R0
+	MOVBU 464(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R5, R0
@@ -57409,13 +57666,13 @@ store1:
 TEXT ·rowGradSigmoid32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 384(R10), R9
+	MOVD 408(R10), R9
 	MOVD 96(R10), R8
 	MOVD 120(R10), R7
 	MOVD 24(R10), R6
 	MOVD 0(R10), R5
-	MOVD 312(R10), R4
-	MOVD 360(R10), R3
+	MOVD 336(R10), R4
+	MOVD 384(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57448,14 +57705,14 @@ loop:
 	ADD R1<<2, R7, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	ADD $40, R9, R0
+	ADD $44, R9, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $36, R9, R0
+	ADD $40, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	ADD $44, R9, R0
+	ADD $48, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd01 // fmla v1.4s, v8.4s, v0.4s
 	WORD $0x4e20cce2 // fmla v2.4s, v7.4s, v0.4s
@@ -57471,7 +57728,7 @@ loop:
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R6, R0
@@ -57497,13 +57754,13 @@ store1:
 TEXT ·rowGradSoftmax32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 384(R9), R8
+	MOVD 408(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
-	MOVD 264(R9), R5
-	MOVD 240(R9), R4
-	MOVD 312(R9), R3
-	MOVD 360(R9), R0
+	MOVD 288(R9), R5
+	MOVD 264(R9), R4
+	MOVD 336(R9), R3
+	MOVD 384(R9), R0
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57525,14 +57782,14 @@ loop:
 	ADD R1<<2, R6, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $40, R8, R0
+	ADD $44, R8, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $36, R8, R0
+	ADD $40, R8, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
 	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
-	ADD $44, R8, R0
+	ADD $48, R8, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
 	WORD $0x4e20cca2 // fmla v2.4s, v5.4s, v0.4s
@@ -57540,7 +57797,7 @@ loop:
 	WORD $0x6e27dca0 // fmul v0.4s, v5.4s, v7.4s
 	WORD $0x6e23dc23 // fmul v3.4s, v1.4s, v3.4s
 	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
-	MOVBU 440(R9), R0
+	MOVBU 464(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R5, R0
@@ -57567,8 +57824,8 @@ TEXT ·rowClass64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R4
 	MOVD 120(R4), R3
-	MOVD 408(R4), R2
-	ADD $432, R4, R0
+	MOVD 432(R4), R2
+	ADD $456, R4, R0
 	WORD $0x4d40cc07 // ld1r {v7.2d}, [x0]
 	WORD $0x6f00e406 // movi v6.2d, #0x0
 	WORD $0x6f00e405 // movi v5.2d, #0x0
@@ -57599,7 +57856,7 @@ loop:
 	BLT loop
 	WORD $0x4ea41cc6 // orr v6.16b, v6.16b, v4.16b
 	WORD $0x4ea31ca5 // orr v5.16b, v5.16b, v3.16b
-	WORD $0x3dc0b4a0 // ldr q0, [x5, #720]
+	WORD $0x3dc0bca0 // ldr q0, [x5, #752]
 	WORD $0x4e201cc1 // and v1.16b, v6.16b, v0.16b
 	WORD $0x4e201ca0 // and v0.16b, v5.16b, v0.16b
 	WORD $0x4ea01c20 // orr v0.16b, v1.16b, v0.16b
@@ -57607,9 +57864,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	RET
@@ -57620,8 +57877,8 @@ TEXT ·rowValid64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
 	MOVD 96(R0), R3
-	MOVD 408(R0), R2
-	WORD $0x3dc0d4a5 // ldr q5, [x5, #848]
+	MOVD 432(R0), R2
+	WORD $0x3dc0dca5 // ldr q5, [x5, #880]
 	MOVD $0, R1
 
 loop:
@@ -57636,7 +57893,7 @@ loop:
 	ADD R1<<3, R4, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc0d8a2 // ldr q2, [x5, #864]
+	WORD $0x3dc0e0a2 // ldr q2, [x5, #896]
 	WORD $0x6e601c41 // bsl v1.16b, v2.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
@@ -57666,12 +57923,12 @@ loop:
 	PRFM 4096(R0), PLDL1KEEP
 	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0dca1 // ldr q1, [x5, #880]
+	WORD $0x3dc0e4a1 // ldr q1, [x5, #912]
 	WORD $0x6e61e540 // fcmge v0.2d, v10.2d, v1.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e61e520 // fcmge v0.2d, v9.2d, v1.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0e0a2 // ldr q2, [x5, #896]
+	WORD $0x3dc0e8a2 // ldr q2, [x5, #928]
 	WORD $0x6e6ae440 // fcmge v0.2d, v2.2d, v10.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
@@ -57687,7 +57944,7 @@ loop:
 	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
 	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	WORD $0x3dc0d8a1 // ldr q1, [x5, #864]
+	WORD $0x3dc0e0a1 // ldr q1, [x5, #896]
 	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
 	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
@@ -57720,9 +57977,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -57736,9 +57993,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag2:
 	RET
@@ -57760,12 +58017,12 @@ loop:
 	PRFM 4096(R0), PLDL1KEEP
 	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00408 // ldr q8, [x0, #16]
-	WORD $0x3dc0d8ab // ldr q11, [x5, #864]
+	WORD $0x3dc0e0ab // ldr q11, [x5, #896]
 	WORD $0x6e6be520 // fcmge v0.2d, v9.2d, v11.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e6be500 // fcmge v0.2d, v8.2d, v11.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0e4a2 // ldr q2, [x5, #912]
+	WORD $0x3dc0eca2 // ldr q2, [x5, #944]
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e68e440 // fcmge v0.2d, v2.2d, v8.2d
@@ -57774,12 +58031,12 @@ loop:
 	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
 	WORD $0x4ea11d4a // orr v10.16b, v10.16b, v1.16b
 	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
-	WORD $0x3dc0e8a1 // ldr q1, [x5, #928]
+	WORD $0x3dc0f0a1 // ldr q1, [x5, #960]
 	WORD $0x6e61e520 // fcmge v0.2d, v9.2d, v1.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
 	WORD $0x6e61e500 // fcmge v0.2d, v8.2d, v1.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0eca2 // ldr q2, [x5, #944]
+	WORD $0x3dc0f4a2 // ldr q2, [x5, #976]
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e68e440 // fcmge v0.2d, v2.2d, v8.2d
@@ -57812,9 +58069,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -57828,9 +58085,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 448(R4), R0
+	MOVD 472(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 448(R4)
+	MOVD R0, 472(R4)
 
 flag2:
 	RET
@@ -57840,7 +58097,7 @@ TEXT ·rowTotal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57869,7 +58126,7 @@ TEXT ·rowExp64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 336(R0), R3
+	MOVD 360(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -57878,63 +58135,63 @@ loop:
 	ADD R2<<3, R4, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d8c0 // ldr q0, [x6, #864]
+	WORD $0x3dc0e0c0 // ldr q0, [x6, #896]
 	WORD $0x6ee0e442 // fcmgt v2.2d, v2.2d, v0.2d
 	WORD $0x6ee0e423 // fcmgt v3.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
 	WORD $0x4e201c61 // and v1.16b, v3.16b, v0.16b
-	WORD $0x3dc0f0c0 // ldr q0, [x6, #960]
+	WORD $0x3dc0f8c0 // ldr q0, [x6, #992]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
-	WORD $0x3dc0f4c0 // ldr q0, [x6, #976]
+	WORD $0x3dc0fcc0 // ldr q0, [x6, #1008]
 	WORD $0x4e62f40b // fmax v11.2d, v0.2d, v2.2d
 	WORD $0x4e61f40a // fmax v10.2d, v0.2d, v1.2d
-	WORD $0x3dc0fcc2 // ldr q2, [x6, #1008]
-	WORD $0x3dc0fcc1 // ldr q1, [x6, #1008]
-	WORD $0x3dc0f8c0 // ldr q0, [x6, #992]
+	WORD $0x3dc104c2 // ldr q2, [x6, #1040]
+	WORD $0x3dc104c1 // ldr q1, [x6, #1040]
+	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e618849 // frintn v9.2d, v2.2d
 	WORD $0x4e618828 // frintn v8.2d, v1.2d
-	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
+	WORD $0x3dc108c0 // ldr q0, [x6, #1056]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
-	WORD $0x3dc104c0 // ldr q0, [x6, #1040]
+	WORD $0x3dc10cc0 // ldr q0, [x6, #1072]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x6e6bdd66 // fmul v6.2d, v11.2d, v11.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
-	WORD $0x3dc10cc2 // ldr q2, [x6, #1072]
-	WORD $0x3dc10cc1 // ldr q1, [x6, #1072]
-	WORD $0x3dc108c0 // ldr q0, [x6, #1056]
+	WORD $0x3dc114c2 // ldr q2, [x6, #1104]
+	WORD $0x3dc114c1 // ldr q1, [x6, #1104]
+	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
-	WORD $0x3dc114c4 // ldr q4, [x6, #1104]
-	WORD $0x3dc114c3 // ldr q3, [x6, #1104]
-	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
+	WORD $0x3dc11cc4 // ldr q4, [x6, #1136]
+	WORD $0x3dc11cc3 // ldr q3, [x6, #1136]
+	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11cc2 // ldr q2, [x6, #1136]
-	WORD $0x3dc11cc1 // ldr q1, [x6, #1136]
-	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
+	WORD $0x3dc124c2 // ldr q2, [x6, #1168]
+	WORD $0x3dc124c1 // ldr q1, [x6, #1168]
+	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc124c4 // ldr q4, [x6, #1168]
-	WORD $0x3dc124c3 // ldr q3, [x6, #1168]
-	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
+	WORD $0x3dc12cc4 // ldr q4, [x6, #1200]
+	WORD $0x3dc12cc3 // ldr q3, [x6, #1200]
+	WORD $0x3dc128c0 // ldr q0, [x6, #1184]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12cc2 // ldr q2, [x6, #1200]
-	WORD $0x3dc12cc1 // ldr q1, [x6, #1200]
-	WORD $0x3dc128c0 // ldr q0, [x6, #1184]
+	WORD $0x3dc134c2 // ldr q2, [x6, #1232]
+	WORD $0x3dc134c1 // ldr q1, [x6, #1232]
+	WORD $0x3dc130c0 // ldr q0, [x6, #1216]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -57951,7 +58208,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d526 // fsub v6.2d, v9.2d, v1.2d
 	WORD $0x4ee0d505 // fsub v5.2d, v8.2d, v0.2d
-	WORD $0x3dc19cc4 // ldr q4, [x6, #1648]
+	WORD $0x3dc1a8c4 // ldr q4, [x6, #1696]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -57986,7 +58243,7 @@ TEXT ·rowScaledExp64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
-	MOVD 336(R0), R4
+	MOVD 360(R0), R4
 	MOVD 120(R0), R3
 	MOVD $0, R2
 
@@ -57996,7 +58253,7 @@ loop:
 	ADD R2<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d8e0 // ldr q0, [x7, #864]
+	WORD $0x3dc0e0e0 // ldr q0, [x7, #896]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
@@ -58006,63 +58263,63 @@ loop:
 	ADD R2<<3, R3, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc134e2 // ldr q2, [x7, #1232]
-	WORD $0x3dc134e1 // ldr q1, [x7, #1232]
-	WORD $0x3dc130e0 // ldr q0, [x7, #1216]
+	WORD $0x3dc13ce2 // ldr q2, [x7, #1264]
+	WORD $0x3dc13ce1 // ldr q1, [x7, #1264]
+	WORD $0x3dc138e0 // ldr q0, [x7, #1248]
 	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
 	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
 	WORD $0x6e62dcc2 // fmul v2.2d, v6.2d, v2.2d
 	WORD $0x6e61dca1 // fmul v1.2d, v5.2d, v1.2d
-	WORD $0x3dc0f0e0 // ldr q0, [x7, #960]
+	WORD $0x3dc0f8e0 // ldr q0, [x7, #992]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
-	WORD $0x3dc0f4e0 // ldr q0, [x7, #976]
+	WORD $0x3dc0fce0 // ldr q0, [x7, #1008]
 	WORD $0x4e62f40b // fmax v11.2d, v0.2d, v2.2d
 	WORD $0x4e61f40a // fmax v10.2d, v0.2d, v1.2d
-	WORD $0x3dc0fce2 // ldr q2, [x7, #1008]
-	WORD $0x3dc0fce1 // ldr q1, [x7, #1008]
-	WORD $0x3dc0f8e0 // ldr q0, [x7, #992]
+	WORD $0x3dc104e2 // ldr q2, [x7, #1040]
+	WORD $0x3dc104e1 // ldr q1, [x7, #1040]
+	WORD $0x3dc100e0 // ldr q0, [x7, #1024]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e618849 // frintn v9.2d, v2.2d
 	WORD $0x4e618828 // frintn v8.2d, v1.2d
-	WORD $0x3dc100e0 // ldr q0, [x7, #1024]
+	WORD $0x3dc108e0 // ldr q0, [x7, #1056]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
-	WORD $0x3dc104e0 // ldr q0, [x7, #1040]
+	WORD $0x3dc10ce0 // ldr q0, [x7, #1072]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x6e6bdd66 // fmul v6.2d, v11.2d, v11.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
-	WORD $0x3dc10ce2 // ldr q2, [x7, #1072]
-	WORD $0x3dc10ce1 // ldr q1, [x7, #1072]
-	WORD $0x3dc108e0 // ldr q0, [x7, #1056]
+	WORD $0x3dc114e2 // ldr q2, [x7, #1104]
+	WORD $0x3dc114e1 // ldr q1, [x7, #1104]
+	WORD $0x3dc110e0 // ldr q0, [x7, #1088]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
-	WORD $0x3dc114e4 // ldr q4, [x7, #1104]
-	WORD $0x3dc114e3 // ldr q3, [x7, #1104]
-	WORD $0x3dc110e0 // ldr q0, [x7, #1088]
+	WORD $0x3dc11ce4 // ldr q4, [x7, #1136]
+	WORD $0x3dc11ce3 // ldr q3, [x7, #1136]
+	WORD $0x3dc118e0 // ldr q0, [x7, #1120]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11ce2 // ldr q2, [x7, #1136]
-	WORD $0x3dc11ce1 // ldr q1, [x7, #1136]
-	WORD $0x3dc118e0 // ldr q0, [x7, #1120]
+	WORD $0x3dc124e2 // ldr q2, [x7, #1168]
+	WORD $0x3dc124e1 // ldr q1, [x7, #1168]
+	WORD $0x3dc120e0 // ldr q0, [x7, #1152]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc124e4 // ldr q4, [x7, #1168]
-	WORD $0x3dc124e3 // ldr q3, [x7, #1168]
-	WORD $0x3dc120e0 // ldr q0, [x7, #1152]
+	WORD $0x3dc12ce4 // ldr q4, [x7, #1200]
+	WORD $0x3dc12ce3 // ldr q3, [x7, #1200]
+	WORD $0x3dc128e0 // ldr q0, [x7, #1184]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12ce2 // ldr q2, [x7, #1200]
-	WORD $0x3dc12ce1 // ldr q1, [x7, #1200]
-	WORD $0x3dc128e0 // ldr q0, [x7, #1184]
+	WORD $0x3dc134e2 // ldr q2, [x7, #1232]
+	WORD $0x3dc134e1 // ldr q1, [x7, #1232]
+	WORD $0x3dc130e0 // ldr q0, [x7, #1216]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -58079,7 +58336,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d526 // fsub v6.2d, v9.2d, v1.2d
 	WORD $0x4ee0d505 // fsub v5.2d, v8.2d, v0.2d
-	WORD $0x3dc19ce4 // ldr q4, [x7, #1648]
+	WORD $0x3dc1a8e4 // ldr q4, [x7, #1696]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -58112,7 +58369,7 @@ loop:
 TEXT ·rowLog64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 336(R0), R2
+	MOVD 360(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -58126,10 +58383,10 @@ loop:
 	WORD $0x6e64e567 // fcmge v7.2d, v11.2d, v4.2d
 	WORD $0x6e64e546 // fcmge v6.2d, v10.2d, v4.2d
 	WORD $0x6e64e525 // fcmge v5.2d, v9.2d, v4.2d
-	WORD $0x3dc13863 // ldr q3, [x3, #1248]
-	WORD $0x3dc13862 // ldr q2, [x3, #1248]
-	WORD $0x3dc13861 // ldr q1, [x3, #1248]
-	WORD $0x3dc13860 // ldr q0, [x3, #1248]
+	WORD $0x3dc14063 // ldr q3, [x3, #1280]
+	WORD $0x3dc14062 // ldr q2, [x3, #1280]
+	WORD $0x3dc14061 // ldr q1, [x3, #1280]
+	WORD $0x3dc14060 // ldr q0, [x3, #1280]
 	WORD $0x4e64cd83 // fmla v3.2d, v12.2d, v4.2d
 	WORD $0x4e64cd62 // fmla v2.2d, v11.2d, v4.2d
 	WORD $0x4e64cd41 // fmla v1.2d, v10.2d, v4.2d
@@ -58151,111 +58408,85 @@ loop:
 	WORD $0x6e76decf // fmul v15.2d, v22.2d, v22.2d
 	WORD $0x6e75deae // fmul v14.2d, v21.2d, v21.2d
 	WORD $0x6e64dc8d // fmul v13.2d, v4.2d, v4.2d
-	WORD $0x3dc14069 // ldr q9, [x3, #1280]
-	WORD $0x3dc14068 // ldr q8, [x3, #1280]
-	WORD $0x3dc14067 // ldr q7, [x3, #1280]
-	WORD $0x3dc14066 // ldr q6, [x3, #1280]
-	WORD $0x3dc13c60 // ldr q0, [x3, #1264]
-	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
-	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
-	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
-	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
-	WORD $0x3dc14865 // ldr q5, [x3, #1312]
-	WORD $0x3dc14863 // ldr q3, [x3, #1312]
-	WORD $0x3dc14862 // ldr q2, [x3, #1312]
-	WORD $0x3dc14861 // ldr q1, [x3, #1312]
+	WORD $0x3dc14869 // ldr q9, [x3, #1312]
+	WORD $0x3dc14868 // ldr q8, [x3, #1312]
+	WORD $0x3dc14867 // ldr q7, [x3, #1312]
+	WORD $0x3dc14866 // ldr q6, [x3, #1312]
 	WORD $0x3dc14460 // ldr q0, [x3, #1296]
-	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
-	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
-	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
-	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
-	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
-	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
-	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
-	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc15069 // ldr q9, [x3, #1344]
-	WORD $0x3dc15068 // ldr q8, [x3, #1344]
-	WORD $0x3dc15067 // ldr q7, [x3, #1344]
-	WORD $0x3dc15066 // ldr q6, [x3, #1344]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x3dc15065 // ldr q5, [x3, #1344]
+	WORD $0x3dc15063 // ldr q3, [x3, #1344]
+	WORD $0x3dc15062 // ldr q2, [x3, #1344]
+	WORD $0x3dc15061 // ldr q1, [x3, #1344]
 	WORD $0x3dc14c60 // ldr q0, [x3, #1328]
-	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
-	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
-	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
-	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
-	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
-	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
-	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
-	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc15865 // ldr q5, [x3, #1376]
-	WORD $0x3dc15863 // ldr q3, [x3, #1376]
-	WORD $0x3dc15862 // ldr q2, [x3, #1376]
-	WORD $0x3dc15861 // ldr q1, [x3, #1376]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc15869 // ldr q9, [x3, #1376]
+	WORD $0x3dc15868 // ldr q8, [x3, #1376]
+	WORD $0x3dc15867 // ldr q7, [x3, #1376]
+	WORD $0x3dc15866 // ldr q6, [x3, #1376]
 	WORD $0x3dc15460 // ldr q0, [x3, #1360]
-	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
-	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
-	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
-	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
-	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
-	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
-	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
-	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc16069 // ldr q9, [x3, #1408]
-	WORD $0x3dc16068 // ldr q8, [x3, #1408]
-	WORD $0x3dc16067 // ldr q7, [x3, #1408]
-	WORD $0x3dc16066 // ldr q6, [x3, #1408]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
+	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc16065 // ldr q5, [x3, #1408]
+	WORD $0x3dc16063 // ldr q3, [x3, #1408]
+	WORD $0x3dc16062 // ldr q2, [x3, #1408]
+	WORD $0x3dc16061 // ldr q1, [x3, #1408]
 	WORD $0x3dc15c60 // ldr q0, [x3, #1392]
-	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
-	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
-	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
-	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
-	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
-	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
-	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
-	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc16865 // ldr q5, [x3, #1440]
-	WORD $0x3dc16863 // ldr q3, [x3, #1440]
-	WORD $0x3dc16862 // ldr q2, [x3, #1440]
-	WORD $0x3dc16861 // ldr q1, [x3, #1440]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc16869 // ldr q9, [x3, #1440]
+	WORD $0x3dc16868 // ldr q8, [x3, #1440]
+	WORD $0x3dc16867 // ldr q7, [x3, #1440]
+	WORD $0x3dc16866 // ldr q6, [x3, #1440]
 	WORD $0x3dc16460 // ldr q0, [x3, #1424]
-	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
-	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
-	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
-	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
-	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
-	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
-	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
-	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc17069 // ldr q9, [x3, #1472]
-	WORD $0x3dc17068 // ldr q8, [x3, #1472]
-	WORD $0x3dc17067 // ldr q7, [x3, #1472]
-	WORD $0x3dc17066 // ldr q6, [x3, #1472]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
+	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc17065 // ldr q5, [x3, #1472]
+	WORD $0x3dc17063 // ldr q3, [x3, #1472]
+	WORD $0x3dc17062 // ldr q2, [x3, #1472]
+	WORD $0x3dc17061 // ldr q1, [x3, #1472]
 	WORD $0x3dc16c60 // ldr q0, [x3, #1456]
-	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
-	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
-	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
-	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
-	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
-	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
-	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
-	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc17865 // ldr q5, [x3, #1504]
-	WORD $0x3dc17863 // ldr q3, [x3, #1504]
-	WORD $0x3dc17862 // ldr q2, [x3, #1504]
-	WORD $0x3dc17861 // ldr q1, [x3, #1504]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc17869 // ldr q9, [x3, #1504]
+	WORD $0x3dc17868 // ldr q8, [x3, #1504]
+	WORD $0x3dc17867 // ldr q7, [x3, #1504]
+	WORD $0x3dc17866 // ldr q6, [x3, #1504]
 	WORD $0x3dc17460 // ldr q0, [x3, #1488]
-	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
-	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
-	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
-	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
-	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
-	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
-	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
-	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc18069 // ldr q9, [x3, #1536]
-	WORD $0x3dc18068 // ldr q8, [x3, #1536]
-	WORD $0x3dc18067 // ldr q7, [x3, #1536]
-	WORD $0x3dc18066 // ldr q6, [x3, #1536]
-	WORD $0x3dc17c60 // ldr q0, [x3, #1520]
 	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
 	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
@@ -58264,11 +58495,11 @@ loop:
 	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
 	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
 	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc18865 // ldr q5, [x3, #1568]
-	WORD $0x3dc18863 // ldr q3, [x3, #1568]
-	WORD $0x3dc18862 // ldr q2, [x3, #1568]
-	WORD $0x3dc18861 // ldr q1, [x3, #1568]
-	WORD $0x3dc18460 // ldr q0, [x3, #1552]
+	WORD $0x3dc18065 // ldr q5, [x3, #1536]
+	WORD $0x3dc18063 // ldr q3, [x3, #1536]
+	WORD $0x3dc18062 // ldr q2, [x3, #1536]
+	WORD $0x3dc18061 // ldr q1, [x3, #1536]
+	WORD $0x3dc17c60 // ldr q0, [x3, #1520]
 	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
 	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
 	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
@@ -58277,15 +58508,41 @@ loop:
 	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
 	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
 	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc1386c // ldr q12, [x3, #1248]
-	WORD $0x3dc1386b // ldr q11, [x3, #1248]
-	WORD $0x3dc1386a // ldr q10, [x3, #1248]
-	WORD $0x3dc13869 // ldr q9, [x3, #1248]
+	WORD $0x3dc18869 // ldr q9, [x3, #1568]
+	WORD $0x3dc18868 // ldr q8, [x3, #1568]
+	WORD $0x3dc18867 // ldr q7, [x3, #1568]
+	WORD $0x3dc18866 // ldr q6, [x3, #1568]
+	WORD $0x3dc18460 // ldr q0, [x3, #1552]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
+	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc19065 // ldr q5, [x3, #1600]
+	WORD $0x3dc19063 // ldr q3, [x3, #1600]
+	WORD $0x3dc19062 // ldr q2, [x3, #1600]
+	WORD $0x3dc19061 // ldr q1, [x3, #1600]
+	WORD $0x3dc18c60 // ldr q0, [x3, #1584]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc1406c // ldr q12, [x3, #1280]
+	WORD $0x3dc1406b // ldr q11, [x3, #1280]
+	WORD $0x3dc1406a // ldr q10, [x3, #1280]
+	WORD $0x3dc14069 // ldr q9, [x3, #1280]
 	WORD $0x4e77ccac // fmla v12.2d, v5.2d, v23.2d
 	WORD $0x4e76cc6b // fmla v11.2d, v3.2d, v22.2d
 	WORD $0x4e75cc4a // fmla v10.2d, v2.2d, v21.2d
 	WORD $0x4e64cc29 // fmla v9.2d, v1.2d, v4.2d
-	WORD $0x3dc10060 // ldr q0, [x3, #1024]
+	WORD $0x3dc10860 // ldr q0, [x3, #1056]
 	WORD $0x6e60de83 // fmul v3.2d, v20.2d, v0.2d
 	WORD $0x6e60de62 // fmul v2.2d, v19.2d, v0.2d
 	WORD $0x6e60de41 // fmul v1.2d, v18.2d, v0.2d
@@ -58302,7 +58559,7 @@ loop:
 	WORD $0x4ee2d6c2 // fsub v2.2d, v22.2d, v2.2d
 	WORD $0x4ee1d6a1 // fsub v1.2d, v21.2d, v1.2d
 	WORD $0x4ee0d484 // fsub v4.2d, v4.2d, v0.2d
-	WORD $0x3dc10460 // ldr q0, [x3, #1040]
+	WORD $0x3dc10c60 // ldr q0, [x3, #1072]
 	WORD $0x4e60ce83 // fmla v3.2d, v20.2d, v0.2d
 	WORD $0x4e60ce62 // fmla v2.2d, v19.2d, v0.2d
 	WORD $0x4e60ce41 // fmla v1.2d, v18.2d, v0.2d
@@ -58329,19 +58586,19 @@ loop:
 TEXT ·rowPower64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R7
+	MOVD 408(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
 	MOVD 120(R0), R4
-	MOVD 312(R0), R3
-	MOVD 336(R0), R2
+	MOVD 336(R0), R3
+	MOVD 360(R0), R2
 	MOVD $0, R1
 
 loop:
 	ADD R1<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d900 // ldr q0, [x8, #864]
+	WORD $0x3dc0e100 // ldr q0, [x8, #896]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -58352,14 +58609,14 @@ loop:
 	ADD R1<<3, R4, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc13502 // ldr q2, [x8, #1232]
-	WORD $0x3dc13501 // ldr q1, [x8, #1232]
-	WORD $0x3dc13100 // ldr q0, [x8, #1216]
+	WORD $0x3dc13d02 // ldr q2, [x8, #1264]
+	WORD $0x3dc13d01 // ldr q1, [x8, #1264]
+	WORD $0x3dc13900 // ldr q0, [x8, #1248]
 	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
 	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
 	WORD $0x6e62dcc2 // fmul v2.2d, v6.2d, v2.2d
 	WORD $0x6e61dca3 // fmul v3.2d, v5.2d, v1.2d
-	WORD $0x3dc0d901 // ldr q1, [x8, #864]
+	WORD $0x3dc0e101 // ldr q1, [x8, #896]
 	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -58375,53 +58632,53 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0f500 // ldr q0, [x8, #976]
+	WORD $0x3dc0fd00 // ldr q0, [x8, #1008]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0fd02 // ldr q2, [x8, #1008]
-	WORD $0x3dc0fd01 // ldr q1, [x8, #1008]
-	WORD $0x3dc0f900 // ldr q0, [x8, #992]
+	WORD $0x3dc10502 // ldr q2, [x8, #1040]
+	WORD $0x3dc10501 // ldr q1, [x8, #1040]
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
-	WORD $0x3dc10100 // ldr q0, [x8, #1024]
+	WORD $0x3dc10900 // ldr q0, [x8, #1056]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
-	WORD $0x3dc10500 // ldr q0, [x8, #1040]
+	WORD $0x3dc10d00 // ldr q0, [x8, #1072]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc10d02 // ldr q2, [x8, #1072]
-	WORD $0x3dc10d01 // ldr q1, [x8, #1072]
-	WORD $0x3dc10900 // ldr q0, [x8, #1056]
+	WORD $0x3dc11502 // ldr q2, [x8, #1104]
+	WORD $0x3dc11501 // ldr q1, [x8, #1104]
+	WORD $0x3dc11100 // ldr q0, [x8, #1088]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc11504 // ldr q4, [x8, #1104]
-	WORD $0x3dc11503 // ldr q3, [x8, #1104]
-	WORD $0x3dc11100 // ldr q0, [x8, #1088]
+	WORD $0x3dc11d04 // ldr q4, [x8, #1136]
+	WORD $0x3dc11d03 // ldr q3, [x8, #1136]
+	WORD $0x3dc11900 // ldr q0, [x8, #1120]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11d02 // ldr q2, [x8, #1136]
-	WORD $0x3dc11d01 // ldr q1, [x8, #1136]
-	WORD $0x3dc11900 // ldr q0, [x8, #1120]
+	WORD $0x3dc12502 // ldr q2, [x8, #1168]
+	WORD $0x3dc12501 // ldr q1, [x8, #1168]
+	WORD $0x3dc12100 // ldr q0, [x8, #1152]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc12504 // ldr q4, [x8, #1168]
-	WORD $0x3dc12503 // ldr q3, [x8, #1168]
-	WORD $0x3dc12100 // ldr q0, [x8, #1152]
+	WORD $0x3dc12d04 // ldr q4, [x8, #1200]
+	WORD $0x3dc12d03 // ldr q3, [x8, #1200]
+	WORD $0x3dc12900 // ldr q0, [x8, #1184]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12d02 // ldr q2, [x8, #1200]
-	WORD $0x3dc12d01 // ldr q1, [x8, #1200]
-	WORD $0x3dc12900 // ldr q0, [x8, #1184]
+	WORD $0x3dc13502 // ldr q2, [x8, #1232]
+	WORD $0x3dc13501 // ldr q1, [x8, #1232]
+	WORD $0x3dc13100 // ldr q0, [x8, #1216]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -58438,7 +58695,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
 	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
-	WORD $0x3dc19d04 // ldr q4, [x8, #1648]
+	WORD $0x3dc1a904 // ldr q4, [x8, #1696]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -58464,16 +58721,16 @@ loop:
 TEXT ·rowFocalZero64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R1
-	MOVD 384(R1), R11
+	MOVD 408(R1), R11
 	MOVD 0(R1), R10
 	MOVD 96(R1), R9
 	MOVD 120(R1), R8
 	MOVD 72(R1), R7
-	MOVD 312(R1), R6
-	MOVD 336(R1), R0
+	MOVD 336(R1), R6
+	MOVD 360(R1), R0
 	MOVD 24(R1), R5
 	MOVD 48(R1), R4
-	MOVD 360(R1), R3
+	MOVD 384(R1), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -58481,7 +58738,7 @@ loop:
 	ADD R1<<3, R9, R0
 	WORD $0x3dc00006 // ldr q6, [x0]
 	WORD $0x3dc00405 // ldr q5, [x0, #16]
-	WORD $0x3dc0d980 // ldr q0, [x12, #864]
+	WORD $0x3dc0e180 // ldr q0, [x12, #896]
 	WORD $0x6ee0e4cd // fcmgt v13.2d, v6.2d, v0.2d
 	WORD $0x6ee0e4ac // fcmgt v12.2d, v5.2d, v0.2d
 	ADD R1<<3, R10, R0
@@ -58502,7 +58759,7 @@ loop:
 	ADD R1<<3, R6, R0
 	WORD $0x3dc8000b // ldr q11, [x0, #8192]
 	WORD $0x3dc8040a // ldr q10, [x0, #8208]
-	WORD $0x3dc0d982 // ldr q2, [x12, #864]
+	WORD $0x3dc0e182 // ldr q2, [x12, #896]
 	WORD $0x6ef1e440 // fcmgt v0.2d, v2.2d, v17.2d
 	WORD $0x6e711c40 // bsl v0.16b, v2.16b, v17.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58510,10 +58767,10 @@ loop:
 	WORD $0x6e701c40 // bsl v0.16b, v2.16b, v16.16b
 	WORD $0x4e6bd427 // fadd v7.2d, v1.2d, v11.2d
 	WORD $0x4e6ad404 // fadd v4.2d, v0.2d, v10.2d
-	WORD $0x3dc0f180 // ldr q0, [x12, #960]
+	WORD $0x3dc0f980 // ldr q0, [x12, #992]
 	WORD $0x6e201e21 // eor v1.16b, v17.16b, v0.16b
 	WORD $0x6e201e03 // eor v3.16b, v16.16b, v0.16b
-	WORD $0x3dc0d982 // ldr q2, [x12, #864]
+	WORD $0x3dc0e182 // ldr q2, [x12, #896]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58541,7 +58798,7 @@ loop:
 	WORD $0x4e65cc40 // fmla v0.2d, v2.2d, v5.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $40, R11, R0
+	ADD $48, R11, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dcc9 // fmul v9.2d, v6.2d, v0.2d
 	WORD $0x6e60dca8 // fmul v8.2d, v5.2d, v0.2d
@@ -58588,7 +58845,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e63dc24 // fmul v4.2d, v1.2d, v3.2d
 	WORD $0x6e62dc03 // fmul v3.2d, v0.2d, v2.2d
-	WORD $0x3dc0d982 // ldr q2, [x12, #864]
+	WORD $0x3dc0e182 // ldr q2, [x12, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -58612,16 +58869,16 @@ noGradient:
 TEXT ·rowFocalTwo64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 336(R0), R6
+	MOVD 336(R0), R7
+	MOVD 360(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -58629,7 +58886,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0d9a0 // ldr q0, [x13, #864]
+	WORD $0x3dc0e1a0 // ldr q0, [x13, #896]
 	WORD $0x6ee0e4af // fcmgt v15.2d, v5.2d, v0.2d
 	WORD $0x6ee0e48e // fcmgt v14.2d, v4.2d, v0.2d
 	ADD R1<<3, R11, R0
@@ -58650,7 +58907,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc8000d // ldr q13, [x0, #8192]
 	WORD $0x3dc8040c // ldr q12, [x0, #8208]
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	WORD $0x6ef3e440 // fcmgt v0.2d, v2.2d, v19.2d
 	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58658,10 +58915,10 @@ loop:
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4e6dd42b // fadd v11.2d, v1.2d, v13.2d
 	WORD $0x4e6cd40a // fadd v10.2d, v0.2d, v12.2d
-	WORD $0x3dc0f1a0 // ldr q0, [x13, #960]
+	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
 	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
 	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58683,9 +58940,9 @@ loop:
 	ADD R1<<3, R6, R0
 	WORD $0x3dc40016 // ldr q22, [x0, #4096]
 	WORD $0x3dc4040b // ldr q11, [x0, #4112]
-	WORD $0x3dc135a2 // ldr q2, [x13, #1232]
-	WORD $0x3dc135a1 // ldr q1, [x13, #1232]
-	WORD $0x3dc131a0 // ldr q0, [x13, #1216]
+	WORD $0x3dc13da2 // ldr q2, [x13, #1264]
+	WORD $0x3dc13da1 // ldr q1, [x13, #1264]
+	WORD $0x3dc139a0 // ldr q0, [x13, #1248]
 	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
 	WORD $0x4e60ce81 // fmla v1.2d, v20.2d, v0.2d
 	WORD $0x6e62de6a // fmul v10.2d, v19.2d, v2.2d
@@ -58711,7 +58968,7 @@ loop:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $40, R12, R0
+	ADD $48, R12, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dcad // fmul v13.2d, v5.2d, v0.2d
 	WORD $0x6e60dc8c // fmul v12.2d, v4.2d, v0.2d
@@ -58747,9 +59004,9 @@ noElements:
 	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
 	WORD $0x4ee1cce9 // fmls v9.2d, v7.2d, v1.2d
 	WORD $0x4ee0ccc8 // fmls v8.2d, v6.2d, v0.2d
-	WORD $0x3dc135a7 // ldr q7, [x13, #1232]
-	WORD $0x3dc135a6 // ldr q6, [x13, #1232]
-	WORD $0x3dc131a0 // ldr q0, [x13, #1216]
+	WORD $0x3dc13da7 // ldr q7, [x13, #1264]
+	WORD $0x3dc13da6 // ldr q6, [x13, #1264]
+	WORD $0x3dc139a0 // ldr q0, [x13, #1248]
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
 	WORD $0x4e60ce86 // fmla v6.2d, v20.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -58785,7 +59042,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e69dc24 // fmul v4.2d, v1.2d, v9.2d
 	WORD $0x6e68dc03 // fmul v3.2d, v0.2d, v8.2d
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -58809,16 +59066,16 @@ noGradient:
 TEXT ·rowFocal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 336(R0), R6
+	MOVD 336(R0), R7
+	MOVD 360(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -58826,7 +59083,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0d9a0 // ldr q0, [x13, #864]
+	WORD $0x3dc0e1a0 // ldr q0, [x13, #896]
 	WORD $0x6ee0e4af // fcmgt v15.2d, v5.2d, v0.2d
 	WORD $0x6ee0e48e // fcmgt v14.2d, v4.2d, v0.2d
 	ADD R1<<3, R11, R0
@@ -58847,7 +59104,7 @@ loop:
 	ADD R1<<3, R7, R14
 	WORD $0x3dc801cd // ldr q13, [x14, #8192]
 	WORD $0x3dc805cc // ldr q12, [x14, #8208]
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	WORD $0x6ef3e440 // fcmgt v0.2d, v2.2d, v19.2d
 	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58855,10 +59112,10 @@ loop:
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4e6dd42b // fadd v11.2d, v1.2d, v13.2d
 	WORD $0x4e6cd40a // fadd v10.2d, v0.2d, v12.2d
-	WORD $0x3dc0f1a0 // ldr q0, [x13, #960]
+	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
 	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
 	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58890,7 +59147,7 @@ loop:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $40, R12, R0
+	ADD $48, R12, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dcad // fmul v13.2d, v5.2d, v0.2d
 	WORD $0x6e60dc8c // fmul v12.2d, v4.2d, v0.2d
@@ -58926,9 +59183,9 @@ noElements:
 	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
 	WORD $0x4ee1cce9 // fmls v9.2d, v7.2d, v1.2d
 	WORD $0x4ee0ccc8 // fmls v8.2d, v6.2d, v0.2d
-	WORD $0x3dc135a7 // ldr q7, [x13, #1232]
-	WORD $0x3dc135a6 // ldr q6, [x13, #1232]
-	WORD $0x3dc131a0 // ldr q0, [x13, #1216]
+	WORD $0x3dc13da7 // ldr q7, [x13, #1264]
+	WORD $0x3dc13da6 // ldr q6, [x13, #1264]
+	WORD $0x3dc139a0 // ldr q0, [x13, #1248]
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
 	WORD $0x4e60ce86 // fmla v6.2d, v20.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -58964,7 +59221,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e69dc24 // fmul v4.2d, v1.2d, v9.2d
 	WORD $0x6e68dc03 // fmul v3.2d, v0.2d, v8.2d
-	WORD $0x3dc0d9a2 // ldr q2, [x13, #864]
+	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -58988,10 +59245,10 @@ noGradient:
 TEXT ·rowLargest64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R7
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R6
+	MOVD 408(R0), R6
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 312(R0), R3
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -59000,7 +59257,7 @@ loop:
 	ADD R2<<3, R4, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d8e0 // ldr q0, [x7, #864]
+	WORD $0x3dc0e0e0 // ldr q0, [x7, #896]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
@@ -59020,7 +59277,7 @@ loop:
 	WORD $0x3d800420 // str q0, [x1, #16]
 	WORD $0x3dc40020 // ldr q0, [x1, #4096]
 	WORD $0x3dc40423 // ldr q3, [x1, #4112]
-	ADD $64, R6, R0
+	ADD $72, R6, R0
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
 	WORD $0x4ea51ca1 // mov v1.16b, v5.16b
 	WORD $0x6e601c41 // bsl v1.16b, v2.16b, v0.16b
@@ -59038,18 +59295,18 @@ loop:
 TEXT ·rowSoftmaxExp64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R7
+	MOVD 408(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
-	MOVD 240(R0), R4
-	MOVD 312(R0), R3
+	MOVD 264(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
 	ADD R2<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d900 // ldr q0, [x8, #864]
+	WORD $0x3dc0e100 // ldr q0, [x8, #896]
 	WORD $0x6ee0e442 // fcmgt v2.2d, v2.2d, v0.2d
 	WORD $0x6ee0e423 // fcmgt v3.2d, v1.2d, v0.2d
 	ADD R2<<3, R6, R0
@@ -59062,53 +59319,53 @@ loop:
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4ee1d442 // fsub v2.2d, v2.2d, v1.2d
 	WORD $0x4ee0d461 // fsub v1.2d, v3.2d, v0.2d
-	WORD $0x3dc0f500 // ldr q0, [x8, #976]
+	WORD $0x3dc0fd00 // ldr q0, [x8, #1008]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0fd02 // ldr q2, [x8, #1008]
-	WORD $0x3dc0fd01 // ldr q1, [x8, #1008]
-	WORD $0x3dc0f900 // ldr q0, [x8, #992]
+	WORD $0x3dc10502 // ldr q2, [x8, #1040]
+	WORD $0x3dc10501 // ldr q1, [x8, #1040]
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
-	WORD $0x3dc10100 // ldr q0, [x8, #1024]
+	WORD $0x3dc10900 // ldr q0, [x8, #1056]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
-	WORD $0x3dc10500 // ldr q0, [x8, #1040]
+	WORD $0x3dc10d00 // ldr q0, [x8, #1072]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc10d02 // ldr q2, [x8, #1072]
-	WORD $0x3dc10d01 // ldr q1, [x8, #1072]
-	WORD $0x3dc10900 // ldr q0, [x8, #1056]
+	WORD $0x3dc11502 // ldr q2, [x8, #1104]
+	WORD $0x3dc11501 // ldr q1, [x8, #1104]
+	WORD $0x3dc11100 // ldr q0, [x8, #1088]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc11504 // ldr q4, [x8, #1104]
-	WORD $0x3dc11503 // ldr q3, [x8, #1104]
-	WORD $0x3dc11100 // ldr q0, [x8, #1088]
+	WORD $0x3dc11d04 // ldr q4, [x8, #1136]
+	WORD $0x3dc11d03 // ldr q3, [x8, #1136]
+	WORD $0x3dc11900 // ldr q0, [x8, #1120]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11d02 // ldr q2, [x8, #1136]
-	WORD $0x3dc11d01 // ldr q1, [x8, #1136]
-	WORD $0x3dc11900 // ldr q0, [x8, #1120]
+	WORD $0x3dc12502 // ldr q2, [x8, #1168]
+	WORD $0x3dc12501 // ldr q1, [x8, #1168]
+	WORD $0x3dc12100 // ldr q0, [x8, #1152]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc12504 // ldr q4, [x8, #1168]
-	WORD $0x3dc12503 // ldr q3, [x8, #1168]
-	WORD $0x3dc12100 // ldr q0, [x8, #1152]
+	WORD $0x3dc12d04 // ldr q4, [x8, #1200]
+	WORD $0x3dc12d03 // ldr q3, [x8, #1200]
+	WORD $0x3dc12900 // ldr q0, [x8, #1184]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12d02 // ldr q2, [x8, #1200]
-	WORD $0x3dc12d01 // ldr q1, [x8, #1200]
-	WORD $0x3dc12900 // ldr q0, [x8, #1184]
+	WORD $0x3dc13502 // ldr q2, [x8, #1232]
+	WORD $0x3dc13501 // ldr q1, [x8, #1232]
+	WORD $0x3dc13100 // ldr q0, [x8, #1216]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -59125,7 +59382,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
 	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
-	WORD $0x3dc19d04 // ldr q4, [x8, #1648]
+	WORD $0x3dc1a904 // ldr q4, [x8, #1696]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -59143,7 +59400,7 @@ loop:
 	WORD $0x3d800404 // str q4, [x0, #16]
 	WORD $0x3dc40020 // ldr q0, [x1, #4096]
 	WORD $0x3dc40423 // ldr q3, [x1, #4112]
-	ADD $64, R7, R0
+	ADD $72, R7, R0
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
 	WORD $0x4e62e400 // fcmeq v0.2d, v0.2d, v2.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
@@ -59167,7 +59424,7 @@ loop:
 TEXT ·rowSoftmaxSum64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 312(R0), R2
+	MOVD 336(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -59187,7 +59444,7 @@ loop:
 	WORD $0x6e60e506 // fcmge v6.2d, v8.2d, v0.2d
 	WORD $0x4e6ad525 // fadd v5.2d, v9.2d, v10.2d
 	WORD $0x4e6ad504 // fadd v4.2d, v8.2d, v10.2d
-	WORD $0x3dc18c60 // ldr q0, [x3, #1584]
+	WORD $0x3dc19460 // ldr q0, [x3, #1616]
 	WORD $0x4ee084a1 // add v1.2d, v5.2d, v0.2d
 	WORD $0x4ee08480 // add v0.2d, v4.2d, v0.2d
 	WORD $0x6f4c0422 // ushr v2.2d, v1.2d, #52
@@ -59198,10 +59455,10 @@ loop:
 	WORD $0x6ee08480 // sub v0.2d, v4.2d, v0.2d
 	WORD $0x4eea8425 // add v5.2d, v1.2d, v10.2d
 	WORD $0x4eea8404 // add v4.2d, v0.2d, v10.2d
-	WORD $0x3dc19060 // ldr q0, [x3, #1600]
+	WORD $0x3dc19860 // ldr q0, [x3, #1632]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01c61 // orr v1.16b, v3.16b, v0.16b
-	WORD $0x3dc19460 // ldr q0, [x3, #1616]
+	WORD $0x3dc19c60 // ldr q0, [x3, #1648]
 	WORD $0x4ee0d443 // fsub v3.2d, v2.2d, v0.2d
 	WORD $0x4ee0d422 // fsub v2.2d, v1.2d, v0.2d
 	WORD $0x4eead4a1 // fsub v1.2d, v5.2d, v10.2d
@@ -59214,79 +59471,79 @@ loop:
 	WORD $0x4e221cc9 // and v9.16b, v6.16b, v2.16b
 	WORD $0x6e6cdd88 // fmul v8.2d, v12.2d, v12.2d
 	WORD $0x6e6bdd67 // fmul v7.2d, v11.2d, v11.2d
-	WORD $0x3dc14064 // ldr q4, [x3, #1280]
-	WORD $0x3dc14063 // ldr q3, [x3, #1280]
-	WORD $0x3dc13c60 // ldr q0, [x3, #1264]
-	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
-	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
-	WORD $0x3dc14862 // ldr q2, [x3, #1312]
-	WORD $0x3dc14861 // ldr q1, [x3, #1312]
+	WORD $0x3dc14864 // ldr q4, [x3, #1312]
+	WORD $0x3dc14863 // ldr q3, [x3, #1312]
 	WORD $0x3dc14460 // ldr q0, [x3, #1296]
-	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
-	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
-	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
-	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc15064 // ldr q4, [x3, #1344]
-	WORD $0x3dc15063 // ldr q3, [x3, #1344]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x3dc15062 // ldr q2, [x3, #1344]
+	WORD $0x3dc15061 // ldr q1, [x3, #1344]
 	WORD $0x3dc14c60 // ldr q0, [x3, #1328]
-	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
-	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
-	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
-	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc15862 // ldr q2, [x3, #1376]
-	WORD $0x3dc15861 // ldr q1, [x3, #1376]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc15864 // ldr q4, [x3, #1376]
+	WORD $0x3dc15863 // ldr q3, [x3, #1376]
 	WORD $0x3dc15460 // ldr q0, [x3, #1360]
-	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
-	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
-	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
-	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc16064 // ldr q4, [x3, #1408]
-	WORD $0x3dc16063 // ldr q3, [x3, #1408]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
+	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
+	WORD $0x3dc16062 // ldr q2, [x3, #1408]
+	WORD $0x3dc16061 // ldr q1, [x3, #1408]
 	WORD $0x3dc15c60 // ldr q0, [x3, #1392]
-	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
-	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
-	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
-	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc16862 // ldr q2, [x3, #1440]
-	WORD $0x3dc16861 // ldr q1, [x3, #1440]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc16864 // ldr q4, [x3, #1440]
+	WORD $0x3dc16863 // ldr q3, [x3, #1440]
 	WORD $0x3dc16460 // ldr q0, [x3, #1424]
-	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
-	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
-	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
-	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc17064 // ldr q4, [x3, #1472]
-	WORD $0x3dc17063 // ldr q3, [x3, #1472]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
+	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
+	WORD $0x3dc17062 // ldr q2, [x3, #1472]
+	WORD $0x3dc17061 // ldr q1, [x3, #1472]
 	WORD $0x3dc16c60 // ldr q0, [x3, #1456]
-	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
-	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
-	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
-	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc17862 // ldr q2, [x3, #1504]
-	WORD $0x3dc17861 // ldr q1, [x3, #1504]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc17864 // ldr q4, [x3, #1504]
+	WORD $0x3dc17863 // ldr q3, [x3, #1504]
 	WORD $0x3dc17460 // ldr q0, [x3, #1488]
-	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
-	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
-	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
-	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc18064 // ldr q4, [x3, #1536]
-	WORD $0x3dc18063 // ldr q3, [x3, #1536]
-	WORD $0x3dc17c60 // ldr q0, [x3, #1520]
 	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
 	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
 	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
 	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc18862 // ldr q2, [x3, #1568]
-	WORD $0x3dc18861 // ldr q1, [x3, #1568]
-	WORD $0x3dc18460 // ldr q0, [x3, #1552]
+	WORD $0x3dc18062 // ldr q2, [x3, #1536]
+	WORD $0x3dc18061 // ldr q1, [x3, #1536]
+	WORD $0x3dc17c60 // ldr q0, [x3, #1520]
 	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
 	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
 	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
 	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc13866 // ldr q6, [x3, #1248]
-	WORD $0x3dc13865 // ldr q5, [x3, #1248]
+	WORD $0x3dc18864 // ldr q4, [x3, #1568]
+	WORD $0x3dc18863 // ldr q3, [x3, #1568]
+	WORD $0x3dc18460 // ldr q0, [x3, #1552]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
+	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
+	WORD $0x3dc19062 // ldr q2, [x3, #1600]
+	WORD $0x3dc19061 // ldr q1, [x3, #1600]
+	WORD $0x3dc18c60 // ldr q0, [x3, #1584]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc14066 // ldr q6, [x3, #1280]
+	WORD $0x3dc14065 // ldr q5, [x3, #1280]
 	WORD $0x4e6ccc46 // fmla v6.2d, v2.2d, v12.2d
 	WORD $0x4e6bcc25 // fmla v5.2d, v1.2d, v11.2d
-	WORD $0x3dc10060 // ldr q0, [x3, #1024]
+	WORD $0x3dc10860 // ldr q0, [x3, #1056]
 	WORD $0x6e60dd41 // fmul v1.2d, v10.2d, v0.2d
 	WORD $0x6e60dd20 // fmul v0.2d, v9.2d, v0.2d
 	WORD $0x4e6cd424 // fadd v4.2d, v1.2d, v12.2d
@@ -59295,7 +59552,7 @@ loop:
 	WORD $0x4ee0d460 // fsub v0.2d, v3.2d, v0.2d
 	WORD $0x4ee1d581 // fsub v1.2d, v12.2d, v1.2d
 	WORD $0x4ee0d562 // fsub v2.2d, v11.2d, v0.2d
-	WORD $0x3dc10460 // ldr q0, [x3, #1040]
+	WORD $0x3dc10c60 // ldr q0, [x3, #1072]
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e60cd22 // fmla v2.2d, v9.2d, v0.2d
 	WORD $0x4e68ccc1 // fmla v1.2d, v6.2d, v8.2d
@@ -59314,9 +59571,9 @@ loop:
 TEXT ·rowSoftmaxPower64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R6
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R5
-	MOVD 240(R0), R4
-	MOVD 312(R0), R3
+	MOVD 408(R0), R5
+	MOVD 264(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -59328,7 +59585,7 @@ loop:
 	WORD $0x3dc80424 // ldr q4, [x1, #8208]
 	WORD $0x3dc40022 // ldr q2, [x1, #4096]
 	WORD $0x3dc40421 // ldr q1, [x1, #4112]
-	ADD $64, R5, R0
+	ADD $72, R5, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60e443 // fcmeq v3.2d, v2.2d, v0.2d
 	WORD $0x4e60e422 // fcmeq v2.2d, v1.2d, v0.2d
@@ -59345,14 +59602,14 @@ loop:
 	WORD $0x3dcc0420 // ldr q0, [x1, #12304]
 	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
-	WORD $0x3dc198c1 // ldr q1, [x6, #1632]
+	WORD $0x3dc1a0c1 // ldr q1, [x6, #1664]
 	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
 	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x3dc18cc0 // ldr q0, [x6, #1584]
+	WORD $0x3dc194c0 // ldr q0, [x6, #1616]
 	WORD $0x4ee08481 // add v1.2d, v4.2d, v0.2d
 	WORD $0x4ee08460 // add v0.2d, v3.2d, v0.2d
 	WORD $0x6f4c0422 // ushr v2.2d, v1.2d, #52
@@ -59363,89 +59620,89 @@ loop:
 	WORD $0x6ee08460 // sub v0.2d, v3.2d, v0.2d
 	WORD $0x4eeb8424 // add v4.2d, v1.2d, v11.2d
 	WORD $0x4eeb8403 // add v3.2d, v0.2d, v11.2d
-	WORD $0x3dc190c0 // ldr q0, [x6, #1600]
+	WORD $0x3dc198c0 // ldr q0, [x6, #1632]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01ca1 // orr v1.16b, v5.16b, v0.16b
-	WORD $0x3dc194c0 // ldr q0, [x6, #1616]
+	WORD $0x3dc19cc0 // ldr q0, [x6, #1648]
 	WORD $0x4ee0d44c // fsub v12.2d, v2.2d, v0.2d
 	WORD $0x4ee0d42a // fsub v10.2d, v1.2d, v0.2d
 	WORD $0x4eebd48e // fsub v14.2d, v4.2d, v11.2d
 	WORD $0x4eebd46d // fsub v13.2d, v3.2d, v11.2d
 	WORD $0x6e6eddc9 // fmul v9.2d, v14.2d, v14.2d
 	WORD $0x6e6ddda8 // fmul v8.2d, v13.2d, v13.2d
-	WORD $0x3dc140c4 // ldr q4, [x6, #1280]
-	WORD $0x3dc140c3 // ldr q3, [x6, #1280]
-	WORD $0x3dc13cc0 // ldr q0, [x6, #1264]
-	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
-	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
-	WORD $0x3dc148c2 // ldr q2, [x6, #1312]
-	WORD $0x3dc148c1 // ldr q1, [x6, #1312]
+	WORD $0x3dc148c4 // ldr q4, [x6, #1312]
+	WORD $0x3dc148c3 // ldr q3, [x6, #1312]
 	WORD $0x3dc144c0 // ldr q0, [x6, #1296]
-	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
-	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
-	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
-	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc150c4 // ldr q4, [x6, #1344]
-	WORD $0x3dc150c3 // ldr q3, [x6, #1344]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x3dc150c2 // ldr q2, [x6, #1344]
+	WORD $0x3dc150c1 // ldr q1, [x6, #1344]
 	WORD $0x3dc14cc0 // ldr q0, [x6, #1328]
-	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
-	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
-	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
-	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc158c2 // ldr q2, [x6, #1376]
-	WORD $0x3dc158c1 // ldr q1, [x6, #1376]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc158c4 // ldr q4, [x6, #1376]
+	WORD $0x3dc158c3 // ldr q3, [x6, #1376]
 	WORD $0x3dc154c0 // ldr q0, [x6, #1360]
-	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
-	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
-	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
-	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc160c4 // ldr q4, [x6, #1408]
-	WORD $0x3dc160c3 // ldr q3, [x6, #1408]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x3dc160c2 // ldr q2, [x6, #1408]
+	WORD $0x3dc160c1 // ldr q1, [x6, #1408]
 	WORD $0x3dc15cc0 // ldr q0, [x6, #1392]
-	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
-	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
-	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
-	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc168c2 // ldr q2, [x6, #1440]
-	WORD $0x3dc168c1 // ldr q1, [x6, #1440]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc168c4 // ldr q4, [x6, #1440]
+	WORD $0x3dc168c3 // ldr q3, [x6, #1440]
 	WORD $0x3dc164c0 // ldr q0, [x6, #1424]
-	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
-	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
-	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
-	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc170c4 // ldr q4, [x6, #1472]
-	WORD $0x3dc170c3 // ldr q3, [x6, #1472]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x3dc170c2 // ldr q2, [x6, #1472]
+	WORD $0x3dc170c1 // ldr q1, [x6, #1472]
 	WORD $0x3dc16cc0 // ldr q0, [x6, #1456]
-	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
-	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
-	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
-	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc178c2 // ldr q2, [x6, #1504]
-	WORD $0x3dc178c1 // ldr q1, [x6, #1504]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc178c4 // ldr q4, [x6, #1504]
+	WORD $0x3dc178c3 // ldr q3, [x6, #1504]
 	WORD $0x3dc174c0 // ldr q0, [x6, #1488]
-	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
-	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
-	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
-	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc180c4 // ldr q4, [x6, #1536]
-	WORD $0x3dc180c3 // ldr q3, [x6, #1536]
-	WORD $0x3dc17cc0 // ldr q0, [x6, #1520]
 	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
 	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
 	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc188c2 // ldr q2, [x6, #1568]
-	WORD $0x3dc188c1 // ldr q1, [x6, #1568]
-	WORD $0x3dc184c0 // ldr q0, [x6, #1552]
+	WORD $0x3dc180c2 // ldr q2, [x6, #1536]
+	WORD $0x3dc180c1 // ldr q1, [x6, #1536]
+	WORD $0x3dc17cc0 // ldr q0, [x6, #1520]
 	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
 	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
 	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc138c7 // ldr q7, [x6, #1248]
-	WORD $0x3dc138c6 // ldr q6, [x6, #1248]
+	WORD $0x3dc188c4 // ldr q4, [x6, #1568]
+	WORD $0x3dc188c3 // ldr q3, [x6, #1568]
+	WORD $0x3dc184c0 // ldr q0, [x6, #1552]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x3dc190c2 // ldr q2, [x6, #1600]
+	WORD $0x3dc190c1 // ldr q1, [x6, #1600]
+	WORD $0x3dc18cc0 // ldr q0, [x6, #1584]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc140c7 // ldr q7, [x6, #1280]
+	WORD $0x3dc140c6 // ldr q6, [x6, #1280]
 	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
 	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc100c5 // ldr q5, [x6, #1024]
+	WORD $0x3dc108c5 // ldr q5, [x6, #1056]
 	WORD $0x6e65dd81 // fmul v1.2d, v12.2d, v5.2d
 	WORD $0x6e65dd40 // fmul v0.2d, v10.2d, v5.2d
 	WORD $0x4e6ed422 // fadd v2.2d, v1.2d, v14.2d
@@ -59454,7 +59711,7 @@ loop:
 	WORD $0x4ee0d480 // fsub v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d5c1 // fsub v1.2d, v14.2d, v1.2d
 	WORD $0x4ee0d5a0 // fsub v0.2d, v13.2d, v0.2d
-	WORD $0x3dc104c3 // ldr q3, [x6, #1040]
+	WORD $0x3dc10cc3 // ldr q3, [x6, #1072]
 	WORD $0x4e63cd81 // fmla v1.2d, v12.2d, v3.2d
 	WORD $0x4e63cd40 // fmla v0.2d, v10.2d, v3.2d
 	WORD $0x4e69cce1 // fmla v1.2d, v7.2d, v9.2d
@@ -59465,12 +59722,12 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0f4c0 // ldr q0, [x6, #976]
+	WORD $0x3dc0fcc0 // ldr q0, [x6, #1008]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0fcc2 // ldr q2, [x6, #1008]
-	WORD $0x3dc0fcc1 // ldr q1, [x6, #1008]
-	WORD $0x3dc0f8c0 // ldr q0, [x6, #992]
+	WORD $0x3dc104c2 // ldr q2, [x6, #1040]
+	WORD $0x3dc104c1 // ldr q1, [x6, #1040]
+	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
@@ -59481,35 +59738,35 @@ loop:
 	WORD $0x4ee3cce9 // fmls v9.2d, v7.2d, v3.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc10cc2 // ldr q2, [x6, #1072]
-	WORD $0x3dc10cc1 // ldr q1, [x6, #1072]
-	WORD $0x3dc108c0 // ldr q0, [x6, #1056]
+	WORD $0x3dc114c2 // ldr q2, [x6, #1104]
+	WORD $0x3dc114c1 // ldr q1, [x6, #1104]
+	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc114c4 // ldr q4, [x6, #1104]
-	WORD $0x3dc114c3 // ldr q3, [x6, #1104]
-	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
+	WORD $0x3dc11cc4 // ldr q4, [x6, #1136]
+	WORD $0x3dc11cc3 // ldr q3, [x6, #1136]
+	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11cc2 // ldr q2, [x6, #1136]
-	WORD $0x3dc11cc1 // ldr q1, [x6, #1136]
-	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
+	WORD $0x3dc124c2 // ldr q2, [x6, #1168]
+	WORD $0x3dc124c1 // ldr q1, [x6, #1168]
+	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc124c4 // ldr q4, [x6, #1168]
-	WORD $0x3dc124c3 // ldr q3, [x6, #1168]
-	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
+	WORD $0x3dc12cc4 // ldr q4, [x6, #1200]
+	WORD $0x3dc12cc3 // ldr q3, [x6, #1200]
+	WORD $0x3dc128c0 // ldr q0, [x6, #1184]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12cc2 // ldr q2, [x6, #1200]
-	WORD $0x3dc12cc1 // ldr q1, [x6, #1200]
-	WORD $0x3dc128c0 // ldr q0, [x6, #1184]
+	WORD $0x3dc134c2 // ldr q2, [x6, #1232]
+	WORD $0x3dc134c1 // ldr q1, [x6, #1232]
+	WORD $0x3dc130c0 // ldr q0, [x6, #1216]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -59525,7 +59782,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
 	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
-	WORD $0x3dc19cc4 // ldr q4, [x6, #1648]
+	WORD $0x3dc1a8c4 // ldr q4, [x6, #1696]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -59550,16 +59807,16 @@ loop:
 TEXT ·rowSoftmaxFocalZero64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R1
-	MOVD 384(R1), R12
+	MOVD 408(R1), R12
 	MOVD 0(R1), R11
 	MOVD 96(R1), R10
 	MOVD 120(R1), R9
 	MOVD 72(R1), R8
-	MOVD 312(R1), R7
-	MOVD 240(R1), R0
-	MOVD 264(R1), R6
+	MOVD 336(R1), R7
+	MOVD 264(R1), R0
+	MOVD 288(R1), R6
 	MOVD 48(R1), R5
-	MOVD 360(R1), R4
+	MOVD 384(R1), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -59567,16 +59824,16 @@ loop:
 	ADD R2<<3, R10, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0d9a4 // ldr q4, [x13, #864]
+	WORD $0x3dc0e1a4 // ldr q4, [x13, #896]
 	WORD $0x6ee4e569 // fcmgt v9.2d, v11.2d, v4.2d
 	WORD $0x6ee4e548 // fcmgt v8.2d, v10.2d, v4.2d
 	ADD R2<<3, R9, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $56, R12, R0
+	ADD $64, R12, R0
 	WORD $0x4d40cc07 // ld1r {v7.2d}, [x0]
 	WORD $0x4d40cc06 // ld1r {v6.2d}, [x0]
-	ADD $48, R12, R0
+	ADD $56, R12, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc47 // fmla v7.2d, v2.2d, v0.2d
 	WORD $0x4e60cc26 // fmla v6.2d, v1.2d, v0.2d
@@ -59609,7 +59866,7 @@ loop:
 	WORD $0x4e6acc80 // fmla v0.2d, v4.2d, v10.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $40, R12, R0
+	ADD $48, R12, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dd63 // fmul v3.2d, v11.2d, v0.2d
 	WORD $0x6e60dd42 // fmul v2.2d, v10.2d, v0.2d
@@ -59635,7 +59892,7 @@ noElements:
 	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
 	WORD $0x6e67dc21 // fmul v1.2d, v1.2d, v7.2d
 	WORD $0x6e66dc02 // fmul v2.2d, v0.2d, v6.2d
-	WORD $0x3dc0f1a0 // ldr q0, [x13, #960]
+	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R2<<3, R6, R0
@@ -59654,16 +59911,16 @@ noGradient:
 TEXT ·rowSoftmaxFocalTwo64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 240(R0), R6
-	MOVD 264(R0), R5
+	MOVD 336(R0), R7
+	MOVD 264(R0), R6
+	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -59671,16 +59928,16 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0d9a4 // ldr q4, [x13, #864]
+	WORD $0x3dc0e1a4 // ldr q4, [x13, #896]
 	WORD $0x6ee4e62f // fcmgt v15.2d, v17.2d, v4.2d
 	WORD $0x6ee4e60e // fcmgt v14.2d, v16.2d, v4.2d
 	ADD R1<<3, R9, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $56, R12, R0
+	ADD $64, R12, R0
 	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
 	WORD $0x4d40cc12 // ld1r {v18.2d}, [x0]
-	ADD $48, R12, R0
+	ADD $56, R12, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc53 // fmla v19.2d, v2.2d, v0.2d
 	WORD $0x4e60cc32 // fmla v18.2d, v1.2d, v0.2d
@@ -59715,7 +59972,7 @@ loop:
 	WORD $0x3dc805c5 // ldr q5, [x14, #8208]
 	WORD $0x3dc401c2 // ldr q2, [x14, #4096]
 	WORD $0x3dc405c1 // ldr q1, [x14, #4112]
-	ADD $64, R12, R0
+	ADD $72, R12, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60e444 // fcmeq v4.2d, v2.2d, v0.2d
 	WORD $0x4e60e423 // fcmeq v3.2d, v1.2d, v0.2d
@@ -59743,7 +60000,7 @@ loop:
 	WORD $0x4e70cc80 // fmla v0.2d, v4.2d, v16.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $40, R12, R0
+	ADD $48, R12, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60de23 // fmul v3.2d, v17.2d, v0.2d
 	WORD $0x6e60de02 // fmul v2.2d, v16.2d, v0.2d
@@ -59769,7 +60026,7 @@ noElements:
 	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
 	WORD $0x6e67dc27 // fmul v7.2d, v1.2d, v7.2d
 	WORD $0x6e66dc06 // fmul v6.2d, v0.2d, v6.2d
-	WORD $0x3dc199a2 // ldr q2, [x13, #1632]
+	WORD $0x3dc1a1a2 // ldr q2, [x13, #1664]
 	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
 	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -59787,7 +60044,7 @@ noElements:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x6e61dce1 // fmul v1.2d, v7.2d, v1.2d
 	WORD $0x6e60dcc2 // fmul v2.2d, v6.2d, v0.2d
-	WORD $0x3dc0f1a0 // ldr q0, [x13, #960]
+	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R1<<3, R5, R0
@@ -59806,16 +60063,16 @@ noGradient:
 TEXT ·rowSoftmaxFocal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R12
+	MOVD 408(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 312(R0), R7
-	MOVD 240(R0), R6
-	MOVD 264(R0), R5
+	MOVD 336(R0), R7
+	MOVD 264(R0), R6
+	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 360(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -59823,16 +60080,16 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0d9a4 // ldr q4, [x13, #864]
+	WORD $0x3dc0e1a4 // ldr q4, [x13, #896]
 	WORD $0x6ee4e62f // fcmgt v15.2d, v17.2d, v4.2d
 	WORD $0x6ee4e60e // fcmgt v14.2d, v16.2d, v4.2d
 	ADD R1<<3, R9, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $56, R12, R0
+	ADD $64, R12, R0
 	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
 	WORD $0x4d40cc12 // ld1r {v18.2d}, [x0]
-	ADD $48, R12, R0
+	ADD $56, R12, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc53 // fmla v19.2d, v2.2d, v0.2d
 	WORD $0x4e60cc32 // fmla v18.2d, v1.2d, v0.2d
@@ -59867,7 +60124,7 @@ loop:
 	WORD $0x3dc805c5 // ldr q5, [x14, #8208]
 	WORD $0x3dc401c2 // ldr q2, [x14, #4096]
 	WORD $0x3dc405c1 // ldr q1, [x14, #4112]
-	ADD $64, R12, R0
+	ADD $72, R12, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60e444 // fcmeq v4.2d, v2.2d, v0.2d
 	WORD $0x4e60e423 // fcmeq v3.2d, v1.2d, v0.2d
@@ -59895,7 +60152,7 @@ loop:
 	WORD $0x4e70cc80 // fmla v0.2d, v4.2d, v16.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $40, R12, R0
+	ADD $48, R12, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60de23 // fmul v3.2d, v17.2d, v0.2d
 	WORD $0x6e60de02 // fmul v2.2d, v16.2d, v0.2d
@@ -59921,7 +60178,7 @@ noElements:
 	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
 	WORD $0x6e67dc27 // fmul v7.2d, v1.2d, v7.2d
 	WORD $0x6e66dc06 // fmul v6.2d, v0.2d, v6.2d
-	WORD $0x3dc199a2 // ldr q2, [x13, #1632]
+	WORD $0x3dc1a1a2 // ldr q2, [x13, #1664]
 	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
 	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -59939,7 +60196,7 @@ noElements:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x6e61dce1 // fmul v1.2d, v7.2d, v1.2d
 	WORD $0x6e60dcc2 // fmul v2.2d, v6.2d, v0.2d
-	WORD $0x3dc0f1a0 // ldr q0, [x13, #960]
+	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R1<<3, R5, R0
@@ -59957,9 +60214,9 @@ noGradient:
 // func rowAfter64NEON(args *byte, n int)
 TEXT ·rowAfter64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
-	MOVD 312(R0), R5
-	MOVD 264(R0), R4
-	MOVD 288(R0), R3
+	MOVD 336(R0), R5
+	MOVD 288(R0), R4
+	MOVD 312(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -59996,13 +60253,13 @@ loop:
 TEXT ·rowPullback64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R11
-	MOVD 384(R11), R10
-	MOVD 240(R11), R9
-	MOVD 264(R11), R8
-	MOVD 288(R11), R7
+	MOVD 408(R11), R10
+	MOVD 264(R11), R9
+	MOVD 288(R11), R8
+	MOVD 312(R11), R7
 	MOVD 24(R11), R6
-	MOVD 312(R11), R5
-	MOVD 360(R11), R4
+	MOVD 336(R11), R5
+	MOVD 384(R11), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -60020,7 +60277,7 @@ loop:
 	WORD $0x3dc80425 // ldr q5, [x1, #8208]
 	WORD $0x3dc40022 // ldr q2, [x1, #4096]
 	WORD $0x3dc40421 // ldr q1, [x1, #4112]
-	ADD $64, R10, R0
+	ADD $72, R10, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60e444 // fcmeq v4.2d, v2.2d, v0.2d
 	WORD $0x4e60e423 // fcmeq v3.2d, v1.2d, v0.2d
@@ -60050,7 +60307,7 @@ loop:
 	WORD $0x3dcc0420 // ldr q0, [x1, #12304]
 	WORD $0x6e61dc64 // fmul v4.2d, v3.2d, v1.2d
 	WORD $0x6e60dc43 // fmul v3.2d, v2.2d, v0.2d
-	WORD $0x3dc0d982 // ldr q2, [x12, #864]
+	WORD $0x3dc0e182 // ldr q2, [x12, #896]
 	ADD R3<<0, R4, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -60058,7 +60315,7 @@ loop:
 	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R11), R0
+	MOVBU 464(R11), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R2<<3, R6, R0
@@ -60087,7 +60344,7 @@ TEXT ·rowDifference64NEON(SB), NOSPLIT, $0-16
 	MOVD 0(R0), R7
 	MOVD 144(R0), R6
 	MOVD 96(R0), R5
-	MOVD 312(R0), R4
+	MOVD 336(R0), R4
 	MOVD $0, R3
 
 loop:
@@ -60098,7 +60355,7 @@ loop:
 	ADD R3<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0d900 // ldr q0, [x8, #864]
+	WORD $0x3dc0e100 // ldr q0, [x8, #896]
 	WORD $0x6ee0e445 // fcmgt v5.2d, v2.2d, v0.2d
 	WORD $0x6ee0e424 // fcmgt v4.2d, v1.2d, v0.2d
 	WORD $0x3dc00041 // ldr q1, [x2]
@@ -60120,19 +60377,83 @@ loop:
 	BLT loop
 	RET
 
+// func rowPairClass64NEON(args *byte, n int)
+TEXT ·rowPairClass64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 120(R0), R4
+	MOVD 432(R0), R3
+	WORD $0x3dc0e0a6 // ldr q6, [x5, #896]
+	WORD $0x3dc1a4a5 // ldr q5, [x5, #1680]
+	MOVD $0, R2
+
+loop:
+	ADD R2<<0, R3, R1
+	WORD $0xbd400020 // ldr s0, [x1]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a400 // uxtl v0.4s, v0.4h
+	WORD $0x2f20a403 // uxtl v3.2d, v0.2s
+	WORD $0x6f20a402 // uxtl2 v2.2d, v0.4s
+	WORD $0xbd400420 // ldr s0, [x1, #4]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a400 // uxtl v0.4s, v0.4h
+	WORD $0x2f20a401 // uxtl v1.2d, v0.2s
+	WORD $0x6f20a400 // uxtl2 v0.2d, v0.4s
+	WORD $0x6ee68c63 // cmeq v3.2d, v3.2d, v6.2d
+	WORD $0x6ee68c42 // cmeq v2.2d, v2.2d, v6.2d
+	WORD $0x6ee68c21 // cmeq v1.2d, v1.2d, v6.2d
+	WORD $0x6ee68c00 // cmeq v0.2d, v0.2d, v6.2d
+	WORD $0x3dc0aca4 // ldr q4, [x5, #688]
+	WORD $0x4e241c63 // and v3.16b, v3.16b, v4.16b
+	WORD $0x4e241c42 // and v2.16b, v2.16b, v4.16b
+	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
+	WORD $0x4e241c00 // and v0.16b, v0.16b, v4.16b
+	ADD R2<<3, R4, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	WORD $0xbd400020 // ldr s0, [x1]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a400 // uxtl v0.4s, v0.4h
+	WORD $0x2f20a403 // uxtl v3.2d, v0.2s
+	WORD $0x6f20a402 // uxtl2 v2.2d, v0.4s
+	WORD $0xbd400420 // ldr s0, [x1, #4]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a400 // uxtl v0.4s, v0.4h
+	WORD $0x2f20a401 // uxtl v1.2d, v0.2s
+	WORD $0x6f20a400 // uxtl2 v0.2d, v0.4s
+	WORD $0x6ee58c63 // cmeq v3.2d, v3.2d, v5.2d
+	WORD $0x6ee58c42 // cmeq v2.2d, v2.2d, v5.2d
+	WORD $0x6ee58c21 // cmeq v1.2d, v1.2d, v5.2d
+	WORD $0x6ee58c00 // cmeq v0.2d, v0.2d, v5.2d
+	WORD $0x4e241c63 // and v3.16b, v3.16b, v4.16b
+	WORD $0x4e241c42 // and v2.16b, v2.16b, v4.16b
+	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
+	WORD $0x4e241c00 // and v0.16b, v0.16b, v4.16b
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
 // func rowPairPower64NEON(args *byte, n int)
 TEXT ·rowPairPower64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R4
-	MOVD 312(R0), R3
+	MOVD 408(R0), R4
+	MOVD 336(R0), R3
 	MOVD $0, R2
 
 loop:
 	ADD R2<<3, R3, R1
 	WORD $0x3dcc0032 // ldr q18, [x1, #12288]
 	WORD $0x3dcc042a // ldr q10, [x1, #12304]
-	WORD $0x3dc0d8a1 // ldr q1, [x5, #864]
+	WORD $0x3dc0e0a1 // ldr q1, [x5, #896]
 	WORD $0x6ef2e420 // fcmgt v0.2d, v1.2d, v18.2d
 	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -60143,57 +60464,57 @@ loop:
 	WORD $0x3dc80420 // ldr q0, [x1, #8208]
 	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
 	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
-	ADD $144, R4, R0
+	ADD $160, R4, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0f4a0 // ldr q0, [x5, #976]
+	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
 	WORD $0x4e62f414 // fmax v20.2d, v0.2d, v2.2d
 	WORD $0x4e61f40b // fmax v11.2d, v0.2d, v1.2d
-	WORD $0x3dc0fca1 // ldr q1, [x5, #1008]
-	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
-	WORD $0x3dc0f8a6 // ldr q6, [x5, #992]
+	WORD $0x3dc104a1 // ldr q1, [x5, #1040]
+	WORD $0x3dc104a0 // ldr q0, [x5, #1040]
+	WORD $0x3dc100a6 // ldr q6, [x5, #1024]
 	WORD $0x4e66ce81 // fmla v1.2d, v20.2d, v6.2d
 	WORD $0x4e66cd60 // fmla v0.2d, v11.2d, v6.2d
 	WORD $0x4e618829 // frintn v9.2d, v1.2d
 	WORD $0x4e618813 // frintn v19.2d, v0.2d
-	WORD $0x3dc100a5 // ldr q5, [x5, #1024]
+	WORD $0x3dc108a5 // ldr q5, [x5, #1056]
 	WORD $0x4ee5cd34 // fmls v20.2d, v9.2d, v5.2d
 	WORD $0x4ee5ce6b // fmls v11.2d, v19.2d, v5.2d
-	WORD $0x3dc104a4 // ldr q4, [x5, #1040]
+	WORD $0x3dc10ca4 // ldr q4, [x5, #1072]
 	WORD $0x4ee4cd34 // fmls v20.2d, v9.2d, v4.2d
 	WORD $0x4ee4ce6b // fmls v11.2d, v19.2d, v4.2d
 	WORD $0x6e74de88 // fmul v8.2d, v20.2d, v20.2d
 	WORD $0x6e6bdd67 // fmul v7.2d, v11.2d, v11.2d
-	WORD $0x3dc10ca1 // ldr q1, [x5, #1072]
-	WORD $0x3dc10ca0 // ldr q0, [x5, #1072]
-	WORD $0x3dc108b1 // ldr q17, [x5, #1056]
+	WORD $0x3dc114a1 // ldr q1, [x5, #1104]
+	WORD $0x3dc114a0 // ldr q0, [x5, #1104]
+	WORD $0x3dc110b1 // ldr q17, [x5, #1088]
 	WORD $0x4e71ce81 // fmla v1.2d, v20.2d, v17.2d
 	WORD $0x4e71cd60 // fmla v0.2d, v11.2d, v17.2d
-	WORD $0x3dc114a3 // ldr q3, [x5, #1104]
-	WORD $0x3dc114a2 // ldr q2, [x5, #1104]
-	WORD $0x3dc110b0 // ldr q16, [x5, #1088]
+	WORD $0x3dc11ca3 // ldr q3, [x5, #1136]
+	WORD $0x3dc11ca2 // ldr q2, [x5, #1136]
+	WORD $0x3dc118b0 // ldr q16, [x5, #1120]
 	WORD $0x4e70ce83 // fmla v3.2d, v20.2d, v16.2d
 	WORD $0x4e70cd62 // fmla v2.2d, v11.2d, v16.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
 	WORD $0x4e67cc02 // fmla v2.2d, v0.2d, v7.2d
-	WORD $0x3dc11ca1 // ldr q1, [x5, #1136]
-	WORD $0x3dc11ca0 // ldr q0, [x5, #1136]
-	WORD $0x3dc118af // ldr q15, [x5, #1120]
+	WORD $0x3dc124a1 // ldr q1, [x5, #1168]
+	WORD $0x3dc124a0 // ldr q0, [x5, #1168]
+	WORD $0x3dc120af // ldr q15, [x5, #1152]
 	WORD $0x4e6fce81 // fmla v1.2d, v20.2d, v15.2d
 	WORD $0x4e6fcd60 // fmla v0.2d, v11.2d, v15.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
 	WORD $0x4e67cc40 // fmla v0.2d, v2.2d, v7.2d
-	WORD $0x3dc124a3 // ldr q3, [x5, #1168]
-	WORD $0x3dc124a2 // ldr q2, [x5, #1168]
-	WORD $0x3dc120ae // ldr q14, [x5, #1152]
+	WORD $0x3dc12ca3 // ldr q3, [x5, #1200]
+	WORD $0x3dc12ca2 // ldr q2, [x5, #1200]
+	WORD $0x3dc128ae // ldr q14, [x5, #1184]
 	WORD $0x4e6ece83 // fmla v3.2d, v20.2d, v14.2d
 	WORD $0x4e6ecd62 // fmla v2.2d, v11.2d, v14.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
 	WORD $0x4e67cc02 // fmla v2.2d, v0.2d, v7.2d
-	WORD $0x3dc12ca1 // ldr q1, [x5, #1200]
-	WORD $0x3dc12ca0 // ldr q0, [x5, #1200]
-	WORD $0x3dc128ad // ldr q13, [x5, #1184]
+	WORD $0x3dc134a1 // ldr q1, [x5, #1232]
+	WORD $0x3dc134a0 // ldr q0, [x5, #1232]
+	WORD $0x3dc130ad // ldr q13, [x5, #1216]
 	WORD $0x4e6dce81 // fmla v1.2d, v20.2d, v13.2d
 	WORD $0x4e6dcd60 // fmla v0.2d, v11.2d, v13.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
@@ -60210,7 +60531,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d529 // fsub v9.2d, v9.2d, v1.2d
 	WORD $0x4ee0d667 // fsub v7.2d, v19.2d, v0.2d
-	WORD $0x3dc19ca8 // ldr q8, [x5, #1648]
+	WORD $0x3dc1a8a8 // ldr q8, [x5, #1696]
 	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
 	WORD $0x4e68d400 // fadd v0.2d, v0.2d, v8.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -60225,10 +60546,10 @@ loop:
 	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
 	WORD $0x3d980021 // str q1, [x1, #24576]
 	WORD $0x3d980420 // str q0, [x1, #24592]
-	WORD $0x3dc0f0a0 // ldr q0, [x5, #960]
+	WORD $0x3dc0f8a0 // ldr q0, [x5, #992]
 	WORD $0x6e201e42 // eor v2.16b, v18.16b, v0.16b
 	WORD $0x6e201d43 // eor v3.16b, v10.16b, v0.16b
-	WORD $0x3dc0d8a1 // ldr q1, [x5, #864]
+	WORD $0x3dc0e0a1 // ldr q1, [x5, #896]
 	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -60243,11 +60564,11 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0f4a0 // ldr q0, [x5, #976]
+	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0fca1 // ldr q1, [x5, #1008]
-	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
+	WORD $0x3dc104a1 // ldr q1, [x5, #1040]
+	WORD $0x3dc104a0 // ldr q0, [x5, #1040]
 	WORD $0x4e66cd41 // fmla v1.2d, v10.2d, v6.2d
 	WORD $0x4e66cd20 // fmla v0.2d, v9.2d, v6.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
@@ -60258,30 +60579,30 @@ loop:
 	WORD $0x4ee4ccc9 // fmls v9.2d, v6.2d, v4.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
 	WORD $0x6e69dd24 // fmul v4.2d, v9.2d, v9.2d
-	WORD $0x3dc10ca1 // ldr q1, [x5, #1072]
-	WORD $0x3dc10ca0 // ldr q0, [x5, #1072]
+	WORD $0x3dc114a1 // ldr q1, [x5, #1104]
+	WORD $0x3dc114a0 // ldr q0, [x5, #1104]
 	WORD $0x4e71cd41 // fmla v1.2d, v10.2d, v17.2d
 	WORD $0x4e71cd20 // fmla v0.2d, v9.2d, v17.2d
-	WORD $0x3dc114a3 // ldr q3, [x5, #1104]
-	WORD $0x3dc114a2 // ldr q2, [x5, #1104]
+	WORD $0x3dc11ca3 // ldr q3, [x5, #1136]
+	WORD $0x3dc11ca2 // ldr q2, [x5, #1136]
 	WORD $0x4e70cd43 // fmla v3.2d, v10.2d, v16.2d
 	WORD $0x4e70cd22 // fmla v2.2d, v9.2d, v16.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
 	WORD $0x4e64cc02 // fmla v2.2d, v0.2d, v4.2d
-	WORD $0x3dc11ca1 // ldr q1, [x5, #1136]
-	WORD $0x3dc11ca0 // ldr q0, [x5, #1136]
+	WORD $0x3dc124a1 // ldr q1, [x5, #1168]
+	WORD $0x3dc124a0 // ldr q0, [x5, #1168]
 	WORD $0x4e6fcd41 // fmla v1.2d, v10.2d, v15.2d
 	WORD $0x4e6fcd20 // fmla v0.2d, v9.2d, v15.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
-	WORD $0x3dc124a3 // ldr q3, [x5, #1168]
-	WORD $0x3dc124a2 // ldr q2, [x5, #1168]
+	WORD $0x3dc12ca3 // ldr q3, [x5, #1200]
+	WORD $0x3dc12ca2 // ldr q2, [x5, #1200]
 	WORD $0x4e6ecd43 // fmla v3.2d, v10.2d, v14.2d
 	WORD $0x4e6ecd22 // fmla v2.2d, v9.2d, v14.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
 	WORD $0x4e64cc02 // fmla v2.2d, v0.2d, v4.2d
-	WORD $0x3dc12ca1 // ldr q1, [x5, #1200]
-	WORD $0x3dc12ca0 // ldr q0, [x5, #1200]
+	WORD $0x3dc134a1 // ldr q1, [x5, #1232]
+	WORD $0x3dc134a0 // ldr q0, [x5, #1232]
 	WORD $0x4e6dcd41 // fmla v1.2d, v10.2d, v13.2d
 	WORD $0x4e6dcd20 // fmla v0.2d, v9.2d, v13.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
@@ -60320,17 +60641,17 @@ loop:
 TEXT ·rowPairFocalZero64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -60338,7 +60659,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0d9e3 // ldr q3, [x15, #864]
+	WORD $0x3dc0e1e3 // ldr q3, [x15, #896]
 	WORD $0x6ee3e4ae // fcmgt v14.2d, v5.2d, v3.2d
 	WORD $0x6ee3e48d // fcmgt v13.2d, v4.2d, v3.2d
 	ADD R1<<3, R10, R0
@@ -60360,16 +60681,16 @@ loop:
 	WORD $0x6e611cc8 // bsl v8.16b, v6.16b, v1.16b
 	WORD $0x4f4106a7 // sshr v7.2d, v21.2d, #63
 	WORD $0x6e601c47 // bsl v7.16b, v2.16b, v0.16b
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ed2 // eor v18.16b, v22.16b, v0.16b
 	WORD $0x6e201eac // eor v12.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
 	WORD $0x3dc40262 // ldr q2, [x19, #4096]
 	WORD $0x3dc40661 // ldr q1, [x19, #4112]
-	ADD $168, R13, R0
+	ADD $192, R13, R0
 	WORD $0x4d40cc0a // ld1r {v10.2d}, [x0]
 	WORD $0x4d40cc09 // ld1r {v9.2d}, [x0]
-	ADD $160, R13, R0
+	ADD $184, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc4a // fmla v10.2d, v2.2d, v0.2d
 	WORD $0x4e60cc29 // fmla v9.2d, v1.2d, v0.2d
@@ -60377,7 +60698,7 @@ loop:
 	WORD $0x6e20580b // mvn v11.16b, v0.16b
 	WORD $0x4e63e520 // fcmeq v0.2d, v9.2d, v3.2d
 	WORD $0x6e205806 // mvn v6.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60389,10 +60710,10 @@ loop:
 	WORD $0x4e201ccb // and v11.16b, v6.16b, v0.16b
 	WORD $0x3dc00262 // ldr q2, [x19]
 	WORD $0x3dc00661 // ldr q1, [x19, #16]
-	ADD $56, R13, R0
+	ADD $64, R13, R0
 	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
 	WORD $0x4d40cc12 // ld1r {v18.2d}, [x0]
-	ADD $48, R13, R0
+	ADD $56, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc53 // fmla v19.2d, v2.2d, v0.2d
 	WORD $0x4e60cc32 // fmla v18.2d, v1.2d, v0.2d
@@ -60400,7 +60721,7 @@ loop:
 	WORD $0x6e205806 // mvn v6.16b, v0.16b
 	WORD $0x4e63e640 // fcmeq v0.2d, v18.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60423,7 +60744,7 @@ loop:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $152, R13, R0
+	ADD $176, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dca5 // fmul v5.2d, v5.2d, v0.2d
 	WORD $0x6e60dc84 // fmul v4.2d, v4.2d, v0.2d
@@ -60475,7 +60796,7 @@ noElements0:
 	WORD $0x6e67dc00 // fmul v0.2d, v0.2d, v7.2d
 	WORD $0x4ee1d465 // fsub v5.2d, v3.2d, v1.2d
 	WORD $0x4ee0d444 // fsub v4.2d, v2.2d, v0.2d
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -60483,10 +60804,10 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R7, R0
@@ -60501,7 +60822,7 @@ store1:
 	ADD R1<<3, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R6, R0
@@ -60529,17 +60850,17 @@ noGradient:
 TEXT ·rowPairFocalTwo64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -60547,7 +60868,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0d9e3 // ldr q3, [x15, #864]
+	WORD $0x3dc0e1e3 // ldr q3, [x15, #896]
 	WORD $0x6ee3e633 // fcmgt v19.2d, v17.2d, v3.2d
 	WORD $0x6ee3e612 // fcmgt v18.2d, v16.2d, v3.2d
 	ADD R1<<3, R10, R0
@@ -60569,16 +60890,16 @@ loop:
 	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
 	WORD $0x4f4106aa // sshr v10.2d, v21.2d, #63
 	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
 	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
 	WORD $0x3dc40262 // ldr q2, [x19, #4096]
 	WORD $0x3dc40661 // ldr q1, [x19, #4112]
-	ADD $168, R13, R0
+	ADD $192, R13, R0
 	WORD $0x4d40cc0f // ld1r {v15.2d}, [x0]
 	WORD $0x4d40cc0e // ld1r {v14.2d}, [x0]
-	ADD $160, R13, R0
+	ADD $184, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc4f // fmla v15.2d, v2.2d, v0.2d
 	WORD $0x4e60cc2e // fmla v14.2d, v1.2d, v0.2d
@@ -60586,7 +60907,7 @@ loop:
 	WORD $0x6e205805 // mvn v5.16b, v0.16b
 	WORD $0x4e63e5c0 // fcmeq v0.2d, v14.2d, v3.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ee9e440 // fcmgt v0.2d, v2.2d, v9.2d
 	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60602,10 +60923,10 @@ loop:
 	WORD $0x6e60ddce // fmul v14.2d, v14.2d, v0.2d
 	WORD $0x3dc00262 // ldr q2, [x19]
 	WORD $0x3dc00661 // ldr q1, [x19, #16]
-	ADD $56, R13, R0
+	ADD $64, R13, R0
 	WORD $0x4d40cc05 // ld1r {v5.2d}, [x0]
 	WORD $0x4d40cc14 // ld1r {v20.2d}, [x0]
-	ADD $48, R13, R0
+	ADD $56, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc45 // fmla v5.2d, v2.2d, v0.2d
 	WORD $0x4e60cc34 // fmla v20.2d, v1.2d, v0.2d
@@ -60613,7 +60934,7 @@ loop:
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x4e63e680 // fcmeq v0.2d, v20.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60640,7 +60961,7 @@ loop:
 	WORD $0x4e70cc40 // fmla v0.2d, v2.2d, v16.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $152, R13, R0
+	ADD $176, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60de31 // fmul v17.2d, v17.2d, v0.2d
 	WORD $0x6e60de10 // fmul v16.2d, v16.2d, v0.2d
@@ -60696,7 +61017,7 @@ noElements0:
 	WORD $0x6e70dc00 // fmul v0.2d, v0.2d, v16.2d
 	WORD $0x6e6fdc25 // fmul v5.2d, v1.2d, v15.2d
 	WORD $0x6e6edc04 // fmul v4.2d, v0.2d, v14.2d
-	ADD $136, R13, R0
+	ADD $152, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dda3 // fmul v3.2d, v13.2d, v0.2d
 	WORD $0x6e60dd82 // fmul v2.2d, v12.2d, v0.2d
@@ -60708,7 +61029,7 @@ noElements0:
 	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d4e5 // fsub v5.2d, v7.2d, v1.2d
 	WORD $0x4ee0d4c4 // fsub v4.2d, v6.2d, v0.2d
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -60716,10 +61037,10 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R7, R0
@@ -60734,7 +61055,7 @@ store1:
 	ADD R1<<3, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R6, R0
@@ -60762,17 +61083,17 @@ noGradient:
 TEXT ·rowPairFocal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 384(R14), R13
+	MOVD 408(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 312(R14), R10
+	MOVD 336(R14), R10
 	MOVD 72(R14), R9
-	MOVD 216(R14), R8
+	MOVD 240(R14), R8
 	MOVD 24(R14), R7
-	MOVD 168(R14), R6
+	MOVD 192(R14), R6
 	MOVD 48(R14), R5
-	MOVD 192(R14), R4
-	MOVD 360(R14), R3
+	MOVD 216(R14), R4
+	MOVD 384(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -60780,7 +61101,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0d9e3 // ldr q3, [x15, #864]
+	WORD $0x3dc0e1e3 // ldr q3, [x15, #896]
 	WORD $0x6ee3e633 // fcmgt v19.2d, v17.2d, v3.2d
 	WORD $0x6ee3e612 // fcmgt v18.2d, v16.2d, v3.2d
 	ADD R1<<3, R10, R20
@@ -60802,16 +61123,16 @@ loop:
 	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
 	WORD $0x4f4106aa // sshr v10.2d, v21.2d, #63
 	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
 	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
 	WORD $0x3dc40262 // ldr q2, [x19, #4096]
 	WORD $0x3dc40661 // ldr q1, [x19, #4112]
-	ADD $168, R13, R0
+	ADD $192, R13, R0
 	WORD $0x4d40cc0f // ld1r {v15.2d}, [x0]
 	WORD $0x4d40cc0e // ld1r {v14.2d}, [x0]
-	ADD $160, R13, R0
+	ADD $184, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc4f // fmla v15.2d, v2.2d, v0.2d
 	WORD $0x4e60cc2e // fmla v14.2d, v1.2d, v0.2d
@@ -60819,7 +61140,7 @@ loop:
 	WORD $0x6e205805 // mvn v5.16b, v0.16b
 	WORD $0x4e63e5c0 // fcmeq v0.2d, v14.2d, v3.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ee9e440 // fcmgt v0.2d, v2.2d, v9.2d
 	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60835,10 +61156,10 @@ loop:
 	WORD $0x6e60ddce // fmul v14.2d, v14.2d, v0.2d
 	WORD $0x3dc00262 // ldr q2, [x19]
 	WORD $0x3dc00661 // ldr q1, [x19, #16]
-	ADD $56, R13, R0
+	ADD $64, R13, R0
 	WORD $0x4d40cc05 // ld1r {v5.2d}, [x0]
 	WORD $0x4d40cc14 // ld1r {v20.2d}, [x0]
-	ADD $48, R13, R0
+	ADD $56, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc45 // fmla v5.2d, v2.2d, v0.2d
 	WORD $0x4e60cc34 // fmla v20.2d, v1.2d, v0.2d
@@ -60846,7 +61167,7 @@ loop:
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x4e63e680 // fcmeq v0.2d, v20.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60873,7 +61194,7 @@ loop:
 	WORD $0x4e70cc40 // fmla v0.2d, v2.2d, v16.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $152, R13, R0
+	ADD $176, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60de31 // fmul v17.2d, v17.2d, v0.2d
 	WORD $0x6e60de10 // fmul v16.2d, v16.2d, v0.2d
@@ -60929,7 +61250,7 @@ noElements0:
 	WORD $0x6e70dc00 // fmul v0.2d, v0.2d, v16.2d
 	WORD $0x6e6fdc25 // fmul v5.2d, v1.2d, v15.2d
 	WORD $0x6e6edc04 // fmul v4.2d, v0.2d, v14.2d
-	ADD $136, R13, R0
+	ADD $152, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dda3 // fmul v3.2d, v13.2d, v0.2d
 	WORD $0x6e60dd82 // fmul v2.2d, v12.2d, v0.2d
@@ -60941,7 +61262,7 @@ noElements0:
 	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d4e5 // fsub v5.2d, v7.2d, v1.2d
 	WORD $0x4ee0d4c4 // fsub v4.2d, v6.2d, v0.2d
-	WORD $0x3dc0d9e2 // ldr q2, [x15, #864]
+	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -60949,10 +61270,10 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f1e0 // ldr q0, [x15, #960]
+	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R7, R0
@@ -60967,7 +61288,7 @@ store1:
 	ADD R1<<3, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R14), R0
+	MOVBU 464(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R6, R0
@@ -60995,11 +61316,11 @@ noGradient:
 TEXT ·rowPairSums64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 120(R0), R8
 	MOVD 96(R0), R7
-	MOVD 312(R0), R6
-	MOVD 360(R0), R5
+	MOVD 336(R0), R6
+	MOVD 384(R0), R5
 	MOVD $0, R4
 	MOVD $0, R3
 
@@ -61007,7 +61328,7 @@ loop:
 	ADD R3<<3, R7, R0
 	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00408 // ldr q8, [x0, #16]
-	WORD $0x3dc0d941 // ldr q1, [x10, #864]
+	WORD $0x3dc0e141 // ldr q1, [x10, #896]
 	WORD $0x6ee1e520 // fcmgt v0.2d, v9.2d, v1.2d
 	WORD $0x6ee1e500 // fcmgt v0.2d, v8.2d, v1.2d
 	ADD R3<<3, R6, R0
@@ -61040,10 +61361,10 @@ loop:
 	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
 	WORD $0x3d801021 // str q1, [x1, #64]
 	WORD $0x3d801420 // str q0, [x1, #80]
-	ADD $104, R9, R0
+	ADD $112, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $96, R9, R0
+	ADD $104, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
 	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
@@ -61055,10 +61376,10 @@ loop:
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x6e69dce5 // fmul v5.2d, v7.2d, v9.2d
 	WORD $0x6e68dcc4 // fmul v4.2d, v6.2d, v8.2d
-	ADD $104, R9, R0
+	ADD $112, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $96, R9, R0
+	ADD $104, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
 	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
@@ -61078,10 +61399,10 @@ loop:
 	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
 	WORD $0x3d807021 // str q1, [x1, #448]
 	WORD $0x3d807420 // str q0, [x1, #464]
-	ADD $216, R9, R0
+	ADD $240, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $208, R9, R0
+	ADD $232, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
@@ -61093,10 +61414,10 @@ loop:
 	WORD $0x3d808420 // str q0, [x1, #528]
 	WORD $0x6e69dce5 // fmul v5.2d, v7.2d, v9.2d
 	WORD $0x6e68dcc4 // fmul v4.2d, v6.2d, v8.2d
-	ADD $216, R9, R0
+	ADD $240, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $208, R9, R0
+	ADD $232, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
 	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
@@ -61117,13 +61438,13 @@ loop:
 TEXT ·rowPairGrad64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 384(R10), R9
+	MOVD 408(R10), R9
 	MOVD 120(R10), R8
 	MOVD 96(R10), R7
-	MOVD 312(R10), R6
+	MOVD 336(R10), R6
 	MOVD 24(R10), R5
-	MOVD 168(R10), R4
-	MOVD 360(R10), R3
+	MOVD 192(R10), R4
+	MOVD 384(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61131,7 +61452,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc0000c // ldr q12, [x0]
 	WORD $0x3dc0040b // ldr q11, [x0, #16]
-	WORD $0x3dc0d961 // ldr q1, [x11, #864]
+	WORD $0x3dc0e161 // ldr q1, [x11, #896]
 	WORD $0x6ee1e580 // fcmgt v0.2d, v12.2d, v1.2d
 	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
 	ADD R1<<3, R6, R0
@@ -61156,27 +61477,27 @@ loop:
 	ADD R1<<3, R8, R12
 	WORD $0x3dc40182 // ldr q2, [x12, #4096]
 	WORD $0x3dc40581 // ldr q1, [x12, #4112]
-	ADD $192, R9, R0
+	ADD $216, R9, R0
 	WORD $0x4d40cc06 // ld1r {v6.2d}, [x0]
 	WORD $0x4d40cc05 // ld1r {v5.2d}, [x0]
-	ADD $184, R9, R0
+	ADD $208, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc46 // fmla v6.2d, v2.2d, v0.2d
 	WORD $0x4e60cc25 // fmla v5.2d, v1.2d, v0.2d
-	ADD $200, R9, R0
+	ADD $224, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cd46 // fmla v6.2d, v10.2d, v0.2d
 	WORD $0x4e60cd25 // fmla v5.2d, v9.2d, v0.2d
 	WORD $0x3dc00184 // ldr q4, [x12]
 	WORD $0x3dc00583 // ldr q3, [x12, #16]
-	ADD $80, R9, R0
+	ADD $88, R9, R0
 	WORD $0x4d40cc01 // ld1r {v1.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $72, R9, R0
+	ADD $80, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
 	WORD $0x4e60cc62 // fmla v2.2d, v3.2d, v0.2d
-	ADD $88, R9, R0
+	ADD $96, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cd01 // fmla v1.2d, v8.2d, v0.2d
 	WORD $0x4e60cce2 // fmla v2.2d, v7.2d, v0.2d
@@ -61188,7 +61509,7 @@ loop:
 	WORD $0x6e67dd20 // fmul v0.2d, v9.2d, v7.2d
 	WORD $0x6e61dc65 // fmul v5.2d, v3.2d, v1.2d
 	WORD $0x6e60dc44 // fmul v4.2d, v2.2d, v0.2d
-	WORD $0x3dc0d962 // ldr q2, [x11, #864]
+	WORD $0x3dc0e162 // ldr q2, [x11, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -61196,10 +61517,10 @@ loop:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f160 // ldr q0, [x11, #960]
+	WORD $0x3dc0f960 // ldr q0, [x11, #992]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R5, R0
@@ -61214,7 +61535,7 @@ store1:
 	ADD R1<<3, R5, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R4, R0
@@ -61240,11 +61561,11 @@ store2:
 TEXT ·rowSumsNone64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R9
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R8
+	MOVD 408(R0), R8
 	MOVD 96(R0), R7
 	MOVD 120(R0), R6
 	MOVD 0(R0), R5
-	MOVD 360(R0), R4
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -61252,7 +61573,7 @@ loop:
 	ADD R2<<3, R7, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0d920 // ldr q0, [x9, #864]
+	WORD $0x3dc0e120 // ldr q0, [x9, #896]
 	WORD $0x6ee0e563 // fcmgt v3.2d, v11.2d, v0.2d
 	WORD $0x6ee0e542 // fcmgt v2.2d, v10.2d, v0.2d
 	ADD R2<<3, R5, R0
@@ -61272,10 +61593,10 @@ loop:
 	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
 	WORD $0x3d801021 // str q1, [x1, #64]
 	WORD $0x3d801420 // str q0, [x1, #80]
-	ADD $104, R8, R0
+	ADD $112, R8, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $96, R8, R0
+	ADD $104, R8, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e60cd02 // fmla v2.2d, v8.2d, v0.2d
@@ -61287,10 +61608,10 @@ loop:
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x6e6bdce5 // fmul v5.2d, v7.2d, v11.2d
 	WORD $0x6e6adcc4 // fmul v4.2d, v6.2d, v10.2d
-	ADD $104, R8, R0
+	ADD $112, R8, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $96, R8, R0
+	ADD $104, R8, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
 	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
@@ -61311,12 +61632,12 @@ loop:
 TEXT ·rowSumsSigmoid64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
 	MOVD 0(R0), R6
-	MOVD 312(R0), R5
-	MOVD 360(R0), R4
+	MOVD 336(R0), R5
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -61324,7 +61645,7 @@ loop:
 	ADD R2<<3, R8, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0d940 // ldr q0, [x10, #864]
+	WORD $0x3dc0e140 // ldr q0, [x10, #896]
 	WORD $0x6ee0e567 // fcmgt v7.2d, v11.2d, v0.2d
 	WORD $0x6ee0e546 // fcmgt v6.2d, v10.2d, v0.2d
 	ADD R2<<3, R5, R0
@@ -61358,10 +61679,10 @@ loop:
 	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
 	WORD $0x3d801021 // str q1, [x1, #64]
 	WORD $0x3d801420 // str q0, [x1, #80]
-	ADD $104, R9, R0
+	ADD $112, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $96, R9, R0
+	ADD $104, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e60cd02 // fmla v2.2d, v8.2d, v0.2d
@@ -61373,10 +61694,10 @@ loop:
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x6e6bdce5 // fmul v5.2d, v7.2d, v11.2d
 	WORD $0x6e6adcc4 // fmul v4.2d, v6.2d, v10.2d
-	ADD $104, R9, R0
+	ADD $112, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $96, R9, R0
+	ADD $104, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
 	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
@@ -61397,12 +61718,12 @@ loop:
 TEXT ·rowSumsSoftmax64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 384(R0), R9
+	MOVD 408(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
-	MOVD 240(R0), R6
-	MOVD 312(R0), R5
-	MOVD 360(R0), R4
+	MOVD 264(R0), R6
+	MOVD 336(R0), R5
+	MOVD 384(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -61410,7 +61731,7 @@ loop:
 	ADD R2<<3, R8, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0d941 // ldr q1, [x10, #864]
+	WORD $0x3dc0e141 // ldr q1, [x10, #896]
 	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
 	WORD $0x6ee1e540 // fcmgt v0.2d, v10.2d, v1.2d
 	ADD R2<<3, R6, R0
@@ -61433,10 +61754,10 @@ loop:
 	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
 	WORD $0x3d801021 // str q1, [x1, #64]
 	WORD $0x3d801420 // str q0, [x1, #80]
-	ADD $104, R9, R0
+	ADD $112, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $96, R9, R0
+	ADD $104, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e60cd02 // fmla v2.2d, v8.2d, v0.2d
@@ -61448,10 +61769,10 @@ loop:
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x6e6bdce5 // fmul v5.2d, v7.2d, v11.2d
 	WORD $0x6e6adcc4 // fmul v4.2d, v6.2d, v10.2d
-	ADD $104, R9, R0
+	ADD $112, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $96, R9, R0
+	ADD $104, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
 	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
@@ -61472,12 +61793,12 @@ loop:
 TEXT ·rowGradNone64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 384(R9), R8
+	MOVD 408(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
 	MOVD 24(R9), R5
 	MOVD 0(R9), R4
-	MOVD 360(R9), R3
+	MOVD 384(R9), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61485,7 +61806,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00407 // ldr q7, [x0, #16]
-	WORD $0x3dc0d940 // ldr q0, [x10, #864]
+	WORD $0x3dc0e140 // ldr q0, [x10, #896]
 	WORD $0x6ee0e503 // fcmgt v3.2d, v8.2d, v0.2d
 	WORD $0x6ee0e4e2 // fcmgt v2.2d, v7.2d, v0.2d
 	ADD R1<<3, R4, R0
@@ -61496,20 +61817,20 @@ loop:
 	ADD R1<<3, R6, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	ADD $80, R8, R0
+	ADD $88, R8, R0
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
 	WORD $0x4d40cc01 // ld1r {v1.2d}, [x0]
-	ADD $72, R8, R0
+	ADD $80, R8, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
 	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
-	ADD $88, R8, R0
+	ADD $96, R8, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
 	WORD $0x4e60cca1 // fmla v1.2d, v5.2d, v0.2d
 	WORD $0x6e68dc44 // fmul v4.2d, v2.2d, v8.2d
 	WORD $0x6e67dc23 // fmul v3.2d, v1.2d, v7.2d
-	WORD $0x3dc0d942 // ldr q2, [x10, #864]
+	WORD $0x3dc0e142 // ldr q2, [x10, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -61517,7 +61838,7 @@ loop:
 	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R9), R0
+	MOVBU 464(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R5, R0
@@ -61543,13 +61864,13 @@ store1:
 TEXT ·rowGradSigmoid64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 384(R10), R9
+	MOVD 408(R10), R9
 	MOVD 96(R10), R8
 	MOVD 120(R10), R7
 	MOVD 24(R10), R6
 	MOVD 0(R10), R5
-	MOVD 312(R10), R4
-	MOVD 360(R10), R3
+	MOVD 336(R10), R4
+	MOVD 384(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61557,7 +61878,7 @@ loop:
 	ADD R1<<3, R8, R0
 	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0d960 // ldr q0, [x11, #864]
+	WORD $0x3dc0e160 // ldr q0, [x11, #896]
 	WORD $0x6ee0e547 // fcmgt v7.2d, v10.2d, v0.2d
 	WORD $0x6ee0e526 // fcmgt v6.2d, v9.2d, v0.2d
 	ADD R1<<3, R4, R0
@@ -61582,14 +61903,14 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	ADD $80, R9, R0
+	ADD $88, R9, R0
 	WORD $0x4d40cc01 // ld1r {v1.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $72, R9, R0
+	ADD $80, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
 	WORD $0x4e60cc62 // fmla v2.2d, v3.2d, v0.2d
-	ADD $88, R9, R0
+	ADD $96, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cd01 // fmla v1.2d, v8.2d, v0.2d
 	WORD $0x4e60cce2 // fmla v2.2d, v7.2d, v0.2d
@@ -61597,7 +61918,7 @@ loop:
 	WORD $0x6e69dc40 // fmul v0.2d, v2.2d, v9.2d
 	WORD $0x6e66dc24 // fmul v4.2d, v1.2d, v6.2d
 	WORD $0x6e65dc03 // fmul v3.2d, v0.2d, v5.2d
-	WORD $0x3dc0d962 // ldr q2, [x11, #864]
+	WORD $0x3dc0e162 // ldr q2, [x11, #896]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -61605,7 +61926,7 @@ loop:
 	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 440(R10), R0
+	MOVBU 464(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R6, R0
@@ -61631,13 +61952,13 @@ store1:
 TEXT ·rowGradSoftmax64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 384(R9), R8
+	MOVD 408(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
-	MOVD 264(R9), R5
-	MOVD 240(R9), R4
-	MOVD 312(R9), R3
-	MOVD 360(R9), R0
+	MOVD 288(R9), R5
+	MOVD 264(R9), R4
+	MOVD 336(R9), R3
+	MOVD 384(R9), R0
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61645,7 +61966,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00407 // ldr q7, [x0, #16]
-	WORD $0x3dc0d941 // ldr q1, [x10, #864]
+	WORD $0x3dc0e141 // ldr q1, [x10, #896]
 	WORD $0x6ee1e500 // fcmgt v0.2d, v8.2d, v1.2d
 	WORD $0x6ee1e4e0 // fcmgt v0.2d, v7.2d, v1.2d
 	ADD R1<<3, R4, R0
@@ -61659,14 +61980,14 @@ loop:
 	ADD R1<<3, R6, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $80, R8, R0
+	ADD $88, R8, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $72, R8, R0
+	ADD $80, R8, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc83 // fmla v3.2d, v4.2d, v0.2d
 	WORD $0x4e60cc22 // fmla v2.2d, v1.2d, v0.2d
-	ADD $88, R8, R0
+	ADD $96, R8, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60ccc3 // fmla v3.2d, v6.2d, v0.2d
 	WORD $0x4e60cca2 // fmla v2.2d, v5.2d, v0.2d
@@ -61674,7 +61995,7 @@ loop:
 	WORD $0x6e67dca0 // fmul v0.2d, v5.2d, v7.2d
 	WORD $0x6e63dc23 // fmul v3.2d, v1.2d, v3.2d
 	WORD $0x6e62dc02 // fmul v2.2d, v0.2d, v2.2d
-	MOVBU 440(R9), R0
+	MOVBU 464(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R5, R0
@@ -61694,6 +62015,18766 @@ store1:
 	MOVD n+8(FP), R0
 	CMP R0, R1
 	BLT loop
+	RET
+
+// func tileOverlapSumsNEON(args *byte, n int)
+TEXT ·tileOverlapSumsNEON(SB), NOSPLIT, $200-16
+	ADD $16, RSP, R8
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R7
+	MOVD 408(R7), R9
+	MOVD 336(R7), R6
+	MOVD 0(R7), R4
+	MOVD 96(R7), R3
+	MOVD 120(R7), R2
+	WORD $0x6f00e40c // movi v12.2d, #0x0
+	WORD $0x6f00e40b // movi v11.2d, #0x0
+	WORD $0x3dc0214f // ldr q15, [x10, #128]
+	WORD $0x3dc0254e // ldr q14, [x10, #144]
+	WORD $0x3dc0294d // ldr q13, [x10, #160]
+	WORD $0x3dc02d4a // ldr q10, [x10, #176]
+	WORD $0x3dc03149 // ldr q9, [x10, #192]
+	WORD $0x3dc03548 // ldr q8, [x10, #208]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03d46 // ldr q6, [x10, #240]
+	WORD $0x3dc04145 // ldr q5, [x10, #256]
+	WORD $0x3dc00d44 // ldr q4, [x10, #48]
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00810 // ldr q16, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e611 // fcmgt v17.4s, v16.4s, v0.4s
+	WORD $0x6ea0e430 // fcmgt v16.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211e21 // and v1.16b, v17.16b, v1.16b
+	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
+	ADD R5<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	WORD $0x4ea41c70 // orr v16.16b, v3.16b, v4.16b
+	WORD $0x4ea41c43 // orr v3.16b, v2.16b, v4.16b
+	WORD $0x4ea41c22 // orr v2.16b, v1.16b, v4.16b
+	WORD $0x4ea41c01 // orr v1.16b, v0.16b, v4.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e30f418 // fmax v24.4s, v0.4s, v16.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f417 // fmax v23.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f416 // fmax v22.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f414 // fmax v20.4s, v0.4s, v1.4s
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cf10 // fmla v16.4s, v24.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e218a1e // frintn v30.4s, v16.4s
+	WORD $0x4e21887d // frintn v29.4s, v3.4s
+	WORD $0x4e21885c // frintn v28.4s, v2.4s
+	WORD $0x4e218835 // frintn v21.4s, v1.4s
+	WORD $0x4eaecfd8 // fmls v24.4s, v30.4s, v14.4s
+	WORD $0x4eaecfb7 // fmls v23.4s, v29.4s, v14.4s
+	WORD $0x4eaecf96 // fmls v22.4s, v28.4s, v14.4s
+	WORD $0x4eaeceb4 // fmls v20.4s, v21.4s, v14.4s
+	WORD $0x4eadcfd8 // fmls v24.4s, v30.4s, v13.4s
+	WORD $0x4eadcfb7 // fmls v23.4s, v29.4s, v13.4s
+	WORD $0x4eadcf96 // fmls v22.4s, v28.4s, v13.4s
+	WORD $0x4eadceb4 // fmls v20.4s, v21.4s, v13.4s
+	WORD $0x6e38df1f // fmul v31.4s, v24.4s, v24.4s
+	WORD $0x6e37defb // fmul v27.4s, v23.4s, v23.4s
+	WORD $0x6e36deda // fmul v26.4s, v22.4s, v22.4s
+	WORD $0x6e34de99 // fmul v25.4s, v20.4s, v20.4s
+	WORD $0x4ea71cf3 // mov v19.16b, v7.16b
+	WORD $0x4ea71cf2 // mov v18.16b, v7.16b
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4e26cf13 // fmla v19.4s, v24.4s, v6.4s
+	WORD $0x4e26cef2 // fmla v18.4s, v23.4s, v6.4s
+	WORD $0x4e26ced1 // fmla v17.4s, v22.4s, v6.4s
+	WORD $0x4e26ce90 // fmla v16.4s, v20.4s, v6.4s
+	WORD $0x4e25cff3 // fmla v19.4s, v31.4s, v5.4s
+	WORD $0x4e25cf72 // fmla v18.4s, v27.4s, v5.4s
+	WORD $0x4e25cf51 // fmla v17.4s, v26.4s, v5.4s
+	WORD $0x4e25cf30 // fmla v16.4s, v25.4s, v5.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cf03 // fmla v3.4s, v24.4s, v8.4s
+	WORD $0x4e28cee2 // fmla v2.4s, v23.4s, v8.4s
+	WORD $0x4e28cec1 // fmla v1.4s, v22.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4e3fce63 // fmla v3.4s, v19.4s, v31.4s
+	WORD $0x4e3bce42 // fmla v2.4s, v18.4s, v27.4s
+	WORD $0x4e3ace21 // fmla v1.4s, v17.4s, v26.4s
+	WORD $0x4e39ce00 // fmla v0.4s, v16.4s, v25.4s
+	WORD $0x4e3fcc78 // fmla v24.4s, v3.4s, v31.4s
+	WORD $0x4e3bcc57 // fmla v23.4s, v2.4s, v27.4s
+	WORD $0x4e3acc36 // fmla v22.4s, v1.4s, v26.4s
+	WORD $0x4e39cc14 // fmla v20.4s, v0.4s, v25.4s
+	WORD $0x4e2ad713 // fadd v19.4s, v24.4s, v10.4s
+	WORD $0x4e2ad6fb // fadd v27.4s, v23.4s, v10.4s
+	WORD $0x4e2ad6da // fadd v26.4s, v22.4s, v10.4s
+	WORD $0x4e2ad699 // fadd v25.4s, v20.4s, v10.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21aab0 // fcvtns v16.4s, v21.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
+	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc09d54 // ldr q20, [x10, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de63 // fmul v3.4s, v19.4s, v3.4s
+	WORD $0x6e22de42 // fmul v2.4s, v18.4s, v2.4s
+	WORD $0x6e21de31 // fmul v17.4s, v17.4s, v1.4s
+	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
+	WORD $0x4e2ad461 // fadd v1.4s, v3.4s, v10.4s
+	WORD $0x4e2ad440 // fadd v0.4s, v2.4s, v10.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ad621 // fadd v1.4s, v17.4s, v10.4s
+	WORD $0x4e2ad600 // fadd v0.4s, v16.4s, v10.4s
+	WORD $0x6e21fe21 // fdiv v1.4s, v17.4s, v1.4s
+	WORD $0x6e20fe00 // fdiv v0.4s, v16.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1658c // umax v12.4s, v12.4s, v1.4s
+	WORD $0x6ea0656b // umax v11.4s, v11.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1658c // umax v12.4s, v12.4s, v1.4s
+	WORD $0x6ea0656b // umax v11.4s, v11.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13580 // cmgt v0.4s, v12.4s, v1.4s
+	WORD $0x4ea13563 // cmgt v3.4s, v11.4s, v1.4s
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4eab1c63 // orr v3.16b, v3.16b, v11.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R7), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R7)
+	RET
+
+inRange:
+	MOVD 120(R7), R4
+	MOVD $0, R3
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800101 // str q1, [x8]
+	WORD $0x3d800500 // str q0, [x8, #16]
+	WORD $0x3d800901 // str q1, [x8, #32]
+	WORD $0x3d800d00 // str q0, [x8, #48]
+	WORD $0x3d801101 // str q1, [x8, #64]
+	WORD $0x3d801500 // str q0, [x8, #80]
+	WORD $0x3d801901 // str q1, [x8, #96]
+	WORD $0x3d801d00 // str q0, [x8, #112]
+	WORD $0x3d802101 // str q1, [x8, #128]
+	WORD $0x3d802500 // str q0, [x8, #144]
+	WORD $0x3d802901 // str q1, [x8, #160]
+	WORD $0x3d802d00 // str q0, [x8, #176]
+	MOVD 96(R7), R2
+	WORD $0x3dc02d4a // ldr q10, [x10, #176]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	ADD R5<<2, R6, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc20003 // ldr q3, [x0, #2048]
+	WORD $0x3dc20402 // ldr q2, [x0, #2064]
+	WORD $0x4ea3d540 // fsub v0.4s, v10.4s, v3.4s
+	WORD $0x4ea2d541 // fsub v1.4s, v10.4s, v2.4s
+	WORD $0x4f2104a6 // sshr v6.4s, v5.4s, #31
+	WORD $0x6e601c66 // bsl v6.16b, v3.16b, v0.16b
+	WORD $0x4f210480 // sshr v0.4s, v4.4s, #31
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e29dcc5 // fmul v5.4s, v6.4s, v9.4s
+	WORD $0x6e28dc24 // fmul v4.4s, v1.4s, v8.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R3<<0, R8, R1
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	ADD R5<<2, R4, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d800021 // str q1, [x1]
+	WORD $0x3d800420 // str q0, [x1, #16]
+	WORD $0x6e29dce5 // fmul v5.4s, v7.4s, v9.4s
+	WORD $0x6e28dcc4 // fmul v4.4s, v6.4s, v8.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	EOR $32, R3, R3
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R7), R0
+	WORD $0x3dc00100 // ldr q0, [x8]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc00d00 // ldr q0, [x8, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc01100 // ldr q0, [x8, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc01d00 // ldr q0, [x8, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc02100 // ldr q0, [x8, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func tileGamma0OverlapSumsNEON(args *byte, n int)
+TEXT ·tileGamma0OverlapSumsNEON(SB), NOSPLIT, $264-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R10
+	MOVD 336(R8), R7
+	MOVD 0(R8), R4
+	MOVD 96(R8), R3
+	MOVD 120(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R11
+
+exponential:
+	ADD R11<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R11<<2, R3, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e425 // fcmgt v5.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
+	WORD $0x4e201c63 // and v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201ca1 // and v1.16b, v5.16b, v0.16b
+	ADD R11<<2, R7, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R11<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R11, R11
+	MOVD n+8(FP), R0
+	CMP R0, R11
+	BLT exponential
+	WORD $0x3dc02d81 // ldr q1, [x12, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 120(R8), R1
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD $0, R11
+
+logarithm:
+	ADD R11<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R11<<2, R7, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R11, R11
+	MOVD n+8(FP), R0
+	CMP R0, R11
+	BLT logarithm
+	MOVD 120(R8), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	WORD $0x3d801121 // str q1, [x9, #64]
+	WORD $0x3d801520 // str q0, [x9, #80]
+	WORD $0x3d801921 // str q1, [x9, #96]
+	WORD $0x3d801d20 // str q0, [x9, #112]
+	WORD $0x3d802121 // str q1, [x9, #128]
+	WORD $0x3d802520 // str q0, [x9, #144]
+	WORD $0x3d802921 // str q1, [x9, #160]
+	WORD $0x3d802d20 // str q0, [x9, #176]
+	WORD $0x3d803121 // str q1, [x9, #192]
+	WORD $0x3d803520 // str q0, [x9, #208]
+	WORD $0x3d803921 // str q1, [x9, #224]
+	WORD $0x3d803d20 // str q0, [x9, #240]
+	MOVD 96(R8), R4
+	WORD $0x3dc02d8c // ldr q12, [x12, #176]
+	WORD $0x3dc0158b // ldr q11, [x12, #80]
+	WORD $0x3dc00d8a // ldr q10, [x12, #48]
+	MOVD $0, R11
+
+last:
+	ADD R11<<2, R4, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	ADD R11<<2, R7, R3
+	WORD $0x3dc00073 // ldr q19, [x3]
+	WORD $0x3dc00472 // ldr q18, [x3, #16]
+	WORD $0x3dc20063 // ldr q3, [x3, #2048]
+	WORD $0x3dc20462 // ldr q2, [x3, #2064]
+	WORD $0x4ea3d580 // fsub v0.4s, v12.4s, v3.4s
+	WORD $0x4ea2d581 // fsub v1.4s, v12.4s, v2.4s
+	WORD $0x4f210666 // sshr v6.4s, v19.4s, #31
+	WORD $0x6e601c66 // bsl v6.16b, v3.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e29dcc5 // fmul v5.4s, v6.4s, v9.4s
+	WORD $0x6e28dc24 // fmul v4.4s, v1.4s, v8.4s
+	ADD $56, R10, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R5<<0, R9, R2
+	WORD $0x3dc02041 // ldr q1, [x2, #128]
+	WORD $0x3dc02440 // ldr q0, [x2, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802041 // str q1, [x2, #128]
+	WORD $0x3d802440 // str q0, [x2, #144]
+	ADD R11<<2, R6, R1
+	WORD $0x3dc00027 // ldr q7, [x1]
+	WORD $0x3dc00426 // ldr q6, [x1, #16]
+	WORD $0x3dc01041 // ldr q1, [x2, #64]
+	WORD $0x3dc01440 // ldr q0, [x2, #80]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801041 // str q1, [x2, #64]
+	WORD $0x3d801440 // str q0, [x2, #80]
+	WORD $0x6e29dce5 // fmul v5.4s, v7.4s, v9.4s
+	WORD $0x6e28dcc4 // fmul v4.4s, v6.4s, v8.4s
+	ADD $56, R10, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03041 // ldr q1, [x2, #192]
+	WORD $0x3dc03440 // ldr q0, [x2, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803041 // str q1, [x2, #192]
+	WORD $0x3d803440 // str q0, [x2, #208]
+	WORD $0x3dc0002f // ldr q15, [x1]
+	WORD $0x3dc0042e // ldr q14, [x1, #16]
+	WORD $0x4eafd591 // fsub v17.4s, v12.4s, v15.4s
+	WORD $0x4eaed590 // fsub v16.4s, v12.4s, v14.4s
+	ADD $8, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dded // fmul v13.4s, v15.4s, v0.4s
+	WORD $0x6e20ddc7 // fmul v7.4s, v14.4s, v0.4s
+	WORD $0x3dc40064 // ldr q4, [x3, #4096]
+	WORD $0x3dc40463 // ldr q3, [x3, #4112]
+	WORD $0x6eb3e560 // fcmgt v0.4s, v11.4s, v19.4s
+	WORD $0x6e731d60 // bsl v0.16b, v11.16b, v19.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb2e560 // fcmgt v0.4s, v11.4s, v18.4s
+	WORD $0x6e721d60 // bsl v0.16b, v11.16b, v18.16b
+	WORD $0x4e24d426 // fadd v6.4s, v1.4s, v4.4s
+	WORD $0x4e23d405 // fadd v5.4s, v0.4s, v3.4s
+	WORD $0x6e2a1e61 // eor v1.16b, v19.16b, v10.16b
+	WORD $0x6e2a1e42 // eor v2.16b, v18.16b, v10.16b
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e560 // fcmgt v0.4s, v11.4s, v2.4s
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	WORD $0x4e23d400 // fadd v0.4s, v0.4s, v3.4s
+	WORD $0x6e21dda3 // fmul v3.4s, v13.4s, v1.4s
+	WORD $0x6e20dce4 // fmul v4.4s, v7.4s, v0.4s
+	WORD $0x4e26ce23 // fmla v3.4s, v17.4s, v6.4s
+	WORD $0x4e25ce04 // fmla v4.4s, v16.4s, v5.4s
+	ADD $4, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de22 // fmul v2.4s, v17.4s, v0.4s
+	WORD $0x6e20de01 // fmul v1.4s, v16.4s, v0.4s
+	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
+	WORD $0x4e20cde2 // fmla v2.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc1 // fmla v1.4s, v14.4s, v0.4s
+	WORD $0x6e23dc43 // fmul v3.4s, v2.4s, v3.4s
+	WORD $0x6e24dc22 // fmul v2.4s, v1.4s, v4.4s
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
+	WORD $0x4e28cc40 // fmla v0.4s, v2.4s, v8.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R5, R5
+	ADD $8, R11, R11
+	MOVD n+8(FP), R0
+	CMP R0, R11
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01120 // ldr q0, [x9, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func tileGamma2OverlapSumsNEON(args *byte, n int)
+TEXT ·tileGamma2OverlapSumsNEON(SB), NOSPLIT, $264-16
+	ADD $16, RSP, R10
+	MOVD $constants<>(SB), R3
+	MOVD args+0(FP), R11
+	MOVD 408(R11), R9
+	MOVD 336(R11), R8
+	MOVD 0(R11), R5
+	MOVD 96(R11), R4
+	MOVD 120(R11), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R7
+
+exponential:
+	ADD R7<<2, R5, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R7<<2, R4, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e425 // fcmgt v5.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
+	WORD $0x4e201c63 // and v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201ca1 // and v1.16b, v5.16b, v0.16b
+	ADD R7<<2, R8, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09c68 // ldr q8, [x3, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R7<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT exponential
+	WORD $0x3dc02c61 // ldr q1, [x3, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00860 // ldr q0, [x3, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R11), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R11)
+	RET
+
+inRange:
+	MOVD 120(R11), R1
+	WORD $0x3dc04873 // ldr q19, [x3, #288]
+	WORD $0x3dc04c72 // ldr q18, [x3, #304]
+	WORD $0x3dc05071 // ldr q17, [x3, #320]
+	WORD $0x3dc05470 // ldr q16, [x3, #336]
+	WORD $0x3dc0586f // ldr q15, [x3, #352]
+	WORD $0x3dc05c6e // ldr q14, [x3, #368]
+	WORD $0x3dc0606d // ldr q13, [x3, #384]
+	WORD $0x3dc0646c // ldr q12, [x3, #400]
+	WORD $0x3dc0686b // ldr q11, [x3, #416]
+	WORD $0x3dc06c6a // ldr q10, [x3, #432]
+	WORD $0x3dc07069 // ldr q9, [x3, #448]
+	WORD $0x3dc07468 // ldr q8, [x3, #464]
+	MOVD $0, R7
+
+logarithm:
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R8, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT logarithm
+	MOVBU 480(R11), R0
+	CMP $0, R0
+	BNE isHard
+	MOVD 120(R11), R2
+	MOVD $0, R7
+
+scaled:
+	ADD R7<<2, R8, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R7<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04c64 // ldr q4, [x3, #304]
+	WORD $0x3dc04c63 // ldr q3, [x3, #304]
+	WORD $0x3dc04c62 // ldr q2, [x3, #304]
+	WORD $0x3dc04c61 // ldr q1, [x3, #304]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09c68 // ldr q8, [x3, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de25 // fmul v5.4s, v17.4s, v3.4s
+	WORD $0x6e22de44 // fmul v4.4s, v18.4s, v2.4s
+	WORD $0x6e21de67 // fmul v7.4s, v19.4s, v1.4s
+	WORD $0x6e20de86 // fmul v6.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
+	WORD $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
+	WORD $0x6e21dce3 // fmul v3.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fcad // fdiv v13.4s, v5.4s, v1.4s
+	WORD $0x6e20fc88 // fdiv v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc67 // fdiv v7.4s, v3.4s, v1.4s
+	WORD $0x6e20fc46 // fdiv v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4eadd402 // fsub v2.4s, v0.4s, v13.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e6d1c43 // bsl v3.16b, v2.16b, v13.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT scaled
+	B isScaled
+
+isHard:
+	MOVD 120(R11), R2
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x3dc02c6c // ldr q12, [x3, #176]
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	MOVD $0, R7
+
+hard:
+	ADD R7<<2, R8, R1
+	WORD $0x3dc0002d // ldr q13, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R7<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04c63 // ldr q3, [x3, #304]
+	WORD $0x3dc04c64 // ldr q4, [x3, #304]
+	WORD $0x3dc04c62 // ldr q2, [x3, #304]
+	WORD $0x3dc04c61 // ldr q1, [x3, #304]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e23dda3 // fmul v3.4s, v13.4s, v3.4s
+	WORD $0x6e24dd6b // fmul v11.4s, v11.4s, v4.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc20028 // ldr q8, [x1, #2048]
+	WORD $0x3dc20422 // ldr q2, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x4ea8d580 // fsub v0.4s, v12.4s, v8.4s
+	WORD $0x4ea2d581 // fsub v1.4s, v12.4s, v2.4s
+	WORD $0x4ea7d585 // fsub v5.4s, v12.4s, v7.4s
+	WORD $0x4ea6d584 // fsub v4.4s, v12.4s, v6.4s
+	WORD $0x4f210463 // sshr v3.4s, v3.4s, #31
+	WORD $0x6e681c03 // bsl v3.16b, v0.16b, v8.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT hard
+
+isScaled:
+	MOVD 120(R11), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800141 // str q1, [x10]
+	WORD $0x3d800540 // str q0, [x10, #16]
+	WORD $0x3d800941 // str q1, [x10, #32]
+	WORD $0x3d800d40 // str q0, [x10, #48]
+	WORD $0x3d801141 // str q1, [x10, #64]
+	WORD $0x3d801540 // str q0, [x10, #80]
+	WORD $0x3d801941 // str q1, [x10, #96]
+	WORD $0x3d801d40 // str q0, [x10, #112]
+	WORD $0x3d802141 // str q1, [x10, #128]
+	WORD $0x3d802540 // str q0, [x10, #144]
+	WORD $0x3d802941 // str q1, [x10, #160]
+	WORD $0x3d802d40 // str q0, [x10, #176]
+	WORD $0x3d803141 // str q1, [x10, #192]
+	WORD $0x3d803540 // str q0, [x10, #208]
+	WORD $0x3d803941 // str q1, [x10, #224]
+	WORD $0x3d803d40 // str q0, [x10, #240]
+	MOVD 96(R11), R4
+	WORD $0x3dc02c6b // ldr q11, [x3, #176]
+	WORD $0x3dc0146a // ldr q10, [x3, #80]
+	WORD $0x3dc00c69 // ldr q9, [x3, #48]
+	MOVD $0, R7
+
+last:
+	ADD R7<<2, R4, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	ADD R7<<2, R8, R3
+	WORD $0x3dc00073 // ldr q19, [x3]
+	WORD $0x3dc00472 // ldr q18, [x3, #16]
+	WORD $0x3dc20063 // ldr q3, [x3, #2048]
+	WORD $0x3dc20462 // ldr q2, [x3, #2064]
+	WORD $0x4ea3d560 // fsub v0.4s, v11.4s, v3.4s
+	WORD $0x4ea2d561 // fsub v1.4s, v11.4s, v2.4s
+	WORD $0x4f210666 // sshr v6.4s, v19.4s, #31
+	WORD $0x6e601c66 // bsl v6.16b, v3.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e28dcc5 // fmul v5.4s, v6.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R5<<0, R10, R2
+	WORD $0x3dc02041 // ldr q1, [x2, #128]
+	WORD $0x3dc02440 // ldr q0, [x2, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802041 // str q1, [x2, #128]
+	WORD $0x3d802440 // str q0, [x2, #144]
+	ADD R7<<2, R6, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc00426 // ldr q6, [x1, #16]
+	WORD $0x3dc01041 // ldr q1, [x2, #64]
+	WORD $0x3dc01440 // ldr q0, [x2, #80]
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801041 // str q1, [x2, #64]
+	WORD $0x3d801440 // str q0, [x2, #80]
+	WORD $0x6e28dd85 // fmul v5.4s, v12.4s, v8.4s
+	WORD $0x6e27dcc4 // fmul v4.4s, v6.4s, v7.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd83 // fmla v3.4s, v12.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03041 // ldr q1, [x2, #192]
+	WORD $0x3dc03440 // ldr q0, [x2, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803041 // str q1, [x2, #192]
+	WORD $0x3d803440 // str q0, [x2, #208]
+	WORD $0x3dc0002f // ldr q15, [x1]
+	WORD $0x3dc0042e // ldr q14, [x1, #16]
+	WORD $0x4eafd571 // fsub v17.4s, v11.4s, v15.4s
+	WORD $0x4eaed570 // fsub v16.4s, v11.4s, v14.4s
+	ADD $8, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dded // fmul v13.4s, v15.4s, v0.4s
+	WORD $0x6e20ddcc // fmul v12.4s, v14.4s, v0.4s
+	WORD $0x3dc40065 // ldr q5, [x3, #4096]
+	WORD $0x3dc40464 // ldr q4, [x3, #4112]
+	WORD $0x6eb3e540 // fcmgt v0.4s, v10.4s, v19.4s
+	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb2e540 // fcmgt v0.4s, v10.4s, v18.4s
+	WORD $0x6e721d40 // bsl v0.16b, v10.16b, v18.16b
+	WORD $0x4e25d426 // fadd v6.4s, v1.4s, v5.4s
+	WORD $0x4e24d403 // fadd v3.4s, v0.4s, v4.4s
+	WORD $0x6e291e61 // eor v1.16b, v19.16b, v9.16b
+	WORD $0x6e291e42 // eor v2.16b, v18.16b, v9.16b
+	WORD $0x6ea1e540 // fcmgt v0.4s, v10.4s, v1.4s
+	WORD $0x6e611d40 // bsl v0.16b, v10.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x4e26ce25 // fmla v5.4s, v17.4s, v6.4s
+	WORD $0x4e23ce04 // fmla v4.4s, v16.4s, v3.4s
+	ADD $4, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de23 // fmul v3.4s, v17.4s, v0.4s
+	WORD $0x6e20de02 // fmul v2.4s, v16.4s, v0.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc60061 // ldr q1, [x3, #6144]
+	WORD $0x3dc60460 // ldr q0, [x3, #6160]
+	WORD $0x6e21dc21 // fmul v1.4s, v1.4s, v1.4s
+	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e24dc02 // fmul v2.4s, v0.4s, v4.4s
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R5, R5
+	ADD $8, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT last
+	MOVD 488(R11), R0
+	WORD $0x3dc00140 // ldr q0, [x10]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func tileGammaOverlapSumsNEON(args *byte, n int)
+TEXT ·tileGammaOverlapSumsNEON(SB), NOSPLIT, $264-16
+	ADD $16, RSP, R10
+	MOVD $constants<>(SB), R3
+	MOVD args+0(FP), R11
+	MOVD 408(R11), R9
+	MOVD 336(R11), R8
+	MOVD 0(R11), R5
+	MOVD 96(R11), R4
+	MOVD 120(R11), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R7
+
+exponential:
+	ADD R7<<2, R5, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R7<<2, R4, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e425 // fcmgt v5.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
+	WORD $0x4e201c63 // and v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201ca1 // and v1.16b, v5.16b, v0.16b
+	ADD R7<<2, R8, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09c68 // ldr q8, [x3, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R7<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT exponential
+	WORD $0x3dc02c61 // ldr q1, [x3, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00860 // ldr q0, [x3, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R11), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R11)
+	RET
+
+inRange:
+	MOVD 120(R11), R1
+	WORD $0x3dc04873 // ldr q19, [x3, #288]
+	WORD $0x3dc04c72 // ldr q18, [x3, #304]
+	WORD $0x3dc05071 // ldr q17, [x3, #320]
+	WORD $0x3dc05470 // ldr q16, [x3, #336]
+	WORD $0x3dc0586f // ldr q15, [x3, #352]
+	WORD $0x3dc05c6e // ldr q14, [x3, #368]
+	WORD $0x3dc0606d // ldr q13, [x3, #384]
+	WORD $0x3dc0646c // ldr q12, [x3, #400]
+	WORD $0x3dc0686b // ldr q11, [x3, #416]
+	WORD $0x3dc06c6a // ldr q10, [x3, #432]
+	WORD $0x3dc07069 // ldr q9, [x3, #448]
+	WORD $0x3dc07468 // ldr q8, [x3, #464]
+	MOVD $0, R7
+
+logarithm:
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R8, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT logarithm
+	MOVBU 480(R11), R0
+	CMP $0, R0
+	BNE isHard
+	MOVD 120(R11), R2
+	MOVD $0, R7
+
+scaled:
+	ADD R7<<2, R8, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R7<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04c64 // ldr q4, [x3, #304]
+	WORD $0x3dc04c63 // ldr q3, [x3, #304]
+	WORD $0x3dc04c62 // ldr q2, [x3, #304]
+	WORD $0x3dc04c61 // ldr q1, [x3, #304]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09c68 // ldr q8, [x3, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de65 // fmul v5.4s, v19.4s, v1.4s
+	WORD $0x6e20de84 // fmul v4.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d88002c // str q12, [x1, #8192]
+	WORD $0x3d88042b // str q11, [x1, #8208]
+	WORD $0x3d88082a // str q10, [x1, #8224]
+	WORD $0x3d880c29 // str q9, [x1, #8240]
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT scaled
+	MOVD $0, R7
+
+powers:
+	ADD R7<<2, R8, R1
+	WORD $0x3dc80030 // ldr q16, [x1, #8192]
+	WORD $0x3dc8042f // ldr q15, [x1, #8208]
+	WORD $0x3dc8082e // ldr q14, [x1, #8224]
+	WORD $0x3dc80c2d // ldr q13, [x1, #8240]
+	WORD $0x3dc60027 // ldr q7, [x1, #6144]
+	WORD $0x3dc60426 // ldr q6, [x1, #6160]
+	WORD $0x3dc60825 // ldr q5, [x1, #6176]
+	WORD $0x3dc60c31 // ldr q17, [x1, #6192]
+	WORD $0x3dc02c62 // ldr q2, [x3, #176]
+	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
+	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
+	WORD $0x4ea5d448 // fsub v8.4s, v2.4s, v5.4s
+	WORD $0x4eb1d444 // fsub v4.4s, v2.4s, v17.4s
+	WORD $0x4f210603 // sshr v3.4s, v16.4s, #31
+	WORD $0x6e671c03 // bsl v3.16b, v0.16b, v7.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
+	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	WORD $0x3dc04860 // ldr q0, [x3, #288]
+	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
+	WORD $0x3dc04860 // ldr q0, [x3, #288]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc04860 // ldr q0, [x3, #288]
+	WORD $0x6ea0e4aa // fcmgt v10.4s, v5.4s, v0.4s
+	WORD $0x3dc04860 // ldr q0, [x3, #288]
+	WORD $0x6ea0e629 // fcmgt v9.4s, v17.4s, v0.4s
+	WORD $0x3dc04c60 // ldr q0, [x3, #304]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc04c60 // ldr q0, [x3, #304]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc04c60 // ldr q0, [x3, #304]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc04c60 // ldr q0, [x3, #304]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cca2 // fmla v2.4s, v5.4s, v0.4s
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4eac1d88 // mov v8.16b, v12.16b
+	WORD $0x6e671c88 // bsl v8.16b, v4.16b, v7.16b
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x6e661c67 // bsl v7.16b, v3.16b, v6.16b
+	WORD $0x4eaa1d46 // mov v6.16b, v10.16b
+	WORD $0x6e651c46 // bsl v6.16b, v2.16b, v5.16b
+	WORD $0x4ea91d25 // mov v5.16b, v9.16b
+	WORD $0x6e711c25 // bsl v5.16b, v1.16b, v17.16b
+	WORD $0x6e28dd04 // fmul v4.4s, v8.4s, v8.4s
+	WORD $0x6e27dce3 // fmul v3.4s, v7.4s, v7.4s
+	WORD $0x6e26dcc2 // fmul v2.4s, v6.4s, v6.4s
+	WORD $0x6e25dca1 // fmul v1.4s, v5.4s, v5.4s
+	WORD $0x3dc07060 // ldr q0, [x3, #448]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc07060 // ldr q0, [x3, #448]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc07060 // ldr q0, [x3, #448]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc07060 // ldr q0, [x3, #448]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc07460 // ldr q0, [x3, #464]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc07460 // ldr q0, [x3, #464]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc07460 // ldr q0, [x3, #464]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc07460 // ldr q0, [x3, #464]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc06860 // ldr q0, [x3, #416]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc06860 // ldr q0, [x3, #416]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc06860 // ldr q0, [x3, #416]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc06860 // ldr q0, [x3, #416]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc06c60 // ldr q0, [x3, #432]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc06c60 // ldr q0, [x3, #432]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc06c60 // ldr q0, [x3, #432]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc06c60 // ldr q0, [x3, #432]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc06060 // ldr q0, [x3, #384]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc06060 // ldr q0, [x3, #384]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc06060 // ldr q0, [x3, #384]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc06060 // ldr q0, [x3, #384]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc06460 // ldr q0, [x3, #400]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc06460 // ldr q0, [x3, #400]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc06460 // ldr q0, [x3, #400]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc06460 // ldr q0, [x3, #400]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x4e24ceb1 // fmla v17.4s, v21.4s, v4.4s
+	WORD $0x4e23ced2 // fmla v18.4s, v22.4s, v3.4s
+	WORD $0x4e22cef3 // fmla v19.4s, v23.4s, v2.4s
+	WORD $0x4e21cf14 // fmla v20.4s, v24.4s, v1.4s
+	WORD $0x3dc05860 // ldr q0, [x3, #352]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc05860 // ldr q0, [x3, #352]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc05860 // ldr q0, [x3, #352]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc05860 // ldr q0, [x3, #352]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc05c60 // ldr q0, [x3, #368]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc05c60 // ldr q0, [x3, #368]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc05c60 // ldr q0, [x3, #368]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc05c60 // ldr q0, [x3, #368]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc05060 // ldr q0, [x3, #320]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc05060 // ldr q0, [x3, #320]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc05060 // ldr q0, [x3, #320]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc05060 // ldr q0, [x3, #320]
+	WORD $0x4e28ceb3 // fmla v19.4s, v21.4s, v8.4s
+	WORD $0x4e27ced2 // fmla v18.4s, v22.4s, v7.4s
+	WORD $0x4e26cef1 // fmla v17.4s, v23.4s, v6.4s
+	WORD $0x4e25cf00 // fmla v0.4s, v24.4s, v5.4s
+	WORD $0x4e24ce68 // fmla v8.4s, v19.4s, v4.4s
+	WORD $0x4e23ce47 // fmla v7.4s, v18.4s, v3.4s
+	WORD $0x4e22ce26 // fmla v6.4s, v17.4s, v2.4s
+	WORD $0x4e21cc05 // fmla v5.4s, v0.4s, v1.4s
+	WORD $0x3dc05460 // ldr q0, [x3, #336]
+	WORD $0x4e201d83 // and v3.16b, v12.16b, v0.16b
+	WORD $0x3dc05460 // ldr q0, [x3, #336]
+	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x3dc05460 // ldr q0, [x3, #336]
+	WORD $0x4e201d41 // and v1.16b, v10.16b, v0.16b
+	WORD $0x3dc05460 // ldr q0, [x3, #336]
+	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
+	WORD $0x4e23d508 // fadd v8.4s, v8.4s, v3.4s
+	WORD $0x4e22d4e7 // fadd v7.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c6 // fadd v6.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a5 // fadd v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01464 // ldr q4, [x3, #80]
+	WORD $0x6eb0e480 // fcmgt v0.4s, v4.4s, v16.4s
+	WORD $0x6e701c80 // bsl v0.16b, v4.16b, v16.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe480 // fcmgt v0.4s, v4.4s, v15.4s
+	WORD $0x6e6f1c80 // bsl v0.16b, v4.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eaee480 // fcmgt v0.4s, v4.4s, v14.4s
+	WORD $0x6e6e1c80 // bsl v0.16b, v4.16b, v14.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eade480 // fcmgt v0.4s, v4.4s, v13.4s
+	WORD $0x6e6d1c80 // bsl v0.16b, v4.16b, v13.16b
+	WORD $0x4e28d464 // fadd v4.4s, v3.4s, v8.4s
+	WORD $0x4e27d443 // fadd v3.4s, v2.4s, v7.4s
+	WORD $0x4e26d422 // fadd v2.4s, v1.4s, v6.4s
+	WORD $0x4e25d401 // fadd v1.4s, v0.4s, v5.4s
+	ADD $16, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02064 // ldr q4, [x3, #128]
+	WORD $0x3dc02063 // ldr q3, [x3, #128]
+	WORD $0x3dc02062 // ldr q2, [x3, #128]
+	WORD $0x3dc02061 // ldr q1, [x3, #128]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
+	WORD $0x3dc03868 // ldr q8, [x3, #224]
+	WORD $0x3dc03867 // ldr q7, [x3, #224]
+	WORD $0x3dc03866 // ldr q6, [x3, #224]
+	WORD $0x3dc03865 // ldr q5, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03064 // ldr q4, [x3, #192]
+	WORD $0x3dc03063 // ldr q3, [x3, #192]
+	WORD $0x3dc03062 // ldr q2, [x3, #192]
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09c68 // ldr q8, [x3, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d880023 // str q3, [x1, #8192]
+	WORD $0x3d880422 // str q2, [x1, #8208]
+	WORD $0x3d880821 // str q1, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT powers
+	B isScaled
+
+isHard:
+	MOVD 120(R11), R2
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	MOVD $0, R7
+
+hard:
+	ADD R7<<2, R8, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R7<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04c64 // ldr q4, [x3, #304]
+	WORD $0x3dc04c63 // ldr q3, [x3, #304]
+	WORD $0x3dc04c62 // ldr q2, [x3, #304]
+	WORD $0x3dc04c61 // ldr q1, [x3, #304]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8d // fmul v13.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc2002c // ldr q12, [x1, #2048]
+	WORD $0x3dc20428 // ldr q8, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4eacd402 // fsub v2.4s, v0.4s, v12.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f2105a3 // sshr v3.4s, v13.4s, #31
+	WORD $0x6e6c1c43 // bsl v3.16b, v2.16b, v12.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6eabe401 // fcmgt v1.4s, v0.4s, v11.4s
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6e6b1c01 // bsl v1.16b, v0.16b, v11.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6eaae401 // fcmgt v1.4s, v0.4s, v10.4s
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6e6a1c01 // bsl v1.16b, v0.16b, v10.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD $16, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
+	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc07863 // ldr q3, [x3, #480]
+	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
+	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
+	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
+	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
+	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
+	WORD $0x3dc00860 // ldr q0, [x3, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
+	WORD $0x3dc00860 // ldr q0, [x3, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09c68 // ldr q8, [x3, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
+	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
+	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
+	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
+	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
+	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
+	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
+	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
+	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
+	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
+
+power:
+	ADD R7<<2, R8, R0
+	WORD $0x3d880004 // str q4, [x0, #8192]
+	WORD $0x3d880403 // str q3, [x0, #8208]
+	WORD $0x3d880802 // str q2, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT hard
+
+isScaled:
+	MOVD 120(R11), R6
+	MOVD $0, R5
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800141 // str q1, [x10]
+	WORD $0x3d800540 // str q0, [x10, #16]
+	WORD $0x3d800941 // str q1, [x10, #32]
+	WORD $0x3d800d40 // str q0, [x10, #48]
+	WORD $0x3d801141 // str q1, [x10, #64]
+	WORD $0x3d801540 // str q0, [x10, #80]
+	WORD $0x3d801941 // str q1, [x10, #96]
+	WORD $0x3d801d40 // str q0, [x10, #112]
+	WORD $0x3d802141 // str q1, [x10, #128]
+	WORD $0x3d802540 // str q0, [x10, #144]
+	WORD $0x3d802941 // str q1, [x10, #160]
+	WORD $0x3d802d40 // str q0, [x10, #176]
+	WORD $0x3d803141 // str q1, [x10, #192]
+	WORD $0x3d803540 // str q0, [x10, #208]
+	WORD $0x3d803941 // str q1, [x10, #224]
+	WORD $0x3d803d40 // str q0, [x10, #240]
+	MOVD 96(R11), R4
+	WORD $0x3dc02c6b // ldr q11, [x3, #176]
+	WORD $0x3dc0146a // ldr q10, [x3, #80]
+	WORD $0x3dc00c69 // ldr q9, [x3, #48]
+	MOVD $0, R7
+
+last:
+	ADD R7<<2, R4, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	ADD R7<<2, R8, R3
+	WORD $0x3dc00073 // ldr q19, [x3]
+	WORD $0x3dc00472 // ldr q18, [x3, #16]
+	WORD $0x3dc20063 // ldr q3, [x3, #2048]
+	WORD $0x3dc20462 // ldr q2, [x3, #2064]
+	WORD $0x4ea3d560 // fsub v0.4s, v11.4s, v3.4s
+	WORD $0x4ea2d561 // fsub v1.4s, v11.4s, v2.4s
+	WORD $0x4f210666 // sshr v6.4s, v19.4s, #31
+	WORD $0x6e601c66 // bsl v6.16b, v3.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e28dcc5 // fmul v5.4s, v6.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R5<<0, R10, R2
+	WORD $0x3dc02041 // ldr q1, [x2, #128]
+	WORD $0x3dc02440 // ldr q0, [x2, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802041 // str q1, [x2, #128]
+	WORD $0x3d802440 // str q0, [x2, #144]
+	ADD R7<<2, R6, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc00426 // ldr q6, [x1, #16]
+	WORD $0x3dc01041 // ldr q1, [x2, #64]
+	WORD $0x3dc01440 // ldr q0, [x2, #80]
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801041 // str q1, [x2, #64]
+	WORD $0x3d801440 // str q0, [x2, #80]
+	WORD $0x6e28dd85 // fmul v5.4s, v12.4s, v8.4s
+	WORD $0x6e27dcc4 // fmul v4.4s, v6.4s, v7.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd83 // fmla v3.4s, v12.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03041 // ldr q1, [x2, #192]
+	WORD $0x3dc03440 // ldr q0, [x2, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803041 // str q1, [x2, #192]
+	WORD $0x3d803440 // str q0, [x2, #208]
+	WORD $0x3dc0002f // ldr q15, [x1]
+	WORD $0x3dc0042e // ldr q14, [x1, #16]
+	WORD $0x4eafd571 // fsub v17.4s, v11.4s, v15.4s
+	WORD $0x4eaed570 // fsub v16.4s, v11.4s, v14.4s
+	ADD $8, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dded // fmul v13.4s, v15.4s, v0.4s
+	WORD $0x6e20ddcc // fmul v12.4s, v14.4s, v0.4s
+	WORD $0x3dc40065 // ldr q5, [x3, #4096]
+	WORD $0x3dc40464 // ldr q4, [x3, #4112]
+	WORD $0x6eb3e540 // fcmgt v0.4s, v10.4s, v19.4s
+	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb2e540 // fcmgt v0.4s, v10.4s, v18.4s
+	WORD $0x6e721d40 // bsl v0.16b, v10.16b, v18.16b
+	WORD $0x4e25d426 // fadd v6.4s, v1.4s, v5.4s
+	WORD $0x4e24d403 // fadd v3.4s, v0.4s, v4.4s
+	WORD $0x6e291e61 // eor v1.16b, v19.16b, v9.16b
+	WORD $0x6e291e42 // eor v2.16b, v18.16b, v9.16b
+	WORD $0x6ea1e540 // fcmgt v0.4s, v10.4s, v1.4s
+	WORD $0x6e611d40 // bsl v0.16b, v10.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x4e26ce25 // fmla v5.4s, v17.4s, v6.4s
+	WORD $0x4e23ce04 // fmla v4.4s, v16.4s, v3.4s
+	ADD $4, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de23 // fmul v3.4s, v17.4s, v0.4s
+	WORD $0x6e20de02 // fmul v2.4s, v16.4s, v0.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc80061 // ldr q1, [x3, #8192]
+	WORD $0x3dc80460 // ldr q0, [x3, #8208]
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e24dc02 // fmul v2.4s, v0.4s, v4.4s
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R5, R5
+	ADD $8, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT last
+	MOVD 488(R11), R0
+	WORD $0x3dc00140 // ldr q0, [x10]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	RET
+
+// func tileGamma0GradNEON(args *byte, n int)
+TEXT ·tileGamma0GradNEON(SB), NOSPLIT, $136-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R7
+	MOVD 336(R8), R6
+	MOVD 0(R8), R4
+	MOVD 96(R8), R3
+	MOVD 120(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e425 // fcmgt v5.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
+	WORD $0x4e201c63 // and v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201ca1 // and v1.16b, v5.16b, v0.16b
+	ADD R5<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 120(R8), R1
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R5
+
+logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R6, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT logarithm
+	MOVD 120(R8), R4
+	MOVD $0, R3
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	WORD $0x3d801121 // str q1, [x9, #64]
+	WORD $0x3d801520 // str q0, [x9, #80]
+	WORD $0x3d801921 // str q1, [x9, #96]
+	WORD $0x3d801d20 // str q0, [x9, #112]
+	MOVD 96(R8), R2
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R5<<2, R6, R1
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc0042d // ldr q13, [x1, #16]
+	WORD $0x3dc2002e // ldr q14, [x1, #2048]
+	WORD $0x3dc2042c // ldr q12, [x1, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eaed40b // fsub v11.4s, v0.4s, v14.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd40a // fsub v10.4s, v0.4s, v12.4s
+	ADD R5<<2, R4, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea5d403 // fsub v3.4s, v0.4s, v5.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea4d402 // fsub v2.4s, v0.4s, v4.4s
+	ADD $8, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dca9 // fmul v9.4s, v5.4s, v0.4s
+	WORD $0x6e20dc88 // fmul v8.4s, v4.4s, v0.4s
+	WORD $0x3dc40034 // ldr q20, [x1, #4096]
+	WORD $0x3dc40433 // ldr q19, [x1, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea1e40f // fcmgt v15.4s, v0.4s, v1.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e611c0f // bsl v15.16b, v0.16b, v1.16b
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6d1c0f // bsl v15.16b, v0.16b, v13.16b
+	WORD $0x4e34d612 // fadd v18.4s, v16.4s, v20.4s
+	WORD $0x4e33d5f1 // fadd v17.4s, v15.4s, v19.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c30 // eor v16.16b, v1.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201db5 // eor v21.16b, v13.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e40f // fcmgt v15.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c0f // bsl v15.16b, v0.16b, v16.16b
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb5e40f // fcmgt v15.4s, v0.4s, v21.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e751c0f // bsl v15.16b, v0.16b, v21.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e34d60f // fadd v15.4s, v16.4s, v20.4s
+	WORD $0x4e33d400 // fadd v0.4s, v0.4s, v19.4s
+	WORD $0x6e2fdd33 // fmul v19.4s, v9.4s, v15.4s
+	WORD $0x6e20dd10 // fmul v16.4s, v8.4s, v0.4s
+	WORD $0x4e32cc73 // fmla v19.4s, v3.4s, v18.4s
+	WORD $0x4e31cc50 // fmla v16.4s, v2.4s, v17.4s
+	ADD $4, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc72 // fmul v18.4s, v3.4s, v0.4s
+	WORD $0x6e20dc51 // fmul v17.4s, v2.4s, v0.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x4e20ccb2 // fmla v18.4s, v5.4s, v0.4s
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x6e33de4f // fmul v15.4s, v18.4s, v19.4s
+	WORD $0x6e30de25 // fmul v5.4s, v17.4s, v16.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e27cde4 // fmla v4.4s, v15.4s, v7.4s
+	WORD $0x4e26cca0 // fmla v0.4s, v5.4s, v6.4s
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R8), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R5<<2, R0, R1
+	PRFM 2048(R1), PLDL1KEEP
+	WORD $0x6e33de53 // fmul v19.4s, v18.4s, v19.4s
+	WORD $0x6e30de25 // fmul v5.4s, v17.4s, v16.4s
+	ADD $24, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dce4 // fmul v4.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $60, R7, R0
+	WORD $0x4d40c810 // ld1r {v16.4s}, [x0]
+	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
+	WORD $0x4e33cc90 // fmla v16.4s, v4.4s, v19.4s
+	WORD $0x4e25cc0f // fmla v15.4s, v0.4s, v5.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc01005 // ldr q5, [x0, #64]
+	WORD $0x3dc01404 // ldr q4, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e30cc05 // fmla v5.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2fcc04 // fmla v4.4s, v0.4s, v15.4s
+	WORD $0x3d801005 // str q5, [x0, #64]
+	WORD $0x3d801404 // str q4, [x0, #80]
+	WORD $0x3d800030 // str q16, [x1]
+	WORD $0x3d80042f // str q15, [x1, #16]
+
+noElements:
+	MOVD 24(R8), R0
+	CMP $0, R0
+	BEQ noGradient
+	WORD $0x4f210425 // sshr v5.4s, v1.4s, #31
+	WORD $0x6e6e1d65 // bsl v5.16b, v11.16b, v14.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e6c1d40 // bsl v0.16b, v10.16b, v12.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x6e6b1dc1 // bsl v1.16b, v14.16b, v11.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e6a1d80 // bsl v0.16b, v12.16b, v10.16b
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x4ea5cd23 // fmls v3.4s, v9.4s, v5.4s
+	WORD $0x4ea4cd02 // fmls v2.4s, v8.4s, v4.4s
+	ADD $24, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de41 // fmul v1.4s, v18.4s, v0.4s
+	WORD $0x6e20de20 // fmul v0.4s, v17.4s, v0.4s
+	WORD $0x6e23dc24 // fmul v4.4s, v1.4s, v3.4s
+	WORD $0x6e22dc05 // fmul v5.4s, v0.4s, v2.4s
+	MOVD 72(R8), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+
+noUpstream:
+	WORD $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
+	WORD $0x6e26dca3 // fmul v3.4s, v5.4s, v6.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	MOVD 24(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01120 // ldr q0, [x9, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tileGamma2GradNEON(args *byte, n int)
+TEXT ·tileGamma2GradNEON(SB), NOSPLIT, $136-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R7
+	MOVD 336(R8), R6
+	MOVD 0(R8), R4
+	MOVD 96(R8), R3
+	MOVD 120(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e425 // fcmgt v5.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
+	WORD $0x4e201c63 // and v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201ca1 // and v1.16b, v5.16b, v0.16b
+	ADD R5<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 120(R8), R1
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R5
+
+logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R6, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT logarithm
+	MOVBU 480(R8), R0
+	CMP $0, R0
+	BNE isHard
+	MOVD 120(R8), R2
+	MOVD $0, R5
+
+scaled:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de25 // fmul v5.4s, v17.4s, v3.4s
+	WORD $0x6e22de44 // fmul v4.4s, v18.4s, v2.4s
+	WORD $0x6e21de67 // fmul v7.4s, v19.4s, v1.4s
+	WORD $0x6e20de86 // fmul v6.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
+	WORD $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
+	WORD $0x6e21dce3 // fmul v3.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fcad // fdiv v13.4s, v5.4s, v1.4s
+	WORD $0x6e20fc88 // fdiv v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc67 // fdiv v7.4s, v3.4s, v1.4s
+	WORD $0x6e20fc46 // fdiv v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd402 // fsub v2.4s, v0.4s, v13.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e6d1c43 // bsl v3.16b, v2.16b, v13.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT scaled
+	B isScaled
+
+isHard:
+	MOVD 120(R8), R2
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x3dc02d4c // ldr q12, [x10, #176]
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	MOVD $0, R5
+
+hard:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc0002d // ldr q13, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e23dda3 // fmul v3.4s, v13.4s, v3.4s
+	WORD $0x6e24dd6b // fmul v11.4s, v11.4s, v4.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc20028 // ldr q8, [x1, #2048]
+	WORD $0x3dc20422 // ldr q2, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x4ea8d580 // fsub v0.4s, v12.4s, v8.4s
+	WORD $0x4ea2d581 // fsub v1.4s, v12.4s, v2.4s
+	WORD $0x4ea7d585 // fsub v5.4s, v12.4s, v7.4s
+	WORD $0x4ea6d584 // fsub v4.4s, v12.4s, v6.4s
+	WORD $0x4f210463 // sshr v3.4s, v3.4s, #31
+	WORD $0x6e681c03 // bsl v3.16b, v0.16b, v8.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT hard
+
+isScaled:
+	MOVD 120(R8), R4
+	MOVD $0, R3
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	WORD $0x3d801121 // str q1, [x9, #64]
+	WORD $0x3d801520 // str q0, [x9, #80]
+	WORD $0x3d801921 // str q1, [x9, #96]
+	WORD $0x3d801d20 // str q0, [x9, #112]
+	MOVD 96(R8), R2
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R5<<2, R6, R1
+	WORD $0x3dc00030 // ldr q16, [x1]
+	WORD $0x3dc0042f // ldr q15, [x1, #16]
+	WORD $0x3dc2002e // ldr q14, [x1, #2048]
+	WORD $0x3dc20425 // ldr q5, [x1, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eaed411 // fsub v17.4s, v0.4s, v14.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea5d404 // fsub v4.4s, v0.4s, v5.4s
+	ADD R5<<2, R4, R0
+	WORD $0x3dc0000d // ldr q13, [x0]
+	WORD $0x3dc0040c // ldr q12, [x0, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd412 // fsub v18.4s, v0.4s, v13.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd403 // fsub v3.4s, v0.4s, v12.4s
+	ADD $8, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda2 // fmul v2.4s, v13.4s, v0.4s
+	WORD $0x6e20dd81 // fmul v1.4s, v12.4s, v0.4s
+	WORD $0x3dc4002b // ldr q11, [x1, #4096]
+	WORD $0x3dc4042a // ldr q10, [x1, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e408 // fcmgt v8.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c08 // bsl v8.16b, v0.16b, v16.16b
+	WORD $0x4ea81d09 // mov v9.16b, v8.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe408 // fcmgt v8.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c08 // bsl v8.16b, v0.16b, v15.16b
+	WORD $0x4e2bd534 // fadd v20.4s, v9.4s, v11.4s
+	WORD $0x4e2ad513 // fadd v19.4s, v8.4s, v10.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201e09 // eor v9.16b, v16.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201df5 // eor v21.16b, v15.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea9e408 // fcmgt v8.4s, v0.4s, v9.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e691c08 // bsl v8.16b, v0.16b, v9.16b
+	WORD $0x4ea81d09 // mov v9.16b, v8.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb5e408 // fcmgt v8.4s, v0.4s, v21.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e751c08 // bsl v8.16b, v0.16b, v21.16b
+	WORD $0x4ea81d00 // mov v0.16b, v8.16b
+	WORD $0x4e2bd528 // fadd v8.4s, v9.4s, v11.4s
+	WORD $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	WORD $0x6e28dc4b // fmul v11.4s, v2.4s, v8.4s
+	WORD $0x6e20dc2a // fmul v10.4s, v1.4s, v0.4s
+	WORD $0x4e34ce4b // fmla v11.4s, v18.4s, v20.4s
+	WORD $0x4e33cc6a // fmla v10.4s, v3.4s, v19.4s
+	ADD $4, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de49 // fmul v9.4s, v18.4s, v0.4s
+	WORD $0x6e20dc75 // fmul v21.4s, v3.4s, v0.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x4e20cda9 // fmla v9.4s, v13.4s, v0.4s
+	WORD $0x4e20cd95 // fmla v21.4s, v12.4s, v0.4s
+	WORD $0x3dc60034 // ldr q20, [x1, #6144]
+	WORD $0x3dc60433 // ldr q19, [x1, #6160]
+	WORD $0x6e34de88 // fmul v8.4s, v20.4s, v20.4s
+	WORD $0x6e33de60 // fmul v0.4s, v19.4s, v19.4s
+	WORD $0x6e28dd29 // fmul v9.4s, v9.4s, v8.4s
+	WORD $0x6e20dea8 // fmul v8.4s, v21.4s, v0.4s
+	WORD $0x6e2bdd37 // fmul v23.4s, v9.4s, v11.4s
+	WORD $0x6e2add16 // fmul v22.4s, v8.4s, v10.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc00015 // ldr q21, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e27cef5 // fmla v21.4s, v23.4s, v7.4s
+	WORD $0x4e26cec0 // fmla v0.4s, v22.4s, v6.4s
+	WORD $0x3d800015 // str q21, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R8), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R5<<2, R0, R1
+	PRFM 2048(R1), PLDL1KEEP
+	WORD $0x6e2bdd39 // fmul v25.4s, v9.4s, v11.4s
+	WORD $0x6e2add16 // fmul v22.4s, v8.4s, v10.4s
+	ADD $24, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcf5 // fmul v21.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $60, R7, R0
+	WORD $0x4d40c818 // ld1r {v24.4s}, [x0]
+	WORD $0x4d40c817 // ld1r {v23.4s}, [x0]
+	WORD $0x4e39ceb8 // fmla v24.4s, v21.4s, v25.4s
+	WORD $0x4e36cc17 // fmla v23.4s, v0.4s, v22.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc01016 // ldr q22, [x0, #64]
+	WORD $0x3dc01415 // ldr q21, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e38cc16 // fmla v22.4s, v0.4s, v24.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e37cc15 // fmla v21.4s, v0.4s, v23.4s
+	WORD $0x3d801016 // str q22, [x0, #64]
+	WORD $0x3d801415 // str q21, [x0, #80]
+	WORD $0x3d800038 // str q24, [x1]
+	WORD $0x3d800437 // str q23, [x1, #16]
+
+noElements:
+	MOVD 24(R8), R0
+	CMP $0, R0
+	BEQ noGradient
+	WORD $0x4f210616 // sshr v22.4s, v16.4s, #31
+	WORD $0x6e6e1e36 // bsl v22.16b, v17.16b, v14.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e651c80 // bsl v0.16b, v4.16b, v5.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e711dc0 // bsl v0.16b, v14.16b, v17.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x6e2ede44 // fmul v4.4s, v18.4s, v14.4s
+	WORD $0x6e20dc65 // fmul v5.4s, v3.4s, v0.4s
+	WORD $0x4eb6cc44 // fmls v4.4s, v2.4s, v22.4s
+	WORD $0x4eb5cc25 // fmls v5.4s, v1.4s, v21.4s
+	ADD $16, R7, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $20, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb4d401 // fsub v1.4s, v0.4s, v20.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb3d400 // fsub v0.4s, v0.4s, v19.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4eabcc24 // fmls v4.4s, v1.4s, v11.4s
+	WORD $0x4eaacc05 // fmls v5.4s, v0.4s, v10.4s
+	ADD $24, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd21 // fmul v1.4s, v9.4s, v0.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e25dc05 // fmul v5.4s, v0.4s, v5.4s
+	MOVD 72(R8), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+
+noUpstream:
+	WORD $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
+	WORD $0x6e26dca3 // fmul v3.4s, v5.4s, v6.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	MOVD 24(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01120 // ldr q0, [x9, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tileGammaGradNEON(args *byte, n int)
+TEXT ·tileGammaGradNEON(SB), NOSPLIT, $136-16
+	ADD $16, RSP, R8
+	MOVD $constants<>(SB), R9
+	MOVD args+0(FP), R7
+	MOVD 408(R7), R6
+	MOVD 336(R7), R5
+	MOVD 0(R7), R10
+	MOVD 96(R7), R3
+	MOVD 120(R7), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R4
+
+exponential:
+	ADD R4<<2, R10, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R4<<2, R3, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e425 // fcmgt v5.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
+	WORD $0x4e201c63 // and v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201ca1 // and v1.16b, v5.16b, v0.16b
+	ADD R4<<2, R5, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d28 // ldr q8, [x9, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R4<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R4, R4
+	MOVD n+8(FP), R0
+	CMP R0, R4
+	BLT exponential
+	WORD $0x3dc02d21 // ldr q1, [x9, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R7), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R7)
+	RET
+
+inRange:
+	MOVD 120(R7), R1
+	WORD $0x3dc04933 // ldr q19, [x9, #288]
+	WORD $0x3dc04d32 // ldr q18, [x9, #304]
+	WORD $0x3dc05131 // ldr q17, [x9, #320]
+	WORD $0x3dc05530 // ldr q16, [x9, #336]
+	WORD $0x3dc0592f // ldr q15, [x9, #352]
+	WORD $0x3dc05d2e // ldr q14, [x9, #368]
+	WORD $0x3dc0612d // ldr q13, [x9, #384]
+	WORD $0x3dc0652c // ldr q12, [x9, #400]
+	WORD $0x3dc0692b // ldr q11, [x9, #416]
+	WORD $0x3dc06d2a // ldr q10, [x9, #432]
+	WORD $0x3dc07129 // ldr q9, [x9, #448]
+	WORD $0x3dc07528 // ldr q8, [x9, #464]
+	MOVD $0, R4
+
+logarithm:
+	ADD R4<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R4<<2, R5, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04520 // ldr q0, [x9, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04520 // ldr q0, [x9, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04520 // ldr q0, [x9, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04520 // ldr q0, [x9, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R4, R4
+	MOVD n+8(FP), R0
+	CMP R0, R4
+	BLT logarithm
+	MOVBU 480(R7), R0
+	CMP $0, R0
+	BNE isHard
+	MOVD 120(R7), R2
+	MOVD $0, R4
+
+scaled:
+	ADD R4<<2, R5, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R4<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d24 // ldr q4, [x9, #304]
+	WORD $0x3dc04d23 // ldr q3, [x9, #304]
+	WORD $0x3dc04d22 // ldr q2, [x9, #304]
+	WORD $0x3dc04d21 // ldr q1, [x9, #304]
+	WORD $0x3dc04520 // ldr q0, [x9, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09d28 // ldr q8, [x9, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de65 // fmul v5.4s, v19.4s, v1.4s
+	WORD $0x6e20de84 // fmul v4.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d88002c // str q12, [x1, #8192]
+	WORD $0x3d88042b // str q11, [x1, #8208]
+	WORD $0x3d88082a // str q10, [x1, #8224]
+	WORD $0x3d880c29 // str q9, [x1, #8240]
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R4, R4
+	MOVD n+8(FP), R0
+	CMP R0, R4
+	BLT scaled
+	MOVD $0, R4
+
+powers:
+	ADD R4<<2, R5, R1
+	WORD $0x3dc80030 // ldr q16, [x1, #8192]
+	WORD $0x3dc8042f // ldr q15, [x1, #8208]
+	WORD $0x3dc8082e // ldr q14, [x1, #8224]
+	WORD $0x3dc80c2d // ldr q13, [x1, #8240]
+	WORD $0x3dc60027 // ldr q7, [x1, #6144]
+	WORD $0x3dc60426 // ldr q6, [x1, #6160]
+	WORD $0x3dc60825 // ldr q5, [x1, #6176]
+	WORD $0x3dc60c31 // ldr q17, [x1, #6192]
+	WORD $0x3dc02d22 // ldr q2, [x9, #176]
+	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
+	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
+	WORD $0x4ea5d448 // fsub v8.4s, v2.4s, v5.4s
+	WORD $0x4eb1d444 // fsub v4.4s, v2.4s, v17.4s
+	WORD $0x4f210603 // sshr v3.4s, v16.4s, #31
+	WORD $0x6e671c03 // bsl v3.16b, v0.16b, v7.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
+	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	WORD $0x3dc04920 // ldr q0, [x9, #288]
+	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
+	WORD $0x3dc04920 // ldr q0, [x9, #288]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc04920 // ldr q0, [x9, #288]
+	WORD $0x6ea0e4aa // fcmgt v10.4s, v5.4s, v0.4s
+	WORD $0x3dc04920 // ldr q0, [x9, #288]
+	WORD $0x6ea0e629 // fcmgt v9.4s, v17.4s, v0.4s
+	WORD $0x3dc04d20 // ldr q0, [x9, #304]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc04d20 // ldr q0, [x9, #304]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc04d20 // ldr q0, [x9, #304]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc04d20 // ldr q0, [x9, #304]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc04520 // ldr q0, [x9, #272]
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x3dc04520 // ldr q0, [x9, #272]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x3dc04520 // ldr q0, [x9, #272]
+	WORD $0x4e20cca2 // fmla v2.4s, v5.4s, v0.4s
+	WORD $0x3dc04520 // ldr q0, [x9, #272]
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4eac1d88 // mov v8.16b, v12.16b
+	WORD $0x6e671c88 // bsl v8.16b, v4.16b, v7.16b
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x6e661c67 // bsl v7.16b, v3.16b, v6.16b
+	WORD $0x4eaa1d46 // mov v6.16b, v10.16b
+	WORD $0x6e651c46 // bsl v6.16b, v2.16b, v5.16b
+	WORD $0x4ea91d25 // mov v5.16b, v9.16b
+	WORD $0x6e711c25 // bsl v5.16b, v1.16b, v17.16b
+	WORD $0x6e28dd04 // fmul v4.4s, v8.4s, v8.4s
+	WORD $0x6e27dce3 // fmul v3.4s, v7.4s, v7.4s
+	WORD $0x6e26dcc2 // fmul v2.4s, v6.4s, v6.4s
+	WORD $0x6e25dca1 // fmul v1.4s, v5.4s, v5.4s
+	WORD $0x3dc07120 // ldr q0, [x9, #448]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc07120 // ldr q0, [x9, #448]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc07120 // ldr q0, [x9, #448]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc07120 // ldr q0, [x9, #448]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc07520 // ldr q0, [x9, #464]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc07520 // ldr q0, [x9, #464]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc07520 // ldr q0, [x9, #464]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc07520 // ldr q0, [x9, #464]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc06920 // ldr q0, [x9, #416]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc06920 // ldr q0, [x9, #416]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc06920 // ldr q0, [x9, #416]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc06920 // ldr q0, [x9, #416]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc06d20 // ldr q0, [x9, #432]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc06d20 // ldr q0, [x9, #432]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc06d20 // ldr q0, [x9, #432]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc06d20 // ldr q0, [x9, #432]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc06120 // ldr q0, [x9, #384]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc06120 // ldr q0, [x9, #384]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc06120 // ldr q0, [x9, #384]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc06120 // ldr q0, [x9, #384]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc06520 // ldr q0, [x9, #400]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc06520 // ldr q0, [x9, #400]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc06520 // ldr q0, [x9, #400]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc06520 // ldr q0, [x9, #400]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x4e24ceb1 // fmla v17.4s, v21.4s, v4.4s
+	WORD $0x4e23ced2 // fmla v18.4s, v22.4s, v3.4s
+	WORD $0x4e22cef3 // fmla v19.4s, v23.4s, v2.4s
+	WORD $0x4e21cf14 // fmla v20.4s, v24.4s, v1.4s
+	WORD $0x3dc05920 // ldr q0, [x9, #352]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc05920 // ldr q0, [x9, #352]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc05920 // ldr q0, [x9, #352]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc05920 // ldr q0, [x9, #352]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc05d20 // ldr q0, [x9, #368]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc05d20 // ldr q0, [x9, #368]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc05d20 // ldr q0, [x9, #368]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc05d20 // ldr q0, [x9, #368]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc05120 // ldr q0, [x9, #320]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc05120 // ldr q0, [x9, #320]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc05120 // ldr q0, [x9, #320]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc05120 // ldr q0, [x9, #320]
+	WORD $0x4e28ceb3 // fmla v19.4s, v21.4s, v8.4s
+	WORD $0x4e27ced2 // fmla v18.4s, v22.4s, v7.4s
+	WORD $0x4e26cef1 // fmla v17.4s, v23.4s, v6.4s
+	WORD $0x4e25cf00 // fmla v0.4s, v24.4s, v5.4s
+	WORD $0x4e24ce68 // fmla v8.4s, v19.4s, v4.4s
+	WORD $0x4e23ce47 // fmla v7.4s, v18.4s, v3.4s
+	WORD $0x4e22ce26 // fmla v6.4s, v17.4s, v2.4s
+	WORD $0x4e21cc05 // fmla v5.4s, v0.4s, v1.4s
+	WORD $0x3dc05520 // ldr q0, [x9, #336]
+	WORD $0x4e201d83 // and v3.16b, v12.16b, v0.16b
+	WORD $0x3dc05520 // ldr q0, [x9, #336]
+	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x3dc05520 // ldr q0, [x9, #336]
+	WORD $0x4e201d41 // and v1.16b, v10.16b, v0.16b
+	WORD $0x3dc05520 // ldr q0, [x9, #336]
+	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
+	WORD $0x4e23d508 // fadd v8.4s, v8.4s, v3.4s
+	WORD $0x4e22d4e7 // fadd v7.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c6 // fadd v6.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a5 // fadd v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01524 // ldr q4, [x9, #80]
+	WORD $0x6eb0e480 // fcmgt v0.4s, v4.4s, v16.4s
+	WORD $0x6e701c80 // bsl v0.16b, v4.16b, v16.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe480 // fcmgt v0.4s, v4.4s, v15.4s
+	WORD $0x6e6f1c80 // bsl v0.16b, v4.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eaee480 // fcmgt v0.4s, v4.4s, v14.4s
+	WORD $0x6e6e1c80 // bsl v0.16b, v4.16b, v14.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eade480 // fcmgt v0.4s, v4.4s, v13.4s
+	WORD $0x6e6d1c80 // bsl v0.16b, v4.16b, v13.16b
+	WORD $0x4e28d464 // fadd v4.4s, v3.4s, v8.4s
+	WORD $0x4e27d443 // fadd v3.4s, v2.4s, v7.4s
+	WORD $0x4e26d422 // fadd v2.4s, v1.4s, v6.4s
+	WORD $0x4e25d401 // fadd v1.4s, v0.4s, v5.4s
+	ADD $16, R6, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02124 // ldr q4, [x9, #128]
+	WORD $0x3dc02123 // ldr q3, [x9, #128]
+	WORD $0x3dc02122 // ldr q2, [x9, #128]
+	WORD $0x3dc02121 // ldr q1, [x9, #128]
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
+	WORD $0x3dc03928 // ldr q8, [x9, #224]
+	WORD $0x3dc03927 // ldr q7, [x9, #224]
+	WORD $0x3dc03926 // ldr q6, [x9, #224]
+	WORD $0x3dc03925 // ldr q5, [x9, #224]
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03124 // ldr q4, [x9, #192]
+	WORD $0x3dc03123 // ldr q3, [x9, #192]
+	WORD $0x3dc03122 // ldr q2, [x9, #192]
+	WORD $0x3dc03121 // ldr q1, [x9, #192]
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d28 // ldr q8, [x9, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d880023 // str q3, [x1, #8192]
+	WORD $0x3d880422 // str q2, [x1, #8208]
+	WORD $0x3d880821 // str q1, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
+	ADD $16, R4, R4
+	MOVD n+8(FP), R0
+	CMP R0, R4
+	BLT powers
+	B isScaled
+
+isHard:
+	MOVD 120(R7), R2
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	MOVD $0, R4
+
+hard:
+	ADD R4<<2, R5, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R4<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d24 // ldr q4, [x9, #304]
+	WORD $0x3dc04d23 // ldr q3, [x9, #304]
+	WORD $0x3dc04d22 // ldr q2, [x9, #304]
+	WORD $0x3dc04d21 // ldr q1, [x9, #304]
+	WORD $0x3dc04520 // ldr q0, [x9, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8d // fmul v13.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc2002c // ldr q12, [x1, #2048]
+	WORD $0x3dc20428 // ldr q8, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4eacd402 // fsub v2.4s, v0.4s, v12.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f2105a3 // sshr v3.4s, v13.4s, #31
+	WORD $0x6e6c1c43 // bsl v3.16b, v2.16b, v12.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6eabe401 // fcmgt v1.4s, v0.4s, v11.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e6b1c01 // bsl v1.16b, v0.16b, v11.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6eaae401 // fcmgt v1.4s, v0.4s, v10.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e6a1c01 // bsl v1.16b, v0.16b, v10.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD $16, R6, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
+	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc07923 // ldr q3, [x9, #480]
+	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
+	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
+	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
+	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
+	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d28 // ldr q8, [x9, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
+	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
+	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
+	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
+	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
+	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
+	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
+	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
+	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
+	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
+
+power:
+	ADD R4<<2, R5, R0
+	WORD $0x3d880004 // str q4, [x0, #8192]
+	WORD $0x3d880403 // str q3, [x0, #8208]
+	WORD $0x3d880802 // str q2, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	ADD $16, R4, R4
+	MOVD n+8(FP), R0
+	CMP R0, R4
+	BLT hard
+
+isScaled:
+	MOVD 120(R7), R3
+	MOVD $0, R2
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800101 // str q1, [x8]
+	WORD $0x3d800500 // str q0, [x8, #16]
+	WORD $0x3d800901 // str q1, [x8, #32]
+	WORD $0x3d800d00 // str q0, [x8, #48]
+	WORD $0x3d801101 // str q1, [x8, #64]
+	WORD $0x3d801500 // str q0, [x8, #80]
+	WORD $0x3d801901 // str q1, [x8, #96]
+	WORD $0x3d801d00 // str q0, [x8, #112]
+	MOVD 96(R7), R1
+	MOVD $0, R4
+
+last:
+	ADD R4<<2, R1, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R4<<2, R5, R10
+	WORD $0x3dc00150 // ldr q16, [x10]
+	WORD $0x3dc0054f // ldr q15, [x10, #16]
+	WORD $0x3dc20148 // ldr q8, [x10, #2048]
+	WORD $0x3dc20545 // ldr q5, [x10, #2064]
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4ea8d411 // fsub v17.4s, v0.4s, v8.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4ea5d404 // fsub v4.4s, v0.4s, v5.4s
+	ADD R4<<2, R3, R0
+	WORD $0x3dc0000e // ldr q14, [x0]
+	WORD $0x3dc0040d // ldr q13, [x0, #16]
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4eaed412 // fsub v18.4s, v0.4s, v14.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4eadd403 // fsub v3.4s, v0.4s, v13.4s
+	ADD $8, R6, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20ddc2 // fmul v2.4s, v14.4s, v0.4s
+	WORD $0x6e20dda1 // fmul v1.4s, v13.4s, v0.4s
+	WORD $0x3dc4014c // ldr q12, [x10, #4096]
+	WORD $0x3dc4054b // ldr q11, [x10, #4112]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6eb0e409 // fcmgt v9.4s, v0.4s, v16.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e701c09 // bsl v9.16b, v0.16b, v16.16b
+	WORD $0x4ea91d2a // mov v10.16b, v9.16b
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6eafe409 // fcmgt v9.4s, v0.4s, v15.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e6f1c09 // bsl v9.16b, v0.16b, v15.16b
+	WORD $0x4e2cd554 // fadd v20.4s, v10.4s, v12.4s
+	WORD $0x4e2bd533 // fadd v19.4s, v9.4s, v11.4s
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x6e201e0a // eor v10.16b, v16.16b, v0.16b
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x6e201df5 // eor v21.16b, v15.16b, v0.16b
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6eaae409 // fcmgt v9.4s, v0.4s, v10.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e6a1c09 // bsl v9.16b, v0.16b, v10.16b
+	WORD $0x4ea91d2a // mov v10.16b, v9.16b
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6eb5e409 // fcmgt v9.4s, v0.4s, v21.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e751c09 // bsl v9.16b, v0.16b, v21.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e2cd549 // fadd v9.4s, v10.4s, v12.4s
+	WORD $0x4e2bd400 // fadd v0.4s, v0.4s, v11.4s
+	WORD $0x6e29dc4c // fmul v12.4s, v2.4s, v9.4s
+	WORD $0x6e20dc2b // fmul v11.4s, v1.4s, v0.4s
+	WORD $0x4e34ce4c // fmla v12.4s, v18.4s, v20.4s
+	WORD $0x4e33cc6b // fmla v11.4s, v3.4s, v19.4s
+	ADD $4, R6, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de4a // fmul v10.4s, v18.4s, v0.4s
+	WORD $0x6e20dc73 // fmul v19.4s, v3.4s, v0.4s
+	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
+	WORD $0x4e20cdca // fmla v10.4s, v14.4s, v0.4s
+	WORD $0x4e20cdb3 // fmla v19.4s, v13.4s, v0.4s
+	WORD $0x3dc80149 // ldr q9, [x10, #8192]
+	WORD $0x3dc80540 // ldr q0, [x10, #8208]
+	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
+	WORD $0x6e20de69 // fmul v9.4s, v19.4s, v0.4s
+	WORD $0x6e2cdd55 // fmul v21.4s, v10.4s, v12.4s
+	WORD $0x6e2bdd34 // fmul v20.4s, v9.4s, v11.4s
+	ADD R2<<0, R8, R0
+	WORD $0x3dc00013 // ldr q19, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e27ceb3 // fmla v19.4s, v21.4s, v7.4s
+	WORD $0x4e26ce80 // fmla v0.4s, v20.4s, v6.4s
+	WORD $0x3d800013 // str q19, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R7), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R4<<2, R0, R10
+	PRFM 2048(R10), PLDL1KEEP
+	WORD $0x6e2cdd57 // fmul v23.4s, v10.4s, v12.4s
+	WORD $0x6e2bdd34 // fmul v20.4s, v9.4s, v11.4s
+	ADD $24, R6, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcf3 // fmul v19.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $60, R6, R0
+	WORD $0x4d40c816 // ld1r {v22.4s}, [x0]
+	WORD $0x4d40c815 // ld1r {v21.4s}, [x0]
+	WORD $0x4e37ce76 // fmla v22.4s, v19.4s, v23.4s
+	WORD $0x4e34cc15 // fmla v21.4s, v0.4s, v20.4s
+	ADD R2<<0, R8, R0
+	WORD $0x3dc01014 // ldr q20, [x0, #64]
+	WORD $0x3dc01413 // ldr q19, [x0, #80]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x4e36cc14 // fmla v20.4s, v0.4s, v22.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x4e35cc13 // fmla v19.4s, v0.4s, v21.4s
+	WORD $0x3d801014 // str q20, [x0, #64]
+	WORD $0x3d801413 // str q19, [x0, #80]
+	WORD $0x3d800156 // str q22, [x10]
+	WORD $0x3d800555 // str q21, [x10, #16]
+
+noElements:
+	MOVD 24(R7), R0
+	CMP $0, R0
+	BEQ noGradient
+	WORD $0x4f210614 // sshr v20.4s, v16.4s, #31
+	WORD $0x6e681e34 // bsl v20.16b, v17.16b, v8.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e651c80 // bsl v0.16b, v4.16b, v5.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e711d00 // bsl v0.16b, v8.16b, v17.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x6e28de48 // fmul v8.4s, v18.4s, v8.4s
+	WORD $0x6e20dc65 // fmul v5.4s, v3.4s, v0.4s
+	WORD $0x4eb4cc48 // fmls v8.4s, v2.4s, v20.4s
+	WORD $0x4eb3cc25 // fmls v5.4s, v1.4s, v19.4s
+	ADD R4<<2, R5, R0
+	WORD $0x3dc60001 // ldr q1, [x0, #6144]
+	WORD $0x3dc60404 // ldr q4, [x0, #6160]
+	ADD $16, R6, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $20, R6, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
+	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4ea1d401 // fsub v1.4s, v0.4s, v1.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4eaccc28 // fmls v8.4s, v1.4s, v12.4s
+	WORD $0x4eabcc05 // fmls v5.4s, v0.4s, v11.4s
+	ADD $24, R6, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd41 // fmul v1.4s, v10.4s, v0.4s
+	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
+	WORD $0x6e28dc24 // fmul v4.4s, v1.4s, v8.4s
+	WORD $0x6e25dc05 // fmul v5.4s, v0.4s, v5.4s
+	MOVD 72(R7), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R4<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+
+noUpstream:
+	WORD $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
+	WORD $0x6e26dca3 // fmul v3.4s, v5.4s, v6.4s
+	ADD R2<<0, R8, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	MOVD 24(R7), R0
+	ADD R4<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R4, R4
+	MOVD n+8(FP), R0
+	CMP R0, R4
+	BLT last
+	MOVD 488(R7), R0
+	WORD $0x3dc00100 // ldr q0, [x8]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d00 // ldr q0, [x8, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01100 // ldr q0, [x8, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc01d00 // ldr q0, [x8, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tileOverlapGradNEON(args *byte, n int)
+TEXT ·tileOverlapGradNEON(SB), NOSPLIT, $72-16
+	ADD $16, RSP, R6
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R5
+	MOVD 408(R5), R7
+	MOVD 336(R5), R4
+	MOVD 0(R5), R9
+	MOVD 96(R5), R3
+	MOVD 120(R5), R2
+	WORD $0x6f00e40c // movi v12.2d, #0x0
+	WORD $0x6f00e40b // movi v11.2d, #0x0
+	WORD $0x3dc0214f // ldr q15, [x10, #128]
+	WORD $0x3dc0254e // ldr q14, [x10, #144]
+	WORD $0x3dc0294d // ldr q13, [x10, #160]
+	WORD $0x3dc02d4a // ldr q10, [x10, #176]
+	WORD $0x3dc03149 // ldr q9, [x10, #192]
+	WORD $0x3dc03548 // ldr q8, [x10, #208]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03d46 // ldr q6, [x10, #240]
+	WORD $0x3dc04145 // ldr q5, [x10, #256]
+	WORD $0x3dc00d44 // ldr q4, [x10, #48]
+	MOVD $0, R8
+
+exponential:
+	ADD R8<<2, R9, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R8<<2, R3, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00810 // ldr q16, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e611 // fcmgt v17.4s, v16.4s, v0.4s
+	WORD $0x6ea0e430 // fcmgt v16.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211e21 // and v1.16b, v17.16b, v1.16b
+	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
+	ADD R8<<2, R4, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	WORD $0x4ea41c70 // orr v16.16b, v3.16b, v4.16b
+	WORD $0x4ea41c43 // orr v3.16b, v2.16b, v4.16b
+	WORD $0x4ea41c22 // orr v2.16b, v1.16b, v4.16b
+	WORD $0x4ea41c01 // orr v1.16b, v0.16b, v4.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e30f418 // fmax v24.4s, v0.4s, v16.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f417 // fmax v23.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f416 // fmax v22.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f414 // fmax v20.4s, v0.4s, v1.4s
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cf10 // fmla v16.4s, v24.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e218a1e // frintn v30.4s, v16.4s
+	WORD $0x4e21887d // frintn v29.4s, v3.4s
+	WORD $0x4e21885c // frintn v28.4s, v2.4s
+	WORD $0x4e218835 // frintn v21.4s, v1.4s
+	WORD $0x4eaecfd8 // fmls v24.4s, v30.4s, v14.4s
+	WORD $0x4eaecfb7 // fmls v23.4s, v29.4s, v14.4s
+	WORD $0x4eaecf96 // fmls v22.4s, v28.4s, v14.4s
+	WORD $0x4eaeceb4 // fmls v20.4s, v21.4s, v14.4s
+	WORD $0x4eadcfd8 // fmls v24.4s, v30.4s, v13.4s
+	WORD $0x4eadcfb7 // fmls v23.4s, v29.4s, v13.4s
+	WORD $0x4eadcf96 // fmls v22.4s, v28.4s, v13.4s
+	WORD $0x4eadceb4 // fmls v20.4s, v21.4s, v13.4s
+	WORD $0x6e38df1f // fmul v31.4s, v24.4s, v24.4s
+	WORD $0x6e37defb // fmul v27.4s, v23.4s, v23.4s
+	WORD $0x6e36deda // fmul v26.4s, v22.4s, v22.4s
+	WORD $0x6e34de99 // fmul v25.4s, v20.4s, v20.4s
+	WORD $0x4ea71cf3 // mov v19.16b, v7.16b
+	WORD $0x4ea71cf2 // mov v18.16b, v7.16b
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4e26cf13 // fmla v19.4s, v24.4s, v6.4s
+	WORD $0x4e26cef2 // fmla v18.4s, v23.4s, v6.4s
+	WORD $0x4e26ced1 // fmla v17.4s, v22.4s, v6.4s
+	WORD $0x4e26ce90 // fmla v16.4s, v20.4s, v6.4s
+	WORD $0x4e25cff3 // fmla v19.4s, v31.4s, v5.4s
+	WORD $0x4e25cf72 // fmla v18.4s, v27.4s, v5.4s
+	WORD $0x4e25cf51 // fmla v17.4s, v26.4s, v5.4s
+	WORD $0x4e25cf30 // fmla v16.4s, v25.4s, v5.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cf03 // fmla v3.4s, v24.4s, v8.4s
+	WORD $0x4e28cee2 // fmla v2.4s, v23.4s, v8.4s
+	WORD $0x4e28cec1 // fmla v1.4s, v22.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4e3fce63 // fmla v3.4s, v19.4s, v31.4s
+	WORD $0x4e3bce42 // fmla v2.4s, v18.4s, v27.4s
+	WORD $0x4e3ace21 // fmla v1.4s, v17.4s, v26.4s
+	WORD $0x4e39ce00 // fmla v0.4s, v16.4s, v25.4s
+	WORD $0x4e3fcc78 // fmla v24.4s, v3.4s, v31.4s
+	WORD $0x4e3bcc57 // fmla v23.4s, v2.4s, v27.4s
+	WORD $0x4e3acc36 // fmla v22.4s, v1.4s, v26.4s
+	WORD $0x4e39cc14 // fmla v20.4s, v0.4s, v25.4s
+	WORD $0x4e2ad713 // fadd v19.4s, v24.4s, v10.4s
+	WORD $0x4e2ad6fb // fadd v27.4s, v23.4s, v10.4s
+	WORD $0x4e2ad6da // fadd v26.4s, v22.4s, v10.4s
+	WORD $0x4e2ad699 // fadd v25.4s, v20.4s, v10.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21aab0 // fcvtns v16.4s, v21.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
+	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc09d54 // ldr q20, [x10, #624]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de63 // fmul v3.4s, v19.4s, v3.4s
+	WORD $0x6e22de42 // fmul v2.4s, v18.4s, v2.4s
+	WORD $0x6e21de31 // fmul v17.4s, v17.4s, v1.4s
+	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
+	WORD $0x4e2ad461 // fadd v1.4s, v3.4s, v10.4s
+	WORD $0x4e2ad440 // fadd v0.4s, v2.4s, v10.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x4e2ad621 // fadd v1.4s, v17.4s, v10.4s
+	WORD $0x4e2ad600 // fadd v0.4s, v16.4s, v10.4s
+	WORD $0x6e21fe21 // fdiv v1.4s, v17.4s, v1.4s
+	WORD $0x6e20fe00 // fdiv v0.4s, v16.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R8<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1658c // umax v12.4s, v12.4s, v1.4s
+	WORD $0x6ea0656b // umax v11.4s, v11.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1658c // umax v12.4s, v12.4s, v1.4s
+	WORD $0x6ea0656b // umax v11.4s, v11.4s, v0.4s
+	ADD $16, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13580 // cmgt v0.4s, v12.4s, v1.4s
+	WORD $0x4ea13563 // cmgt v3.4s, v11.4s, v1.4s
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4eab1c63 // orr v3.16b, v3.16b, v11.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R5), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R5)
+	RET
+
+inRange:
+	MOVD 120(R5), R3
+	MOVD $0, R2
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d8000c1 // str q1, [x6]
+	WORD $0x3d8004c0 // str q0, [x6, #16]
+	WORD $0x3d8008c1 // str q1, [x6, #32]
+	WORD $0x3d800cc0 // str q0, [x6, #48]
+	MOVD 96(R5), R1
+	WORD $0x3dc02d4e // ldr q14, [x10, #176]
+	WORD $0x3dc0154d // ldr q13, [x10, #80]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	MOVD $0, R8
+
+last:
+	ADD R8<<2, R1, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	ADD R8<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x3dc2000a // ldr q10, [x0, #2048]
+	WORD $0x3dc20409 // ldr q9, [x0, #2064]
+	WORD $0x4eaad5c8 // fsub v8.4s, v14.4s, v10.4s
+	WORD $0x4ea9d5c7 // fsub v7.4s, v14.4s, v9.4s
+	WORD $0x4f210426 // sshr v6.4s, v1.4s, #31
+	WORD $0x6e681d46 // bsl v6.16b, v10.16b, v8.16b
+	WORD $0x4f210400 // sshr v0.4s, v0.4s, #31
+	WORD $0x6e671d20 // bsl v0.16b, v9.16b, v7.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	ADD R8<<2, R3, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $44, R7, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $40, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD $48, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cca2 // fmla v2.4s, v5.4s, v0.4s
+	WORD $0x6e28dd41 // fmul v1.4s, v10.4s, v8.4s
+	WORD $0x6e27dd20 // fmul v0.4s, v9.4s, v7.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e2cdc23 // fmul v3.4s, v1.4s, v12.4s
+	WORD $0x6e2bdc02 // fmul v2.4s, v0.4s, v11.4s
+	ADD R2<<0, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e23cda1 // fmla v1.4s, v13.4s, v3.4s
+	WORD $0x4e22cda0 // fmla v0.4s, v13.4s, v2.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 24(R5), R0
+	ADD R8<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R8, R8
+	MOVD n+8(FP), R0
+	CMP R0, R8
+	BLT last
+	MOVD 488(R5), R0
+	WORD $0x3dc000c0 // ldr q0, [x6]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc00cc0 // ldr q0, [x6, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tileGamma0OverlapGradNEON(args *byte, n int)
+TEXT ·tileGamma0OverlapGradNEON(SB), NOSPLIT, $72-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R7
+	MOVD 336(R8), R6
+	MOVD 0(R8), R4
+	MOVD 96(R8), R3
+	MOVD 120(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e425 // fcmgt v5.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
+	WORD $0x4e201c63 // and v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201ca1 // and v1.16b, v5.16b, v0.16b
+	ADD R5<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 48(R8), R0
+	CMP $0, R0
+	BEQ noLogarithm
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R5
+
+logarithm:
+	ADD R5<<2, R6, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT logarithm
+
+noLogarithm:
+	MOVD 120(R8), R4
+	MOVD $0, R3
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	MOVD 96(R8), R2
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R5<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc0040f // ldr q15, [x0, #16]
+	WORD $0x3dc20010 // ldr q16, [x0, #2048]
+	WORD $0x3dc2040e // ldr q14, [x0, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb0d40d // fsub v13.4s, v0.4s, v16.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eaed40c // fsub v12.4s, v0.4s, v14.4s
+	WORD $0x4f210429 // sshr v9.4s, v1.4s, #31
+	WORD $0x6e6d1e09 // bsl v9.16b, v16.16b, v13.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e6c1dc0 // bsl v0.16b, v14.16b, v12.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	ADD R5<<2, R4, R1
+	WORD $0x3dc00025 // ldr q5, [x1]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	ADD $44, R7, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $40, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca4 // fmla v4.4s, v5.4s, v0.4s
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	ADD $48, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd24 // fmla v4.4s, v9.4s, v0.4s
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x6e2dde02 // fmul v2.4s, v16.4s, v13.4s
+	WORD $0x6e2cddc0 // fmul v0.4s, v14.4s, v12.4s
+	WORD $0x6e22dc89 // fmul v9.4s, v4.4s, v2.4s
+	WORD $0x6e20dc68 // fmul v8.4s, v3.4s, v0.4s
+	WORD $0x3dc00032 // ldr q18, [x1]
+	WORD $0x3dc00431 // ldr q17, [x1, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb2d403 // fsub v3.4s, v0.4s, v18.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb1d402 // fsub v2.4s, v0.4s, v17.4s
+	ADD $8, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de4b // fmul v11.4s, v18.4s, v0.4s
+	WORD $0x6e20de2a // fmul v10.4s, v17.4s, v0.4s
+	ADD $4, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc65 // fmul v5.4s, v3.4s, v0.4s
+	WORD $0x6e20dc44 // fmul v4.4s, v2.4s, v0.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x4e20ce45 // fmla v5.4s, v18.4s, v0.4s
+	WORD $0x4e20ce24 // fmla v4.4s, v17.4s, v0.4s
+	MOVD 48(R8), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R5<<2, R0, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R6, R0
+	WORD $0x3dc40015 // ldr q21, [x0, #4096]
+	WORD $0x3dc40414 // ldr q20, [x0, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea1e411 // fcmgt v17.4s, v0.4s, v1.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e611c11 // bsl v17.16b, v0.16b, v1.16b
+	WORD $0x4eb11e32 // mov v18.16b, v17.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe411 // fcmgt v17.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c11 // bsl v17.16b, v0.16b, v15.16b
+	WORD $0x4e35d653 // fadd v19.4s, v18.4s, v21.4s
+	WORD $0x4e34d632 // fadd v18.4s, v17.4s, v20.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c36 // eor v22.16b, v1.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201df7 // eor v23.16b, v15.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb6e411 // fcmgt v17.4s, v0.4s, v22.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e761c11 // bsl v17.16b, v0.16b, v22.16b
+	WORD $0x4eb11e36 // mov v22.16b, v17.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb7e411 // fcmgt v17.4s, v0.4s, v23.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e771c11 // bsl v17.16b, v0.16b, v23.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e35d6d1 // fadd v17.4s, v22.4s, v21.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31dd71 // fmul v17.4s, v11.4s, v17.4s
+	WORD $0x6e20dd40 // fmul v0.4s, v10.4s, v0.4s
+	WORD $0x4e33cc71 // fmla v17.4s, v3.4s, v19.4s
+	WORD $0x4e32cc40 // fmla v0.4s, v2.4s, v18.4s
+	WORD $0x6e31dcb5 // fmul v21.4s, v5.4s, v17.4s
+	WORD $0x6e20dc92 // fmul v18.4s, v4.4s, v0.4s
+	ADD $24, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcf1 // fmul v17.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $60, R7, R0
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
+	WORD $0x4e35ce34 // fmla v20.4s, v17.4s, v21.4s
+	WORD $0x4e32cc13 // fmla v19.4s, v0.4s, v18.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc00012 // ldr q18, [x0]
+	WORD $0x3dc00411 // ldr q17, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e34cc12 // fmla v18.4s, v0.4s, v20.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e33cc11 // fmla v17.4s, v0.4s, v19.4s
+	WORD $0x3d800012 // str q18, [x0]
+	WORD $0x3d800411 // str q17, [x0, #16]
+	WORD $0x3d800034 // str q20, [x1]
+	WORD $0x3d800433 // str q19, [x1, #16]
+
+noElements:
+	WORD $0x4f210432 // sshr v18.4s, v1.4s, #31
+	WORD $0x6e701db2 // bsl v18.16b, v13.16b, v16.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e6e1d80 // bsl v0.16b, v12.16b, v14.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x6e6d1e01 // bsl v1.16b, v16.16b, v13.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e6c1dc0 // bsl v0.16b, v14.16b, v12.16b
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x4eb2cd63 // fmls v3.4s, v11.4s, v18.4s
+	WORD $0x4eb1cd42 // fmls v2.4s, v10.4s, v17.4s
+	ADD $24, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dca1 // fmul v1.4s, v5.4s, v0.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x6e23dc25 // fmul v5.4s, v1.4s, v3.4s
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	MOVD 72(R8), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+
+noUpstream:
+	WORD $0x4e29d4a1 // fadd v1.4s, v5.4s, v9.4s
+	WORD $0x4e28d480 // fadd v0.4s, v4.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
+	WORD $0x6e26dc03 // fmul v3.4s, v0.4s, v6.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d800002 // str q2, [x0]
+	WORD $0x3d800401 // str q1, [x0, #16]
+	MOVD 24(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R3, R3
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tileGamma2OverlapGradNEON(args *byte, n int)
+TEXT ·tileGamma2OverlapGradNEON(SB), NOSPLIT, $72-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R7
+	MOVD 336(R8), R6
+	MOVD 0(R8), R4
+	MOVD 96(R8), R3
+	MOVD 120(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e425 // fcmgt v5.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
+	WORD $0x4e201c63 // and v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201ca1 // and v1.16b, v5.16b, v0.16b
+	ADD R5<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 120(R8), R1
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R5
+
+logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R6, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT logarithm
+	MOVBU 480(R8), R0
+	CMP $0, R0
+	BNE isHard
+	MOVD 120(R8), R2
+	MOVD $0, R5
+
+scaled:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de25 // fmul v5.4s, v17.4s, v3.4s
+	WORD $0x6e22de44 // fmul v4.4s, v18.4s, v2.4s
+	WORD $0x6e21de67 // fmul v7.4s, v19.4s, v1.4s
+	WORD $0x6e20de86 // fmul v6.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
+	WORD $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
+	WORD $0x6e21dce3 // fmul v3.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fcad // fdiv v13.4s, v5.4s, v1.4s
+	WORD $0x6e20fc88 // fdiv v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc67 // fdiv v7.4s, v3.4s, v1.4s
+	WORD $0x6e20fc46 // fdiv v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd402 // fsub v2.4s, v0.4s, v13.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e6d1c43 // bsl v3.16b, v2.16b, v13.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT scaled
+	B isScaled
+
+isHard:
+	MOVD 120(R8), R2
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x3dc02d4c // ldr q12, [x10, #176]
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	MOVD $0, R5
+
+hard:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc0002d // ldr q13, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e23dda3 // fmul v3.4s, v13.4s, v3.4s
+	WORD $0x6e24dd6b // fmul v11.4s, v11.4s, v4.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc20028 // ldr q8, [x1, #2048]
+	WORD $0x3dc20422 // ldr q2, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x4ea8d580 // fsub v0.4s, v12.4s, v8.4s
+	WORD $0x4ea2d581 // fsub v1.4s, v12.4s, v2.4s
+	WORD $0x4ea7d585 // fsub v5.4s, v12.4s, v7.4s
+	WORD $0x4ea6d584 // fsub v4.4s, v12.4s, v6.4s
+	WORD $0x4f210463 // sshr v3.4s, v3.4s, #31
+	WORD $0x6e681c03 // bsl v3.16b, v0.16b, v8.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT hard
+
+isScaled:
+	MOVD 120(R8), R4
+	MOVD $0, R3
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	MOVD 96(R8), R2
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R5<<2, R6, R11
+	WORD $0x3dc00170 // ldr q16, [x11]
+	WORD $0x3dc0056f // ldr q15, [x11, #16]
+	WORD $0x3dc20164 // ldr q4, [x11, #2048]
+	WORD $0x3dc20563 // ldr q3, [x11, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea4d411 // fsub v17.4s, v0.4s, v4.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea3d412 // fsub v18.4s, v0.4s, v3.4s
+	WORD $0x4f21060a // sshr v10.4s, v16.4s, #31
+	WORD $0x6e711c8a // bsl v10.16b, v4.16b, v17.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e721c60 // bsl v0.16b, v3.16b, v18.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	ADD R5<<2, R4, R1
+	WORD $0x3dc00028 // ldr q8, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	ADD $44, R7, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $40, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd05 // fmla v5.4s, v8.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD $48, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd45 // fmla v5.4s, v10.4s, v0.4s
+	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
+	WORD $0x6e31dc81 // fmul v1.4s, v4.4s, v17.4s
+	WORD $0x6e32dc60 // fmul v0.4s, v3.4s, v18.4s
+	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	WORD $0x3dc0002e // ldr q14, [x1]
+	WORD $0x3dc0042d // ldr q13, [x1, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eaed413 // fsub v19.4s, v0.4s, v14.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd414 // fsub v20.4s, v0.4s, v13.4s
+	ADD $8, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20ddc2 // fmul v2.4s, v14.4s, v0.4s
+	WORD $0x6e20dda1 // fmul v1.4s, v13.4s, v0.4s
+	WORD $0x3dc4016c // ldr q12, [x11, #4096]
+	WORD $0x3dc4056b // ldr q11, [x11, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e405 // fcmgt v5.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c05 // bsl v5.16b, v0.16b, v16.16b
+	WORD $0x4ea51caa // mov v10.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe405 // fcmgt v5.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c05 // bsl v5.16b, v0.16b, v15.16b
+	WORD $0x4e2cd555 // fadd v21.4s, v10.4s, v12.4s
+	WORD $0x4e2bd4aa // fadd v10.4s, v5.4s, v11.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201e16 // eor v22.16b, v16.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201df7 // eor v23.16b, v15.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb6e405 // fcmgt v5.4s, v0.4s, v22.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e761c05 // bsl v5.16b, v0.16b, v22.16b
+	WORD $0x4ea51cb6 // mov v22.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb7e405 // fcmgt v5.4s, v0.4s, v23.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e771c05 // bsl v5.16b, v0.16b, v23.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4e2cd6c5 // fadd v5.4s, v22.4s, v12.4s
+	WORD $0x4e2bd400 // fadd v0.4s, v0.4s, v11.4s
+	WORD $0x6e25dc4c // fmul v12.4s, v2.4s, v5.4s
+	WORD $0x6e20dc2b // fmul v11.4s, v1.4s, v0.4s
+	WORD $0x4e35ce6c // fmla v12.4s, v19.4s, v21.4s
+	WORD $0x4e2ace8b // fmla v11.4s, v20.4s, v10.4s
+	ADD $4, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de6a // fmul v10.4s, v19.4s, v0.4s
+	WORD $0x6e20de97 // fmul v23.4s, v20.4s, v0.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x4e20cdca // fmla v10.4s, v14.4s, v0.4s
+	WORD $0x4e20cdb7 // fmla v23.4s, v13.4s, v0.4s
+	WORD $0x3dc60176 // ldr q22, [x11, #6144]
+	WORD $0x3dc60575 // ldr q21, [x11, #6160]
+	WORD $0x6e36dec5 // fmul v5.4s, v22.4s, v22.4s
+	WORD $0x6e35dea0 // fmul v0.4s, v21.4s, v21.4s
+	WORD $0x6e25dd4a // fmul v10.4s, v10.4s, v5.4s
+	WORD $0x6e20dee5 // fmul v5.4s, v23.4s, v0.4s
+	MOVD 48(R8), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R5<<2, R0, R1
+	PRFM 2048(R1), PLDL1KEEP
+	WORD $0x6e2cdd5b // fmul v27.4s, v10.4s, v12.4s
+	WORD $0x6e2bdcb8 // fmul v24.4s, v5.4s, v11.4s
+	ADD $24, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcf7 // fmul v23.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $60, R7, R0
+	WORD $0x4d40c81a // ld1r {v26.4s}, [x0]
+	WORD $0x4d40c819 // ld1r {v25.4s}, [x0]
+	WORD $0x4e3bcefa // fmla v26.4s, v23.4s, v27.4s
+	WORD $0x4e38cc19 // fmla v25.4s, v0.4s, v24.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc00018 // ldr q24, [x0]
+	WORD $0x3dc00417 // ldr q23, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e3acc18 // fmla v24.4s, v0.4s, v26.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e39cc17 // fmla v23.4s, v0.4s, v25.4s
+	WORD $0x3d800018 // str q24, [x0]
+	WORD $0x3d800417 // str q23, [x0, #16]
+	WORD $0x3d80003a // str q26, [x1]
+	WORD $0x3d800439 // str q25, [x1, #16]
+
+noElements:
+	WORD $0x4f210618 // sshr v24.4s, v16.4s, #31
+	WORD $0x6e641e38 // bsl v24.16b, v17.16b, v4.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e631e40 // bsl v0.16b, v18.16b, v3.16b
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e721c60 // bsl v0.16b, v3.16b, v18.16b
+	WORD $0x6e24de6f // fmul v15.4s, v19.4s, v4.4s
+	WORD $0x6e20de84 // fmul v4.4s, v20.4s, v0.4s
+	WORD $0x4eb8cc4f // fmls v15.4s, v2.4s, v24.4s
+	WORD $0x4eb7cc24 // fmls v4.4s, v1.4s, v23.4s
+	ADD $16, R7, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $20, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
+	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb6d401 // fsub v1.4s, v0.4s, v22.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb5d400 // fsub v0.4s, v0.4s, v21.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4eaccc2f // fmls v15.4s, v1.4s, v12.4s
+	WORD $0x4eabcc04 // fmls v4.4s, v0.4s, v11.4s
+	ADD $24, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd41 // fmul v1.4s, v10.4s, v0.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	WORD $0x6e2fdc25 // fmul v5.4s, v1.4s, v15.4s
+	WORD $0x6e24dc04 // fmul v4.4s, v0.4s, v4.4s
+	MOVD 72(R8), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+
+noUpstream:
+	WORD $0x4e29d4a1 // fadd v1.4s, v5.4s, v9.4s
+	WORD $0x4e28d480 // fadd v0.4s, v4.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
+	WORD $0x6e26dc03 // fmul v3.4s, v0.4s, v6.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d800002 // str q2, [x0]
+	WORD $0x3d800401 // str q1, [x0, #16]
+	MOVD 24(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R3, R3
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tileGammaOverlapGradNEON(args *byte, n int)
+TEXT ·tileGammaOverlapGradNEON(SB), NOSPLIT, $72-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R7
+	MOVD 336(R8), R6
+	MOVD 0(R8), R4
+	MOVD 96(R8), R3
+	MOVD 120(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R4, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e425 // fcmgt v5.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c84 // and v4.16b, v4.16b, v1.16b
+	WORD $0x4e201c63 // and v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201ca1 // and v1.16b, v5.16b, v0.16b
+	ADD R5<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 120(R8), R1
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R5
+
+logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R6, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT logarithm
+	MOVBU 480(R8), R0
+	CMP $0, R0
+	BNE isHard
+	MOVD 120(R8), R2
+	MOVD $0, R5
+
+scaled:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
+	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
+	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
+	WORD $0x4e22ce76 // fmla v22.4s, v19.4s, v2.4s
+	WORD $0x4e21ce95 // fmla v21.4s, v20.4s, v1.4s
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
+	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
+	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
+	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
+	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
+	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de65 // fmul v5.4s, v19.4s, v1.4s
+	WORD $0x6e20de84 // fmul v4.4s, v20.4s, v0.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d88002c // str q12, [x1, #8192]
+	WORD $0x3d88042b // str q11, [x1, #8208]
+	WORD $0x3d88082a // str q10, [x1, #8224]
+	WORD $0x3d880c29 // str q9, [x1, #8240]
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT scaled
+	MOVD $0, R5
+
+powers:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc80030 // ldr q16, [x1, #8192]
+	WORD $0x3dc8042f // ldr q15, [x1, #8208]
+	WORD $0x3dc8082e // ldr q14, [x1, #8224]
+	WORD $0x3dc80c2d // ldr q13, [x1, #8240]
+	WORD $0x3dc60027 // ldr q7, [x1, #6144]
+	WORD $0x3dc60426 // ldr q6, [x1, #6160]
+	WORD $0x3dc60825 // ldr q5, [x1, #6176]
+	WORD $0x3dc60c31 // ldr q17, [x1, #6192]
+	WORD $0x3dc02d42 // ldr q2, [x10, #176]
+	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
+	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
+	WORD $0x4ea5d448 // fsub v8.4s, v2.4s, v5.4s
+	WORD $0x4eb1d444 // fsub v4.4s, v2.4s, v17.4s
+	WORD $0x4f210603 // sshr v3.4s, v16.4s, #31
+	WORD $0x6e671c03 // bsl v3.16b, v0.16b, v7.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
+	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e4cb // fcmgt v11.4s, v6.4s, v0.4s
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e4aa // fcmgt v10.4s, v5.4s, v0.4s
+	WORD $0x3dc04940 // ldr q0, [x10, #288]
+	WORD $0x6ea0e629 // fcmgt v9.4s, v17.4s, v0.4s
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc04d40 // ldr q0, [x10, #304]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca2 // fmla v2.4s, v5.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
+	WORD $0x4eac1d88 // mov v8.16b, v12.16b
+	WORD $0x6e671c88 // bsl v8.16b, v4.16b, v7.16b
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x6e661c67 // bsl v7.16b, v3.16b, v6.16b
+	WORD $0x4eaa1d46 // mov v6.16b, v10.16b
+	WORD $0x6e651c46 // bsl v6.16b, v2.16b, v5.16b
+	WORD $0x4ea91d25 // mov v5.16b, v9.16b
+	WORD $0x6e711c25 // bsl v5.16b, v1.16b, v17.16b
+	WORD $0x6e28dd04 // fmul v4.4s, v8.4s, v8.4s
+	WORD $0x6e27dce3 // fmul v3.4s, v7.4s, v7.4s
+	WORD $0x6e26dcc2 // fmul v2.4s, v6.4s, v6.4s
+	WORD $0x6e25dca1 // fmul v1.4s, v5.4s, v5.4s
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc07140 // ldr q0, [x10, #448]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc07540 // ldr q0, [x10, #464]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc06940 // ldr q0, [x10, #416]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc06d40 // ldr q0, [x10, #432]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc06540 // ldr q0, [x10, #400]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x4e24ceb1 // fmla v17.4s, v21.4s, v4.4s
+	WORD $0x4e23ced2 // fmla v18.4s, v22.4s, v3.4s
+	WORD $0x4e22cef3 // fmla v19.4s, v23.4s, v2.4s
+	WORD $0x4e21cf14 // fmla v20.4s, v24.4s, v1.4s
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc05940 // ldr q0, [x10, #352]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20cd15 // fmla v21.4s, v8.4s, v0.4s
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20ccf6 // fmla v22.4s, v7.4s, v0.4s
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20ccd7 // fmla v23.4s, v6.4s, v0.4s
+	WORD $0x3dc05d40 // ldr q0, [x10, #368]
+	WORD $0x4e20ccb8 // fmla v24.4s, v5.4s, v0.4s
+	WORD $0x4e24ce35 // fmla v21.4s, v17.4s, v4.4s
+	WORD $0x4e23ce56 // fmla v22.4s, v18.4s, v3.4s
+	WORD $0x4e22ce77 // fmla v23.4s, v19.4s, v2.4s
+	WORD $0x4e21ce98 // fmla v24.4s, v20.4s, v1.4s
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4e28ceb3 // fmla v19.4s, v21.4s, v8.4s
+	WORD $0x4e27ced2 // fmla v18.4s, v22.4s, v7.4s
+	WORD $0x4e26cef1 // fmla v17.4s, v23.4s, v6.4s
+	WORD $0x4e25cf00 // fmla v0.4s, v24.4s, v5.4s
+	WORD $0x4e24ce68 // fmla v8.4s, v19.4s, v4.4s
+	WORD $0x4e23ce47 // fmla v7.4s, v18.4s, v3.4s
+	WORD $0x4e22ce26 // fmla v6.4s, v17.4s, v2.4s
+	WORD $0x4e21cc05 // fmla v5.4s, v0.4s, v1.4s
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d83 // and v3.16b, v12.16b, v0.16b
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d41 // and v1.16b, v10.16b, v0.16b
+	WORD $0x3dc05540 // ldr q0, [x10, #336]
+	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
+	WORD $0x4e23d508 // fadd v8.4s, v8.4s, v3.4s
+	WORD $0x4e22d4e7 // fadd v7.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c6 // fadd v6.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a5 // fadd v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01544 // ldr q4, [x10, #80]
+	WORD $0x6eb0e480 // fcmgt v0.4s, v4.4s, v16.4s
+	WORD $0x6e701c80 // bsl v0.16b, v4.16b, v16.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe480 // fcmgt v0.4s, v4.4s, v15.4s
+	WORD $0x6e6f1c80 // bsl v0.16b, v4.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eaee480 // fcmgt v0.4s, v4.4s, v14.4s
+	WORD $0x6e6e1c80 // bsl v0.16b, v4.16b, v14.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eade480 // fcmgt v0.4s, v4.4s, v13.4s
+	WORD $0x6e6d1c80 // bsl v0.16b, v4.16b, v13.16b
+	WORD $0x4e28d464 // fadd v4.4s, v3.4s, v8.4s
+	WORD $0x4e27d443 // fadd v3.4s, v2.4s, v7.4s
+	WORD $0x4e26d422 // fadd v2.4s, v1.4s, v6.4s
+	WORD $0x4e25d401 // fadd v1.4s, v0.4s, v5.4s
+	ADD $16, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
+	WORD $0x3dc02144 // ldr q4, [x10, #128]
+	WORD $0x3dc02143 // ldr q3, [x10, #128]
+	WORD $0x3dc02142 // ldr q2, [x10, #128]
+	WORD $0x3dc02141 // ldr q1, [x10, #128]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
+	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
+	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
+	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d880023 // str q3, [x1, #8192]
+	WORD $0x3d880422 // str q2, [x1, #8208]
+	WORD $0x3d880821 // str q1, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT powers
+	B isScaled
+
+isHard:
+	MOVD 120(R8), R2
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	MOVD $0, R5
+
+hard:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8d // fmul v13.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc2002c // ldr q12, [x1, #2048]
+	WORD $0x3dc20428 // ldr q8, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd402 // fsub v2.4s, v0.4s, v12.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f2105a3 // sshr v3.4s, v13.4s, #31
+	WORD $0x6e6c1c43 // bsl v3.16b, v2.16b, v12.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eabe401 // fcmgt v1.4s, v0.4s, v11.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6b1c01 // bsl v1.16b, v0.16b, v11.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaae401 // fcmgt v1.4s, v0.4s, v10.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6a1c01 // bsl v1.16b, v0.16b, v10.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD $16, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
+	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc07943 // ldr q3, [x10, #480]
+	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
+	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
+	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
+	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
+	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
+	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
+	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
+	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
+	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
+	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
+	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
+	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
+	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
+	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
+
+power:
+	ADD R5<<2, R6, R0
+	WORD $0x3d880004 // str q4, [x0, #8192]
+	WORD $0x3d880403 // str q3, [x0, #8208]
+	WORD $0x3d880802 // str q2, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT hard
+
+isScaled:
+	MOVD 120(R8), R4
+	MOVD $0, R3
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	MOVD 96(R8), R2
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R5<<2, R6, R11
+	WORD $0x3dc00170 // ldr q16, [x11]
+	WORD $0x3dc0056a // ldr q10, [x11, #16]
+	WORD $0x3dc20164 // ldr q4, [x11, #2048]
+	WORD $0x3dc20563 // ldr q3, [x11, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea4d411 // fsub v17.4s, v0.4s, v4.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea3d412 // fsub v18.4s, v0.4s, v3.4s
+	WORD $0x4f21060b // sshr v11.4s, v16.4s, #31
+	WORD $0x6e711c8b // bsl v11.16b, v4.16b, v17.16b
+	WORD $0x4f210540 // sshr v0.4s, v10.4s, #31
+	WORD $0x6e721c60 // bsl v0.16b, v3.16b, v18.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	ADD R5<<2, R4, R1
+	WORD $0x3dc00028 // ldr q8, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	ADD $44, R7, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $40, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd05 // fmla v5.4s, v8.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD $48, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd65 // fmla v5.4s, v11.4s, v0.4s
+	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
+	WORD $0x6e31dc81 // fmul v1.4s, v4.4s, v17.4s
+	WORD $0x6e32dc60 // fmul v0.4s, v3.4s, v18.4s
+	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	WORD $0x3dc0002f // ldr q15, [x1]
+	WORD $0x3dc0042e // ldr q14, [x1, #16]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eafd413 // fsub v19.4s, v0.4s, v15.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eaed414 // fsub v20.4s, v0.4s, v14.4s
+	ADD $8, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dde2 // fmul v2.4s, v15.4s, v0.4s
+	WORD $0x6e20ddc1 // fmul v1.4s, v14.4s, v0.4s
+	WORD $0x3dc4016d // ldr q13, [x11, #4096]
+	WORD $0x3dc4056c // ldr q12, [x11, #4112]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e405 // fcmgt v5.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c05 // bsl v5.16b, v0.16b, v16.16b
+	WORD $0x4ea51cab // mov v11.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaae405 // fcmgt v5.4s, v0.4s, v10.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6a1c05 // bsl v5.16b, v0.16b, v10.16b
+	WORD $0x4e2dd575 // fadd v21.4s, v11.4s, v13.4s
+	WORD $0x4e2cd4ab // fadd v11.4s, v5.4s, v12.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201e16 // eor v22.16b, v16.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201d57 // eor v23.16b, v10.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb6e405 // fcmgt v5.4s, v0.4s, v22.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e761c05 // bsl v5.16b, v0.16b, v22.16b
+	WORD $0x4ea51cb6 // mov v22.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb7e405 // fcmgt v5.4s, v0.4s, v23.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e771c05 // bsl v5.16b, v0.16b, v23.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4e2dd6c5 // fadd v5.4s, v22.4s, v13.4s
+	WORD $0x4e2cd400 // fadd v0.4s, v0.4s, v12.4s
+	WORD $0x6e25dc4d // fmul v13.4s, v2.4s, v5.4s
+	WORD $0x6e20dc2c // fmul v12.4s, v1.4s, v0.4s
+	WORD $0x4e35ce6d // fmla v13.4s, v19.4s, v21.4s
+	WORD $0x4e2bce8c // fmla v12.4s, v20.4s, v11.4s
+	ADD $4, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de6b // fmul v11.4s, v19.4s, v0.4s
+	WORD $0x6e20de95 // fmul v21.4s, v20.4s, v0.4s
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x4e20cdeb // fmla v11.4s, v15.4s, v0.4s
+	WORD $0x4e20cdd5 // fmla v21.4s, v14.4s, v0.4s
+	WORD $0x3dc80165 // ldr q5, [x11, #8192]
+	WORD $0x3dc80560 // ldr q0, [x11, #8208]
+	WORD $0x6e25dd6b // fmul v11.4s, v11.4s, v5.4s
+	WORD $0x6e20dea5 // fmul v5.4s, v21.4s, v0.4s
+	MOVD 48(R8), R0
+	CMP $0, R0
+	BEQ noElements
+	ADD R5<<2, R0, R1
+	PRFM 2048(R1), PLDL1KEEP
+	WORD $0x6e2ddd79 // fmul v25.4s, v11.4s, v13.4s
+	WORD $0x6e2cdcb6 // fmul v22.4s, v5.4s, v12.4s
+	ADD $24, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcf5 // fmul v21.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	ADD $60, R7, R0
+	WORD $0x4d40c818 // ld1r {v24.4s}, [x0]
+	WORD $0x4d40c817 // ld1r {v23.4s}, [x0]
+	WORD $0x4e39ceb8 // fmla v24.4s, v21.4s, v25.4s
+	WORD $0x4e36cc17 // fmla v23.4s, v0.4s, v22.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc00016 // ldr q22, [x0]
+	WORD $0x3dc00415 // ldr q21, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e38cc16 // fmla v22.4s, v0.4s, v24.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e37cc15 // fmla v21.4s, v0.4s, v23.4s
+	WORD $0x3d800016 // str q22, [x0]
+	WORD $0x3d800415 // str q21, [x0, #16]
+	WORD $0x3d800038 // str q24, [x1]
+	WORD $0x3d800437 // str q23, [x1, #16]
+
+noElements:
+	WORD $0x4f210616 // sshr v22.4s, v16.4s, #31
+	WORD $0x6e641e36 // bsl v22.16b, v17.16b, v4.16b
+	WORD $0x4f210540 // sshr v0.4s, v10.4s, #31
+	WORD $0x6e631e40 // bsl v0.16b, v18.16b, v3.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f210540 // sshr v0.4s, v10.4s, #31
+	WORD $0x6e721c60 // bsl v0.16b, v3.16b, v18.16b
+	WORD $0x6e24de70 // fmul v16.4s, v19.4s, v4.4s
+	WORD $0x6e20de8a // fmul v10.4s, v20.4s, v0.4s
+	WORD $0x4eb6cc50 // fmls v16.4s, v2.4s, v22.4s
+	WORD $0x4eb5cc2a // fmls v10.4s, v1.4s, v21.4s
+	ADD R5<<2, R6, R0
+	WORD $0x3dc60001 // ldr q1, [x0, #6144]
+	WORD $0x3dc60404 // ldr q4, [x0, #6160]
+	ADD $16, R7, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $20, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea1d401 // fsub v1.4s, v0.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4eadcc30 // fmls v16.4s, v1.4s, v13.4s
+	WORD $0x4eaccc0a // fmls v10.4s, v0.4s, v12.4s
+	ADD $24, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd61 // fmul v1.4s, v11.4s, v0.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	WORD $0x6e30dc25 // fmul v5.4s, v1.4s, v16.4s
+	WORD $0x6e2adc04 // fmul v4.4s, v0.4s, v10.4s
+	MOVD 72(R8), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+
+noUpstream:
+	WORD $0x4e29d4a1 // fadd v1.4s, v5.4s, v9.4s
+	WORD $0x4e28d480 // fadd v0.4s, v4.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
+	WORD $0x6e26dc03 // fmul v3.4s, v0.4s, v6.4s
+	ADD R3<<0, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d800002 // str q2, [x0]
+	WORD $0x3d800401 // str q1, [x0, #16]
+	MOVD 24(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R3, R3
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tilePairOverlapSumsNEON(args *byte, n int)
+TEXT ·tilePairOverlapSumsNEON(SB), NOSPLIT, $392-16
+	ADD $16, RSP, R8
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R7
+	MOVD 408(R7), R9
+	MOVD 336(R7), R6
+	MOVD 0(R7), R11
+	MOVD 96(R7), R5
+	MOVD 144(R7), R4
+	MOVD 120(R7), R3
+	MOVD 168(R7), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	WORD $0x3dc0218d // ldr q13, [x12, #128]
+	WORD $0x3dc0258c // ldr q12, [x12, #144]
+	WORD $0x3dc0298b // ldr q11, [x12, #160]
+	WORD $0x3dc02d88 // ldr q8, [x12, #176]
+	WORD $0x3dc03187 // ldr q7, [x12, #192]
+	WORD $0x3dc03586 // ldr q6, [x12, #208]
+	WORD $0x3dc03985 // ldr q5, [x12, #224]
+	WORD $0x3dc03d84 // ldr q4, [x12, #240]
+	WORD $0x3dc04183 // ldr q3, [x12, #256]
+	WORD $0x3dc00d82 // ldr q2, [x12, #48]
+	MOVD $0, R10
+
+exponential:
+	ADD R10<<2, R11, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R10<<2, R5, R0
+	WORD $0x3dc0000f // ldr q15, [x0]
+	WORD $0x3dc0040e // ldr q14, [x0, #16]
+	WORD $0x3dc00810 // ldr q16, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e5ef // fcmgt v15.4s, v15.4s, v0.4s
+	WORD $0x6ea0e5ce // fcmgt v14.4s, v14.4s, v0.4s
+	WORD $0x6ea0e615 // fcmgt v21.4s, v16.4s, v0.4s
+	WORD $0x6ea0e434 // fcmgt v20.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211df3 // and v19.16b, v15.16b, v1.16b
+	WORD $0x4e201dd2 // and v18.16b, v14.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211eb1 // and v17.16b, v21.16b, v1.16b
+	WORD $0x4e201e90 // and v16.16b, v20.16b, v0.16b
+	ADD R10<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211def // and v15.16b, v15.16b, v1.16b
+	WORD $0x4e201dce // and v14.16b, v14.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
+	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4eafd66f // fsub v15.4s, v19.4s, v15.4s
+	WORD $0x4eaed64e // fsub v14.4s, v18.4s, v14.4s
+	WORD $0x4ea1d621 // fsub v1.4s, v17.4s, v1.4s
+	WORD $0x4ea0d600 // fsub v0.4s, v16.4s, v0.4s
+	ADD R10<<2, R6, R0
+	WORD $0x3d80000f // str q15, [x0]
+	WORD $0x3d80040e // str q14, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	WORD $0x4ea21df0 // orr v16.16b, v15.16b, v2.16b
+	WORD $0x4ea21dcf // orr v15.16b, v14.16b, v2.16b
+	WORD $0x4ea21c2e // orr v14.16b, v1.16b, v2.16b
+	WORD $0x4ea21c01 // orr v1.16b, v0.16b, v2.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e30f418 // fmax v24.4s, v0.4s, v16.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e2ff417 // fmax v23.4s, v0.4s, v15.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e2ef416 // fmax v22.4s, v0.4s, v14.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f414 // fmax v20.4s, v0.4s, v1.4s
+	WORD $0x4ead1db0 // mov v16.16b, v13.16b
+	WORD $0x4ead1daf // mov v15.16b, v13.16b
+	WORD $0x4ead1dae // mov v14.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cf10 // fmla v16.4s, v24.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ceef // fmla v15.4s, v23.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cece // fmla v14.4s, v22.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e218a1e // frintn v30.4s, v16.4s
+	WORD $0x4e2189fd // frintn v29.4s, v15.4s
+	WORD $0x4e2189dc // frintn v28.4s, v14.4s
+	WORD $0x4e218835 // frintn v21.4s, v1.4s
+	WORD $0x4eaccfd8 // fmls v24.4s, v30.4s, v12.4s
+	WORD $0x4eaccfb7 // fmls v23.4s, v29.4s, v12.4s
+	WORD $0x4eaccf96 // fmls v22.4s, v28.4s, v12.4s
+	WORD $0x4eacceb4 // fmls v20.4s, v21.4s, v12.4s
+	WORD $0x4eabcfd8 // fmls v24.4s, v30.4s, v11.4s
+	WORD $0x4eabcfb7 // fmls v23.4s, v29.4s, v11.4s
+	WORD $0x4eabcf96 // fmls v22.4s, v28.4s, v11.4s
+	WORD $0x4eabceb4 // fmls v20.4s, v21.4s, v11.4s
+	WORD $0x6e38df1f // fmul v31.4s, v24.4s, v24.4s
+	WORD $0x6e37defb // fmul v27.4s, v23.4s, v23.4s
+	WORD $0x6e36deda // fmul v26.4s, v22.4s, v22.4s
+	WORD $0x6e34de99 // fmul v25.4s, v20.4s, v20.4s
+	WORD $0x4ea51cb3 // mov v19.16b, v5.16b
+	WORD $0x4ea51cb2 // mov v18.16b, v5.16b
+	WORD $0x4ea51cb1 // mov v17.16b, v5.16b
+	WORD $0x4ea51cb0 // mov v16.16b, v5.16b
+	WORD $0x4e24cf13 // fmla v19.4s, v24.4s, v4.4s
+	WORD $0x4e24cef2 // fmla v18.4s, v23.4s, v4.4s
+	WORD $0x4e24ced1 // fmla v17.4s, v22.4s, v4.4s
+	WORD $0x4e24ce90 // fmla v16.4s, v20.4s, v4.4s
+	WORD $0x4e23cff3 // fmla v19.4s, v31.4s, v3.4s
+	WORD $0x4e23cf72 // fmla v18.4s, v27.4s, v3.4s
+	WORD $0x4e23cf51 // fmla v17.4s, v26.4s, v3.4s
+	WORD $0x4e23cf30 // fmla v16.4s, v25.4s, v3.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4ea71cee // mov v14.16b, v7.16b
+	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4e26cf0f // fmla v15.4s, v24.4s, v6.4s
+	WORD $0x4e26ceee // fmla v14.4s, v23.4s, v6.4s
+	WORD $0x4e26cec1 // fmla v1.4s, v22.4s, v6.4s
+	WORD $0x4e26ce80 // fmla v0.4s, v20.4s, v6.4s
+	WORD $0x4e3fce6f // fmla v15.4s, v19.4s, v31.4s
+	WORD $0x4e3bce4e // fmla v14.4s, v18.4s, v27.4s
+	WORD $0x4e3ace21 // fmla v1.4s, v17.4s, v26.4s
+	WORD $0x4e39ce00 // fmla v0.4s, v16.4s, v25.4s
+	WORD $0x4e3fcdf8 // fmla v24.4s, v15.4s, v31.4s
+	WORD $0x4e3bcdd7 // fmla v23.4s, v14.4s, v27.4s
+	WORD $0x4e3acc36 // fmla v22.4s, v1.4s, v26.4s
+	WORD $0x4e39cc14 // fmla v20.4s, v0.4s, v25.4s
+	WORD $0x4e28d713 // fadd v19.4s, v24.4s, v8.4s
+	WORD $0x4e28d6fb // fadd v27.4s, v23.4s, v8.4s
+	WORD $0x4e28d6da // fadd v26.4s, v22.4s, v8.4s
+	WORD $0x4e28d699 // fadd v25.4s, v20.4s, v8.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21aab0 // fcvtns v16.4s, v21.4s
+	WORD $0x4f3f068f // sshr v15.4s, v20.4s, #1
+	WORD $0x4f3f064e // sshr v14.4s, v18.4s, #1
+	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6eaf8698 // sub v24.4s, v20.4s, v15.4s
+	WORD $0x6eae8657 // sub v23.4s, v18.4s, v14.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc09d94 // ldr q20, [x12, #624]
+	WORD $0x4eb485ef // add v15.4s, v15.4s, v20.4s
+	WORD $0x4eb485ce // add v14.4s, v14.4s, v20.4s
+	WORD $0x4f3755ef // shl v15.4s, v15.4s, #23
+	WORD $0x4f3755ce // shl v14.4s, v14.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e2fde73 // fmul v19.4s, v19.4s, v15.4s
+	WORD $0x6e2edf72 // fmul v18.4s, v27.4s, v14.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb4870f // add v15.4s, v24.4s, v20.4s
+	WORD $0x4eb486ee // add v14.4s, v23.4s, v20.4s
+	WORD $0x4f3755ef // shl v15.4s, v15.4s, #23
+	WORD $0x4f3755ce // shl v14.4s, v14.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e2fde6f // fmul v15.4s, v19.4s, v15.4s
+	WORD $0x6e2ede4e // fmul v14.4s, v18.4s, v14.4s
+	WORD $0x6e21de31 // fmul v17.4s, v17.4s, v1.4s
+	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
+	WORD $0x4e28d5e1 // fadd v1.4s, v15.4s, v8.4s
+	WORD $0x4e28d5c0 // fadd v0.4s, v14.4s, v8.4s
+	WORD $0x6e21fdef // fdiv v15.4s, v15.4s, v1.4s
+	WORD $0x6e20fdce // fdiv v14.4s, v14.4s, v0.4s
+	WORD $0x4e28d621 // fadd v1.4s, v17.4s, v8.4s
+	WORD $0x4e28d600 // fadd v0.4s, v16.4s, v8.4s
+	WORD $0x6e21fe21 // fdiv v1.4s, v17.4s, v1.4s
+	WORD $0x6e20fe00 // fdiv v0.4s, v16.4s, v0.4s
+	WORD $0x3d82000f // str q15, [x0, #2048]
+	WORD $0x3d82040e // str q14, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R10<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD R10<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R10, R10
+	MOVD n+8(FP), R0
+	CMP R0, R10
+	BLT exponential
+	WORD $0x3dc02d81 // ldr q1, [x12, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R7), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R7)
+	RET
+
+inRange:
+	MOVD 120(R7), R5
+	MOVD 168(R7), R4
+	MOVD $0, R3
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800101 // str q1, [x8]
+	WORD $0x3d800500 // str q0, [x8, #16]
+	WORD $0x3d800901 // str q1, [x8, #32]
+	WORD $0x3d800d00 // str q0, [x8, #48]
+	WORD $0x3d801101 // str q1, [x8, #64]
+	WORD $0x3d801500 // str q0, [x8, #80]
+	WORD $0x3d801901 // str q1, [x8, #96]
+	WORD $0x3d801d00 // str q0, [x8, #112]
+	WORD $0x3d802101 // str q1, [x8, #128]
+	WORD $0x3d802500 // str q0, [x8, #144]
+	WORD $0x3d802901 // str q1, [x8, #160]
+	WORD $0x3d802d00 // str q0, [x8, #176]
+	WORD $0x3d803101 // str q1, [x8, #192]
+	WORD $0x3d803500 // str q0, [x8, #208]
+	WORD $0x3d803901 // str q1, [x8, #224]
+	WORD $0x3d803d00 // str q0, [x8, #240]
+	WORD $0x3d804101 // str q1, [x8, #256]
+	WORD $0x3d804500 // str q0, [x8, #272]
+	WORD $0x3d804901 // str q1, [x8, #288]
+	WORD $0x3d804d00 // str q0, [x8, #304]
+	WORD $0x3d805101 // str q1, [x8, #320]
+	WORD $0x3d805500 // str q0, [x8, #336]
+	WORD $0x3d805901 // str q1, [x8, #352]
+	WORD $0x3d805d00 // str q0, [x8, #368]
+	MOVD 96(R7), R2
+	WORD $0x3dc02d88 // ldr q8, [x12, #176]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	MOVD $0, R10
+
+last:
+	ADD R10<<2, R2, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	ADD R10<<2, R6, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc20004 // ldr q4, [x0, #2048]
+	WORD $0x3dc20403 // ldr q3, [x0, #2064]
+	WORD $0x4ea4d502 // fsub v2.4s, v8.4s, v4.4s
+	WORD $0x4ea3d501 // fsub v1.4s, v8.4s, v3.4s
+	WORD $0x4f2104cb // sshr v11.4s, v6.4s, #31
+	WORD $0x6e621c8b // bsl v11.16b, v4.16b, v2.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	WORD $0x4f2104c6 // sshr v6.4s, v6.4s, #31
+	WORD $0x6e641c46 // bsl v6.16b, v2.16b, v4.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e2adcc5 // fmul v5.4s, v6.4s, v10.4s
+	WORD $0x6e29dc24 // fmul v4.4s, v1.4s, v9.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R3<<0, R8, R1
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	ADD R10<<2, R4, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d800021 // str q1, [x1]
+	WORD $0x3d800420 // str q0, [x1, #16]
+	WORD $0x6e2adce5 // fmul v5.4s, v7.4s, v10.4s
+	WORD $0x6e29dcc4 // fmul v4.4s, v6.4s, v9.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04021 // ldr q1, [x1, #256]
+	WORD $0x3dc04420 // ldr q0, [x1, #272]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d804021 // str q1, [x1, #256]
+	WORD $0x3d804420 // str q0, [x1, #272]
+	WORD $0x6e2add65 // fmul v5.4s, v11.4s, v10.4s
+	WORD $0x6e29dd84 // fmul v4.4s, v12.4s, v9.4s
+	ADD $120, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $116, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803021 // str q1, [x1, #192]
+	WORD $0x3d803420 // str q0, [x1, #208]
+	ADD R10<<2, R5, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	WORD $0x6e2adce5 // fmul v5.4s, v7.4s, v10.4s
+	WORD $0x6e29dcc4 // fmul v4.4s, v6.4s, v9.4s
+	ADD $120, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $116, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc05021 // ldr q1, [x1, #320]
+	WORD $0x3dc05420 // ldr q0, [x1, #336]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805021 // str q1, [x1, #320]
+	WORD $0x3d805420 // str q0, [x1, #336]
+	EOR $32, R3, R3
+	ADD $8, R10, R10
+	MOVD n+8(FP), R0
+	CMP R0, R10
+	BLT last
+	MOVD 488(R7), R0
+	WORD $0x3dc00100 // ldr q0, [x8]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc00d00 // ldr q0, [x8, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc01100 // ldr q0, [x8, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0e001 // ldr q1, [x0, #896]
+	WORD $0x3dc0e400 // ldr q0, [x0, #912]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80e003 // str q3, [x0, #896]
+	WORD $0x3d80e402 // str q2, [x0, #912]
+	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0e801 // ldr q1, [x0, #928]
+	WORD $0x3dc0ec00 // ldr q0, [x0, #944]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80e803 // str q3, [x0, #928]
+	WORD $0x3d80ec02 // str q2, [x0, #944]
+	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0f001 // ldr q1, [x0, #960]
+	WORD $0x3dc0f400 // ldr q0, [x0, #976]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80f003 // str q3, [x0, #960]
+	WORD $0x3d80f402 // str q2, [x0, #976]
+	WORD $0x3dc01d00 // ldr q0, [x8, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0f801 // ldr q1, [x0, #992]
+	WORD $0x3dc0fc00 // ldr q0, [x0, #1008]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80f803 // str q3, [x0, #992]
+	WORD $0x3d80fc02 // str q2, [x0, #1008]
+	WORD $0x3dc02100 // ldr q0, [x8, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc03100 // ldr q0, [x8, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc10001 // ldr q1, [x0, #1024]
+	WORD $0x3dc10400 // ldr q0, [x0, #1040]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d810003 // str q3, [x0, #1024]
+	WORD $0x3d810402 // str q2, [x0, #1040]
+	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc10801 // ldr q1, [x0, #1056]
+	WORD $0x3dc10c00 // ldr q0, [x0, #1072]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d810803 // str q3, [x0, #1056]
+	WORD $0x3d810c02 // str q2, [x0, #1072]
+	WORD $0x3dc03900 // ldr q0, [x8, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc11001 // ldr q1, [x0, #1088]
+	WORD $0x3dc11400 // ldr q0, [x0, #1104]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d811003 // str q3, [x0, #1088]
+	WORD $0x3d811402 // str q2, [x0, #1104]
+	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc11801 // ldr q1, [x0, #1120]
+	WORD $0x3dc11c00 // ldr q0, [x0, #1136]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d811803 // str q3, [x0, #1120]
+	WORD $0x3d811c02 // str q2, [x0, #1136]
+	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc04500 // ldr q0, [x8, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc04900 // ldr q0, [x8, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc04d00 // ldr q0, [x8, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc05100 // ldr q0, [x8, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc12001 // ldr q1, [x0, #1152]
+	WORD $0x3dc12400 // ldr q0, [x0, #1168]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d812003 // str q3, [x0, #1152]
+	WORD $0x3d812402 // str q2, [x0, #1168]
+	WORD $0x3dc05500 // ldr q0, [x8, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc12801 // ldr q1, [x0, #1184]
+	WORD $0x3dc12c00 // ldr q0, [x0, #1200]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d812803 // str q3, [x0, #1184]
+	WORD $0x3d812c02 // str q2, [x0, #1200]
+	WORD $0x3dc05900 // ldr q0, [x8, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc13001 // ldr q1, [x0, #1216]
+	WORD $0x3dc13400 // ldr q0, [x0, #1232]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d813003 // str q3, [x0, #1216]
+	WORD $0x3d813402 // str q2, [x0, #1232]
+	WORD $0x3dc05d00 // ldr q0, [x8, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc13801 // ldr q1, [x0, #1248]
+	WORD $0x3dc13c00 // ldr q0, [x0, #1264]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d813803 // str q3, [x0, #1248]
+	WORD $0x3d813c02 // str q2, [x0, #1264]
+	RET
+
+// func tilePairGamma0OverlapSumsNEON(args *byte, n int)
+TEXT ·tilePairGamma0OverlapSumsNEON(SB), NOSPLIT, $456-16
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R10
+	MOVD 408(R10), R9
+	MOVD 336(R10), R8
+	MOVD 0(R10), R6
+	MOVD 96(R10), R5
+	MOVD 144(R10), R4
+	MOVD 120(R10), R3
+	MOVD 168(R10), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R7
+
+exponential:
+	ADD R7<<2, R6, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R7<<2, R5, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e48b // fcmgt v11.4s, v4.4s, v0.4s
+	WORD $0x6ea0e428 // fcmgt v8.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c64 // and v4.16b, v3.16b, v1.16b
+	WORD $0x4e201c47 // and v7.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211d66 // and v6.16b, v11.16b, v1.16b
+	WORD $0x4e201d05 // and v5.16b, v8.16b, v0.16b
+	ADD R7<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	ADD R7<<2, R8, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R7<<2, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD R7<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT exponential
+	WORD $0x3dc02d81 // ldr q1, [x12, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R10), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R10)
+	RET
+
+inRange:
+	MOVD 120(R10), R2
+	MOVD 168(R10), R1
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD $0, R7
+
+logarithm:
+	ADD R7<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R8, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT logarithm
+	MOVD 120(R10), R6
+	MOVD 168(R10), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	WORD $0x3d801161 // str q1, [x11, #64]
+	WORD $0x3d801560 // str q0, [x11, #80]
+	WORD $0x3d801961 // str q1, [x11, #96]
+	WORD $0x3d801d60 // str q0, [x11, #112]
+	WORD $0x3d802161 // str q1, [x11, #128]
+	WORD $0x3d802560 // str q0, [x11, #144]
+	WORD $0x3d802961 // str q1, [x11, #160]
+	WORD $0x3d802d60 // str q0, [x11, #176]
+	WORD $0x3d803161 // str q1, [x11, #192]
+	WORD $0x3d803560 // str q0, [x11, #208]
+	WORD $0x3d803961 // str q1, [x11, #224]
+	WORD $0x3d803d60 // str q0, [x11, #240]
+	WORD $0x3d804161 // str q1, [x11, #256]
+	WORD $0x3d804560 // str q0, [x11, #272]
+	WORD $0x3d804961 // str q1, [x11, #288]
+	WORD $0x3d804d60 // str q0, [x11, #304]
+	WORD $0x3d805161 // str q1, [x11, #320]
+	WORD $0x3d805560 // str q0, [x11, #336]
+	WORD $0x3d805961 // str q1, [x11, #352]
+	WORD $0x3d805d60 // str q0, [x11, #368]
+	WORD $0x3d806161 // str q1, [x11, #384]
+	WORD $0x3d806560 // str q0, [x11, #400]
+	WORD $0x3d806961 // str q1, [x11, #416]
+	WORD $0x3d806d60 // str q0, [x11, #432]
+	MOVD 96(R10), R3
+	MOVD $0, R7
+
+last:
+	ADD R7<<2, R3, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R7<<2, R8, R13
+	WORD $0x3dc001ad // ldr q13, [x13]
+	WORD $0x3dc005ac // ldr q12, [x13, #16]
+	WORD $0x3dc201a4 // ldr q4, [x13, #2048]
+	WORD $0x3dc205a3 // ldr q3, [x13, #2064]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea4d402 // fsub v2.4s, v0.4s, v4.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea3d401 // fsub v1.4s, v0.4s, v3.4s
+	WORD $0x4f2105ab // sshr v11.4s, v13.4s, #31
+	WORD $0x6e621c8b // bsl v11.16b, v4.16b, v2.16b
+	WORD $0x4f21058a // sshr v10.4s, v12.4s, #31
+	WORD $0x6e611c6a // bsl v10.16b, v3.16b, v1.16b
+	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
+	WORD $0x6e641c48 // bsl v8.16b, v2.16b, v4.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e27dd05 // fmul v5.4s, v8.4s, v7.4s
+	WORD $0x6e26dc24 // fmul v4.4s, v1.4s, v6.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R4<<0, R11, R2
+	WORD $0x3dc03041 // ldr q1, [x2, #192]
+	WORD $0x3dc03440 // ldr q0, [x2, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803041 // str q1, [x2, #192]
+	WORD $0x3d803440 // str q0, [x2, #208]
+	ADD R7<<2, R5, R14
+	WORD $0x3dc001c9 // ldr q9, [x14]
+	WORD $0x3dc005c8 // ldr q8, [x14, #16]
+	WORD $0x3dc01041 // ldr q1, [x2, #64]
+	WORD $0x3dc01440 // ldr q0, [x2, #80]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d801041 // str q1, [x2, #64]
+	WORD $0x3d801440 // str q0, [x2, #80]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc05041 // ldr q1, [x2, #320]
+	WORD $0x3dc05440 // ldr q0, [x2, #336]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805041 // str q1, [x2, #320]
+	WORD $0x3d805440 // str q0, [x2, #336]
+	WORD $0x6e27dd65 // fmul v5.4s, v11.4s, v7.4s
+	WORD $0x6e26dd44 // fmul v4.4s, v10.4s, v6.4s
+	ADD $120, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $116, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	WORD $0x3dc04041 // ldr q1, [x2, #256]
+	WORD $0x3dc04440 // ldr q0, [x2, #272]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d804041 // str q1, [x2, #256]
+	WORD $0x3d804440 // str q0, [x2, #272]
+	ADD R7<<2, R6, R1
+	WORD $0x3dc00029 // ldr q9, [x1]
+	WORD $0x3dc00428 // ldr q8, [x1, #16]
+	WORD $0x3dc02041 // ldr q1, [x2, #128]
+	WORD $0x3dc02440 // ldr q0, [x2, #144]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d802041 // str q1, [x2, #128]
+	WORD $0x3d802440 // str q0, [x2, #144]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $120, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $116, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc06041 // ldr q1, [x2, #384]
+	WORD $0x3dc06440 // ldr q0, [x2, #400]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d806041 // str q1, [x2, #384]
+	WORD $0x3d806440 // str q0, [x2, #400]
+	WORD $0x3dc00022 // ldr q2, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	ADD $96, R9, R0
+	WORD $0x4d40c80b // ld1r {v11.4s}, [x0]
+	WORD $0x4d40c80a // ld1r {v10.4s}, [x0]
+	ADD $92, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc4b // fmla v11.4s, v2.4s, v0.4s
+	WORD $0x4e20cc2a // fmla v10.4s, v1.4s, v0.4s
+	WORD $0x3dc001c2 // ldr q2, [x14]
+	WORD $0x3dc005c1 // ldr q1, [x14, #16]
+	ADD $32, R9, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $28, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc49 // fmla v9.4s, v2.4s, v0.4s
+	WORD $0x4e20cc28 // fmla v8.4s, v1.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201da3 // eor v3.16b, v13.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201d82 // eor v2.16b, v12.16b, v0.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d465 // fadd v5.4s, v3.4s, v1.4s
+	WORD $0x4e20d444 // fadd v4.4s, v2.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eace401 // fcmgt v1.4s, v0.4s, v12.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6c1c01 // bsl v1.16b, v0.16b, v12.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dd63 // fmul v3.4s, v11.4s, v5.4s
+	WORD $0x6e24dd42 // fmul v2.4s, v10.4s, v4.4s
+	WORD $0x6e21dd21 // fmul v1.4s, v9.4s, v1.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e27cc61 // fmla v1.4s, v3.4s, v7.4s
+	WORD $0x4e26cc40 // fmla v0.4s, v2.4s, v6.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R4, R4
+	ADD $8, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT last
+	MOVD 488(R10), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0e001 // ldr q1, [x0, #896]
+	WORD $0x3dc0e400 // ldr q0, [x0, #912]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80e003 // str q3, [x0, #896]
+	WORD $0x3d80e402 // str q2, [x0, #912]
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0e801 // ldr q1, [x0, #928]
+	WORD $0x3dc0ec00 // ldr q0, [x0, #944]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80e803 // str q3, [x0, #928]
+	WORD $0x3d80ec02 // str q2, [x0, #944]
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0f001 // ldr q1, [x0, #960]
+	WORD $0x3dc0f400 // ldr q0, [x0, #976]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80f003 // str q3, [x0, #960]
+	WORD $0x3d80f402 // str q2, [x0, #976]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0f801 // ldr q1, [x0, #992]
+	WORD $0x3dc0fc00 // ldr q0, [x0, #1008]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80f803 // str q3, [x0, #992]
+	WORD $0x3d80fc02 // str q2, [x0, #1008]
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc10001 // ldr q1, [x0, #1024]
+	WORD $0x3dc10400 // ldr q0, [x0, #1040]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d810003 // str q3, [x0, #1024]
+	WORD $0x3d810402 // str q2, [x0, #1040]
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc10801 // ldr q1, [x0, #1056]
+	WORD $0x3dc10c00 // ldr q0, [x0, #1072]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d810803 // str q3, [x0, #1056]
+	WORD $0x3d810c02 // str q2, [x0, #1072]
+	WORD $0x3dc04960 // ldr q0, [x11, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc11001 // ldr q1, [x0, #1088]
+	WORD $0x3dc11400 // ldr q0, [x0, #1104]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d811003 // str q3, [x0, #1088]
+	WORD $0x3d811402 // str q2, [x0, #1104]
+	WORD $0x3dc04d60 // ldr q0, [x11, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc11801 // ldr q1, [x0, #1120]
+	WORD $0x3dc11c00 // ldr q0, [x0, #1136]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d811803 // str q3, [x0, #1120]
+	WORD $0x3d811c02 // str q2, [x0, #1136]
+	WORD $0x3dc05160 // ldr q0, [x11, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc05560 // ldr q0, [x11, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc05960 // ldr q0, [x11, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc05d60 // ldr q0, [x11, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc06160 // ldr q0, [x11, #384]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc12001 // ldr q1, [x0, #1152]
+	WORD $0x3dc12400 // ldr q0, [x0, #1168]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d812003 // str q3, [x0, #1152]
+	WORD $0x3d812402 // str q2, [x0, #1168]
+	WORD $0x3dc06560 // ldr q0, [x11, #400]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc12801 // ldr q1, [x0, #1184]
+	WORD $0x3dc12c00 // ldr q0, [x0, #1200]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d812803 // str q3, [x0, #1184]
+	WORD $0x3d812c02 // str q2, [x0, #1200]
+	WORD $0x3dc06960 // ldr q0, [x11, #416]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc13001 // ldr q1, [x0, #1216]
+	WORD $0x3dc13400 // ldr q0, [x0, #1232]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d813003 // str q3, [x0, #1216]
+	WORD $0x3d813402 // str q2, [x0, #1232]
+	WORD $0x3dc06d60 // ldr q0, [x11, #432]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc13801 // ldr q1, [x0, #1248]
+	WORD $0x3dc13c00 // ldr q0, [x0, #1264]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d813803 // str q3, [x0, #1248]
+	WORD $0x3d813c02 // str q2, [x0, #1264]
+	RET
+
+// func tilePairGamma2OverlapSumsNEON(args *byte, n int)
+TEXT ·tilePairGamma2OverlapSumsNEON(SB), NOSPLIT, $456-16
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R10
+	MOVD 408(R10), R9
+	MOVD 336(R10), R8
+	MOVD 0(R10), R6
+	MOVD 96(R10), R5
+	MOVD 144(R10), R4
+	MOVD 120(R10), R3
+	MOVD 168(R10), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R7
+
+exponential:
+	ADD R7<<2, R6, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R7<<2, R5, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e48b // fcmgt v11.4s, v4.4s, v0.4s
+	WORD $0x6ea0e428 // fcmgt v8.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c64 // and v4.16b, v3.16b, v1.16b
+	WORD $0x4e201c47 // and v7.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211d66 // and v6.16b, v11.16b, v1.16b
+	WORD $0x4e201d05 // and v5.16b, v8.16b, v0.16b
+	ADD R7<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	ADD R7<<2, R8, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R7<<2, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD R7<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT exponential
+	WORD $0x3dc02d81 // ldr q1, [x12, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R10), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R10)
+	RET
+
+inRange:
+	MOVD 120(R10), R2
+	MOVD 168(R10), R1
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD $0, R7
+
+logarithm:
+	ADD R7<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R8, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT logarithm
+	MOVD 120(R10), R6
+	MOVD 168(R10), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	WORD $0x3d801161 // str q1, [x11, #64]
+	WORD $0x3d801560 // str q0, [x11, #80]
+	WORD $0x3d801961 // str q1, [x11, #96]
+	WORD $0x3d801d60 // str q0, [x11, #112]
+	WORD $0x3d802161 // str q1, [x11, #128]
+	WORD $0x3d802560 // str q0, [x11, #144]
+	WORD $0x3d802961 // str q1, [x11, #160]
+	WORD $0x3d802d60 // str q0, [x11, #176]
+	WORD $0x3d803161 // str q1, [x11, #192]
+	WORD $0x3d803560 // str q0, [x11, #208]
+	WORD $0x3d803961 // str q1, [x11, #224]
+	WORD $0x3d803d60 // str q0, [x11, #240]
+	WORD $0x3d804161 // str q1, [x11, #256]
+	WORD $0x3d804560 // str q0, [x11, #272]
+	WORD $0x3d804961 // str q1, [x11, #288]
+	WORD $0x3d804d60 // str q0, [x11, #304]
+	WORD $0x3d805161 // str q1, [x11, #320]
+	WORD $0x3d805560 // str q0, [x11, #336]
+	WORD $0x3d805961 // str q1, [x11, #352]
+	WORD $0x3d805d60 // str q0, [x11, #368]
+	WORD $0x3d806161 // str q1, [x11, #384]
+	WORD $0x3d806560 // str q0, [x11, #400]
+	WORD $0x3d806961 // str q1, [x11, #416]
+	WORD $0x3d806d60 // str q0, [x11, #432]
+	MOVD 96(R10), R3
+	MOVD $0, R7
+
+last:
+	ADD R7<<2, R3, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R7<<2, R8, R13
+	WORD $0x3dc001ad // ldr q13, [x13]
+	WORD $0x3dc005ac // ldr q12, [x13, #16]
+	WORD $0x3dc201a3 // ldr q3, [x13, #2048]
+	WORD $0x3dc205a2 // ldr q2, [x13, #2064]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea3d401 // fsub v1.4s, v0.4s, v3.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea2d400 // fsub v0.4s, v0.4s, v2.4s
+	WORD $0x4f2105af // sshr v15.4s, v13.4s, #31
+	WORD $0x6e611c6f // bsl v15.16b, v3.16b, v1.16b
+	WORD $0x4f21058e // sshr v14.4s, v12.4s, #31
+	WORD $0x6e601c4e // bsl v14.16b, v2.16b, v0.16b
+	WORD $0x4f2105ab // sshr v11.4s, v13.4s, #31
+	WORD $0x6e631c2b // bsl v11.16b, v1.16b, v3.16b
+	WORD $0x4f21058a // sshr v10.4s, v12.4s, #31
+	WORD $0x6e621c0a // bsl v10.16b, v0.16b, v2.16b
+	WORD $0x6e27dd65 // fmul v5.4s, v11.4s, v7.4s
+	WORD $0x6e26dd44 // fmul v4.4s, v10.4s, v6.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	ADD R4<<0, R11, R2
+	WORD $0x3dc03041 // ldr q1, [x2, #192]
+	WORD $0x3dc03440 // ldr q0, [x2, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803041 // str q1, [x2, #192]
+	WORD $0x3d803440 // str q0, [x2, #208]
+	ADD R7<<2, R5, R14
+	WORD $0x3dc001c9 // ldr q9, [x14]
+	WORD $0x3dc005c8 // ldr q8, [x14, #16]
+	WORD $0x3dc01041 // ldr q1, [x2, #64]
+	WORD $0x3dc01440 // ldr q0, [x2, #80]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d801041 // str q1, [x2, #64]
+	WORD $0x3d801440 // str q0, [x2, #80]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc05041 // ldr q1, [x2, #320]
+	WORD $0x3dc05440 // ldr q0, [x2, #336]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805041 // str q1, [x2, #320]
+	WORD $0x3d805440 // str q0, [x2, #336]
+	WORD $0x6e27dde5 // fmul v5.4s, v15.4s, v7.4s
+	WORD $0x6e26ddc4 // fmul v4.4s, v14.4s, v6.4s
+	ADD $120, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $116, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc04041 // ldr q1, [x2, #256]
+	WORD $0x3dc04440 // ldr q0, [x2, #272]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d804041 // str q1, [x2, #256]
+	WORD $0x3d804440 // str q0, [x2, #272]
+	ADD R7<<2, R6, R1
+	WORD $0x3dc00029 // ldr q9, [x1]
+	WORD $0x3dc00428 // ldr q8, [x1, #16]
+	WORD $0x3dc02041 // ldr q1, [x2, #128]
+	WORD $0x3dc02440 // ldr q0, [x2, #144]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d802041 // str q1, [x2, #128]
+	WORD $0x3d802440 // str q0, [x2, #144]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $120, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $116, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc06041 // ldr q1, [x2, #384]
+	WORD $0x3dc06440 // ldr q0, [x2, #400]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d806041 // str q1, [x2, #384]
+	WORD $0x3d806440 // str q0, [x2, #400]
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	ADD $96, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $92, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x6e2add40 // fmul v0.4s, v10.4s, v10.4s
+	WORD $0x6e21dc6b // fmul v11.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4a // fmul v10.4s, v2.4s, v0.4s
+	WORD $0x3dc001c4 // ldr q4, [x14]
+	WORD $0x3dc005c1 // ldr q1, [x14, #16]
+	ADD $32, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $28, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x6e2fdde1 // fmul v1.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc0 // fmul v0.4s, v14.4s, v14.4s
+	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201da3 // eor v3.16b, v13.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201d82 // eor v2.16b, v12.16b, v0.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d465 // fadd v5.4s, v3.4s, v1.4s
+	WORD $0x4e20d444 // fadd v4.4s, v2.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eace401 // fcmgt v1.4s, v0.4s, v12.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6c1c01 // bsl v1.16b, v0.16b, v12.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dd63 // fmul v3.4s, v11.4s, v5.4s
+	WORD $0x6e24dd42 // fmul v2.4s, v10.4s, v4.4s
+	WORD $0x6e21dd21 // fmul v1.4s, v9.4s, v1.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e27cc61 // fmla v1.4s, v3.4s, v7.4s
+	WORD $0x4e26cc40 // fmla v0.4s, v2.4s, v6.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R4, R4
+	ADD $8, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT last
+	MOVD 488(R10), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0e001 // ldr q1, [x0, #896]
+	WORD $0x3dc0e400 // ldr q0, [x0, #912]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80e003 // str q3, [x0, #896]
+	WORD $0x3d80e402 // str q2, [x0, #912]
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0e801 // ldr q1, [x0, #928]
+	WORD $0x3dc0ec00 // ldr q0, [x0, #944]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80e803 // str q3, [x0, #928]
+	WORD $0x3d80ec02 // str q2, [x0, #944]
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0f001 // ldr q1, [x0, #960]
+	WORD $0x3dc0f400 // ldr q0, [x0, #976]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80f003 // str q3, [x0, #960]
+	WORD $0x3d80f402 // str q2, [x0, #976]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0f801 // ldr q1, [x0, #992]
+	WORD $0x3dc0fc00 // ldr q0, [x0, #1008]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80f803 // str q3, [x0, #992]
+	WORD $0x3d80fc02 // str q2, [x0, #1008]
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc10001 // ldr q1, [x0, #1024]
+	WORD $0x3dc10400 // ldr q0, [x0, #1040]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d810003 // str q3, [x0, #1024]
+	WORD $0x3d810402 // str q2, [x0, #1040]
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc10801 // ldr q1, [x0, #1056]
+	WORD $0x3dc10c00 // ldr q0, [x0, #1072]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d810803 // str q3, [x0, #1056]
+	WORD $0x3d810c02 // str q2, [x0, #1072]
+	WORD $0x3dc04960 // ldr q0, [x11, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc11001 // ldr q1, [x0, #1088]
+	WORD $0x3dc11400 // ldr q0, [x0, #1104]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d811003 // str q3, [x0, #1088]
+	WORD $0x3d811402 // str q2, [x0, #1104]
+	WORD $0x3dc04d60 // ldr q0, [x11, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc11801 // ldr q1, [x0, #1120]
+	WORD $0x3dc11c00 // ldr q0, [x0, #1136]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d811803 // str q3, [x0, #1120]
+	WORD $0x3d811c02 // str q2, [x0, #1136]
+	WORD $0x3dc05160 // ldr q0, [x11, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc05560 // ldr q0, [x11, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc05960 // ldr q0, [x11, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc05d60 // ldr q0, [x11, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc06160 // ldr q0, [x11, #384]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc12001 // ldr q1, [x0, #1152]
+	WORD $0x3dc12400 // ldr q0, [x0, #1168]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d812003 // str q3, [x0, #1152]
+	WORD $0x3d812402 // str q2, [x0, #1168]
+	WORD $0x3dc06560 // ldr q0, [x11, #400]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc12801 // ldr q1, [x0, #1184]
+	WORD $0x3dc12c00 // ldr q0, [x0, #1200]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d812803 // str q3, [x0, #1184]
+	WORD $0x3d812c02 // str q2, [x0, #1200]
+	WORD $0x3dc06960 // ldr q0, [x11, #416]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc13001 // ldr q1, [x0, #1216]
+	WORD $0x3dc13400 // ldr q0, [x0, #1232]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d813003 // str q3, [x0, #1216]
+	WORD $0x3d813402 // str q2, [x0, #1232]
+	WORD $0x3dc06d60 // ldr q0, [x11, #432]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc13801 // ldr q1, [x0, #1248]
+	WORD $0x3dc13c00 // ldr q0, [x0, #1264]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d813803 // str q3, [x0, #1248]
+	WORD $0x3d813c02 // str q2, [x0, #1264]
+	RET
+
+// func tilePairGammaOverlapSumsNEON(args *byte, n int)
+TEXT ·tilePairGammaOverlapSumsNEON(SB), NOSPLIT, $456-16
+	ADD $16, RSP, R11
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R10
+	MOVD 408(R10), R9
+	MOVD 336(R10), R8
+	MOVD 0(R10), R6
+	MOVD 96(R10), R5
+	MOVD 144(R10), R4
+	MOVD 120(R10), R3
+	MOVD 168(R10), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R7
+
+exponential:
+	ADD R7<<2, R6, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R7<<2, R5, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e48b // fcmgt v11.4s, v4.4s, v0.4s
+	WORD $0x6ea0e428 // fcmgt v8.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c64 // and v4.16b, v3.16b, v1.16b
+	WORD $0x4e201c47 // and v7.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211d66 // and v6.16b, v11.16b, v1.16b
+	WORD $0x4e201d05 // and v5.16b, v8.16b, v0.16b
+	ADD R7<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	ADD R7<<2, R8, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R7<<2, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD R7<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT exponential
+	WORD $0x3dc02d81 // ldr q1, [x12, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R10), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R10)
+	RET
+
+inRange:
+	MOVD 120(R10), R2
+	MOVD 168(R10), R1
+	WORD $0x3dc04993 // ldr q19, [x12, #288]
+	WORD $0x3dc04d92 // ldr q18, [x12, #304]
+	WORD $0x3dc05191 // ldr q17, [x12, #320]
+	WORD $0x3dc05590 // ldr q16, [x12, #336]
+	WORD $0x3dc0598f // ldr q15, [x12, #352]
+	WORD $0x3dc05d8e // ldr q14, [x12, #368]
+	WORD $0x3dc0618d // ldr q13, [x12, #384]
+	WORD $0x3dc0658c // ldr q12, [x12, #400]
+	WORD $0x3dc0698b // ldr q11, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x3dc07189 // ldr q9, [x12, #448]
+	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD $0, R7
+
+logarithm:
+	ADD R7<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R8, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT logarithm
+	MOVD $0, R7
+
+powers:
+	ADD R7<<2, R8, R1
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00423 // ldr q3, [x1, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x3dc4002c // ldr q12, [x1, #4096]
+	WORD $0x3dc4042b // ldr q11, [x1, #4112]
+	WORD $0x3dc4082a // ldr q10, [x1, #4128]
+	WORD $0x3dc40c29 // ldr q9, [x1, #4144]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e641c05 // bsl v5.16b, v0.16b, v4.16b
+	WORD $0x4ea51ca8 // mov v8.16b, v5.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
+	WORD $0x4ea51ca7 // mov v7.16b, v5.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e405 // fcmgt v5.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c05 // bsl v5.16b, v0.16b, v2.16b
+	WORD $0x4ea51ca6 // mov v6.16b, v5.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea1e405 // fcmgt v5.4s, v0.4s, v1.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e611c05 // bsl v5.16b, v0.16b, v1.16b
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
+	ADD $80, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e28f410 // fmax v16.4s, v0.4s, v8.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x4e21890c // frintn v12.4s, v8.4s
+	WORD $0x4e2188eb // frintn v11.4s, v7.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x6e30de08 // fmul v8.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde7 // fmul v7.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e28ce38 // fmla v24.4s, v17.4s, v8.4s
+	WORD $0x4e27ce57 // fmla v23.4s, v18.4s, v7.4s
+	WORD $0x4e26ce76 // fmla v22.4s, v19.4s, v6.4s
+	WORD $0x4e25ce95 // fmla v21.4s, v20.4s, v5.4s
+	WORD $0x4e28cf10 // fmla v16.4s, v24.4s, v8.4s
+	WORD $0x4e27ceef // fmla v15.4s, v23.4s, v7.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5f1 // fadd v17.4s, v15.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d5b3 // fadd v19.4s, v13.4s, v0.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a920 // fcvtns v0.4s, v9.4s
+	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
+	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0408 // sshr v8.4s, v0.4s, #1
+	WORD $0x6ea7858f // sub v15.4s, v12.4s, v7.4s
+	WORD $0x6ea6856e // sub v14.4s, v11.4s, v6.4s
+	WORD $0x6ea5854d // sub v13.4s, v10.4s, v5.4s
+	WORD $0x6ea8840c // sub v12.4s, v0.4s, v8.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea084e7 // add v7.4s, v7.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea084c6 // add v6.4s, v6.4s, v0.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea084a5 // add v5.4s, v5.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27de0b // fmul v11.4s, v16.4s, v7.4s
+	WORD $0x6e26de2a // fmul v10.4s, v17.4s, v6.4s
+	WORD $0x6e25de49 // fmul v9.4s, v18.4s, v5.4s
+	WORD $0x6e20de68 // fmul v8.4s, v19.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea085e7 // add v7.4s, v15.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea085c6 // add v6.4s, v14.4s, v0.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea085a5 // add v5.4s, v13.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08580 // add v0.4s, v12.4s, v0.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27dd67 // fmul v7.4s, v11.4s, v7.4s
+	WORD $0x6e26dd46 // fmul v6.4s, v10.4s, v6.4s
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x3d880027 // str q7, [x1, #8192]
+	WORD $0x3d880426 // str q6, [x1, #8208]
+	WORD $0x3d880825 // str q5, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
+	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
+	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
+	WORD $0x6e201c29 // eor v9.16b, v1.16b, v0.16b
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD $16, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d50d // fadd v13.4s, v8.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4cf // fadd v15.4s, v6.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d4ac // fadd v12.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a820 // fcvtns v0.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
+	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
+	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
+	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
+	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dda7 // fmul v7.4s, v13.4s, v3.4s
+	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
+	WORD $0x6e21dde5 // fmul v5.4s, v15.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d8a0023 // str q3, [x1, #10240]
+	WORD $0x3d8a0422 // str q2, [x1, #10256]
+	WORD $0x3d8a0821 // str q1, [x1, #10272]
+	WORD $0x3d8a0c20 // str q0, [x1, #10288]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT powers
+	MOVD 120(R10), R6
+	MOVD 168(R10), R5
+	MOVD $0, R4
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800161 // str q1, [x11]
+	WORD $0x3d800560 // str q0, [x11, #16]
+	WORD $0x3d800961 // str q1, [x11, #32]
+	WORD $0x3d800d60 // str q0, [x11, #48]
+	WORD $0x3d801161 // str q1, [x11, #64]
+	WORD $0x3d801560 // str q0, [x11, #80]
+	WORD $0x3d801961 // str q1, [x11, #96]
+	WORD $0x3d801d60 // str q0, [x11, #112]
+	WORD $0x3d802161 // str q1, [x11, #128]
+	WORD $0x3d802560 // str q0, [x11, #144]
+	WORD $0x3d802961 // str q1, [x11, #160]
+	WORD $0x3d802d60 // str q0, [x11, #176]
+	WORD $0x3d803161 // str q1, [x11, #192]
+	WORD $0x3d803560 // str q0, [x11, #208]
+	WORD $0x3d803961 // str q1, [x11, #224]
+	WORD $0x3d803d60 // str q0, [x11, #240]
+	WORD $0x3d804161 // str q1, [x11, #256]
+	WORD $0x3d804560 // str q0, [x11, #272]
+	WORD $0x3d804961 // str q1, [x11, #288]
+	WORD $0x3d804d60 // str q0, [x11, #304]
+	WORD $0x3d805161 // str q1, [x11, #320]
+	WORD $0x3d805560 // str q0, [x11, #336]
+	WORD $0x3d805961 // str q1, [x11, #352]
+	WORD $0x3d805d60 // str q0, [x11, #368]
+	WORD $0x3d806161 // str q1, [x11, #384]
+	WORD $0x3d806560 // str q0, [x11, #400]
+	WORD $0x3d806961 // str q1, [x11, #416]
+	WORD $0x3d806d60 // str q0, [x11, #432]
+	MOVD 96(R10), R3
+	MOVD $0, R7
+
+last:
+	ADD R7<<2, R3, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R7<<2, R8, R13
+	WORD $0x3dc001ad // ldr q13, [x13]
+	WORD $0x3dc005ac // ldr q12, [x13, #16]
+	WORD $0x3dc201a4 // ldr q4, [x13, #2048]
+	WORD $0x3dc205a3 // ldr q3, [x13, #2064]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea4d402 // fsub v2.4s, v0.4s, v4.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea3d401 // fsub v1.4s, v0.4s, v3.4s
+	WORD $0x4f2105ab // sshr v11.4s, v13.4s, #31
+	WORD $0x6e621c8b // bsl v11.16b, v4.16b, v2.16b
+	WORD $0x4f21058a // sshr v10.4s, v12.4s, #31
+	WORD $0x6e611c6a // bsl v10.16b, v3.16b, v1.16b
+	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
+	WORD $0x6e641c48 // bsl v8.16b, v2.16b, v4.16b
+	WORD $0x4f210580 // sshr v0.4s, v12.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e27dd05 // fmul v5.4s, v8.4s, v7.4s
+	WORD $0x6e26dc24 // fmul v4.4s, v1.4s, v6.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD R4<<0, R11, R2
+	WORD $0x3dc03041 // ldr q1, [x2, #192]
+	WORD $0x3dc03440 // ldr q0, [x2, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803041 // str q1, [x2, #192]
+	WORD $0x3d803440 // str q0, [x2, #208]
+	ADD R7<<2, R5, R14
+	WORD $0x3dc001c9 // ldr q9, [x14]
+	WORD $0x3dc005c8 // ldr q8, [x14, #16]
+	WORD $0x3dc01041 // ldr q1, [x2, #64]
+	WORD $0x3dc01440 // ldr q0, [x2, #80]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d801041 // str q1, [x2, #64]
+	WORD $0x3d801440 // str q0, [x2, #80]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $56, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc05041 // ldr q1, [x2, #320]
+	WORD $0x3dc05440 // ldr q0, [x2, #336]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805041 // str q1, [x2, #320]
+	WORD $0x3d805440 // str q0, [x2, #336]
+	WORD $0x6e27dd65 // fmul v5.4s, v11.4s, v7.4s
+	WORD $0x6e26dd44 // fmul v4.4s, v10.4s, v6.4s
+	ADD $120, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $116, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	WORD $0x3dc04041 // ldr q1, [x2, #256]
+	WORD $0x3dc04440 // ldr q0, [x2, #272]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d804041 // str q1, [x2, #256]
+	WORD $0x3d804440 // str q0, [x2, #272]
+	ADD R7<<2, R6, R1
+	WORD $0x3dc00029 // ldr q9, [x1]
+	WORD $0x3dc00428 // ldr q8, [x1, #16]
+	WORD $0x3dc02041 // ldr q1, [x2, #128]
+	WORD $0x3dc02440 // ldr q0, [x2, #144]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d802041 // str q1, [x2, #128]
+	WORD $0x3d802440 // str q0, [x2, #144]
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
+	ADD $120, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $116, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc06041 // ldr q1, [x2, #384]
+	WORD $0x3dc06440 // ldr q0, [x2, #400]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d806041 // str q1, [x2, #384]
+	WORD $0x3d806440 // str q0, [x2, #400]
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	ADD $96, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $92, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x3dc801a1 // ldr q1, [x13, #8192]
+	WORD $0x3dc805a0 // ldr q0, [x13, #8208]
+	WORD $0x6e21dc6b // fmul v11.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4a // fmul v10.4s, v2.4s, v0.4s
+	WORD $0x3dc001c4 // ldr q4, [x14]
+	WORD $0x3dc005c1 // ldr q1, [x14, #16]
+	ADD $32, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $28, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x3dca01a1 // ldr q1, [x13, #10240]
+	WORD $0x3dca05a0 // ldr q0, [x13, #10256]
+	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201da3 // eor v3.16b, v13.16b, v0.16b
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201d82 // eor v2.16b, v12.16b, v0.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d465 // fadd v5.4s, v3.4s, v1.4s
+	WORD $0x4e20d444 // fadd v4.4s, v2.4s, v0.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6eace401 // fcmgt v1.4s, v0.4s, v12.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e6c1c01 // bsl v1.16b, v0.16b, v12.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dd63 // fmul v3.4s, v11.4s, v5.4s
+	WORD $0x6e24dd42 // fmul v2.4s, v10.4s, v4.4s
+	WORD $0x6e21dd21 // fmul v1.4s, v9.4s, v1.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e27cc61 // fmla v1.4s, v3.4s, v7.4s
+	WORD $0x4e26cc40 // fmla v0.4s, v2.4s, v6.4s
+	WORD $0x3d800041 // str q1, [x2]
+	WORD $0x3d800440 // str q0, [x2, #16]
+	EOR $32, R4, R4
+	ADD $8, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT last
+	MOVD 488(R10), R0
+	WORD $0x3dc00160 // ldr q0, [x11]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802003 // str q3, [x0, #128]
+	WORD $0x3d802402 // str q2, [x0, #144]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc02801 // ldr q1, [x0, #160]
+	WORD $0x3dc02c00 // ldr q0, [x0, #176]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d802803 // str q3, [x0, #160]
+	WORD $0x3d802c02 // str q2, [x0, #176]
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803003 // str q3, [x0, #192]
+	WORD $0x3d803402 // str q2, [x0, #208]
+	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc03801 // ldr q1, [x0, #224]
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d803803 // str q3, [x0, #224]
+	WORD $0x3d803c02 // str q2, [x0, #240]
+	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0e001 // ldr q1, [x0, #896]
+	WORD $0x3dc0e400 // ldr q0, [x0, #912]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80e003 // str q3, [x0, #896]
+	WORD $0x3d80e402 // str q2, [x0, #912]
+	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0e801 // ldr q1, [x0, #928]
+	WORD $0x3dc0ec00 // ldr q0, [x0, #944]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80e803 // str q3, [x0, #928]
+	WORD $0x3d80ec02 // str q2, [x0, #944]
+	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0f001 // ldr q1, [x0, #960]
+	WORD $0x3dc0f400 // ldr q0, [x0, #976]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80f003 // str q3, [x0, #960]
+	WORD $0x3d80f402 // str q2, [x0, #976]
+	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0f801 // ldr q1, [x0, #992]
+	WORD $0x3dc0fc00 // ldr q0, [x0, #1008]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80f803 // str q3, [x0, #992]
+	WORD $0x3d80fc02 // str q2, [x0, #1008]
+	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804003 // str q3, [x0, #256]
+	WORD $0x3d804402 // str q2, [x0, #272]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc04801 // ldr q1, [x0, #288]
+	WORD $0x3dc04c00 // ldr q0, [x0, #304]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d804803 // str q3, [x0, #288]
+	WORD $0x3d804c02 // str q2, [x0, #304]
+	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805003 // str q3, [x0, #320]
+	WORD $0x3d805402 // str q2, [x0, #336]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc05801 // ldr q1, [x0, #352]
+	WORD $0x3dc05c00 // ldr q0, [x0, #368]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d805803 // str q3, [x0, #352]
+	WORD $0x3d805c02 // str q2, [x0, #368]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc10001 // ldr q1, [x0, #1024]
+	WORD $0x3dc10400 // ldr q0, [x0, #1040]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d810003 // str q3, [x0, #1024]
+	WORD $0x3d810402 // str q2, [x0, #1040]
+	WORD $0x3dc04560 // ldr q0, [x11, #272]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc10801 // ldr q1, [x0, #1056]
+	WORD $0x3dc10c00 // ldr q0, [x0, #1072]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d810803 // str q3, [x0, #1056]
+	WORD $0x3d810c02 // str q2, [x0, #1072]
+	WORD $0x3dc04960 // ldr q0, [x11, #288]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc11001 // ldr q1, [x0, #1088]
+	WORD $0x3dc11400 // ldr q0, [x0, #1104]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d811003 // str q3, [x0, #1088]
+	WORD $0x3d811402 // str q2, [x0, #1104]
+	WORD $0x3dc04d60 // ldr q0, [x11, #304]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc11801 // ldr q1, [x0, #1120]
+	WORD $0x3dc11c00 // ldr q0, [x0, #1136]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d811803 // str q3, [x0, #1120]
+	WORD $0x3d811c02 // str q2, [x0, #1136]
+	WORD $0x3dc05160 // ldr q0, [x11, #320]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06001 // ldr q1, [x0, #384]
+	WORD $0x3dc06400 // ldr q0, [x0, #400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806003 // str q3, [x0, #384]
+	WORD $0x3d806402 // str q2, [x0, #400]
+	WORD $0x3dc05560 // ldr q0, [x11, #336]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc06801 // ldr q1, [x0, #416]
+	WORD $0x3dc06c00 // ldr q0, [x0, #432]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d806803 // str q3, [x0, #416]
+	WORD $0x3d806c02 // str q2, [x0, #432]
+	WORD $0x3dc05960 // ldr q0, [x11, #352]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07001 // ldr q1, [x0, #448]
+	WORD $0x3dc07400 // ldr q0, [x0, #464]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807003 // str q3, [x0, #448]
+	WORD $0x3d807402 // str q2, [x0, #464]
+	WORD $0x3dc05d60 // ldr q0, [x11, #368]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc07801 // ldr q1, [x0, #480]
+	WORD $0x3dc07c00 // ldr q0, [x0, #496]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d807803 // str q3, [x0, #480]
+	WORD $0x3d807c02 // str q2, [x0, #496]
+	WORD $0x3dc06160 // ldr q0, [x11, #384]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc12001 // ldr q1, [x0, #1152]
+	WORD $0x3dc12400 // ldr q0, [x0, #1168]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d812003 // str q3, [x0, #1152]
+	WORD $0x3d812402 // str q2, [x0, #1168]
+	WORD $0x3dc06560 // ldr q0, [x11, #400]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc12801 // ldr q1, [x0, #1184]
+	WORD $0x3dc12c00 // ldr q0, [x0, #1200]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d812803 // str q3, [x0, #1184]
+	WORD $0x3d812c02 // str q2, [x0, #1200]
+	WORD $0x3dc06960 // ldr q0, [x11, #416]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc13001 // ldr q1, [x0, #1216]
+	WORD $0x3dc13400 // ldr q0, [x0, #1232]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d813003 // str q3, [x0, #1216]
+	WORD $0x3d813402 // str q2, [x0, #1232]
+	WORD $0x3dc06d60 // ldr q0, [x11, #432]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc13801 // ldr q1, [x0, #1248]
+	WORD $0x3dc13c00 // ldr q0, [x0, #1264]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d813803 // str q3, [x0, #1248]
+	WORD $0x3d813c02 // str q2, [x0, #1264]
+	RET
+
+// func tilePairGamma0GradNEON(args *byte, n int)
+TEXT ·tilePairGamma0GradNEON(SB), NOSPLIT, $136-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R7
+	MOVD 336(R8), R6
+	MOVD 0(R8), R12
+	MOVD 96(R8), R11
+	MOVD 144(R8), R4
+	MOVD 120(R8), R3
+	MOVD 168(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R12, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R11, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e48b // fcmgt v11.4s, v4.4s, v0.4s
+	WORD $0x6ea0e428 // fcmgt v8.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c64 // and v4.16b, v3.16b, v1.16b
+	WORD $0x4e201c47 // and v7.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211d66 // and v6.16b, v11.16b, v1.16b
+	WORD $0x4e201d05 // and v5.16b, v8.16b, v0.16b
+	ADD R5<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	ADD R5<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R5
+
+logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R6, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT logarithm
+	MOVD 120(R8), R4
+	MOVD 168(R8), R3
+	MOVD $0, R2
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	WORD $0x3d801121 // str q1, [x9, #64]
+	WORD $0x3d801520 // str q0, [x9, #80]
+	WORD $0x3d801921 // str q1, [x9, #96]
+	WORD $0x3d801d20 // str q0, [x9, #112]
+	MOVD 96(R8), R1
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R1, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD R5<<2, R6, R11
+	WORD $0x3dc0016f // ldr q15, [x11]
+	WORD $0x3dc00562 // ldr q2, [x11, #16]
+	WORD $0x3dc20166 // ldr q6, [x11, #2048]
+	WORD $0x3dc20565 // ldr q5, [x11, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d401 // fsub v1.4s, v0.4s, v6.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea5d400 // fsub v0.4s, v0.4s, v5.4s
+	WORD $0x4f2105ec // sshr v12.4s, v15.4s, #31
+	WORD $0x6e611ccc // bsl v12.16b, v6.16b, v1.16b
+	WORD $0x4f21044b // sshr v11.4s, v2.4s, #31
+	WORD $0x6e601cab // bsl v11.16b, v5.16b, v0.16b
+	WORD $0x4f2105ee // sshr v14.4s, v15.4s, #31
+	WORD $0x6e661c2e // bsl v14.16b, v1.16b, v6.16b
+	WORD $0x4f21044d // sshr v13.4s, v2.4s, #31
+	WORD $0x6e651c0d // bsl v13.16b, v0.16b, v5.16b
+	ADD R5<<2, R4, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $96, R7, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $92, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca9 // fmla v9.4s, v5.4s, v0.4s
+	WORD $0x4e20cc28 // fmla v8.4s, v1.4s, v0.4s
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $32, R7, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x4d40c80a // ld1r {v10.4s}, [x0]
+	ADD $28, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca7 // fmla v7.4s, v5.4s, v0.4s
+	WORD $0x4e20cc2a // fmla v10.4s, v1.4s, v0.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201de6 // eor v6.16b, v15.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c45 // eor v5.16b, v2.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea6e401 // fcmgt v1.4s, v0.4s, v6.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e661c01 // bsl v1.16b, v0.16b, v6.16b
+	WORD $0x4ea11c26 // mov v6.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d4d1 // fadd v17.4s, v6.4s, v1.4s
+	WORD $0x4e20d4b0 // fadd v16.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe401 // fcmgt v1.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c01 // bsl v1.16b, v0.16b, v15.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d4b2 // fadd v18.4s, v5.4s, v1.4s
+	WORD $0x4e20d446 // fadd v6.4s, v2.4s, v0.4s
+	WORD $0x6e31dd25 // fmul v5.4s, v9.4s, v17.4s
+	WORD $0x6e30dd02 // fmul v2.4s, v8.4s, v16.4s
+	WORD $0x6e32dce1 // fmul v1.4s, v7.4s, v18.4s
+	WORD $0x6e26dd40 // fmul v0.4s, v10.4s, v6.4s
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e24cca1 // fmla v1.4s, v5.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R8), R12
+	CMP $0, R12
+	BEQ noElements
+	ADD R5<<2, R12, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e31dd25 // fmul v5.4s, v9.4s, v17.4s
+	WORD $0x6e30dd02 // fmul v2.4s, v8.4s, v16.4s
+	WORD $0x6e32dce1 // fmul v1.4s, v7.4s, v18.4s
+	WORD $0x6e26dd40 // fmul v0.4s, v10.4s, v6.4s
+	WORD $0x4e21d4af // fadd v15.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	MOVD 216(R8), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R5<<2, R0, R11
+	PRFM 2048(R11), PLDL1KEEP
+	WORD $0x6e32dcef // fmul v15.4s, v7.4s, v18.4s
+	WORD $0x6e26dd42 // fmul v2.4s, v10.4s, v6.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $60, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e2fcc26 // fmla v6.4s, v1.4s, v15.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e26cc02 // fmla v2.4s, v0.4s, v6.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	WORD $0x3d800166 // str q6, [x11]
+	WORD $0x3d800565 // str q5, [x11, #16]
+	WORD $0x6e31dd21 // fmul v1.4s, v9.4s, v17.4s
+	WORD $0x6e30dd00 // fmul v0.4s, v8.4s, v16.4s
+	WORD $0x4ea11c2f // mov v15.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+noElements0:
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $124, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e2fcc26 // fmla v6.4s, v1.4s, v15.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e26cc02 // fmla v2.4s, v0.4s, v6.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	ADD R5<<2, R12, R0
+	WORD $0x3d800006 // str q6, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+
+noElements:
+	MOVD 24(R8), R0
+	CMP $0, R0
+	BEQ noGradient
+	WORD $0x6e2edd29 // fmul v9.4s, v9.4s, v14.4s
+	WORD $0x6e2ddd08 // fmul v8.4s, v8.4s, v13.4s
+	WORD $0x6e2cdce7 // fmul v7.4s, v7.4s, v12.4s
+	WORD $0x6e2bdd46 // fmul v6.4s, v10.4s, v11.4s
+	MOVD 72(R8), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R8), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4ea9d4e1 // fsub v1.4s, v7.4s, v9.4s
+	WORD $0x4ea8d4c2 // fsub v2.4s, v6.4s, v8.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	MOVD 24(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01120 // ldr q0, [x9, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tilePairGamma2GradNEON(args *byte, n int)
+TEXT ·tilePairGamma2GradNEON(SB), NOSPLIT, $136-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R7
+	MOVD 336(R8), R6
+	MOVD 0(R8), R12
+	MOVD 96(R8), R11
+	MOVD 144(R8), R4
+	MOVD 120(R8), R3
+	MOVD 168(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R12, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R11, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e48b // fcmgt v11.4s, v4.4s, v0.4s
+	WORD $0x6ea0e428 // fcmgt v8.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c64 // and v4.16b, v3.16b, v1.16b
+	WORD $0x4e201c47 // and v7.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211d66 // and v6.16b, v11.16b, v1.16b
+	WORD $0x4e201d05 // and v5.16b, v8.16b, v0.16b
+	ADD R5<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	ADD R5<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R5
+
+logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R6, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT logarithm
+	MOVD 120(R8), R4
+	MOVD 168(R8), R3
+	MOVD $0, R2
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	WORD $0x3d801121 // str q1, [x9, #64]
+	WORD $0x3d801520 // str q0, [x9, #80]
+	WORD $0x3d801921 // str q1, [x9, #96]
+	WORD $0x3d801d20 // str q0, [x9, #112]
+	MOVD 96(R8), R1
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R1, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD R5<<2, R6, R11
+	WORD $0x3dc0016f // ldr q15, [x11]
+	WORD $0x3dc00562 // ldr q2, [x11, #16]
+	WORD $0x3dc20166 // ldr q6, [x11, #2048]
+	WORD $0x3dc20565 // ldr q5, [x11, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d401 // fsub v1.4s, v0.4s, v6.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea5d400 // fsub v0.4s, v0.4s, v5.4s
+	WORD $0x4f2105eb // sshr v11.4s, v15.4s, #31
+	WORD $0x6e611ccb // bsl v11.16b, v6.16b, v1.16b
+	WORD $0x4f21044a // sshr v10.4s, v2.4s, #31
+	WORD $0x6e601caa // bsl v10.16b, v5.16b, v0.16b
+	WORD $0x4f2105ed // sshr v13.4s, v15.4s, #31
+	WORD $0x6e661c2d // bsl v13.16b, v1.16b, v6.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e651c0c // bsl v12.16b, v0.16b, v5.16b
+	ADD R5<<2, R4, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $96, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $92, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce6 // fmla v6.4s, v7.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd80 // fmul v0.4s, v12.4s, v12.4s
+	WORD $0x6e21dcc9 // fmul v9.4s, v6.4s, v1.4s
+	WORD $0x6e20dca8 // fmul v8.4s, v5.4s, v0.4s
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $32, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $28, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce6 // fmla v6.4s, v7.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x6e2add40 // fmul v0.4s, v10.4s, v10.4s
+	WORD $0x6e21dcc7 // fmul v7.4s, v6.4s, v1.4s
+	WORD $0x6e20dca6 // fmul v6.4s, v5.4s, v0.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201dee // eor v14.16b, v15.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c45 // eor v5.16b, v2.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaee401 // fcmgt v1.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6e1c01 // bsl v1.16b, v0.16b, v14.16b
+	WORD $0x4ea11c2e // mov v14.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d5d2 // fadd v18.4s, v14.4s, v1.4s
+	WORD $0x4e20d4b1 // fadd v17.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe401 // fcmgt v1.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c01 // bsl v1.16b, v0.16b, v15.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d4b0 // fadd v16.4s, v5.4s, v1.4s
+	WORD $0x4e20d44f // fadd v15.4s, v2.4s, v0.4s
+	WORD $0x6e32dd25 // fmul v5.4s, v9.4s, v18.4s
+	WORD $0x6e31dd02 // fmul v2.4s, v8.4s, v17.4s
+	WORD $0x6e30dce1 // fmul v1.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc0 // fmul v0.4s, v6.4s, v15.4s
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e24cca1 // fmla v1.4s, v5.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R8), R12
+	CMP $0, R12
+	BEQ noElements
+	ADD R5<<2, R12, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e32dd25 // fmul v5.4s, v9.4s, v18.4s
+	WORD $0x6e31dd02 // fmul v2.4s, v8.4s, v17.4s
+	WORD $0x6e30dce1 // fmul v1.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc0 // fmul v0.4s, v6.4s, v15.4s
+	WORD $0x4e21d4b3 // fadd v19.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	MOVD 216(R8), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R5<<2, R0, R11
+	PRFM 2048(R11), PLDL1KEEP
+	WORD $0x6e30dcf3 // fmul v19.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc2 // fmul v2.4s, v6.4s, v15.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $60, R7, R0
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e33cc2e // fmla v14.4s, v1.4s, v19.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2ecc02 // fmla v2.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	WORD $0x3d80016e // str q14, [x11]
+	WORD $0x3d800565 // str q5, [x11, #16]
+	WORD $0x6e32dd21 // fmul v1.4s, v9.4s, v18.4s
+	WORD $0x6e31dd00 // fmul v0.4s, v8.4s, v17.4s
+	WORD $0x4ea11c33 // mov v19.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+noElements0:
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $124, R7, R0
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e33cc2e // fmla v14.4s, v1.4s, v19.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2ecc02 // fmla v2.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	ADD R5<<2, R12, R0
+	WORD $0x3d80000e // str q14, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+
+noElements:
+	MOVD 24(R8), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD $76, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd65 // fmul v5.4s, v11.4s, v0.4s
+	WORD $0x6e20dd42 // fmul v2.4s, v10.4s, v0.4s
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e32cca1 // fmla v1.4s, v5.4s, v18.4s
+	WORD $0x4e31cc40 // fmla v0.4s, v2.4s, v17.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	ADD $12, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4e30cca1 // fmla v1.4s, v5.4s, v16.4s
+	WORD $0x4e2fcc40 // fmla v0.4s, v2.4s, v15.4s
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	MOVD 72(R8), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R8), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4ea9d4e1 // fsub v1.4s, v7.4s, v9.4s
+	WORD $0x4ea8d4c2 // fsub v2.4s, v6.4s, v8.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	MOVD 24(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01120 // ldr q0, [x9, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tilePairGammaGradNEON(args *byte, n int)
+TEXT ·tilePairGammaGradNEON(SB), NOSPLIT, $136-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R7
+	MOVD 336(R8), R6
+	MOVD 0(R8), R12
+	MOVD 96(R8), R11
+	MOVD 144(R8), R4
+	MOVD 120(R8), R3
+	MOVD 168(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R12, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R11, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e48b // fcmgt v11.4s, v4.4s, v0.4s
+	WORD $0x6ea0e428 // fcmgt v8.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c64 // and v4.16b, v3.16b, v1.16b
+	WORD $0x4e201c47 // and v7.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211d66 // and v6.16b, v11.16b, v1.16b
+	WORD $0x4e201d05 // and v5.16b, v8.16b, v0.16b
+	ADD R5<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	ADD R5<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R5
+
+logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R6, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT logarithm
+	MOVD $0, R5
+
+powers:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00423 // ldr q3, [x1, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x3dc4002c // ldr q12, [x1, #4096]
+	WORD $0x3dc4042b // ldr q11, [x1, #4112]
+	WORD $0x3dc4082a // ldr q10, [x1, #4128]
+	WORD $0x3dc40c29 // ldr q9, [x1, #4144]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e641c05 // bsl v5.16b, v0.16b, v4.16b
+	WORD $0x4ea51ca8 // mov v8.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
+	WORD $0x4ea51ca7 // mov v7.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e405 // fcmgt v5.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c05 // bsl v5.16b, v0.16b, v2.16b
+	WORD $0x4ea51ca6 // mov v6.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea1e405 // fcmgt v5.4s, v0.4s, v1.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e611c05 // bsl v5.16b, v0.16b, v1.16b
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
+	ADD $80, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e28f410 // fmax v16.4s, v0.4s, v8.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x4e21890c // frintn v12.4s, v8.4s
+	WORD $0x4e2188eb // frintn v11.4s, v7.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x6e30de08 // fmul v8.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde7 // fmul v7.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e28ce38 // fmla v24.4s, v17.4s, v8.4s
+	WORD $0x4e27ce57 // fmla v23.4s, v18.4s, v7.4s
+	WORD $0x4e26ce76 // fmla v22.4s, v19.4s, v6.4s
+	WORD $0x4e25ce95 // fmla v21.4s, v20.4s, v5.4s
+	WORD $0x4e28cf10 // fmla v16.4s, v24.4s, v8.4s
+	WORD $0x4e27ceef // fmla v15.4s, v23.4s, v7.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5f1 // fadd v17.4s, v15.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b3 // fadd v19.4s, v13.4s, v0.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a920 // fcvtns v0.4s, v9.4s
+	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
+	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0408 // sshr v8.4s, v0.4s, #1
+	WORD $0x6ea7858f // sub v15.4s, v12.4s, v7.4s
+	WORD $0x6ea6856e // sub v14.4s, v11.4s, v6.4s
+	WORD $0x6ea5854d // sub v13.4s, v10.4s, v5.4s
+	WORD $0x6ea8840c // sub v12.4s, v0.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084e7 // add v7.4s, v7.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084c6 // add v6.4s, v6.4s, v0.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084a5 // add v5.4s, v5.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27de0b // fmul v11.4s, v16.4s, v7.4s
+	WORD $0x6e26de2a // fmul v10.4s, v17.4s, v6.4s
+	WORD $0x6e25de49 // fmul v9.4s, v18.4s, v5.4s
+	WORD $0x6e20de68 // fmul v8.4s, v19.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085e7 // add v7.4s, v15.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085c6 // add v6.4s, v14.4s, v0.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085a5 // add v5.4s, v13.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08580 // add v0.4s, v12.4s, v0.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27dd67 // fmul v7.4s, v11.4s, v7.4s
+	WORD $0x6e26dd46 // fmul v6.4s, v10.4s, v6.4s
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x3d880027 // str q7, [x1, #8192]
+	WORD $0x3d880426 // str q6, [x1, #8208]
+	WORD $0x3d880825 // str q5, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
+	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
+	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
+	WORD $0x6e201c29 // eor v9.16b, v1.16b, v0.16b
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD $16, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d50d // fadd v13.4s, v8.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4cf // fadd v15.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ac // fadd v12.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a820 // fcvtns v0.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
+	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
+	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
+	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
+	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dda7 // fmul v7.4s, v13.4s, v3.4s
+	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
+	WORD $0x6e21dde5 // fmul v5.4s, v15.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d8a0023 // str q3, [x1, #10240]
+	WORD $0x3d8a0422 // str q2, [x1, #10256]
+	WORD $0x3d8a0821 // str q1, [x1, #10272]
+	WORD $0x3d8a0c20 // str q0, [x1, #10288]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT powers
+	MOVD 120(R8), R4
+	MOVD 168(R8), R3
+	MOVD $0, R2
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	WORD $0x3d801121 // str q1, [x9, #64]
+	WORD $0x3d801520 // str q0, [x9, #80]
+	WORD $0x3d801921 // str q1, [x9, #96]
+	WORD $0x3d801d20 // str q0, [x9, #112]
+	MOVD 96(R8), R1
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R1, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD R5<<2, R6, R11
+	WORD $0x3dc0016f // ldr q15, [x11]
+	WORD $0x3dc00562 // ldr q2, [x11, #16]
+	WORD $0x3dc20166 // ldr q6, [x11, #2048]
+	WORD $0x3dc20565 // ldr q5, [x11, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d401 // fsub v1.4s, v0.4s, v6.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea5d400 // fsub v0.4s, v0.4s, v5.4s
+	WORD $0x4f2105eb // sshr v11.4s, v15.4s, #31
+	WORD $0x6e611ccb // bsl v11.16b, v6.16b, v1.16b
+	WORD $0x4f21044a // sshr v10.4s, v2.4s, #31
+	WORD $0x6e601caa // bsl v10.16b, v5.16b, v0.16b
+	WORD $0x4f2105ed // sshr v13.4s, v15.4s, #31
+	WORD $0x6e661c2d // bsl v13.16b, v1.16b, v6.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e651c0c // bsl v12.16b, v0.16b, v5.16b
+	ADD R5<<2, R4, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $96, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $92, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce6 // fmla v6.4s, v7.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	WORD $0x3dc80161 // ldr q1, [x11, #8192]
+	WORD $0x3dc80560 // ldr q0, [x11, #8208]
+	WORD $0x6e21dcc9 // fmul v9.4s, v6.4s, v1.4s
+	WORD $0x6e20dca8 // fmul v8.4s, v5.4s, v0.4s
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $32, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $28, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce6 // fmla v6.4s, v7.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	WORD $0x3dca0161 // ldr q1, [x11, #10240]
+	WORD $0x3dca0560 // ldr q0, [x11, #10256]
+	WORD $0x6e21dcc7 // fmul v7.4s, v6.4s, v1.4s
+	WORD $0x6e20dca6 // fmul v6.4s, v5.4s, v0.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201dee // eor v14.16b, v15.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c45 // eor v5.16b, v2.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaee401 // fcmgt v1.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6e1c01 // bsl v1.16b, v0.16b, v14.16b
+	WORD $0x4ea11c2e // mov v14.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d5d2 // fadd v18.4s, v14.4s, v1.4s
+	WORD $0x4e20d4b1 // fadd v17.4s, v5.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe401 // fcmgt v1.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c01 // bsl v1.16b, v0.16b, v15.16b
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc40161 // ldr q1, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e21d4b0 // fadd v16.4s, v5.4s, v1.4s
+	WORD $0x4e20d44f // fadd v15.4s, v2.4s, v0.4s
+	WORD $0x6e32dd25 // fmul v5.4s, v9.4s, v18.4s
+	WORD $0x6e31dd02 // fmul v2.4s, v8.4s, v17.4s
+	WORD $0x6e30dce1 // fmul v1.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc0 // fmul v0.4s, v6.4s, v15.4s
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e24cca1 // fmla v1.4s, v5.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 48(R8), R12
+	CMP $0, R12
+	BEQ noElements
+	ADD R5<<2, R12, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e32dd25 // fmul v5.4s, v9.4s, v18.4s
+	WORD $0x6e31dd02 // fmul v2.4s, v8.4s, v17.4s
+	WORD $0x6e30dce1 // fmul v1.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc0 // fmul v0.4s, v6.4s, v15.4s
+	WORD $0x4e21d4b3 // fadd v19.4s, v5.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	MOVD 216(R8), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R5<<2, R0, R11
+	PRFM 2048(R11), PLDL1KEEP
+	WORD $0x6e30dcf3 // fmul v19.4s, v7.4s, v16.4s
+	WORD $0x6e2fdcc2 // fmul v2.4s, v6.4s, v15.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $60, R7, R0
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e33cc2e // fmla v14.4s, v1.4s, v19.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2ecc02 // fmla v2.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	WORD $0x3d80016e // str q14, [x11]
+	WORD $0x3d800565 // str q5, [x11, #16]
+	WORD $0x6e32dd21 // fmul v1.4s, v9.4s, v18.4s
+	WORD $0x6e31dd00 // fmul v0.4s, v8.4s, v17.4s
+	WORD $0x4ea11c33 // mov v19.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+noElements0:
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $124, R7, R0
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4e33cc2e // fmla v14.4s, v1.4s, v19.4s
+	WORD $0x4e22cc05 // fmla v5.4s, v0.4s, v2.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2ecc02 // fmla v2.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e25cc01 // fmla v1.4s, v0.4s, v5.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	ADD R5<<2, R12, R0
+	WORD $0x3d80000e // str q14, [x0]
+	WORD $0x3d800405 // str q5, [x0, #16]
+
+noElements:
+	MOVD 24(R8), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD $76, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd65 // fmul v5.4s, v11.4s, v0.4s
+	WORD $0x6e20dd42 // fmul v2.4s, v10.4s, v0.4s
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e32cca1 // fmla v1.4s, v5.4s, v18.4s
+	WORD $0x4e31cc40 // fmla v0.4s, v2.4s, v17.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	ADD $12, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4e30cca1 // fmla v1.4s, v5.4s, v16.4s
+	WORD $0x4e2fcc40 // fmla v0.4s, v2.4s, v15.4s
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	MOVD 72(R8), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R8), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4ea9d4e1 // fsub v1.4s, v7.4s, v9.4s
+	WORD $0x4ea8d4c2 // fsub v2.4s, v6.4s, v8.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc01002 // ldr q2, [x0, #64]
+	WORD $0x3dc01401 // ldr q1, [x0, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d801002 // str q2, [x0, #64]
+	WORD $0x3d801401 // str q1, [x0, #80]
+	MOVD 24(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801003 // str q3, [x0, #64]
+	WORD $0x3d801402 // str q2, [x0, #80]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc01801 // ldr q1, [x0, #96]
+	WORD $0x3dc01c00 // ldr q0, [x0, #112]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d801803 // str q3, [x0, #96]
+	WORD $0x3d801c02 // str q2, [x0, #112]
+	WORD $0x3dc01120 // ldr q0, [x9, #64]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tilePairOverlapGradNEON(args *byte, n int)
+TEXT ·tilePairOverlapGradNEON(SB), NOSPLIT, $72-16
+	ADD $16, RSP, R8
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R9
+	MOVD 408(R9), R7
+	MOVD 336(R9), R6
+	MOVD 0(R9), R11
+	MOVD 96(R9), R10
+	MOVD 144(R9), R4
+	MOVD 120(R9), R3
+	MOVD 168(R9), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	WORD $0x3dc0218d // ldr q13, [x12, #128]
+	WORD $0x3dc0258c // ldr q12, [x12, #144]
+	WORD $0x3dc0298b // ldr q11, [x12, #160]
+	WORD $0x3dc02d88 // ldr q8, [x12, #176]
+	WORD $0x3dc03187 // ldr q7, [x12, #192]
+	WORD $0x3dc03586 // ldr q6, [x12, #208]
+	WORD $0x3dc03985 // ldr q5, [x12, #224]
+	WORD $0x3dc03d84 // ldr q4, [x12, #240]
+	WORD $0x3dc04183 // ldr q3, [x12, #256]
+	WORD $0x3dc00d82 // ldr q2, [x12, #48]
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R11, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R10, R0
+	WORD $0x3dc0000f // ldr q15, [x0]
+	WORD $0x3dc0040e // ldr q14, [x0, #16]
+	WORD $0x3dc00810 // ldr q16, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e5ef // fcmgt v15.4s, v15.4s, v0.4s
+	WORD $0x6ea0e5ce // fcmgt v14.4s, v14.4s, v0.4s
+	WORD $0x6ea0e615 // fcmgt v21.4s, v16.4s, v0.4s
+	WORD $0x6ea0e434 // fcmgt v20.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211df3 // and v19.16b, v15.16b, v1.16b
+	WORD $0x4e201dd2 // and v18.16b, v14.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211eb1 // and v17.16b, v21.16b, v1.16b
+	WORD $0x4e201e90 // and v16.16b, v20.16b, v0.16b
+	ADD R5<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211def // and v15.16b, v15.16b, v1.16b
+	WORD $0x4e201dce // and v14.16b, v14.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
+	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4eafd66f // fsub v15.4s, v19.4s, v15.4s
+	WORD $0x4eaed64e // fsub v14.4s, v18.4s, v14.4s
+	WORD $0x4ea1d621 // fsub v1.4s, v17.4s, v1.4s
+	WORD $0x4ea0d600 // fsub v0.4s, v16.4s, v0.4s
+	ADD R5<<2, R6, R0
+	WORD $0x3d80000f // str q15, [x0]
+	WORD $0x3d80040e // str q14, [x0, #16]
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3d800c00 // str q0, [x0, #48]
+	WORD $0x4ea21df0 // orr v16.16b, v15.16b, v2.16b
+	WORD $0x4ea21dcf // orr v15.16b, v14.16b, v2.16b
+	WORD $0x4ea21c2e // orr v14.16b, v1.16b, v2.16b
+	WORD $0x4ea21c01 // orr v1.16b, v0.16b, v2.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e30f418 // fmax v24.4s, v0.4s, v16.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e2ff417 // fmax v23.4s, v0.4s, v15.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e2ef416 // fmax v22.4s, v0.4s, v14.4s
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e21f414 // fmax v20.4s, v0.4s, v1.4s
+	WORD $0x4ead1db0 // mov v16.16b, v13.16b
+	WORD $0x4ead1daf // mov v15.16b, v13.16b
+	WORD $0x4ead1dae // mov v14.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cf10 // fmla v16.4s, v24.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ceef // fmla v15.4s, v23.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20cece // fmla v14.4s, v22.4s, v0.4s
+	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e218a1e // frintn v30.4s, v16.4s
+	WORD $0x4e2189fd // frintn v29.4s, v15.4s
+	WORD $0x4e2189dc // frintn v28.4s, v14.4s
+	WORD $0x4e218835 // frintn v21.4s, v1.4s
+	WORD $0x4eaccfd8 // fmls v24.4s, v30.4s, v12.4s
+	WORD $0x4eaccfb7 // fmls v23.4s, v29.4s, v12.4s
+	WORD $0x4eaccf96 // fmls v22.4s, v28.4s, v12.4s
+	WORD $0x4eacceb4 // fmls v20.4s, v21.4s, v12.4s
+	WORD $0x4eabcfd8 // fmls v24.4s, v30.4s, v11.4s
+	WORD $0x4eabcfb7 // fmls v23.4s, v29.4s, v11.4s
+	WORD $0x4eabcf96 // fmls v22.4s, v28.4s, v11.4s
+	WORD $0x4eabceb4 // fmls v20.4s, v21.4s, v11.4s
+	WORD $0x6e38df1f // fmul v31.4s, v24.4s, v24.4s
+	WORD $0x6e37defb // fmul v27.4s, v23.4s, v23.4s
+	WORD $0x6e36deda // fmul v26.4s, v22.4s, v22.4s
+	WORD $0x6e34de99 // fmul v25.4s, v20.4s, v20.4s
+	WORD $0x4ea51cb3 // mov v19.16b, v5.16b
+	WORD $0x4ea51cb2 // mov v18.16b, v5.16b
+	WORD $0x4ea51cb1 // mov v17.16b, v5.16b
+	WORD $0x4ea51cb0 // mov v16.16b, v5.16b
+	WORD $0x4e24cf13 // fmla v19.4s, v24.4s, v4.4s
+	WORD $0x4e24cef2 // fmla v18.4s, v23.4s, v4.4s
+	WORD $0x4e24ced1 // fmla v17.4s, v22.4s, v4.4s
+	WORD $0x4e24ce90 // fmla v16.4s, v20.4s, v4.4s
+	WORD $0x4e23cff3 // fmla v19.4s, v31.4s, v3.4s
+	WORD $0x4e23cf72 // fmla v18.4s, v27.4s, v3.4s
+	WORD $0x4e23cf51 // fmla v17.4s, v26.4s, v3.4s
+	WORD $0x4e23cf30 // fmla v16.4s, v25.4s, v3.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4ea71cee // mov v14.16b, v7.16b
+	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4e26cf0f // fmla v15.4s, v24.4s, v6.4s
+	WORD $0x4e26ceee // fmla v14.4s, v23.4s, v6.4s
+	WORD $0x4e26cec1 // fmla v1.4s, v22.4s, v6.4s
+	WORD $0x4e26ce80 // fmla v0.4s, v20.4s, v6.4s
+	WORD $0x4e3fce6f // fmla v15.4s, v19.4s, v31.4s
+	WORD $0x4e3bce4e // fmla v14.4s, v18.4s, v27.4s
+	WORD $0x4e3ace21 // fmla v1.4s, v17.4s, v26.4s
+	WORD $0x4e39ce00 // fmla v0.4s, v16.4s, v25.4s
+	WORD $0x4e3fcdf8 // fmla v24.4s, v15.4s, v31.4s
+	WORD $0x4e3bcdd7 // fmla v23.4s, v14.4s, v27.4s
+	WORD $0x4e3acc36 // fmla v22.4s, v1.4s, v26.4s
+	WORD $0x4e39cc14 // fmla v20.4s, v0.4s, v25.4s
+	WORD $0x4e28d713 // fadd v19.4s, v24.4s, v8.4s
+	WORD $0x4e28d6fb // fadd v27.4s, v23.4s, v8.4s
+	WORD $0x4e28d6da // fadd v26.4s, v22.4s, v8.4s
+	WORD $0x4e28d699 // fadd v25.4s, v20.4s, v8.4s
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21aab0 // fcvtns v16.4s, v21.4s
+	WORD $0x4f3f068f // sshr v15.4s, v20.4s, #1
+	WORD $0x4f3f064e // sshr v14.4s, v18.4s, #1
+	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6eaf8698 // sub v24.4s, v20.4s, v15.4s
+	WORD $0x6eae8657 // sub v23.4s, v18.4s, v14.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc09d94 // ldr q20, [x12, #624]
+	WORD $0x4eb485ef // add v15.4s, v15.4s, v20.4s
+	WORD $0x4eb485ce // add v14.4s, v14.4s, v20.4s
+	WORD $0x4f3755ef // shl v15.4s, v15.4s, #23
+	WORD $0x4f3755ce // shl v14.4s, v14.4s, #23
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e2fde73 // fmul v19.4s, v19.4s, v15.4s
+	WORD $0x6e2edf72 // fmul v18.4s, v27.4s, v14.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb4870f // add v15.4s, v24.4s, v20.4s
+	WORD $0x4eb486ee // add v14.4s, v23.4s, v20.4s
+	WORD $0x4f3755ef // shl v15.4s, v15.4s, #23
+	WORD $0x4f3755ce // shl v14.4s, v14.4s, #23
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e2fde6f // fmul v15.4s, v19.4s, v15.4s
+	WORD $0x6e2ede4e // fmul v14.4s, v18.4s, v14.4s
+	WORD $0x6e21de31 // fmul v17.4s, v17.4s, v1.4s
+	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
+	WORD $0x4e28d5e1 // fadd v1.4s, v15.4s, v8.4s
+	WORD $0x4e28d5c0 // fadd v0.4s, v14.4s, v8.4s
+	WORD $0x6e21fdef // fdiv v15.4s, v15.4s, v1.4s
+	WORD $0x6e20fdce // fdiv v14.4s, v14.4s, v0.4s
+	WORD $0x4e28d621 // fadd v1.4s, v17.4s, v8.4s
+	WORD $0x4e28d600 // fadd v0.4s, v16.4s, v8.4s
+	WORD $0x6e21fe21 // fdiv v1.4s, v17.4s, v1.4s
+	WORD $0x6e20fe00 // fdiv v0.4s, v16.4s, v0.4s
+	WORD $0x3d82000f // str q15, [x0, #2048]
+	WORD $0x3d82040e // str q14, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d81 // ldr q1, [x12, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R9), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R9)
+	RET
+
+inRange:
+	MOVD 120(R9), R4
+	MOVD 168(R9), R3
+	MOVD $0, R2
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800101 // str q1, [x8]
+	WORD $0x3d800500 // str q0, [x8, #16]
+	WORD $0x3d800901 // str q1, [x8, #32]
+	WORD $0x3d800d00 // str q0, [x8, #48]
+	MOVD 96(R9), R1
+	WORD $0x3dc02d8b // ldr q11, [x12, #176]
+	WORD $0x3dc0158a // ldr q10, [x12, #80]
+	WORD $0x3dc00d89 // ldr q9, [x12, #48]
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R1, R0
+	WORD $0x3dc0000e // ldr q14, [x0]
+	WORD $0x3dc0040d // ldr q13, [x0, #16]
+	ADD R5<<2, R6, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc20011 // ldr q17, [x0, #2048]
+	WORD $0x3dc20410 // ldr q16, [x0, #2064]
+	WORD $0x4eb1d56f // fsub v15.4s, v11.4s, v17.4s
+	WORD $0x4eb0d56c // fsub v12.4s, v11.4s, v16.4s
+	WORD $0x4f210444 // sshr v4.4s, v2.4s, #31
+	WORD $0x6e6f1e24 // bsl v4.16b, v17.16b, v15.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e6c1e00 // bsl v0.16b, v16.16b, v12.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f210448 // sshr v8.4s, v2.4s, #31
+	WORD $0x6e711de8 // bsl v8.16b, v15.16b, v17.16b
+	WORD $0x4f210420 // sshr v0.4s, v1.4s, #31
+	WORD $0x6e701d80 // bsl v0.16b, v12.16b, v16.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	ADD R5<<2, R4, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $108, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $104, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc46 // fmla v6.4s, v2.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	ADD $112, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc86 // fmla v6.4s, v4.4s, v0.4s
+	WORD $0x4e20cc65 // fmla v5.4s, v3.4s, v0.4s
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD $44, R7, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	ADD $40, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
+	WORD $0x4e20cc61 // fmla v1.4s, v3.4s, v0.4s
+	ADD $48, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4ea2d4c3 // fsub v3.4s, v6.4s, v2.4s
+	WORD $0x4ea1d4a2 // fsub v2.4s, v5.4s, v1.4s
+	WORD $0x6e2fde21 // fmul v1.4s, v17.4s, v15.4s
+	WORD $0x6e2cde00 // fmul v0.4s, v16.4s, v12.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e2edc23 // fmul v3.4s, v1.4s, v14.4s
+	WORD $0x6e2ddc02 // fmul v2.4s, v0.4s, v13.4s
+	ADD R2<<0, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e23cd41 // fmla v1.4s, v10.4s, v3.4s
+	WORD $0x4e22cd40 // fmla v0.4s, v10.4s, v2.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 24(R9), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	MOVD 192(R9), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e291c61 // eor v1.16b, v3.16b, v9.16b
+	WORD $0x6e291c40 // eor v0.16b, v2.16b, v9.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R9), R0
+	WORD $0x3dc00100 // ldr q0, [x8]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc00d00 // ldr q0, [x8, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tilePairGamma0OverlapGradNEON(args *byte, n int)
+TEXT ·tilePairGamma0OverlapGradNEON(SB), NOSPLIT, $72-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R7
+	MOVD 336(R8), R6
+	MOVD 0(R8), R12
+	MOVD 96(R8), R11
+	MOVD 144(R8), R4
+	MOVD 120(R8), R3
+	MOVD 168(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R12, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R11, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e48b // fcmgt v11.4s, v4.4s, v0.4s
+	WORD $0x6ea0e428 // fcmgt v8.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c64 // and v4.16b, v3.16b, v1.16b
+	WORD $0x4e201c47 // and v7.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211d66 // and v6.16b, v11.16b, v1.16b
+	WORD $0x4e201d05 // and v5.16b, v8.16b, v0.16b
+	ADD R5<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	ADD R5<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 48(R8), R0
+	CMP $0, R0
+	BEQ noLogarithm
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R5
+
+logarithm:
+	ADD R5<<2, R6, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT logarithm
+
+noLogarithm:
+	MOVD 120(R8), R4
+	MOVD 168(R8), R3
+	MOVD $0, R2
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	MOVD 96(R8), R1
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R1, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	ADD R5<<2, R6, R0
+	WORD $0x3dc0000e // ldr q14, [x0]
+	WORD $0x3dc0040d // ldr q13, [x0, #16]
+	WORD $0x3dc20012 // ldr q18, [x0, #2048]
+	WORD $0x3dc20411 // ldr q17, [x0, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb2d410 // fsub v16.4s, v0.4s, v18.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb1d40f // fsub v15.4s, v0.4s, v17.4s
+	WORD $0x4f2105cc // sshr v12.4s, v14.4s, #31
+	WORD $0x6e701e4c // bsl v12.16b, v18.16b, v16.16b
+	WORD $0x4f2105ab // sshr v11.4s, v13.4s, #31
+	WORD $0x6e6f1e2b // bsl v11.16b, v17.16b, v15.16b
+	WORD $0x4f2105ca // sshr v10.4s, v14.4s, #31
+	WORD $0x6e721e0a // bsl v10.16b, v16.16b, v18.16b
+	WORD $0x4f2105a9 // sshr v9.4s, v13.4s, #31
+	WORD $0x6e711de9 // bsl v9.16b, v15.16b, v17.16b
+	ADD R5<<2, R4, R12
+	WORD $0x3dc00182 // ldr q2, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $108, R7, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $104, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc46 // fmla v6.4s, v2.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	ADD $112, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd86 // fmla v6.4s, v12.4s, v0.4s
+	WORD $0x4e20cd65 // fmla v5.4s, v11.4s, v0.4s
+	ADD R5<<2, R3, R11
+	WORD $0x3dc00164 // ldr q4, [x11]
+	WORD $0x3dc00563 // ldr q3, [x11, #16]
+	ADD $44, R7, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	ADD $40, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
+	WORD $0x4e20cc61 // fmla v1.4s, v3.4s, v0.4s
+	ADD $48, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
+	WORD $0x4ea2d4c3 // fsub v3.4s, v6.4s, v2.4s
+	WORD $0x4ea1d4a2 // fsub v2.4s, v5.4s, v1.4s
+	WORD $0x6e30de41 // fmul v1.4s, v18.4s, v16.4s
+	WORD $0x6e2fde20 // fmul v0.4s, v17.4s, v15.4s
+	WORD $0x6e21dc66 // fmul v6.4s, v3.4s, v1.4s
+	WORD $0x6e20dc45 // fmul v5.4s, v2.4s, v0.4s
+	WORD $0x3dc00182 // ldr q2, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $96, R7, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $92, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
+	WORD $0x3dc00170 // ldr q16, [x11]
+	WORD $0x3dc0056f // ldr q15, [x11, #16]
+	ADD $32, R7, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	ADD $28, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ce02 // fmla v2.4s, v16.4s, v0.4s
+	WORD $0x4e20cde1 // fmla v1.4s, v15.4s, v0.4s
+	MOVD 48(R8), R13
+	CMP $0, R13
+	BEQ noElements
+	ADD R5<<2, R13, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201dd1 // eor v17.16b, v14.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201db0 // eor v16.16b, v13.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb1e40f // fcmgt v15.4s, v0.4s, v17.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e711c0f // bsl v15.16b, v0.16b, v17.16b
+	WORD $0x4eaf1df1 // mov v17.16b, v15.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e40f // fcmgt v15.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c0f // bsl v15.16b, v0.16b, v16.16b
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	ADD R5<<2, R6, R0
+	WORD $0x3dc4000f // ldr q15, [x0, #4096]
+	WORD $0x3dc40400 // ldr q0, [x0, #4112]
+	WORD $0x4e2fd62f // fadd v15.4s, v17.4s, v15.4s
+	WORD $0x4e20d600 // fadd v0.4s, v16.4s, v0.4s
+	WORD $0x6e2fdc92 // fmul v18.4s, v4.4s, v15.4s
+	WORD $0x6e20dc73 // fmul v19.4s, v3.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaee40f // fcmgt v15.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6e1c0f // bsl v15.16b, v0.16b, v14.16b
+	WORD $0x4eaf1df1 // mov v17.16b, v15.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6d1c0f // bsl v15.16b, v0.16b, v13.16b
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	WORD $0x3dc4000f // ldr q15, [x0, #4096]
+	WORD $0x3dc40400 // ldr q0, [x0, #4112]
+	WORD $0x4e2fd62f // fadd v15.4s, v17.4s, v15.4s
+	WORD $0x4e20d600 // fadd v0.4s, v16.4s, v0.4s
+	WORD $0x6e2fdc4f // fmul v15.4s, v2.4s, v15.4s
+	WORD $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD $0x4e2fd652 // fadd v18.4s, v18.4s, v15.4s
+	WORD $0x4e20d671 // fadd v17.4s, v19.4s, v0.4s
+	MOVD 216(R8), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R5<<2, R0, R12
+	PRFM 2048(R12), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaee40f // fcmgt v15.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6e1c0f // bsl v15.16b, v0.16b, v14.16b
+	WORD $0x4eaf1df1 // mov v17.16b, v15.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6d1c0f // bsl v15.16b, v0.16b, v13.16b
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	ADD R5<<2, R6, R11
+	WORD $0x3dc4016f // ldr q15, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e2fd62f // fadd v15.4s, v17.4s, v15.4s
+	WORD $0x4e20d600 // fadd v0.4s, v16.4s, v0.4s
+	WORD $0x6e2fdc53 // fmul v19.4s, v2.4s, v15.4s
+	WORD $0x6e20dc30 // fmul v16.4s, v1.4s, v0.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd0f // fmul v15.4s, v8.4s, v0.4s
+	WORD $0x6e20dce0 // fmul v0.4s, v7.4s, v0.4s
+	ADD $60, R7, R0
+	WORD $0x4d40c812 // ld1r {v18.4s}, [x0]
+	WORD $0x4d40c811 // ld1r {v17.4s}, [x0]
+	WORD $0x4e33cdf2 // fmla v18.4s, v15.4s, v19.4s
+	WORD $0x4e30cc11 // fmla v17.4s, v0.4s, v16.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc00010 // ldr q16, [x0]
+	WORD $0x3dc0040f // ldr q15, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e32cc10 // fmla v16.4s, v0.4s, v18.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e31cc0f // fmla v15.4s, v0.4s, v17.4s
+	WORD $0x3d800010 // str q16, [x0]
+	WORD $0x3d80040f // str q15, [x0, #16]
+	WORD $0x3d800192 // str q18, [x12]
+	WORD $0x3d800591 // str q17, [x12, #16]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201dcf // eor v15.16b, v14.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201dae // eor v14.16b, v13.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eafe40d // fcmgt v13.4s, v0.4s, v15.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6f1c0d // bsl v13.16b, v0.16b, v15.16b
+	WORD $0x4ead1daf // mov v15.16b, v13.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaee40d // fcmgt v13.4s, v0.4s, v14.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6e1c0d // bsl v13.16b, v0.16b, v14.16b
+	WORD $0x4ead1dae // mov v14.16b, v13.16b
+	WORD $0x3dc4016d // ldr q13, [x11, #4096]
+	WORD $0x3dc40560 // ldr q0, [x11, #4112]
+	WORD $0x4e2dd5ed // fadd v13.4s, v15.4s, v13.4s
+	WORD $0x4e20d5c0 // fadd v0.4s, v14.4s, v0.4s
+	WORD $0x6e2ddc8d // fmul v13.4s, v4.4s, v13.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	WORD $0x4ead1db2 // mov v18.16b, v13.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+
+noElements0:
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd0d // fmul v13.4s, v8.4s, v0.4s
+	WORD $0x6e20dce0 // fmul v0.4s, v7.4s, v0.4s
+	ADD $124, R7, R0
+	WORD $0x4d40c810 // ld1r {v16.4s}, [x0]
+	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
+	WORD $0x4e32cdb0 // fmla v16.4s, v13.4s, v18.4s
+	WORD $0x4e31cc0f // fmla v15.4s, v0.4s, v17.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc0000e // ldr q14, [x0]
+	WORD $0x3dc0040d // ldr q13, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e30cc0e // fmla v14.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e2fcc0d // fmla v13.4s, v0.4s, v15.4s
+	WORD $0x3d80000e // str q14, [x0]
+	WORD $0x3d80040d // str q13, [x0, #16]
+	ADD R5<<2, R13, R0
+	WORD $0x3d800010 // str q16, [x0]
+	WORD $0x3d80040f // str q15, [x0, #16]
+
+noElements:
+	WORD $0x6e2adc8d // fmul v13.4s, v4.4s, v10.4s
+	WORD $0x6e29dc6a // fmul v10.4s, v3.4s, v9.4s
+	WORD $0x6e2cdc49 // fmul v9.4s, v2.4s, v12.4s
+	WORD $0x6e2bdc24 // fmul v4.4s, v1.4s, v11.4s
+	MOVD 72(R8), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e503 // fcmgt v3.4s, v8.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e2 // fcmgt v2.4s, v7.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21ddad // fmul v13.4s, v13.4s, v1.4s
+	WORD $0x6e20dd4a // fmul v10.4s, v10.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R8), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e503 // fcmgt v3.4s, v8.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e4e2 // fcmgt v2.4s, v7.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4eadd521 // fsub v1.4s, v9.4s, v13.4s
+	WORD $0x4eaad482 // fsub v2.4s, v4.4s, v10.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	WORD $0x6e28dc24 // fmul v4.4s, v1.4s, v8.4s
+	WORD $0x6e27dc03 // fmul v3.4s, v0.4s, v7.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d800002 // str q2, [x0]
+	WORD $0x3d800401 // str q1, [x0, #16]
+	MOVD 24(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tilePairGamma2OverlapGradNEON(args *byte, n int)
+TEXT ·tilePairGamma2OverlapGradNEON(SB), NOSPLIT, $72-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R7
+	MOVD 336(R8), R6
+	MOVD 0(R8), R12
+	MOVD 96(R8), R11
+	MOVD 144(R8), R4
+	MOVD 120(R8), R3
+	MOVD 168(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R12, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R11, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e48b // fcmgt v11.4s, v4.4s, v0.4s
+	WORD $0x6ea0e428 // fcmgt v8.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c64 // and v4.16b, v3.16b, v1.16b
+	WORD $0x4e201c47 // and v7.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211d66 // and v6.16b, v11.16b, v1.16b
+	WORD $0x4e201d05 // and v5.16b, v8.16b, v0.16b
+	ADD R5<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	ADD R5<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R5
+
+logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R6, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT logarithm
+	MOVD 120(R8), R4
+	MOVD 168(R8), R3
+	MOVD $0, R2
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	MOVD 96(R8), R1
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R1, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD R5<<2, R6, R13
+	WORD $0x3dc001b0 // ldr q16, [x13]
+	WORD $0x3dc005a2 // ldr q2, [x13, #16]
+	WORD $0x3dc201b2 // ldr q18, [x13, #2048]
+	WORD $0x3dc205b1 // ldr q17, [x13, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb2d40b // fsub v11.4s, v0.4s, v18.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb1d40a // fsub v10.4s, v0.4s, v17.4s
+	WORD $0x4f21060d // sshr v13.4s, v16.4s, #31
+	WORD $0x6e6b1e4d // bsl v13.16b, v18.16b, v11.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e6a1e2c // bsl v12.16b, v17.16b, v10.16b
+	WORD $0x4f21060f // sshr v15.4s, v16.4s, #31
+	WORD $0x6e721d6f // bsl v15.16b, v11.16b, v18.16b
+	WORD $0x4f21044e // sshr v14.4s, v2.4s, #31
+	WORD $0x6e711d4e // bsl v14.16b, v10.16b, v17.16b
+	ADD R5<<2, R4, R12
+	WORD $0x3dc00185 // ldr q5, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $108, R7, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $104, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca9 // fmla v9.4s, v5.4s, v0.4s
+	WORD $0x4e20cc28 // fmla v8.4s, v1.4s, v0.4s
+	ADD $112, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cda9 // fmla v9.4s, v13.4s, v0.4s
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	ADD R5<<2, R3, R11
+	WORD $0x3dc00167 // ldr q7, [x11]
+	WORD $0x3dc00566 // ldr q6, [x11, #16]
+	ADD $44, R7, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	ADD $40, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce5 // fmla v5.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc1 // fmla v1.4s, v6.4s, v0.4s
+	ADD $48, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc1 // fmla v1.4s, v14.4s, v0.4s
+	WORD $0x4ea5d526 // fsub v6.4s, v9.4s, v5.4s
+	WORD $0x4ea1d505 // fsub v5.4s, v8.4s, v1.4s
+	WORD $0x6e2bde41 // fmul v1.4s, v18.4s, v11.4s
+	WORD $0x6e2ade20 // fmul v0.4s, v17.4s, v10.4s
+	WORD $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x3dc00189 // ldr q9, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $96, R7, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $92, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd28 // fmla v8.4s, v9.4s, v0.4s
+	WORD $0x4e20cc27 // fmla v7.4s, v1.4s, v0.4s
+	WORD $0x6e2fdde1 // fmul v1.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc0 // fmul v0.4s, v14.4s, v14.4s
+	WORD $0x6e21dd0b // fmul v11.4s, v8.4s, v1.4s
+	WORD $0x6e20dcea // fmul v10.4s, v7.4s, v0.4s
+	WORD $0x3dc00169 // ldr q9, [x11]
+	WORD $0x3dc00561 // ldr q1, [x11, #16]
+	ADD $32, R7, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $28, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd28 // fmla v8.4s, v9.4s, v0.4s
+	WORD $0x4e20cc27 // fmla v7.4s, v1.4s, v0.4s
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd80 // fmul v0.4s, v12.4s, v12.4s
+	WORD $0x6e21dd09 // fmul v9.4s, v8.4s, v1.4s
+	WORD $0x6e20dce8 // fmul v8.4s, v7.4s, v0.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201e11 // eor v17.16b, v16.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c47 // eor v7.16b, v2.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb1e401 // fcmgt v1.4s, v0.4s, v17.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4ea11c31 // mov v17.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea7e401 // fcmgt v1.4s, v0.4s, v7.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e671c01 // bsl v1.16b, v0.16b, v7.16b
+	WORD $0x4ea11c27 // mov v7.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d633 // fadd v19.4s, v17.4s, v1.4s
+	WORD $0x4e20d4f2 // fadd v18.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e401 // fcmgt v1.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c01 // bsl v1.16b, v0.16b, v16.16b
+	WORD $0x4ea11c27 // mov v7.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d4f1 // fadd v17.4s, v7.4s, v1.4s
+	WORD $0x4e20d450 // fadd v16.4s, v2.4s, v0.4s
+	MOVD 48(R8), R12
+	CMP $0, R12
+	BEQ noElements
+	ADD R5<<2, R12, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e33dd67 // fmul v7.4s, v11.4s, v19.4s
+	WORD $0x6e32dd42 // fmul v2.4s, v10.4s, v18.4s
+	WORD $0x6e31dd21 // fmul v1.4s, v9.4s, v17.4s
+	WORD $0x6e30dd00 // fmul v0.4s, v8.4s, v16.4s
+	WORD $0x4e21d4f5 // fadd v21.4s, v7.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	MOVD 216(R8), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R5<<2, R0, R11
+	PRFM 2048(R11), PLDL1KEEP
+	WORD $0x6e31dd35 // fmul v21.4s, v9.4s, v17.4s
+	WORD $0x6e30dd02 // fmul v2.4s, v8.4s, v16.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $60, R7, R0
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x4e35cc34 // fmla v20.4s, v1.4s, v21.4s
+	WORD $0x4e22cc07 // fmla v7.4s, v0.4s, v2.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e34cc02 // fmla v2.4s, v0.4s, v20.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e27cc01 // fmla v1.4s, v0.4s, v7.4s
+	WORD $0x3d800002 // str q2, [x0]
+	WORD $0x3d800401 // str q1, [x0, #16]
+	WORD $0x3d800174 // str q20, [x11]
+	WORD $0x3d800567 // str q7, [x11, #16]
+	WORD $0x6e33dd61 // fmul v1.4s, v11.4s, v19.4s
+	WORD $0x6e32dd40 // fmul v0.4s, v10.4s, v18.4s
+	WORD $0x4ea11c35 // mov v21.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+noElements0:
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $124, R7, R0
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x4e35cc34 // fmla v20.4s, v1.4s, v21.4s
+	WORD $0x4e22cc07 // fmla v7.4s, v0.4s, v2.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e34cc02 // fmla v2.4s, v0.4s, v20.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e27cc01 // fmla v1.4s, v0.4s, v7.4s
+	WORD $0x3d800002 // str q2, [x0]
+	WORD $0x3d800401 // str q1, [x0, #16]
+	ADD R5<<2, R12, R0
+	WORD $0x3d800014 // str q20, [x0]
+	WORD $0x3d800407 // str q7, [x0, #16]
+
+noElements:
+	ADD $76, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda7 // fmul v7.4s, v13.4s, v0.4s
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eae1dc0 // mov v0.16b, v14.16b
+	WORD $0x4e33cce1 // fmla v1.4s, v7.4s, v19.4s
+	WORD $0x4e32cc40 // fmla v0.4s, v2.4s, v18.4s
+	WORD $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD $0x6e20dd4a // fmul v10.4s, v10.4s, v0.4s
+	ADD $12, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dde7 // fmul v7.4s, v15.4s, v0.4s
+	WORD $0x6e20ddc2 // fmul v2.4s, v14.4s, v0.4s
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e31cce1 // fmla v1.4s, v7.4s, v17.4s
+	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	MOVD 72(R8), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e487 // fcmgt v7.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD $0x6e20dd4a // fmul v10.4s, v10.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R8), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e487 // fcmgt v7.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4eabd521 // fsub v1.4s, v9.4s, v11.4s
+	WORD $0x4eaad502 // fsub v2.4s, v8.4s, v10.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d800002 // str q2, [x0]
+	WORD $0x3d800401 // str q1, [x0, #16]
+	MOVD 24(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
+	RET
+
+// func tilePairGammaOverlapGradNEON(args *byte, n int)
+TEXT ·tilePairGammaOverlapGradNEON(SB), NOSPLIT, $72-16
+	ADD $16, RSP, R9
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R8
+	MOVD 408(R8), R7
+	MOVD 336(R8), R6
+	MOVD 0(R8), R12
+	MOVD 96(R8), R11
+	MOVD 144(R8), R4
+	MOVD 120(R8), R3
+	MOVD 168(R8), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e409 // movi v9.2d, #0x0
+	MOVD $0, R5
+
+exponential:
+	ADD R5<<2, R12, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R5<<2, R11, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e48b // fcmgt v11.4s, v4.4s, v0.4s
+	WORD $0x6ea0e428 // fcmgt v8.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c64 // and v4.16b, v3.16b, v1.16b
+	WORD $0x4e201c47 // and v7.16b, v2.16b, v0.16b
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e211d66 // and v6.16b, v11.16b, v1.16b
+	WORD $0x4e201d05 // and v5.16b, v8.16b, v0.16b
+	ADD R5<<2, R4, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e211d61 // and v1.16b, v11.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea2d4e3 // fsub v3.4s, v7.4s, v2.4s
+	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
+	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
+	ADD R5<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
+	WORD $0x4e218867 // frintn v7.4s, v3.4s
+	WORD $0x4e218846 // frintn v6.4s, v2.4s
+	WORD $0x4e218825 // frintn v5.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
+	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
+	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
+	WORD $0x4e22ce34 // fmla v20.4s, v17.4s, v2.4s
+	WORD $0x4e21ce53 // fmla v19.4s, v18.4s, v1.4s
+	WORD $0x4e24cece // fmla v14.4s, v22.4s, v4.4s
+	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
+	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
+	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
+	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea3850e // sub v14.4s, v8.4s, v3.4s
+	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
+	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
+	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de27 // fmul v7.4s, v17.4s, v3.4s
+	WORD $0x6e22de46 // fmul v6.4s, v18.4s, v2.4s
+	WORD $0x6e21de05 // fmul v5.4s, v16.4s, v1.4s
+	WORD $0x6e20dde4 // fmul v4.4s, v15.4s, v0.4s
+	WORD $0x4ea885c3 // add v3.4s, v14.4s, v8.4s
+	WORD $0x4ea885a2 // add v2.4s, v13.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88581 // add v1.4s, v12.4s, v8.4s
+	WORD $0x4ea88560 // add v0.4s, v11.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
+	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
+	WORD $0x3d820003 // str q3, [x0, #2048]
+	WORD $0x3d820402 // str q2, [x0, #2064]
+	WORD $0x3d820801 // str q1, [x0, #2080]
+	WORD $0x3d820c00 // str q0, [x0, #2096]
+	ADD R5<<2, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
+	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT exponential
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
+	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
+	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
+	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ inRange
+	MOVD 472(R8), R0
+	ORR $1, R0, R0
+	MOVD R0, 472(R8)
+	RET
+
+inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
+	WORD $0x3dc04953 // ldr q19, [x10, #288]
+	WORD $0x3dc04d52 // ldr q18, [x10, #304]
+	WORD $0x3dc05151 // ldr q17, [x10, #320]
+	WORD $0x3dc05550 // ldr q16, [x10, #336]
+	WORD $0x3dc0594f // ldr q15, [x10, #352]
+	WORD $0x3dc05d4e // ldr q14, [x10, #368]
+	WORD $0x3dc0614d // ldr q13, [x10, #384]
+	WORD $0x3dc0654c // ldr q12, [x10, #400]
+	WORD $0x3dc0694b // ldr q11, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x3dc07149 // ldr q9, [x10, #448]
+	WORD $0x3dc07548 // ldr q8, [x10, #464]
+	MOVD $0, R5
+
+logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R6, R0
+	WORD $0x3dc20014 // ldr q20, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc20806 // ldr q6, [x0, #2080]
+	WORD $0x3dc20c05 // ldr q5, [x0, #2096]
+	WORD $0x6eb3e69b // fcmgt v27.4s, v20.4s, v19.4s
+	WORD $0x6eb3e4fa // fcmgt v26.4s, v7.4s, v19.4s
+	WORD $0x6eb3e4d9 // fcmgt v25.4s, v6.4s, v19.4s
+	WORD $0x6eb3e4b8 // fcmgt v24.4s, v5.4s, v19.4s
+	WORD $0x4eb21e44 // mov v4.16b, v18.16b
+	WORD $0x4eb21e43 // mov v3.16b, v18.16b
+	WORD $0x4eb21e42 // mov v2.16b, v18.16b
+	WORD $0x4eb21e41 // mov v1.16b, v18.16b
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
+	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
+	WORD $0x4eba1f56 // mov v22.16b, v26.16b
+	WORD $0x6e671c76 // bsl v22.16b, v3.16b, v7.16b
+	WORD $0x4eb91f35 // mov v21.16b, v25.16b
+	WORD $0x6e661c55 // bsl v21.16b, v2.16b, v6.16b
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x6e651c34 // bsl v20.16b, v1.16b, v5.16b
+	WORD $0x6e37deff // fmul v31.4s, v23.4s, v23.4s
+	WORD $0x6e36dede // fmul v30.4s, v22.4s, v22.4s
+	WORD $0x6e35debd // fmul v29.4s, v21.4s, v21.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cee3 // fmla v3.4s, v23.4s, v8.4s
+	WORD $0x4e28cec2 // fmla v2.4s, v22.4s, v8.4s
+	WORD $0x4e28cea1 // fmla v1.4s, v21.4s, v8.4s
+	WORD $0x4e28ce80 // fmla v0.4s, v20.4s, v8.4s
+	WORD $0x4eab1d67 // mov v7.16b, v11.16b
+	WORD $0x4eab1d66 // mov v6.16b, v11.16b
+	WORD $0x4eab1d65 // mov v5.16b, v11.16b
+	WORD $0x4eab1d64 // mov v4.16b, v11.16b
+	WORD $0x4e2acee7 // fmla v7.4s, v23.4s, v10.4s
+	WORD $0x4e2acec6 // fmla v6.4s, v22.4s, v10.4s
+	WORD $0x4e2acea5 // fmla v5.4s, v21.4s, v10.4s
+	WORD $0x4e2ace84 // fmla v4.4s, v20.4s, v10.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x4ead1da2 // mov v2.16b, v13.16b
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4ead1da0 // mov v0.16b, v13.16b
+	WORD $0x4e2ccee3 // fmla v3.4s, v23.4s, v12.4s
+	WORD $0x4e2ccec2 // fmla v2.4s, v22.4s, v12.4s
+	WORD $0x4e2ccea1 // fmla v1.4s, v21.4s, v12.4s
+	WORD $0x4e2cce80 // fmla v0.4s, v20.4s, v12.4s
+	WORD $0x4e3fcce3 // fmla v3.4s, v7.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4e3dcca1 // fmla v1.4s, v5.4s, v29.4s
+	WORD $0x4e3ccc80 // fmla v0.4s, v4.4s, v28.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecee7 // fmla v7.4s, v23.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4e2ecea5 // fmla v5.4s, v21.4s, v14.4s
+	WORD $0x4e2ece84 // fmla v4.4s, v20.4s, v14.4s
+	WORD $0x4e3fcc67 // fmla v7.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc46 // fmla v6.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc25 // fmla v5.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc04 // fmla v4.4s, v0.4s, v28.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e37cce3 // fmla v3.4s, v7.4s, v23.4s
+	WORD $0x4e36ccc2 // fmla v2.4s, v6.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e3fcc77 // fmla v23.4s, v3.4s, v31.4s
+	WORD $0x4e3ecc56 // fmla v22.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc35 // fmla v21.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc14 // fmla v20.4s, v0.4s, v28.4s
+	WORD $0x4e301f63 // and v3.16b, v27.16b, v16.16b
+	WORD $0x4e301f42 // and v2.16b, v26.16b, v16.16b
+	WORD $0x4e301f21 // and v1.16b, v25.16b, v16.16b
+	WORD $0x4e301f00 // and v0.16b, v24.16b, v16.16b
+	WORD $0x4e23d6e3 // fadd v3.4s, v23.4s, v3.4s
+	WORD $0x4e22d6c2 // fadd v2.4s, v22.4s, v2.4s
+	WORD $0x4e21d6a1 // fadd v1.4s, v21.4s, v1.4s
+	WORD $0x4e20d680 // fadd v0.4s, v20.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT logarithm
+	MOVD $0, R5
+
+powers:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00423 // ldr q3, [x1, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x3dc4002c // ldr q12, [x1, #4096]
+	WORD $0x3dc4042b // ldr q11, [x1, #4112]
+	WORD $0x3dc4082a // ldr q10, [x1, #4128]
+	WORD $0x3dc40c29 // ldr q9, [x1, #4144]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e641c05 // bsl v5.16b, v0.16b, v4.16b
+	WORD $0x4ea51ca8 // mov v8.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
+	WORD $0x4ea51ca7 // mov v7.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e405 // fcmgt v5.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c05 // bsl v5.16b, v0.16b, v2.16b
+	WORD $0x4ea51ca6 // mov v6.16b, v5.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea1e405 // fcmgt v5.4s, v0.4s, v1.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e611c05 // bsl v5.16b, v0.16b, v1.16b
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
+	ADD $80, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e28f410 // fmax v16.4s, v0.4s, v8.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f40e // fmax v14.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e25f40d // fmax v13.4s, v0.4s, v5.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x4e21890c // frintn v12.4s, v8.4s
+	WORD $0x4e2188eb // frintn v11.4s, v7.4s
+	WORD $0x4e2188ca // frintn v10.4s, v6.4s
+	WORD $0x4e2188a9 // frintn v9.4s, v5.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd6f // fmls v15.4s, v11.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd4e // fmls v14.4s, v10.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cd2d // fmls v13.4s, v9.4s, v0.4s
+	WORD $0x6e30de08 // fmul v8.4s, v16.4s, v16.4s
+	WORD $0x6e2fdde7 // fmul v7.4s, v15.4s, v15.4s
+	WORD $0x6e2eddc6 // fmul v6.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda5 // fmul v5.4s, v13.4s, v13.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd11 // fmla v17.4s, v8.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccf2 // fmla v18.4s, v7.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccd3 // fmla v19.4s, v6.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccb4 // fmla v20.4s, v5.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c16 // mov v22.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
+	WORD $0x4e28ce38 // fmla v24.4s, v17.4s, v8.4s
+	WORD $0x4e27ce57 // fmla v23.4s, v18.4s, v7.4s
+	WORD $0x4e26ce76 // fmla v22.4s, v19.4s, v6.4s
+	WORD $0x4e25ce95 // fmla v21.4s, v20.4s, v5.4s
+	WORD $0x4e28cf10 // fmla v16.4s, v24.4s, v8.4s
+	WORD $0x4e27ceef // fmla v15.4s, v23.4s, v7.4s
+	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
+	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5f1 // fadd v17.4s, v15.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d5b3 // fadd v19.4s, v13.4s, v0.4s
+	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
+	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
+	WORD $0x4e21a920 // fcvtns v0.4s, v9.4s
+	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
+	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
+	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
+	WORD $0x4f3f0408 // sshr v8.4s, v0.4s, #1
+	WORD $0x6ea7858f // sub v15.4s, v12.4s, v7.4s
+	WORD $0x6ea6856e // sub v14.4s, v11.4s, v6.4s
+	WORD $0x6ea5854d // sub v13.4s, v10.4s, v5.4s
+	WORD $0x6ea8840c // sub v12.4s, v0.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084e7 // add v7.4s, v7.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084c6 // add v6.4s, v6.4s, v0.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084a5 // add v5.4s, v5.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27de0b // fmul v11.4s, v16.4s, v7.4s
+	WORD $0x6e26de2a // fmul v10.4s, v17.4s, v6.4s
+	WORD $0x6e25de49 // fmul v9.4s, v18.4s, v5.4s
+	WORD $0x6e20de68 // fmul v8.4s, v19.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085e7 // add v7.4s, v15.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085c6 // add v6.4s, v14.4s, v0.4s
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085a5 // add v5.4s, v13.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08580 // add v0.4s, v12.4s, v0.4s
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e27dd67 // fmul v7.4s, v11.4s, v7.4s
+	WORD $0x6e26dd46 // fmul v6.4s, v10.4s, v6.4s
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x3d880027 // str q7, [x1, #8192]
+	WORD $0x3d880426 // str q6, [x1, #8208]
+	WORD $0x3d880825 // str q5, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
+	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
+	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
+	WORD $0x6e201c29 // eor v9.16b, v1.16b, v0.16b
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD $16, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d50d // fadd v13.4s, v8.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4cf // fadd v15.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ac // fadd v12.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a820 // fcvtns v0.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
+	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
+	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
+	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
+	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dda7 // fmul v7.4s, v13.4s, v3.4s
+	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
+	WORD $0x6e21dde5 // fmul v5.4s, v15.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d8a0023 // str q3, [x1, #10240]
+	WORD $0x3d8a0422 // str q2, [x1, #10256]
+	WORD $0x3d8a0821 // str q1, [x1, #10272]
+	WORD $0x3d8a0c20 // str q0, [x1, #10288]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT powers
+	MOVD 120(R8), R4
+	MOVD 168(R8), R3
+	MOVD $0, R2
+	WORD $0x6f00e401 // movi v1.2d, #0x0
+	WORD $0x6f00e400 // movi v0.2d, #0x0
+	WORD $0x3d800121 // str q1, [x9]
+	WORD $0x3d800520 // str q0, [x9, #16]
+	WORD $0x3d800921 // str q1, [x9, #32]
+	WORD $0x3d800d20 // str q0, [x9, #48]
+	MOVD 96(R8), R1
+	MOVD $0, R5
+
+last:
+	ADD R5<<2, R1, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD R5<<2, R6, R13
+	WORD $0x3dc001b0 // ldr q16, [x13]
+	WORD $0x3dc005a2 // ldr q2, [x13, #16]
+	WORD $0x3dc201b2 // ldr q18, [x13, #2048]
+	WORD $0x3dc205b1 // ldr q17, [x13, #2064]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb2d40b // fsub v11.4s, v0.4s, v18.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eb1d40a // fsub v10.4s, v0.4s, v17.4s
+	WORD $0x4f21060d // sshr v13.4s, v16.4s, #31
+	WORD $0x6e6b1e4d // bsl v13.16b, v18.16b, v11.16b
+	WORD $0x4f21044c // sshr v12.4s, v2.4s, #31
+	WORD $0x6e6a1e2c // bsl v12.16b, v17.16b, v10.16b
+	WORD $0x4f21060f // sshr v15.4s, v16.4s, #31
+	WORD $0x6e721d6f // bsl v15.16b, v11.16b, v18.16b
+	WORD $0x4f21044e // sshr v14.4s, v2.4s, #31
+	WORD $0x6e711d4e // bsl v14.16b, v10.16b, v17.16b
+	ADD R5<<2, R4, R12
+	WORD $0x3dc00185 // ldr q5, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $108, R7, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	ADD $104, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cca9 // fmla v9.4s, v5.4s, v0.4s
+	WORD $0x4e20cc28 // fmla v8.4s, v1.4s, v0.4s
+	ADD $112, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cda9 // fmla v9.4s, v13.4s, v0.4s
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	ADD R5<<2, R3, R11
+	WORD $0x3dc00167 // ldr q7, [x11]
+	WORD $0x3dc00566 // ldr q6, [x11, #16]
+	ADD $44, R7, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	ADD $40, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce5 // fmla v5.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc1 // fmla v1.4s, v6.4s, v0.4s
+	ADD $48, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cde5 // fmla v5.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc1 // fmla v1.4s, v14.4s, v0.4s
+	WORD $0x4ea5d526 // fsub v6.4s, v9.4s, v5.4s
+	WORD $0x4ea1d505 // fsub v5.4s, v8.4s, v1.4s
+	WORD $0x6e2bde41 // fmul v1.4s, v18.4s, v11.4s
+	WORD $0x6e2ade20 // fmul v0.4s, v17.4s, v10.4s
+	WORD $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x3dc00189 // ldr q9, [x12]
+	WORD $0x3dc00581 // ldr q1, [x12, #16]
+	ADD $96, R7, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $92, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd28 // fmla v8.4s, v9.4s, v0.4s
+	WORD $0x4e20cc27 // fmla v7.4s, v1.4s, v0.4s
+	WORD $0x3dc801a1 // ldr q1, [x13, #8192]
+	WORD $0x3dc805a0 // ldr q0, [x13, #8208]
+	WORD $0x6e21dd0b // fmul v11.4s, v8.4s, v1.4s
+	WORD $0x6e20dcea // fmul v10.4s, v7.4s, v0.4s
+	WORD $0x3dc00169 // ldr q9, [x11]
+	WORD $0x3dc00561 // ldr q1, [x11, #16]
+	ADD $32, R7, R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	ADD $28, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd28 // fmla v8.4s, v9.4s, v0.4s
+	WORD $0x4e20cc27 // fmla v7.4s, v1.4s, v0.4s
+	WORD $0x3dca01a1 // ldr q1, [x13, #10240]
+	WORD $0x3dca05a0 // ldr q0, [x13, #10256]
+	WORD $0x6e21dd09 // fmul v9.4s, v8.4s, v1.4s
+	WORD $0x6e20dce8 // fmul v8.4s, v7.4s, v0.4s
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201e11 // eor v17.16b, v16.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c47 // eor v7.16b, v2.16b, v0.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb1e401 // fcmgt v1.4s, v0.4s, v17.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e711c01 // bsl v1.16b, v0.16b, v17.16b
+	WORD $0x4ea11c31 // mov v17.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea7e401 // fcmgt v1.4s, v0.4s, v7.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e671c01 // bsl v1.16b, v0.16b, v7.16b
+	WORD $0x4ea11c27 // mov v7.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d633 // fadd v19.4s, v17.4s, v1.4s
+	WORD $0x4e20d4f2 // fadd v18.4s, v7.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eb0e401 // fcmgt v1.4s, v0.4s, v16.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e701c01 // bsl v1.16b, v0.16b, v16.16b
+	WORD $0x4ea11c27 // mov v7.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc401a1 // ldr q1, [x13, #4096]
+	WORD $0x3dc405a0 // ldr q0, [x13, #4112]
+	WORD $0x4e21d4f1 // fadd v17.4s, v7.4s, v1.4s
+	WORD $0x4e20d450 // fadd v16.4s, v2.4s, v0.4s
+	MOVD 48(R8), R12
+	CMP $0, R12
+	BEQ noElements
+	ADD R5<<2, R12, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x6e33dd67 // fmul v7.4s, v11.4s, v19.4s
+	WORD $0x6e32dd42 // fmul v2.4s, v10.4s, v18.4s
+	WORD $0x6e31dd21 // fmul v1.4s, v9.4s, v17.4s
+	WORD $0x6e30dd00 // fmul v0.4s, v8.4s, v16.4s
+	WORD $0x4e21d4f5 // fadd v21.4s, v7.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	MOVD 216(R8), R0
+	CMP $0, R0
+	BEQ noElements0
+	ADD R5<<2, R0, R11
+	PRFM 2048(R11), PLDL1KEEP
+	WORD $0x6e31dd35 // fmul v21.4s, v9.4s, v17.4s
+	WORD $0x6e30dd02 // fmul v2.4s, v8.4s, v16.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $60, R7, R0
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x4e35cc34 // fmla v20.4s, v1.4s, v21.4s
+	WORD $0x4e22cc07 // fmla v7.4s, v0.4s, v2.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e34cc02 // fmla v2.4s, v0.4s, v20.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e27cc01 // fmla v1.4s, v0.4s, v7.4s
+	WORD $0x3d800002 // str q2, [x0]
+	WORD $0x3d800401 // str q1, [x0, #16]
+	WORD $0x3d800174 // str q20, [x11]
+	WORD $0x3d800567 // str q7, [x11, #16]
+	WORD $0x6e33dd61 // fmul v1.4s, v11.4s, v19.4s
+	WORD $0x6e32dd40 // fmul v0.4s, v10.4s, v18.4s
+	WORD $0x4ea11c35 // mov v21.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+noElements0:
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	ADD $124, R7, R0
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x4e35cc34 // fmla v20.4s, v1.4s, v21.4s
+	WORD $0x4e22cc07 // fmla v7.4s, v0.4s, v2.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e34cc02 // fmla v2.4s, v0.4s, v20.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e27cc01 // fmla v1.4s, v0.4s, v7.4s
+	WORD $0x3d800002 // str q2, [x0]
+	WORD $0x3d800401 // str q1, [x0, #16]
+	ADD R5<<2, R12, R0
+	WORD $0x3d800014 // str q20, [x0]
+	WORD $0x3d800407 // str q7, [x0, #16]
+
+noElements:
+	ADD $76, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda7 // fmul v7.4s, v13.4s, v0.4s
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eae1dc0 // mov v0.16b, v14.16b
+	WORD $0x4e33cce1 // fmla v1.4s, v7.4s, v19.4s
+	WORD $0x4e32cc40 // fmla v0.4s, v2.4s, v18.4s
+	WORD $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD $0x6e20dd4a // fmul v10.4s, v10.4s, v0.4s
+	ADD $12, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dde7 // fmul v7.4s, v15.4s, v0.4s
+	WORD $0x6e20ddc2 // fmul v2.4s, v14.4s, v0.4s
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e31cce1 // fmla v1.4s, v7.4s, v17.4s
+	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	MOVD 72(R8), R0
+	CMP $0, R0
+	BEQ noUpstream
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e487 // fcmgt v7.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD $0x6e20dd4a // fmul v10.4s, v10.4s, v0.4s
+
+noUpstream:
+	MOVD 240(R8), R0
+	CMP $0, R0
+	BEQ noUpstream0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e487 // fcmgt v7.4s, v4.4s, v0.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e462 // fcmgt v2.4s, v3.4s, v0.4s
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+
+noUpstream0:
+	WORD $0x4eabd521 // fsub v1.4s, v9.4s, v11.4s
+	WORD $0x4eaad502 // fsub v2.4s, v8.4s, v10.4s
+	ADD $88, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e26d421 // fadd v1.4s, v1.4s, v6.4s
+	WORD $0x4e25d400 // fadd v0.4s, v0.4s, v5.4s
+	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
+	WORD $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	ADD R2<<0, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x4e23cc01 // fmla v1.4s, v0.4s, v3.4s
+	WORD $0x3d800002 // str q2, [x0]
+	WORD $0x3d800401 // str q1, [x0, #16]
+	MOVD 24(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	MOVD 192(R8), R0
+	ADD R5<<2, R0, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c81 // eor v1.16b, v4.16b, v0.16b
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT last
+	MOVD 488(R8), R0
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a001 // ldr q1, [x0, #640]
+	WORD $0x3dc0a400 // ldr q0, [x0, #656]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a003 // str q3, [x0, #640]
+	WORD $0x3d80a402 // str q2, [x0, #656]
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0a801 // ldr q1, [x0, #672]
+	WORD $0x3dc0ac00 // ldr q0, [x0, #688]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80a803 // str q3, [x0, #672]
+	WORD $0x3d80ac02 // str q2, [x0, #688]
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b001 // ldr q1, [x0, #704]
+	WORD $0x3dc0b400 // ldr q0, [x0, #720]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b003 // str q3, [x0, #704]
+	WORD $0x3d80b402 // str q2, [x0, #720]
+	WORD $0x3dc00d20 // ldr q0, [x9, #48]
+	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
+	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
+	WORD $0x3dc0b801 // ldr q1, [x0, #736]
+	WORD $0x3dc0bc00 // ldr q0, [x0, #752]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x3d80b803 // str q3, [x0, #736]
+	WORD $0x3d80bc02 // str q2, [x0, #752]
 	RET
 
 DATA constants<>+0(SB)/4, $0x08040201
@@ -61876,240 +80957,252 @@ DATA constants<>+704(SB)/4, $0x00000000
 DATA constants<>+708(SB)/4, $0x3fe00000
 DATA constants<>+712(SB)/4, $0x00000000
 DATA constants<>+716(SB)/4, $0x3fe00000
-DATA constants<>+720(SB)/4, $0xfffffffe
-DATA constants<>+724(SB)/4, $0xfffffffe
-DATA constants<>+728(SB)/4, $0xfffffffe
-DATA constants<>+732(SB)/4, $0xfffffffe
-DATA constants<>+736(SB)/4, $0xb727c5ac
-DATA constants<>+740(SB)/4, $0xb727c5ac
-DATA constants<>+744(SB)/4, $0xb727c5ac
-DATA constants<>+748(SB)/4, $0xb727c5ac
-DATA constants<>+752(SB)/4, $0x3f800054
-DATA constants<>+756(SB)/4, $0x3f800054
-DATA constants<>+760(SB)/4, $0x3f800054
-DATA constants<>+764(SB)/4, $0x3f800054
-DATA constants<>+768(SB)/4, $0x3f800053
-DATA constants<>+772(SB)/4, $0x3f800053
-DATA constants<>+776(SB)/4, $0x3f800053
-DATA constants<>+780(SB)/4, $0x3f800053
-DATA constants<>+784(SB)/4, $0x7f800000
-DATA constants<>+788(SB)/4, $0x7f800000
-DATA constants<>+792(SB)/4, $0x7f800000
-DATA constants<>+796(SB)/4, $0x7f800000
-DATA constants<>+800(SB)/4, $0x7f7fffff
-DATA constants<>+804(SB)/4, $0x7f7fffff
-DATA constants<>+808(SB)/4, $0x7f7fffff
-DATA constants<>+812(SB)/4, $0x7f7fffff
-DATA constants<>+816(SB)/4, $0x21800000
-DATA constants<>+820(SB)/4, $0x21800000
-DATA constants<>+824(SB)/4, $0x21800000
-DATA constants<>+828(SB)/4, $0x21800000
-DATA constants<>+832(SB)/4, $0x5d800000
-DATA constants<>+836(SB)/4, $0x5d800000
-DATA constants<>+840(SB)/4, $0x5d800000
-DATA constants<>+844(SB)/4, $0x5d800000
-DATA constants<>+848(SB)/4, $0x000000ff
-DATA constants<>+852(SB)/4, $0x00000000
-DATA constants<>+856(SB)/4, $0x000000ff
-DATA constants<>+860(SB)/4, $0x00000000
-DATA constants<>+864(SB)/4, $0x00000000
-DATA constants<>+868(SB)/4, $0x00000000
-DATA constants<>+872(SB)/4, $0x00000000
-DATA constants<>+876(SB)/4, $0x00000000
-DATA constants<>+880(SB)/4, $0x88e368f1
-DATA constants<>+884(SB)/4, $0xbee4f8b5
-DATA constants<>+888(SB)/4, $0x88e368f1
-DATA constants<>+892(SB)/4, $0xbee4f8b5
-DATA constants<>+896(SB)/4, $0x7c5ac472
-DATA constants<>+900(SB)/4, $0x3ff0000a
-DATA constants<>+904(SB)/4, $0x7c5ac472
-DATA constants<>+908(SB)/4, $0x3ff0000a
-DATA constants<>+912(SB)/4, $0xffffffff
-DATA constants<>+916(SB)/4, $0x7fefffff
-DATA constants<>+920(SB)/4, $0xffffffff
-DATA constants<>+924(SB)/4, $0x7fefffff
-DATA constants<>+928(SB)/4, $0x00000000
-DATA constants<>+932(SB)/4, $0x3c300000
-DATA constants<>+936(SB)/4, $0x00000000
-DATA constants<>+940(SB)/4, $0x3c300000
-DATA constants<>+944(SB)/4, $0x00000000
-DATA constants<>+948(SB)/4, $0x43b00000
-DATA constants<>+952(SB)/4, $0x00000000
-DATA constants<>+956(SB)/4, $0x43b00000
+DATA constants<>+720(SB)/4, $0x00000001
+DATA constants<>+724(SB)/4, $0x00000001
+DATA constants<>+728(SB)/4, $0x00000001
+DATA constants<>+732(SB)/4, $0x00000001
+DATA constants<>+736(SB)/4, $0x00000002
+DATA constants<>+740(SB)/4, $0x00000002
+DATA constants<>+744(SB)/4, $0x00000002
+DATA constants<>+748(SB)/4, $0x00000002
+DATA constants<>+752(SB)/4, $0xfffffffe
+DATA constants<>+756(SB)/4, $0xfffffffe
+DATA constants<>+760(SB)/4, $0xfffffffe
+DATA constants<>+764(SB)/4, $0xfffffffe
+DATA constants<>+768(SB)/4, $0xb727c5ac
+DATA constants<>+772(SB)/4, $0xb727c5ac
+DATA constants<>+776(SB)/4, $0xb727c5ac
+DATA constants<>+780(SB)/4, $0xb727c5ac
+DATA constants<>+784(SB)/4, $0x3f800054
+DATA constants<>+788(SB)/4, $0x3f800054
+DATA constants<>+792(SB)/4, $0x3f800054
+DATA constants<>+796(SB)/4, $0x3f800054
+DATA constants<>+800(SB)/4, $0x3f800053
+DATA constants<>+804(SB)/4, $0x3f800053
+DATA constants<>+808(SB)/4, $0x3f800053
+DATA constants<>+812(SB)/4, $0x3f800053
+DATA constants<>+816(SB)/4, $0x7f800000
+DATA constants<>+820(SB)/4, $0x7f800000
+DATA constants<>+824(SB)/4, $0x7f800000
+DATA constants<>+828(SB)/4, $0x7f800000
+DATA constants<>+832(SB)/4, $0x7f7fffff
+DATA constants<>+836(SB)/4, $0x7f7fffff
+DATA constants<>+840(SB)/4, $0x7f7fffff
+DATA constants<>+844(SB)/4, $0x7f7fffff
+DATA constants<>+848(SB)/4, $0x21800000
+DATA constants<>+852(SB)/4, $0x21800000
+DATA constants<>+856(SB)/4, $0x21800000
+DATA constants<>+860(SB)/4, $0x21800000
+DATA constants<>+864(SB)/4, $0x5d800000
+DATA constants<>+868(SB)/4, $0x5d800000
+DATA constants<>+872(SB)/4, $0x5d800000
+DATA constants<>+876(SB)/4, $0x5d800000
+DATA constants<>+880(SB)/4, $0x000000ff
+DATA constants<>+884(SB)/4, $0x00000000
+DATA constants<>+888(SB)/4, $0x000000ff
+DATA constants<>+892(SB)/4, $0x00000000
+DATA constants<>+896(SB)/4, $0x00000000
+DATA constants<>+900(SB)/4, $0x00000000
+DATA constants<>+904(SB)/4, $0x00000000
+DATA constants<>+908(SB)/4, $0x00000000
+DATA constants<>+912(SB)/4, $0x88e368f1
+DATA constants<>+916(SB)/4, $0xbee4f8b5
+DATA constants<>+920(SB)/4, $0x88e368f1
+DATA constants<>+924(SB)/4, $0xbee4f8b5
+DATA constants<>+928(SB)/4, $0x7c5ac472
+DATA constants<>+932(SB)/4, $0x3ff0000a
+DATA constants<>+936(SB)/4, $0x7c5ac472
+DATA constants<>+940(SB)/4, $0x3ff0000a
+DATA constants<>+944(SB)/4, $0xffffffff
+DATA constants<>+948(SB)/4, $0x7fefffff
+DATA constants<>+952(SB)/4, $0xffffffff
+DATA constants<>+956(SB)/4, $0x7fefffff
 DATA constants<>+960(SB)/4, $0x00000000
-DATA constants<>+964(SB)/4, $0x80000000
+DATA constants<>+964(SB)/4, $0x3c300000
 DATA constants<>+968(SB)/4, $0x00000000
-DATA constants<>+972(SB)/4, $0x80000000
+DATA constants<>+972(SB)/4, $0x3c300000
 DATA constants<>+976(SB)/4, $0x00000000
-DATA constants<>+980(SB)/4, $0xc0875000
+DATA constants<>+980(SB)/4, $0x43b00000
 DATA constants<>+984(SB)/4, $0x00000000
-DATA constants<>+988(SB)/4, $0xc0875000
-DATA constants<>+992(SB)/4, $0x652b82fe
-DATA constants<>+996(SB)/4, $0x3ff71547
-DATA constants<>+1000(SB)/4, $0x652b82fe
-DATA constants<>+1004(SB)/4, $0x3ff71547
-DATA constants<>+1008(SB)/4, $0x39fbd688
-DATA constants<>+1012(SB)/4, $0xbfb5c01a
-DATA constants<>+1016(SB)/4, $0x39fbd688
-DATA constants<>+1020(SB)/4, $0xbfb5c01a
-DATA constants<>+1024(SB)/4, $0xfefa3800
-DATA constants<>+1028(SB)/4, $0x3fe62e42
-DATA constants<>+1032(SB)/4, $0xfefa3800
-DATA constants<>+1036(SB)/4, $0x3fe62e42
-DATA constants<>+1040(SB)/4, $0x93c76730
-DATA constants<>+1044(SB)/4, $0x3d2ef357
-DATA constants<>+1048(SB)/4, $0x93c76730
-DATA constants<>+1052(SB)/4, $0x3d2ef357
-DATA constants<>+1056(SB)/4, $0x478bb53a
-DATA constants<>+1060(SB)/4, $0x3e5c6c9b
-DATA constants<>+1064(SB)/4, $0x478bb53a
-DATA constants<>+1068(SB)/4, $0x3e5c6c9b
-DATA constants<>+1072(SB)/4, $0x28f0a8bb
-DATA constants<>+1076(SB)/4, $0x3e9283de
-DATA constants<>+1080(SB)/4, $0x28f0a8bb
-DATA constants<>+1084(SB)/4, $0x3e9283de
-DATA constants<>+1088(SB)/4, $0x351b1599
-DATA constants<>+1092(SB)/4, $0x3ec71d33
-DATA constants<>+1096(SB)/4, $0x351b1599
-DATA constants<>+1100(SB)/4, $0x3ec71d33
-DATA constants<>+1104(SB)/4, $0x6a721113
-DATA constants<>+1108(SB)/4, $0x3efa019f
-DATA constants<>+1112(SB)/4, $0x6a721113
-DATA constants<>+1116(SB)/4, $0x3efa019f
-DATA constants<>+1120(SB)/4, $0x540c7f58
-DATA constants<>+1124(SB)/4, $0x3f2a01a0
-DATA constants<>+1128(SB)/4, $0x540c7f58
-DATA constants<>+1132(SB)/4, $0x3f2a01a0
-DATA constants<>+1136(SB)/4, $0x16a2f9a5
-DATA constants<>+1140(SB)/4, $0x3f56c16c
-DATA constants<>+1144(SB)/4, $0x16a2f9a5
-DATA constants<>+1148(SB)/4, $0x3f56c16c
-DATA constants<>+1152(SB)/4, $0x11090ded
-DATA constants<>+1156(SB)/4, $0x3f811111
-DATA constants<>+1160(SB)/4, $0x11090ded
-DATA constants<>+1164(SB)/4, $0x3f811111
-DATA constants<>+1168(SB)/4, $0x555560e9
-DATA constants<>+1172(SB)/4, $0x3fa55555
-DATA constants<>+1176(SB)/4, $0x555560e9
-DATA constants<>+1180(SB)/4, $0x3fa55555
-DATA constants<>+1184(SB)/4, $0x555556d7
-DATA constants<>+1188(SB)/4, $0x3fc55555
-DATA constants<>+1192(SB)/4, $0x555556d7
-DATA constants<>+1196(SB)/4, $0x3fc55555
-DATA constants<>+1200(SB)/4, $0xfffffffe
-DATA constants<>+1204(SB)/4, $0x3fdfffff
-DATA constants<>+1208(SB)/4, $0xfffffffe
-DATA constants<>+1212(SB)/4, $0x3fdfffff
-DATA constants<>+1216(SB)/4, $0x00000000
-DATA constants<>+1220(SB)/4, $0x40000000
-DATA constants<>+1224(SB)/4, $0x00000000
-DATA constants<>+1228(SB)/4, $0x40000000
-DATA constants<>+1232(SB)/4, $0x00000000
-DATA constants<>+1236(SB)/4, $0xbff00000
-DATA constants<>+1240(SB)/4, $0x00000000
-DATA constants<>+1244(SB)/4, $0xbff00000
+DATA constants<>+988(SB)/4, $0x43b00000
+DATA constants<>+992(SB)/4, $0x00000000
+DATA constants<>+996(SB)/4, $0x80000000
+DATA constants<>+1000(SB)/4, $0x00000000
+DATA constants<>+1004(SB)/4, $0x80000000
+DATA constants<>+1008(SB)/4, $0x00000000
+DATA constants<>+1012(SB)/4, $0xc0875000
+DATA constants<>+1016(SB)/4, $0x00000000
+DATA constants<>+1020(SB)/4, $0xc0875000
+DATA constants<>+1024(SB)/4, $0x652b82fe
+DATA constants<>+1028(SB)/4, $0x3ff71547
+DATA constants<>+1032(SB)/4, $0x652b82fe
+DATA constants<>+1036(SB)/4, $0x3ff71547
+DATA constants<>+1040(SB)/4, $0x39fbd688
+DATA constants<>+1044(SB)/4, $0xbfb5c01a
+DATA constants<>+1048(SB)/4, $0x39fbd688
+DATA constants<>+1052(SB)/4, $0xbfb5c01a
+DATA constants<>+1056(SB)/4, $0xfefa3800
+DATA constants<>+1060(SB)/4, $0x3fe62e42
+DATA constants<>+1064(SB)/4, $0xfefa3800
+DATA constants<>+1068(SB)/4, $0x3fe62e42
+DATA constants<>+1072(SB)/4, $0x93c76730
+DATA constants<>+1076(SB)/4, $0x3d2ef357
+DATA constants<>+1080(SB)/4, $0x93c76730
+DATA constants<>+1084(SB)/4, $0x3d2ef357
+DATA constants<>+1088(SB)/4, $0x478bb53a
+DATA constants<>+1092(SB)/4, $0x3e5c6c9b
+DATA constants<>+1096(SB)/4, $0x478bb53a
+DATA constants<>+1100(SB)/4, $0x3e5c6c9b
+DATA constants<>+1104(SB)/4, $0x28f0a8bb
+DATA constants<>+1108(SB)/4, $0x3e9283de
+DATA constants<>+1112(SB)/4, $0x28f0a8bb
+DATA constants<>+1116(SB)/4, $0x3e9283de
+DATA constants<>+1120(SB)/4, $0x351b1599
+DATA constants<>+1124(SB)/4, $0x3ec71d33
+DATA constants<>+1128(SB)/4, $0x351b1599
+DATA constants<>+1132(SB)/4, $0x3ec71d33
+DATA constants<>+1136(SB)/4, $0x6a721113
+DATA constants<>+1140(SB)/4, $0x3efa019f
+DATA constants<>+1144(SB)/4, $0x6a721113
+DATA constants<>+1148(SB)/4, $0x3efa019f
+DATA constants<>+1152(SB)/4, $0x540c7f58
+DATA constants<>+1156(SB)/4, $0x3f2a01a0
+DATA constants<>+1160(SB)/4, $0x540c7f58
+DATA constants<>+1164(SB)/4, $0x3f2a01a0
+DATA constants<>+1168(SB)/4, $0x16a2f9a5
+DATA constants<>+1172(SB)/4, $0x3f56c16c
+DATA constants<>+1176(SB)/4, $0x16a2f9a5
+DATA constants<>+1180(SB)/4, $0x3f56c16c
+DATA constants<>+1184(SB)/4, $0x11090ded
+DATA constants<>+1188(SB)/4, $0x3f811111
+DATA constants<>+1192(SB)/4, $0x11090ded
+DATA constants<>+1196(SB)/4, $0x3f811111
+DATA constants<>+1200(SB)/4, $0x555560e9
+DATA constants<>+1204(SB)/4, $0x3fa55555
+DATA constants<>+1208(SB)/4, $0x555560e9
+DATA constants<>+1212(SB)/4, $0x3fa55555
+DATA constants<>+1216(SB)/4, $0x555556d7
+DATA constants<>+1220(SB)/4, $0x3fc55555
+DATA constants<>+1224(SB)/4, $0x555556d7
+DATA constants<>+1228(SB)/4, $0x3fc55555
+DATA constants<>+1232(SB)/4, $0xfffffffe
+DATA constants<>+1236(SB)/4, $0x3fdfffff
+DATA constants<>+1240(SB)/4, $0xfffffffe
+DATA constants<>+1244(SB)/4, $0x3fdfffff
 DATA constants<>+1248(SB)/4, $0x00000000
-DATA constants<>+1252(SB)/4, $0xbfe00000
+DATA constants<>+1252(SB)/4, $0x40000000
 DATA constants<>+1256(SB)/4, $0x00000000
-DATA constants<>+1260(SB)/4, $0xbfe00000
-DATA constants<>+1264(SB)/4, $0x1369c1b7
-DATA constants<>+1268(SB)/4, $0xbf7d07ff
-DATA constants<>+1272(SB)/4, $0x1369c1b7
-DATA constants<>+1276(SB)/4, $0xbf7d07ff
-DATA constants<>+1280(SB)/4, $0xefe15fb0
-DATA constants<>+1284(SB)/4, $0x3f9b3b2f
-DATA constants<>+1288(SB)/4, $0xefe15fb0
-DATA constants<>+1292(SB)/4, $0x3f9b3b2f
-DATA constants<>+1296(SB)/4, $0x302189f6
-DATA constants<>+1300(SB)/4, $0xbfa82c4f
-DATA constants<>+1304(SB)/4, $0x302189f6
-DATA constants<>+1308(SB)/4, $0xbfa82c4f
-DATA constants<>+1312(SB)/4, $0x95b7160c
-DATA constants<>+1316(SB)/4, $0x3facf9db
-DATA constants<>+1320(SB)/4, $0x95b7160c
-DATA constants<>+1324(SB)/4, $0x3facf9db
-DATA constants<>+1328(SB)/4, $0xad15f00f
-DATA constants<>+1332(SB)/4, $0xbfad95c4
-DATA constants<>+1336(SB)/4, $0xad15f00f
-DATA constants<>+1340(SB)/4, $0xbfad95c4
-DATA constants<>+1344(SB)/4, $0x3b339177
-DATA constants<>+1348(SB)/4, $0x3fae2aaa
-DATA constants<>+1352(SB)/4, $0x3b339177
-DATA constants<>+1356(SB)/4, $0x3fae2aaa
-DATA constants<>+1360(SB)/4, $0x370d0ab2
-DATA constants<>+1364(SB)/4, $0xbfafdede
-DATA constants<>+1368(SB)/4, $0x370d0ab2
-DATA constants<>+1372(SB)/4, $0xbfafdede
-DATA constants<>+1376(SB)/4, $0x5aef6462
-DATA constants<>+1380(SB)/4, $0x3fb10d28
-DATA constants<>+1384(SB)/4, $0x5aef6462
-DATA constants<>+1388(SB)/4, $0x3fb10d28
-DATA constants<>+1392(SB)/4, $0xf18dada9
-DATA constants<>+1396(SB)/4, $0xbfb249d7
-DATA constants<>+1400(SB)/4, $0xf18dada9
-DATA constants<>+1404(SB)/4, $0xbfb249d7
-DATA constants<>+1408(SB)/4, $0x4fe551b0
-DATA constants<>+1412(SB)/4, $0x3fb3b191
-DATA constants<>+1416(SB)/4, $0x4fe551b0
-DATA constants<>+1420(SB)/4, $0x3fb3b191
-DATA constants<>+1424(SB)/4, $0xbb96352a
-DATA constants<>+1428(SB)/4, $0xbfb55554
-DATA constants<>+1432(SB)/4, $0xbb96352a
-DATA constants<>+1436(SB)/4, $0xbfb55554
-DATA constants<>+1440(SB)/4, $0xe7911346
-DATA constants<>+1444(SB)/4, $0x3fb745cd
-DATA constants<>+1448(SB)/4, $0xe7911346
-DATA constants<>+1452(SB)/4, $0x3fb745cd
-DATA constants<>+1456(SB)/4, $0x673c94c7
-DATA constants<>+1460(SB)/4, $0xbfb99999
-DATA constants<>+1464(SB)/4, $0x673c94c7
-DATA constants<>+1468(SB)/4, $0xbfb99999
-DATA constants<>+1472(SB)/4, $0x30b14ae0
-DATA constants<>+1476(SB)/4, $0x3fbc71c7
-DATA constants<>+1480(SB)/4, $0x30b14ae0
-DATA constants<>+1484(SB)/4, $0x3fbc71c7
-DATA constants<>+1488(SB)/4, $0x00d39e1b
-DATA constants<>+1492(SB)/4, $0xbfc00000
-DATA constants<>+1496(SB)/4, $0x00d39e1b
-DATA constants<>+1500(SB)/4, $0xbfc00000
-DATA constants<>+1504(SB)/4, $0x922a3d26
-DATA constants<>+1508(SB)/4, $0x3fc24924
-DATA constants<>+1512(SB)/4, $0x922a3d26
-DATA constants<>+1516(SB)/4, $0x3fc24924
-DATA constants<>+1520(SB)/4, $0x5552bdcb
-DATA constants<>+1524(SB)/4, $0xbfc55555
-DATA constants<>+1528(SB)/4, $0x5552bdcb
-DATA constants<>+1532(SB)/4, $0xbfc55555
-DATA constants<>+1536(SB)/4, $0x9999c6bd
-DATA constants<>+1540(SB)/4, $0x3fc99999
-DATA constants<>+1544(SB)/4, $0x9999c6bd
-DATA constants<>+1548(SB)/4, $0x3fc99999
-DATA constants<>+1552(SB)/4, $0x00000158
-DATA constants<>+1556(SB)/4, $0xbfd00000
-DATA constants<>+1560(SB)/4, $0x00000158
-DATA constants<>+1564(SB)/4, $0xbfd00000
-DATA constants<>+1568(SB)/4, $0x5555554a
-DATA constants<>+1572(SB)/4, $0x3fd55555
-DATA constants<>+1576(SB)/4, $0x5555554a
-DATA constants<>+1580(SB)/4, $0x3fd55555
-DATA constants<>+1584(SB)/4, $0x00000000
-DATA constants<>+1588(SB)/4, $0x00080000
-DATA constants<>+1592(SB)/4, $0x00000000
-DATA constants<>+1596(SB)/4, $0x00080000
-DATA constants<>+1600(SB)/4, $0x00000000
-DATA constants<>+1604(SB)/4, $0x43300000
-DATA constants<>+1608(SB)/4, $0x00000000
-DATA constants<>+1612(SB)/4, $0x43300000
-DATA constants<>+1616(SB)/4, $0x000003ff
-DATA constants<>+1620(SB)/4, $0x43300000
-DATA constants<>+1624(SB)/4, $0x000003ff
-DATA constants<>+1628(SB)/4, $0x43300000
+DATA constants<>+1260(SB)/4, $0x40000000
+DATA constants<>+1264(SB)/4, $0x00000000
+DATA constants<>+1268(SB)/4, $0xbff00000
+DATA constants<>+1272(SB)/4, $0x00000000
+DATA constants<>+1276(SB)/4, $0xbff00000
+DATA constants<>+1280(SB)/4, $0x00000000
+DATA constants<>+1284(SB)/4, $0xbfe00000
+DATA constants<>+1288(SB)/4, $0x00000000
+DATA constants<>+1292(SB)/4, $0xbfe00000
+DATA constants<>+1296(SB)/4, $0x1369c1b7
+DATA constants<>+1300(SB)/4, $0xbf7d07ff
+DATA constants<>+1304(SB)/4, $0x1369c1b7
+DATA constants<>+1308(SB)/4, $0xbf7d07ff
+DATA constants<>+1312(SB)/4, $0xefe15fb0
+DATA constants<>+1316(SB)/4, $0x3f9b3b2f
+DATA constants<>+1320(SB)/4, $0xefe15fb0
+DATA constants<>+1324(SB)/4, $0x3f9b3b2f
+DATA constants<>+1328(SB)/4, $0x302189f6
+DATA constants<>+1332(SB)/4, $0xbfa82c4f
+DATA constants<>+1336(SB)/4, $0x302189f6
+DATA constants<>+1340(SB)/4, $0xbfa82c4f
+DATA constants<>+1344(SB)/4, $0x95b7160c
+DATA constants<>+1348(SB)/4, $0x3facf9db
+DATA constants<>+1352(SB)/4, $0x95b7160c
+DATA constants<>+1356(SB)/4, $0x3facf9db
+DATA constants<>+1360(SB)/4, $0xad15f00f
+DATA constants<>+1364(SB)/4, $0xbfad95c4
+DATA constants<>+1368(SB)/4, $0xad15f00f
+DATA constants<>+1372(SB)/4, $0xbfad95c4
+DATA constants<>+1376(SB)/4, $0x3b339177
+DATA constants<>+1380(SB)/4, $0x3fae2aaa
+DATA constants<>+1384(SB)/4, $0x3b339177
+DATA constants<>+1388(SB)/4, $0x3fae2aaa
+DATA constants<>+1392(SB)/4, $0x370d0ab2
+DATA constants<>+1396(SB)/4, $0xbfafdede
+DATA constants<>+1400(SB)/4, $0x370d0ab2
+DATA constants<>+1404(SB)/4, $0xbfafdede
+DATA constants<>+1408(SB)/4, $0x5aef6462
+DATA constants<>+1412(SB)/4, $0x3fb10d28
+DATA constants<>+1416(SB)/4, $0x5aef6462
+DATA constants<>+1420(SB)/4, $0x3fb10d28
+DATA constants<>+1424(SB)/4, $0xf18dada9
+DATA constants<>+1428(SB)/4, $0xbfb249d7
+DATA constants<>+1432(SB)/4, $0xf18dada9
+DATA constants<>+1436(SB)/4, $0xbfb249d7
+DATA constants<>+1440(SB)/4, $0x4fe551b0
+DATA constants<>+1444(SB)/4, $0x3fb3b191
+DATA constants<>+1448(SB)/4, $0x4fe551b0
+DATA constants<>+1452(SB)/4, $0x3fb3b191
+DATA constants<>+1456(SB)/4, $0xbb96352a
+DATA constants<>+1460(SB)/4, $0xbfb55554
+DATA constants<>+1464(SB)/4, $0xbb96352a
+DATA constants<>+1468(SB)/4, $0xbfb55554
+DATA constants<>+1472(SB)/4, $0xe7911346
+DATA constants<>+1476(SB)/4, $0x3fb745cd
+DATA constants<>+1480(SB)/4, $0xe7911346
+DATA constants<>+1484(SB)/4, $0x3fb745cd
+DATA constants<>+1488(SB)/4, $0x673c94c7
+DATA constants<>+1492(SB)/4, $0xbfb99999
+DATA constants<>+1496(SB)/4, $0x673c94c7
+DATA constants<>+1500(SB)/4, $0xbfb99999
+DATA constants<>+1504(SB)/4, $0x30b14ae0
+DATA constants<>+1508(SB)/4, $0x3fbc71c7
+DATA constants<>+1512(SB)/4, $0x30b14ae0
+DATA constants<>+1516(SB)/4, $0x3fbc71c7
+DATA constants<>+1520(SB)/4, $0x00d39e1b
+DATA constants<>+1524(SB)/4, $0xbfc00000
+DATA constants<>+1528(SB)/4, $0x00d39e1b
+DATA constants<>+1532(SB)/4, $0xbfc00000
+DATA constants<>+1536(SB)/4, $0x922a3d26
+DATA constants<>+1540(SB)/4, $0x3fc24924
+DATA constants<>+1544(SB)/4, $0x922a3d26
+DATA constants<>+1548(SB)/4, $0x3fc24924
+DATA constants<>+1552(SB)/4, $0x5552bdcb
+DATA constants<>+1556(SB)/4, $0xbfc55555
+DATA constants<>+1560(SB)/4, $0x5552bdcb
+DATA constants<>+1564(SB)/4, $0xbfc55555
+DATA constants<>+1568(SB)/4, $0x9999c6bd
+DATA constants<>+1572(SB)/4, $0x3fc99999
+DATA constants<>+1576(SB)/4, $0x9999c6bd
+DATA constants<>+1580(SB)/4, $0x3fc99999
+DATA constants<>+1584(SB)/4, $0x00000158
+DATA constants<>+1588(SB)/4, $0xbfd00000
+DATA constants<>+1592(SB)/4, $0x00000158
+DATA constants<>+1596(SB)/4, $0xbfd00000
+DATA constants<>+1600(SB)/4, $0x5555554a
+DATA constants<>+1604(SB)/4, $0x3fd55555
+DATA constants<>+1608(SB)/4, $0x5555554a
+DATA constants<>+1612(SB)/4, $0x3fd55555
+DATA constants<>+1616(SB)/4, $0x00000000
+DATA constants<>+1620(SB)/4, $0x00080000
+DATA constants<>+1624(SB)/4, $0x00000000
+DATA constants<>+1628(SB)/4, $0x00080000
 DATA constants<>+1632(SB)/4, $0x00000000
-DATA constants<>+1636(SB)/4, $0x00100000
+DATA constants<>+1636(SB)/4, $0x43300000
 DATA constants<>+1640(SB)/4, $0x00000000
-DATA constants<>+1644(SB)/4, $0x00100000
+DATA constants<>+1644(SB)/4, $0x43300000
 DATA constants<>+1648(SB)/4, $0x000003ff
-DATA constants<>+1652(SB)/4, $0x43380000
+DATA constants<>+1652(SB)/4, $0x43300000
 DATA constants<>+1656(SB)/4, $0x000003ff
-DATA constants<>+1660(SB)/4, $0x43380000
-GLOBL constants<>(SB), RODATA|NOPTR, $1664
+DATA constants<>+1660(SB)/4, $0x43300000
+DATA constants<>+1664(SB)/4, $0x00000000
+DATA constants<>+1668(SB)/4, $0x00100000
+DATA constants<>+1672(SB)/4, $0x00000000
+DATA constants<>+1676(SB)/4, $0x00100000
+DATA constants<>+1680(SB)/4, $0x00000001
+DATA constants<>+1684(SB)/4, $0x00000000
+DATA constants<>+1688(SB)/4, $0x00000001
+DATA constants<>+1692(SB)/4, $0x00000000
+DATA constants<>+1696(SB)/4, $0x000003ff
+DATA constants<>+1700(SB)/4, $0x43380000
+DATA constants<>+1704(SB)/4, $0x000003ff
+DATA constants<>+1708(SB)/4, $0x43380000
+GLOBL constants<>(SB), RODATA|NOPTR, $1712

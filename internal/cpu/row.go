@@ -14,6 +14,8 @@ type rowArgs[T real] struct {
 	class   uint64
 	add     uint64 // 1 to add to the gradient instead of overwriting it
 	flags   uint64
+	hard    uint64    // 1 if the targets of a tile kernel are zeros and ones
+	acc     []float64 // sums of a tile kernel, laid out as ArgSums
 }
 
 // rowKernels are the row kernels for one element type. Each handles n voxels, a
@@ -41,7 +43,7 @@ func plainRows[T real]() rowKernels[T] {
 		kernel.RowSoftmaxFocal:     func(a *rowArgs[T], n int) { rowSoftmaxFocal(a, n, kernel.GammaAny) },
 		kernel.RowAfter:            rowAfter[T], kernel.RowPullback: rowPullback[T],
 
-		kernel.RowDifference: rowDifference[T], kernel.RowPairPower: rowPairPower[T],
+		kernel.RowDifference: rowDifference[T], kernel.RowPairClass: rowPairClass[T], kernel.RowPairPower: rowPairPower[T],
 		kernel.RowPairFocalZero: func(a *rowArgs[T], n int) { rowPairFocal(a, n, kernel.GammaZero) },
 		kernel.RowPairFocalTwo:  func(a *rowArgs[T], n int) { rowPairFocal(a, n, kernel.GammaTwo) },
 		kernel.RowPairFocal:     func(a *rowArgs[T], n int) { rowPairFocal(a, n, kernel.GammaAny) },
@@ -527,6 +529,20 @@ func rowDifference[T real](a *rowArgs[T], n int) {
 		difference[i] = 0
 		if w > 0 {
 			difference[i] = x[i] - x0[i]
+		}
+	}
+}
+
+// rowPairClass sets the targets of both channels of a pair, 1 for the channel of the label's
+// class and else 0.
+func rowPairClass[T real](a *rowArgs[T], n int) {
+	for class := range 2 {
+		t := a.row[kernel.ArgTarget][class*kernel.Tile:][:n]
+		for i, y := range a.classes[:n] {
+			t[i] = 0
+			if int(y) == class {
+				t[i] = 1
+			}
 		}
 	}
 }

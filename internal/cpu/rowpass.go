@@ -13,9 +13,12 @@ type rowPass[T real] struct {
 	*batch
 	labels  *labelReader // nil for a target of maps, and if the classes do not fit a byte
 	kernels *rowKernels[T]
-	plan    *plan.Plan
-	out     *plan.Output
-	sums    bool
+	tile    func(v kernel.Variant, a *rowArgs[T], n int) // nil for row kernels
+	// firstTiled is 1 if a tile kernel computes both channels of a pair, else 0.
+	firstTiled int
+	plan       *plan.Plan
+	out        *plan.Output
+	sums       bool
 
 	// The slices of tensors with elements of T; nil for others, which are converted.
 	x, grad, elements, upstream, weight, maps []T
@@ -24,10 +27,13 @@ type rowPass[T real] struct {
 	wantGrad, wantElements bool
 	gradient               any // the slices of the outputs, whatever their type
 	values                 any
-	given                  any          // the upstream gradient
-	coef                   []T          // by sample and channel
-	focal                  []kernel.Row // of each sample and channel, by its γ
-	summed                 []int        // the sums that the pass adds up
+	given                  any // the upstream gradient
+	coef                   []T // by sample and channel
+	// By sample and channel: the kernel of the pointwise term, by its γ, and that kernel's
+	// form of the power. Of a pair that of channel 1 is for both.
+	focal    []kernel.Row
+	exponent []kernel.Exponent
+	summed   []int // the sums that the pass adds up
 }
 
 // newRowPass returns nil if a constant of the loss is outside the range of T.
@@ -57,17 +63,20 @@ func newRowPass[T real](b *batch, k *kernels, kernels *rowKernels[T], p *plan.Pl
 		f.given = out.Upstream.Data()
 		f.upstream, _ = f.given.([]T)
 	}
-	if p.Pointwise != nil {
+	if f.tiled() {
+		f.tile, _ = any(k.tile).(func(v kernel.Variant, a *rowArgs[T], n int)) // nil for float64
+	}
+	if p.Pointwise != nil && f.tile == nil {
 		f.summed = append(f.summed, kernel.RowSumPointwise)
 	}
-	if p.Overlap != nil && sums {
+	if (f.wantGrad || f.wantElements) && f.tile == nil {
+		f.summed = append(f.summed, kernel.RowSumCheck)
+	}
+	if p.Overlap != nil && sums && f.tile == nil {
 		f.summed = append(f.summed, kernel.RowSumI, kernel.RowSumP, kernel.RowSumG)
 	}
 	if f.given != nil && sums {
 		f.summed = append(f.summed, kernel.RowSumUpstream)
-	}
-	if f.wantGrad {
-		f.summed = append(f.summed, kernel.RowSumCheck)
 	}
 	if !f.constants() {
 		return nil
@@ -75,11 +84,32 @@ func newRowPass[T real](b *batch, k *kernels, kernels *rowKernels[T], p *plan.Pl
 	return f
 }
 
+// tiled reports whether tile kernels can compute the plan, all of it by one activation, which
+// is the sigmoid or the softmax of two channels, and sets firstTiled.
+func (f *rowPass[T]) tiled() bool {
+	w, o := f.plan.Pointwise, f.plan.Overlap
+	activation := plan.None
+	switch {
+	case w != nil && o != nil && w.Activation != o.Activation:
+		return false
+	case w != nil:
+		activation = w.Activation
+	case o != nil:
+		activation = o.Activation
+	}
+	if activation == plan.Softmax && f.C == 2 && (w == nil || w.SoftmaxFrom == 0) {
+		f.firstTiled = 1
+		return true
+	}
+	return activation == plan.Sigmoid
+}
+
 // constants sets the constants of every sample and channel and returns whether all
 // are in the range of T.
 func (f *rowPass[T]) constants() bool {
 	f.coef = make([]T, f.N*f.C*kernel.RowCoefs)
 	f.focal = make([]kernel.Row, f.N*f.C)
+	f.exponent = make([]kernel.Exponent, f.N*f.C)
 	good := true
 	for i := range f.N * f.C {
 		coef, ch := f.coef[i*kernel.RowCoefs:(i+1)*kernel.RowCoefs], i%f.C
@@ -104,6 +134,7 @@ func (f *rowPass[T]) constants() bool {
 			factor(kernel.CoefCE, w.CE[ch])
 			set(kernel.CoefGamma, w.Gamma[i])
 			set(kernel.CoefMinusGamma, -w.Gamma[i])
+			set(kernel.CoefTwiceGamma, 2*w.Gamma[i])
 			if !math.IsInf(w.Scale, 0) { // else no voxel takes part
 				factor(kernel.CoefScale, w.Scale)
 			}
@@ -124,6 +155,13 @@ func (f *rowPass[T]) constants() bool {
 			default:
 				f.focal[i] = general
 			}
+			if general == kernel.RowPairFocal && ch == 1 && w.First == 0 && f.focal[i-1] != f.focal[i] {
+				f.focal[i] = general // suits both channels
+			}
+			f.exponent[i] = f.focal[i].Exponent()
+		}
+		if f.out.Offset != nil {
+			set(kernel.CoefOffset, f.out.Offset[i])
 		}
 		if o := f.plan.Overlap; o != nil && ch >= o.First {
 			square := 0.0
@@ -152,6 +190,7 @@ type rowScratch[T real] struct {
 	buf                                                  []T
 	sums                                                 []T
 	lanes                                                []float64
+	target                                               [][]T // of each channel: its row of t, or its map in place
 	soft, written                                        []bool
 	y                                                    [kernel.Tile]uint8
 	class                                                []int32
@@ -175,7 +214,7 @@ func (s *rowScratch[T]) reserve(c int) {
 	}
 	s.sums = grow(s.sums, c*kernel.RowSums*lanesOf[T]())
 	s.lanes = grow(s.lanes, len(s.sums))
-	s.soft, s.written = grow(s.soft, c), grow(s.written, c)
+	s.target, s.soft, s.written = grow(s.target, c), grow(s.soft, c), grow(s.written, c)
 }
 
 // alignedOf returns n numbers from the start of a cache line.
@@ -191,10 +230,14 @@ func rowOf[T real](s []T, c int) []T { return s[c*kernel.Tile:][:kernel.Tile] }
 // ok = false if a result exceeded the range of T.
 func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, err error) {
 	s.reserve(f.C)
-	defer func() { s.args.row = [kernel.RowArgs][]T{} }() // keeps no tensor alive
+	defer func() { // keeps no tensor alive
+		s.args.row = [kernel.RowArgs][]T{}
+		clear(s.target)
+	}()
+	lanes := lanesOf[T]()
 	clear(s.lanes)
+	clear(s.sums)
 	for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
-		clear(s.sums)
 		hi := min(lo+stripVoxels, ch.hi)
 		for at := lo; at < hi; at += kernel.Tile {
 			t := rowTile[T]{f, s, ch.n, at, min(at+kernel.Tile, hi), 0}
@@ -204,11 +247,12 @@ func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, 
 		}
 		for _, i := range f.summed {
 			for c := range f.C {
-				at := (c*kernel.RowSums + i) * lanesOf[T]()
-				to := s.lanes[at:][:lanesOf[T]()]
-				for i, v := range s.sums[at:][:len(to)] {
+				at := (c*kernel.RowSums + i) * lanes
+				from, to := s.sums[at:][:lanes], s.lanes[at:][:lanes]
+				for i, v := range from {
 					to[i] += float64(v)
 				}
+				clear(from)
 			}
 		}
 	}
@@ -216,7 +260,6 @@ func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, 
 	if f.plan.Pointwise != nil {
 		first = f.plan.Pointwise.First
 	}
-	lanes := lanesOf[T]()
 	ok = true
 	for c := range f.C {
 		sum := func(i int) float64 {
@@ -332,8 +375,14 @@ func (t *rowTile[T]) compute() (ok bool, err error) {
 		return false, err
 	}
 	clear(t.s.written)
-	t.sigmoid()
-	t.softmax()
+	if t.tile != nil {
+		if err := t.terms(); err != nil {
+			return false, err
+		}
+	} else {
+		t.sigmoid()
+		t.softmax()
+	}
 	if w := t.plan.Pointwise; w != nil && t.sums && t.given != nil {
 		for c := w.First; c < t.C; c++ {
 			t.channel(c)
@@ -377,6 +426,9 @@ func (t *rowTile[T]) loadTarget() (ok bool, err error) {
 		weights = s.m
 	}
 	clear(s.soft)
+	for c := range t.C {
+		s.target[c] = rowOf(s.t, c)
+	}
 	switch {
 	case t.Target.Dense:
 		if t.padded() && t.VoxelWeight == nil {
@@ -385,6 +437,11 @@ func (t *rowTile[T]) loadTarget() (ok bool, err error) {
 		}
 		a.row[kernel.ArgWeight] = weights
 		for c := range t.C {
+			if t.inPlace(c) {
+				at := (t.sample*t.C + c) * t.V
+				s.target[c] = t.maps[at+t.lo : at+t.hi]
+				continue
+			}
 			if err := t.loadMap(c); err != nil {
 				return false, err
 			}
@@ -419,6 +476,11 @@ func (t *rowTile[T]) loadTarget() (ok bool, err error) {
 		weights = s.m
 	}
 	a.row[kernel.ArgWeight] = weights
+	if t.labels != nil && t.C == 2 {
+		a.row[kernel.ArgTarget] = s.t[:2*kernel.Tile]
+		t.run(kernel.RowPairClass)
+		return true, nil
+	}
 	for c := range t.C {
 		a.row[kernel.ArgTarget] = rowOf(s.t, c)
 		class := c
@@ -439,6 +501,15 @@ func (t *rowTile[T]) loadTarget() (ok bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// inPlace reports whether a tile kernel reads, and checks, the map of channel c where it is.
+func (t *rowTile[T]) inPlace(c int) bool {
+	if t.tile == nil || t.maps == nil || t.padded() {
+		return false
+	}
+	_, ok := t.tileVariant(max(c, t.firstTiled))
+	return ok
 }
 
 // loadMap reads the target of channel c of a target of maps.
@@ -514,7 +585,7 @@ func (t *rowTile[T]) load() error {
 				return err
 			}
 		}
-		if t.wantElements {
+		if t.wantElements && t.tile == nil {
 			values := t.elementRow(c)[:t.processed]
 			clear(values)
 			if t.out.Offset != nil {
@@ -566,6 +637,85 @@ func (t *rowTile[T]) overlap(c int, sums, grad kernel.Row) {
 	}
 	t.run(grad)
 	t.s.written[c] = true
+}
+
+// terms computes all terms by tile kernels.
+func (t *rowTile[T]) terms() error {
+	for c := t.firstTiled; c < t.C; c++ {
+		v, ok := t.tileVariant(c)
+		if !ok {
+			continue
+		}
+		t.s.args.flags = 0
+		t.tileArgs(c, v)
+		t.tile(v, &t.s.args, t.processed)
+		if t.s.args.flags != 0 { // a map has values to clamp or to refuse
+			for ch := range t.C {
+				if ch != c && !v.Pair {
+					continue
+				}
+				t.s.target[ch] = rowOf(t.s.t, ch)
+				if err := t.loadMap(ch); err != nil {
+					return err
+				}
+			}
+			t.tileArgs(c, v)
+			t.tile(v, &t.s.args, t.processed)
+		}
+		t.s.written[c] = t.wantGrad
+	}
+	return nil
+}
+
+// tileVariant returns the tile kernel of channel c, of a pair for both, and ok = false if
+// this pass computes nothing of the channel.
+func (t *rowTile[T]) tileVariant(c int) (v kernel.Variant, ok bool) {
+	activation := plan.Sigmoid
+	if t.firstTiled == 1 {
+		activation, v.Pair = plan.Softmax, true
+	}
+	v.Overlap = t.inOverlap(c, activation)
+	v.Grad = !v.Overlap || !t.sums
+	if t.inPointwise(c, activation) {
+		v.Exponent = t.exponent[t.sample*t.C+c]
+	}
+	return v, v.Overlap || v.Exponent != kernel.NoPointwise
+}
+
+// tileArgs sets the arguments of a tile kernel of channel c, but for the weights.
+func (t *rowTile[T]) tileArgs(c int, v kernel.Variant) {
+	t.channel(c)
+	a, s := &t.s.args, t.s
+	a.acc, a.hard = s.lanes[c*kernel.RowSums*lanes:], 1
+	if t.Target.Dense && t.byteMaps == nil {
+		a.hard = 0
+	}
+	a.row[kernel.ArgTarget] = s.target[c]
+	a.row[kernel.ArgUpstream], a.row[kernel.ArgUpstream0], a.row[kernel.ArgElements0] = nil, nil, nil
+	if v.Exponent != kernel.NoPointwise && t.given != nil {
+		a.row[kernel.ArgUpstream] = t.upstreamRow(c)
+	}
+	if v.Exponent != kernel.NoPointwise && t.wantElements {
+		a.row[kernel.ArgElements] = t.elementRow(c)
+	}
+	if !v.Pair {
+		return
+	}
+	a.row[kernel.ArgX0], a.row[kernel.ArgTarget0] = t.xRow(0), s.target[0]
+	a.acc = s.lanes
+	a.row[kernel.ArgCoefficients] = t.coef[t.sample*2*kernel.RowCoefs:][:2*kernel.RowCoefs]
+	if t.wantGrad {
+		a.row[kernel.ArgGrad0] = t.gradRow(0)
+	}
+	s.written[0] = t.wantGrad
+	if w := t.plan.Pointwise; v.Exponent != kernel.NoPointwise && w.First == 0 {
+		if t.given != nil {
+			a.row[kernel.ArgUpstream0] = t.upstreamRow(0)
+		}
+		if t.wantElements && !w.PerVoxel {
+			a.row[kernel.ArgElements0] = t.elementRow(0)
+		}
+	}
 }
 
 // sigmoid computes the terms by sigmoid and by no activation.
@@ -698,9 +848,6 @@ func (t *rowTile[T]) pair(pointwise, overlap bool) {
 			}
 		}
 		focal := t.focal[t.sample*2+1]
-		if w.First == 0 && t.focal[t.sample*2] != focal {
-			focal = kernel.RowPairFocal
-		}
 		if focal == kernel.RowPairFocal {
 			t.run(kernel.RowPairPower)
 		}

@@ -28,7 +28,12 @@ func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, err
 		if maps := newMapReader(b, kernels); maps != nil && statsOfBits(b, maps, st, want) == nil {
 			return st, nil
 		}
-		// A map is soft, or invalid: what follows names the first such value.
+		// A map is soft, or invalid.
+		_, isFloat32 := b.logits.([]float32)
+		if src, ok := b.target.([]float32); ok && isFloat32 && b.C <= 2 && b.Space[2] > 1 && softStats(b, kernels, src, st, want) {
+			return st, nil
+		}
+		// What follows names the first invalid value.
 	}
 	width := 2 + b.C
 	sums, err := sumChunks(b.N, b.V, width, parallel.Forwards, func(ch chunk, acc []float64, s *scratch) error {

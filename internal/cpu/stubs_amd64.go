@@ -1073,6 +1073,21 @@ func widenAVX2(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 //go:noescape
 func magnitudesAVX2(dst *float64, around *float64, left *float64, right *float64, up *float64, down *float64, steps *float64, n int)
 
+// sumMapAVX2 is sumMapGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1], or −0.
+//
+//go:noescape
+func sumMapAVX2(src *float32, sums *float64, n int) (bad uint32)
+
+// softMagnitudesAVX512 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
+//
+//go:noescape
+func softMagnitudesAVX512(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+
+// softMagnitudesAVX2 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
+//
+//go:noescape
+func softMagnitudesAVX2(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+
 // rowClass32AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1182,6 +1197,11 @@ func rowPullback32AVX512(args *byte, n int)
 //
 //go:noescape
 func rowDifference32AVX512(args *byte, n int)
+
+// rowPairClass32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32AVX512(args *byte, n int)
 
 // rowPairPower32AVX512 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1353,6 +1373,11 @@ func rowPullback64AVX512(args *byte, n int)
 //go:noescape
 func rowDifference64AVX512(args *byte, n int)
 
+// rowPairClass64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64AVX512(args *byte, n int)
+
 // rowPairPower64AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1522,6 +1547,11 @@ func rowPullback32AVX2(args *byte, n int)
 //
 //go:noescape
 func rowDifference32AVX2(args *byte, n int)
+
+// rowPairClass32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32AVX2(args *byte, n int)
 
 // rowPairPower32AVX2 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1693,6 +1723,11 @@ func rowPullback64AVX2(args *byte, n int)
 //go:noescape
 func rowDifference64AVX2(args *byte, n int)
 
+// rowPairClass64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64AVX2(args *byte, n int)
+
 // rowPairPower64AVX2 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1752,3 +1787,223 @@ func rowGradSigmoid64AVX2(args *byte, n int)
 //
 //go:noescape
 func rowGradSoftmax64AVX2(args *byte, n int)
+
+// tileOverlapSumsAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileOverlapSumsAVX512(args *byte, n int)
+
+// tileGamma0OverlapSumsAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0OverlapSumsAVX512(args *byte, n int)
+
+// tileGamma2OverlapSumsAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2OverlapSumsAVX512(args *byte, n int)
+
+// tileGammaOverlapSumsAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaOverlapSumsAVX512(args *byte, n int)
+
+// tileGamma0GradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0GradAVX512(args *byte, n int)
+
+// tileGamma2GradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2GradAVX512(args *byte, n int)
+
+// tileGammaGradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaGradAVX512(args *byte, n int)
+
+// tileOverlapGradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileOverlapGradAVX512(args *byte, n int)
+
+// tileGamma0OverlapGradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0OverlapGradAVX512(args *byte, n int)
+
+// tileGamma2OverlapGradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2OverlapGradAVX512(args *byte, n int)
+
+// tileGammaOverlapGradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaOverlapGradAVX512(args *byte, n int)
+
+// tilePairOverlapSumsAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairOverlapSumsAVX512(args *byte, n int)
+
+// tilePairGamma0OverlapSumsAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0OverlapSumsAVX512(args *byte, n int)
+
+// tilePairGamma2OverlapSumsAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2OverlapSumsAVX512(args *byte, n int)
+
+// tilePairGammaOverlapSumsAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaOverlapSumsAVX512(args *byte, n int)
+
+// tilePairGamma0GradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0GradAVX512(args *byte, n int)
+
+// tilePairGamma2GradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2GradAVX512(args *byte, n int)
+
+// tilePairGammaGradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaGradAVX512(args *byte, n int)
+
+// tilePairOverlapGradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairOverlapGradAVX512(args *byte, n int)
+
+// tilePairGamma0OverlapGradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0OverlapGradAVX512(args *byte, n int)
+
+// tilePairGamma2OverlapGradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2OverlapGradAVX512(args *byte, n int)
+
+// tilePairGammaOverlapGradAVX512 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaOverlapGradAVX512(args *byte, n int)
+
+// tileOverlapSumsAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileOverlapSumsAVX2(args *byte, n int)
+
+// tileGamma0OverlapSumsAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0OverlapSumsAVX2(args *byte, n int)
+
+// tileGamma2OverlapSumsAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2OverlapSumsAVX2(args *byte, n int)
+
+// tileGammaOverlapSumsAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaOverlapSumsAVX2(args *byte, n int)
+
+// tileGamma0GradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0GradAVX2(args *byte, n int)
+
+// tileGamma2GradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2GradAVX2(args *byte, n int)
+
+// tileGammaGradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaGradAVX2(args *byte, n int)
+
+// tileOverlapGradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileOverlapGradAVX2(args *byte, n int)
+
+// tileGamma0OverlapGradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0OverlapGradAVX2(args *byte, n int)
+
+// tileGamma2OverlapGradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2OverlapGradAVX2(args *byte, n int)
+
+// tileGammaOverlapGradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaOverlapGradAVX2(args *byte, n int)
+
+// tilePairOverlapSumsAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairOverlapSumsAVX2(args *byte, n int)
+
+// tilePairGamma0OverlapSumsAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0OverlapSumsAVX2(args *byte, n int)
+
+// tilePairGamma2OverlapSumsAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2OverlapSumsAVX2(args *byte, n int)
+
+// tilePairGammaOverlapSumsAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaOverlapSumsAVX2(args *byte, n int)
+
+// tilePairGamma0GradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0GradAVX2(args *byte, n int)
+
+// tilePairGamma2GradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2GradAVX2(args *byte, n int)
+
+// tilePairGammaGradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaGradAVX2(args *byte, n int)
+
+// tilePairOverlapGradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairOverlapGradAVX2(args *byte, n int)
+
+// tilePairGamma0OverlapGradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0OverlapGradAVX2(args *byte, n int)
+
+// tilePairGamma2OverlapGradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2OverlapGradAVX2(args *byte, n int)
+
+// tilePairGammaOverlapGradAVX2 is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaOverlapGradAVX2(args *byte, n int)

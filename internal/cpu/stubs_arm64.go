@@ -557,6 +557,16 @@ func widenNEON(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 //go:noescape
 func magnitudesNEON(dst *float64, around *float64, left *float64, right *float64, up *float64, down *float64, steps *float64, n int)
 
+// sumMapNEON is sumMapGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1], or −0.
+//
+//go:noescape
+func sumMapNEON(src *float32, sums *float64, n int) (bad uint32)
+
+// softMagnitudesNEON is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
+//
+//go:noescape
+func softMagnitudesNEON(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+
 // rowClass32NEON is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -666,6 +676,11 @@ func rowPullback32NEON(args *byte, n int)
 //
 //go:noescape
 func rowDifference32NEON(args *byte, n int)
+
+// rowPairClass32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass32NEON(args *byte, n int)
 
 // rowPairPower32NEON is a row kernel for n voxels, a multiple of 64.
 //
@@ -837,6 +852,11 @@ func rowPullback64NEON(args *byte, n int)
 //go:noescape
 func rowDifference64NEON(args *byte, n int)
 
+// rowPairClass64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairClass64NEON(args *byte, n int)
+
 // rowPairPower64NEON is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -896,3 +916,113 @@ func rowGradSigmoid64NEON(args *byte, n int)
 //
 //go:noescape
 func rowGradSoftmax64NEON(args *byte, n int)
+
+// tileOverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileOverlapSumsNEON(args *byte, n int)
+
+// tileGamma0OverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0OverlapSumsNEON(args *byte, n int)
+
+// tileGamma2OverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2OverlapSumsNEON(args *byte, n int)
+
+// tileGammaOverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaOverlapSumsNEON(args *byte, n int)
+
+// tileGamma0GradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0GradNEON(args *byte, n int)
+
+// tileGamma2GradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2GradNEON(args *byte, n int)
+
+// tileGammaGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaGradNEON(args *byte, n int)
+
+// tileOverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileOverlapGradNEON(args *byte, n int)
+
+// tileGamma0OverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma0OverlapGradNEON(args *byte, n int)
+
+// tileGamma2OverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGamma2OverlapGradNEON(args *byte, n int)
+
+// tileGammaOverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tileGammaOverlapGradNEON(args *byte, n int)
+
+// tilePairOverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairOverlapSumsNEON(args *byte, n int)
+
+// tilePairGamma0OverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0OverlapSumsNEON(args *byte, n int)
+
+// tilePairGamma2OverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2OverlapSumsNEON(args *byte, n int)
+
+// tilePairGammaOverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaOverlapSumsNEON(args *byte, n int)
+
+// tilePairGamma0GradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0GradNEON(args *byte, n int)
+
+// tilePairGamma2GradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2GradNEON(args *byte, n int)
+
+// tilePairGammaGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaGradNEON(args *byte, n int)
+
+// tilePairOverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairOverlapGradNEON(args *byte, n int)
+
+// tilePairGamma0OverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma0OverlapGradNEON(args *byte, n int)
+
+// tilePairGamma2OverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGamma2OverlapGradNEON(args *byte, n int)
+
+// tilePairGammaOverlapGradNEON is a tile kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func tilePairGammaOverlapGradNEON(args *byte, n int)

@@ -114,6 +114,31 @@ var softmaxNEON = [kernel.Variants]softmaxRoutine{
 	15: softmaxGammaOverlapGradNEON,
 }
 
+var tilesNEON = [kernel.TileVariants]rowRoutine{
+	4:  tileOverlapSumsNEON,
+	5:  tileGamma0OverlapSumsNEON,
+	6:  tileGamma2OverlapSumsNEON,
+	7:  tileGammaOverlapSumsNEON,
+	9:  tileGamma0GradNEON,
+	10: tileGamma2GradNEON,
+	11: tileGammaGradNEON,
+	12: tileOverlapGradNEON,
+	13: tileGamma0OverlapGradNEON,
+	14: tileGamma2OverlapGradNEON,
+	15: tileGammaOverlapGradNEON,
+	20: tilePairOverlapSumsNEON,
+	21: tilePairGamma0OverlapSumsNEON,
+	22: tilePairGamma2OverlapSumsNEON,
+	23: tilePairGammaOverlapSumsNEON,
+	25: tilePairGamma0GradNEON,
+	26: tilePairGamma2GradNEON,
+	27: tilePairGammaGradNEON,
+	28: tilePairOverlapGradNEON,
+	29: tilePairGamma0OverlapGradNEON,
+	30: tilePairGamma2OverlapGradNEON,
+	31: tilePairGammaOverlapGradNEON,
+}
+
 var rows32NEON = [kernel.Rows]rowRoutine{
 	rowClass32NEON,
 	rowValid32NEON,
@@ -137,6 +162,7 @@ var rows32NEON = [kernel.Rows]rowRoutine{
 	rowAfter32NEON,
 	rowPullback32NEON,
 	rowDifference32NEON,
+	rowPairClass32NEON,
 	rowPairPower32NEON,
 	rowPairFocalZero32NEON,
 	rowPairFocalTwo32NEON,
@@ -174,6 +200,7 @@ var rows64NEON = [kernel.Rows]rowRoutine{
 	rowAfter64NEON,
 	rowPullback64NEON,
 	rowDifference64NEON,
+	rowPairClass64NEON,
 	rowPairPower64NEON,
 	rowPairFocalZero64NEON,
 	rowPairFocalTwo64NEON,

@@ -22,7 +22,7 @@ func TestAnnouncedMemory(t *testing.T) {
 	p := tinyBraTS()
 	p.Network = models.ByName
 	if dir := os.Getenv(child); dir != "" {
-		os.Exit(Main(p, []string{"-model_dir", dir, "-epochs", "1", "-steps", "1", "-loss", "dice", "-phantom_size", "64,48,48", "-crop", "64,48,48"}))
+		os.Exit(Main(p, []string{"-model_dir", dir, "-epochs", "1", "-steps", "1", "-loss", "dice", "-phantom_size", "64,48,48", "-patch", "64,48,48"}))
 	}
 	run := exec.Command(os.Args[0], "-test.run=^TestAnnouncedMemory$")
 	run.Env = append(os.Environ(), child+"="+t.TempDir())

@@ -122,7 +122,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		head += ", compared with PyTorch " + p.version.Torch
 	}
 	text := markdown(head, *backendName, results)
-	fmt.Fprint(out, text)
+	if _, err := fmt.Fprint(out, text); err != nil && *folder == "" {
+		return err // nothing else holds the measurements
+	}
 	if *folder == "" {
 		return nil
 	}

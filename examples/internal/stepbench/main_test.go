@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -31,6 +32,17 @@ func TestRun(t *testing.T) {
 	lines, err := csv.NewReader(f).ReadAll()
 	require.NoError(t, err)
 	assert.Len(t, lines, 1+2*2)
+}
+
+// TestLostOutput prints to a pipe that nobody reads: an error unless the table is in a folder too.
+func TestLostOutput(t *testing.T) {
+	read, out := io.Pipe()
+	require.NoError(t, read.Close())
+	args := []string{"-models", "segresnet", "-size", "16,16,8", "-python", "none", "-turns", "1", "-turn", "1ns"}
+	assert.ErrorIs(t, run(context.Background(), args, out, &bytes.Buffer{}), io.ErrClosedPipe)
+	dir := t.TempDir()
+	require.NoError(t, run(context.Background(), append(args, "-out", dir), out, &bytes.Buffer{}))
+	assert.FileExists(t, filepath.Join(dir, "steps.csv"))
 }
 
 func TestWrongFlags(t *testing.T) {

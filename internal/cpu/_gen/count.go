@@ -90,15 +90,15 @@ var (
 )
 
 // counted reports whether a routine is in the table: the fused kernels of one channel or
-// two and the row kernels of float32.
+// two, the tile kernels and the row kernels of float32.
 func counted(name string) bool {
-	return strings.HasPrefix(name, "logistic") || strings.HasPrefix(name, "pair") || strings.HasPrefix(name, "row") && strings.HasSuffix(name, "32")
+	return hasPrefix(name, "logistic", "pair", "tile") || strings.HasPrefix(name, "row") && strings.HasSuffix(name, "32")
 }
 
 // printCounts writes a Markdown table of the instructions for 16 elements in the loops of
 // the routines of an instruction set. Where a loop branches the shorter branch counts:
-// stores through the cache, and the power for a small γ. Of a row kernel everything counts:
-// elements, upstream gradient and gradient.
+// stores through the cache, and the power for a small γ. Of a row or tile kernel everything
+// counts: elements, upstream gradient and gradient.
 func printCounts(w io.Writer, set instructionSet, assembly string) error {
 	f, err := os.Open(assembly)
 	if err != nil {
@@ -152,6 +152,9 @@ func printCounts(w io.Writer, set instructionSet, assembly string) error {
 		if m := labelLine.FindStringSubmatch(line); m != nil {
 			switch {
 			case strings.HasPrefix(name, "row") && m[1] != "loop": // what is left out without an argument
+			case strings.HasPrefix(name, "tile") && hasPrefix(m[1], "no", "is"):
+			case m[1] == "hard":
+				begin = ""
 			case m[1] == skip:
 				skip = ""
 			case strings.HasSuffix(m[1], "Past"):

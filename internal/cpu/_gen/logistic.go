@@ -141,27 +141,13 @@ func logistic(t tier, v kernel.Variant) {
 			}
 		}
 	}
-	quotients := func(t tier, e vec, from int) {
-		step := 2
-		if !t.wide { // all in the first loop
-			if step = 1; from > 0 {
-				return
-			}
-		}
-		one := t
-		one.unroll = 1
-		for u := from; u < len(e); u += step {
-			e := e[u : u+1]
-			e[0] = one.div(e, one.add(e, lit(1)))[0]
-		}
-	}
 	if !load {
 		// The focal term is NaN where a logit is, whatever its exponential.
 		nanMatters := v.Overlap || v.Exponent < kernel.GammaTwo
 		loop("exponential", short, append(expConstants(), negative), func(t tier) {
 			fetch(t, inExponential)
 			e := t.expOfMinusAbs(logits(t), nanMatters)
-			quotients(t, e, 0)
+			t.quotients(e, 0)
 			t.store(e, s, false)
 		})
 	}
@@ -176,7 +162,7 @@ func logistic(t tier, v kernel.Variant) {
 			fetch(t, inLogarithm)
 			small := smaller(t)
 			if !load {
-				quotients(t, small, 1)
+				t.quotients(small, 1)
 				for u := 1; u < len(small) && t.wide; u += 2 {
 					t.store(small[u:u+1], s.Offset(u*t.bytes()), false)
 				}
@@ -237,7 +223,7 @@ func logistic(t tier, v kernel.Variant) {
 		}
 		small := smaller(t)
 		if !load && !v.Elements() {
-			quotients(t, small, 1)
+			t.quotients(small, 1)
 		}
 		if v.Cached && !v.Grad {
 			both := t.each(func(u int, d reg.VecVirtual) { VMOVAPS(small[u], d) })
@@ -353,6 +339,23 @@ func logistic(t tier, v kernel.Variant) {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// quotients makes e/(1+e) of every other register of e from the given one on, where the
+// registers are of AVX-512. Otherwise it makes all from 0 on.
+func (t tier) quotients(e vec, from int) {
+	step := 2
+	if !t.wide {
+		if step = 1; from > 0 {
+			return
+		}
+	}
+	one := t
+	one.unroll = 1
+	for u := from; u < len(e); u += step {
+		e := e[u : u+1]
+		e[0] = one.div(e, one.add(e, lit(1)))[0]
+	}
 }
 
 // parameter is the memory operand of a parameter of the routine.

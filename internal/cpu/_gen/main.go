@@ -54,9 +54,18 @@ func main() {
 	unpack(avx2)
 	widen(avx2)
 	magnitudes(avx2)
+	sumMap(avx2)
+	for _, t := range tiers {
+		softMagnitudes(t)
+	}
 	for _, t := range rowTiers(tiers...) {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
+		}
+	}
+	for _, t := range tiers {
+		for _, v := range kernel.Tiles() {
+			tile(t, v)
 		}
 	}
 	emitConstants()
@@ -75,10 +84,15 @@ func main() {
 	unpack(neon)
 	widen(neon)
 	magnitudes(neon)
+	sumMap(neon)
+	softMagnitudes(neon)
 	for _, t := range rowTiers(neon) {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
 		}
+	}
+	for _, v := range kernel.Tiles() {
+		tile(neon, v)
 	}
 	if len(constants.list) != known {
 		log.Fatal("the NEON kernels have constants that those of amd64 have not")
@@ -108,6 +122,10 @@ func writeTables(arch string, tiers ...tier) {
 		fmt.Fprintf(&b, "}\n\nvar softmax%s = [kernel.Variants]softmaxRoutine{\n", t.name)
 		for _, v := range kernel.Softmax() {
 			fmt.Fprintf(&b, "\t%d: %s,\n", v.Index(), v.SoftmaxName()+t.name)
+		}
+		fmt.Fprintf(&b, "}\n\nvar tiles%s = [kernel.TileVariants]rowRoutine{\n", t.name)
+		for _, v := range kernel.Tiles() {
+			fmt.Fprintf(&b, "\t%d: %s,\n", v.Index(), v.TileName()+t.name)
 		}
 		b.WriteString("}\n")
 	}

@@ -48,6 +48,7 @@ var (
 	cmeqByte = form{"cmeq", "16b", "16b", "16b", 0x6e208c00, false}
 	uminByte = form{"umin", "16b", "16b", "16b", 0x6e206c00, false}
 	umaxByte = form{"umax", "16b", "16b", "16b", 0x6e206400, false}
+	umax     = form{"umax", "4s", "4s", "4s", 0x6ea06400, false}
 	addpByte = form{"addp", "16b", "16b", "16b", 0x4e20bc00, false}
 	and      = form{"and", "16b", "16b", "16b", 0x4e201c00, false}
 	bic      = form{"bic", "16b", "16b", "16b", 0x4e601c00, false}
@@ -59,6 +60,7 @@ var (
 	not      = form{"mvn", "16b", "16b", "", 0x6e205800, false}
 	fcvtns   = form{"fcvtns", "4s", "4s", "", 0x4e21a800, false}
 	scvtf    = form{"scvtf", "4s", "4s", "", 0x4e21d800, false}
+	fsqrt    = form{"fsqrt", "4s", "4s", "", 0x6ea1f800, false}
 	fsqrtTwo = form{"fsqrt", "2d", "2d", "", 0x6ee1f800, false}
 	fcvtl    = form{"fcvtl", "2d", "2s", "", 0x0e617800, false}
 	fcvtl2   = form{"fcvtl2", "2d", "4s", "", 0x4e617800, false}

@@ -21,7 +21,7 @@ func TestEncoding(t *testing.T) {
 	var list []word32
 	for _, r := range [][3]int{{0, 1, 2}, {31, 30, 29}, {7, 16, 7}, {21, 10, 5}} {
 		d, n, m := r[0], r[1], r[2]
-		for _, f := range []form{fadd, fsub, fmul, fdiv, fmax, fmin, fmla, fmls, fcmge, fcmgt, cmgt, cmeq, fcmeq, add, sub, addTwo, subTwo, cmeqTwo, cmeqByte, uminByte, umaxByte, addpByte,
+		for _, f := range []form{fadd, fsub, fmul, fdiv, fmax, fmin, fmla, fmls, fcmge, fcmgt, cmgt, cmeq, fcmeq, add, sub, addTwo, subTwo, cmeqTwo, cmeqByte, uminByte, umaxByte, umax, addpByte, fsqrt, fsqrtTwo,
 			and, bic, orr, eor, bsl, not, frintn, frintm, fcvtns, scvtf, fcvtl, fcvtl2, uxtl8, uxtl16, uxtl16Hi, uxtl32, uxtl32Hi} {
 			list = append(list, f.encode(d, n, m))
 		}

@@ -359,11 +359,11 @@ var straight = map[string]form{
 	"VANDPS": and, "VORPS": orr, "VXORPS": eor, "VPOR": orr, "VANDPD": and, "VORPD": orr, "VXORPD": eor,
 	"VPCMPGTD": cmgt, "VPCMPEQD": cmeq, "VPCMPEQB": cmeqByte, "VPADDD": add, "VPSUBD": sub,
 	"VPCMPEQQ": cmeqTwo, "VPADDQ": addTwo, "VPSUBQ": subTwo,
-	"VPMINUB": uminByte, "VPMAXUB": umaxByte,
+	"VPMINUB": uminByte, "VPMAXUB": umaxByte, "VPMAXUD": umax,
 }
 
 // unary are those of one operand.
-var unary = map[string]form{"VCVTPS2DQ": fcvtns, "VCVTDQ2PS": scvtf, "VSQRTPD": fsqrtTwo}
+var unary = map[string]form{"VCVTPS2DQ": fcvtns, "VCVTDQ2PS": scvtf, "VSQRTPS": fsqrt, "VSQRTPD": fsqrtTwo}
 
 // comparisons are the predicates of comparisons, in terms of those that arm64 has.
 var comparisons = map[int]struct {

@@ -21,6 +21,8 @@ const (
 	argClass
 	argAdd   = argClass + 8
 	argFlags = argClass + 16
+	argHard  = argClass + 24
+	argAcc   = argClass + 32
 )
 
 // rowName is the name of a row kernel's routine.
@@ -111,6 +113,11 @@ func (k *rowKernel) loop(body func()) {
 	ADDQ(Imm(uint64(k.step())), k.i)
 	CMPQ(k.i, parameter("n"))
 	JL(LabelRef("loop"))
+	k.storeSums()
+}
+
+// storeSums writes the sums that are in registers.
+func (k *rowKernel) storeSums() {
 	for s := range 2 * kernel.RowSums {
 		if d, ok := k.sums[s]; ok {
 			VMOVUPS(d, Mem{Base: k.sumsBase, Disp: 64 * s})
@@ -152,7 +159,7 @@ func row(t tier, r kernel.Row) {
 	Doc(fmt.Sprintf("%s is a row kernel for n voxels, a multiple of 64.", name))
 	Pragma("noescape")
 	k := &rowKernel{tier: t, args: Load(Param("args"), GP64()), i: GP64()}
-	if r >= kernel.RowPower && r != kernel.RowAfter && r != kernel.RowSoftmaxSum && r != kernel.RowDifference {
+	if r >= kernel.RowPower && r != kernel.RowAfter && r != kernel.RowSoftmaxSum && r != kernel.RowDifference && r != kernel.RowPairClass {
 		k.coefficient = k.pointer(kernel.ArgCoefficients)
 	}
 	switch r {
@@ -211,6 +218,8 @@ func row(t tier, r kernel.Row) {
 			k.weights(m)
 			k.store(k.sub(k.loadMasked(k.valid, x), k.loadMasked(k.valid, x0)), b(kernel.BufDifference), false)
 		})
+	case kernel.RowPairClass:
+		k.pairClass()
 	case kernel.RowPairPower:
 		k.pairPower()
 	case kernel.RowPairFocalZero, kernel.RowPairFocalTwo, kernel.RowPairFocal:
@@ -299,16 +308,19 @@ func (s seen) add(m mask) {
 }
 
 func (s seen) setFlag(flag uint32) {
-	s.k.setFlag(flag, func(label string) {
-		if s.k.wide {
-			KTESTW(s.m, s.m)
-		} else {
-			bits := GP32()
-			VMOVMSKPS(s.m, bits)
-			TESTL(bits, bits)
-		}
-		JZ(LabelRef(label))
-	})
+	s.k.setFlag(flag, s.jumpIfNone)
+}
+
+// jumpIfNone jumps to a label if the mask was set in no lane.
+func (s seen) jumpIfNone(label string) {
+	if s.k.wide {
+		KTESTW(s.m, s.m)
+	} else {
+		bits := GP32()
+		VMOVMSKPS(s.m, bits)
+		TESTL(bits, bits)
+	}
+	JZ(LabelRef(label))
 }
 
 // outside is the mask of what is not from low to high.
@@ -641,6 +653,33 @@ func (k *rowKernel) pair() pair {
 
 // coef1 is a constant of channel 1 of a pair.
 func (k *rowKernel) coef1(i int) word { return k.coef(kernel.RowCoefs + i) }
+
+func (k *rowKernel) pairClass() {
+	y, t := GP64(), k.row(kernel.ArgTarget)
+	MOVQ(Mem{Base: k.args, Disp: argClasses}, y)
+	bytes := Mem{Base: y, Index: k.i, Scale: 1}
+	labels := func() func(class int) mask {
+		if k.wide && !k.double { // compares bytes
+			var of [2]labelBytes
+			for class := range of {
+				of[class] = k.labelBytes(bytes, litBits(uint32(class)))
+			}
+			return func(class int) mask { return k.isPositive(of[class]) }
+		}
+		var of [2]reg.VecVirtual
+		for class := range of {
+			of[class] = k.register()
+			k.broadcast(k.litBits(uint64(class)), of[class])
+		}
+		return func(class int) mask { return k.equalInteger(k.bytesOf(bytes), of[class]) }
+	}()
+	k.unroll = k.short
+	k.loop(func() {
+		for class := range 2 {
+			k.store(k.masked(labels(class), k.lit(1)), t.Offset(class*kernel.Tile*k.size()), false)
+		}
+	})
+}
 
 func (k *rowKernel) pairPower() {
 	b := k.buffer(kernel.ArgBuffer)

@@ -3,6 +3,7 @@ package main
 import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // widen emits widenGo for a multiple of 8 values.
@@ -39,6 +40,42 @@ func widen(t tier) {
 	result := GP32()
 	VPMOVMSKB(bad, result)
 	Store(result, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// sumMap emits sumMapGo for a multiple of 8 values.
+func sumMap(t tier) {
+	TEXT("sumMap"+t.name, NOSPLIT, "func(src *float32, sums *float64, n int) (bad uint32)")
+	Doc("sumMap" + t.name + " is sumMapGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1], or −0.")
+	Pragma("noescape")
+	t.unroll = 1
+	src, sums, n := Load(Param("src"), GP64()), Mem{Base: Load(Param("sums"), GP64())}, Load(Param("n"), GP64())
+	largest, low, high := YMM(), YMM(), YMM()
+	VXORPS(largest, largest, largest)
+	VMOVUPD(sums, low)
+	VMOVUPD(sums.Offset(32), high)
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	at := Mem{Base: src, Index: i, Scale: 4}
+	PREFETCHT0(at.Offset(4096))
+	VPMAXUD(at, largest, largest)
+	for half, sum := range []Op{low, high} {
+		v := YMM()
+		VCVTPS2PD(at.Offset(16*half), v)
+		VADDPD(v, sum, sum)
+	}
+	ADDQ(Imm(8), i)
+	CMPQ(i, n)
+	JL(LabelRef("loop"))
+	VMOVUPD(low, sums)
+	VMOVUPD(high, sums.Offset(32))
+	above, bits := YMM(), GP32()
+	VPCMPGTD(t.load(lit(1))[0], largest, above)
+	VORPS(largest, above, above)
+	VMOVMSKPS(above, bits)
+	Store(bits, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }
@@ -84,3 +121,80 @@ func magnitudes(t tier) {
 	VZEROUPPER()
 	RET()
 }
+
+// softMagnitudes emits softMagnitudesGo for a multiple of a register of voxels.
+func softMagnitudes(t tier) {
+	TEXT("softMagnitudes"+t.name, NOSPLIT, "func(around, left, right, up, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)")
+	Doc("softMagnitudes" + t.name + " is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.")
+	Pragma("noescape")
+	t.unroll = 1
+	i := GP64()
+	floats := func(name string) Mem { return Mem{Base: Load(Param(name), GP64()), Index: i, Scale: 4} }
+	around, left, right, up, down := floats("around"), floats("left"), floats("right"), floats("up"), floats("down")
+	ends, steps, sums, n := Load(Param("ends"), GP64()), Load(Param("steps"), GP64()), Mem{Base: Load(Param("sums"), GP64())}, Load(Param("n"), GP64())
+	// NEON has no displacement of a single number.
+	center, after := GP64(), GP64()
+	LEAQ(Mem{Base: around.Base, Disp: 4}, center)
+	LEAQ(Mem{Base: around.Base, Disp: 8}, after)
+	floatsAt := func(base reg.Register) vec { return t.loadAt(Mem{Base: base, Index: i, Scale: 4}) }
+	stepX, stepY, boundary := t.register(), t.register(), t.register()
+	VBROADCASTSS(Mem{Base: steps}, stepX)
+	VBROADCASTSS(Mem{Base: steps, Disp: 4}, stepY)
+	VXORPS(boundary.AsY(), boundary.AsY(), boundary.AsY()) // clears the whole register
+	parts := make([]reg.VecVirtual, 64/t.bytes())
+	for p := range parts {
+		parts[p] = t.register()
+		VMOVUPD(sums.Offset(t.bytes()*p), parts[p])
+	}
+	t = t.holding(lit(1), lit(0), lit(0.5))
+	local := AllocLocal(t.bytes())
+	XORQ(i, i)
+	Label("loop")
+	mark := Mem{Base: ends, Index: i, Scale: 1}
+	start, end := t.isPositive(t.read(t.labelBytes(mark, litBits(rowStart)))), t.isPositive(t.read(t.labelBytes(mark, litBits(rowEnd))))
+	own := floatsAt(center)
+	x, y := t.sub(t.loadAt(right), t.loadAt(left)), t.sub(t.loadAt(down), t.loadAt(up))
+	z := t.sub(t.blend(end, own, floatsAt(after)), t.blend(start, own, t.loadAt(around)))
+	some := t.compare(notEqual, t.or(t.or(x, y), z), lit(0))
+	VPSUBD(t.ones(some)[0], boundary, boundary) // a set lane is −1
+	square := func(d vec, step value) vec {
+		d = t.mul(d, step)
+		return t.mul(d, d)
+	}
+	stepZ := t.blend(end, lit(1), t.blend(start, lit(1), lit(0.5)))
+	m := t.add(t.add(square(x, vec{stepX}), square(y, vec{stepY})), square(z, stepZ))
+	VSQRTPS(m[0], m[0])
+	VMOVUPS(m[0], local)
+	for half := range 2 {
+		wide := t.register()
+		VCVTPS2PD(local.Offset(t.bytes()/2*half), wide)
+		sum := parts[half%len(parts)]
+		VADDPD(wide, sum, sum)
+	}
+	ADDQ(Imm(uint64(t.bytes()/4)), i)
+	CMPQ(i, n)
+	JL(LabelRef("loop"))
+	for p, sum := range parts {
+		VMOVUPD(sum, sums.Offset(t.bytes()*p))
+	}
+	VMOVUPS(boundary, Mem{Base: Load(Param("boundary"), GP64())})
+	VZEROUPPER()
+	RET()
+}
+
+// ones has all bits of the lanes of a mask set.
+func (t tier) ones(m mask) vec {
+	return t.each(func(u int, d reg.VecVirtual) {
+		if t.wide {
+			VPMOVM2D(m[u], d)
+		} else {
+			VMOVAPS(m[u], d)
+		}
+	})
+}
+
+// Marks of the ends of a row, those of package cpu.
+const (
+	rowStart = 1
+	rowEnd   = 2
+)

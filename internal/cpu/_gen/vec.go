@@ -512,6 +512,8 @@ const (
 	atMost         = 0x12 // ordered
 	notAtLeast     = 0x19 // or unordered
 	notAtMost      = 0x16 // or unordered
+
+	greaterThanInteger = 0x06
 )
 
 // atLeast is the mask a ≥ b.
@@ -786,6 +788,20 @@ func (s *sums) fma(i int, m mask, a, b vec) {
 		s.t.maskedOne(m, b, u, e)
 		VMOVUPS(at, sum)
 		VFMADD231PS(d, e, sum)
+		VMOVUPS(sum, at)
+	}
+}
+
+// fmaAll adds a·b to sum i in all lanes.
+func (s *sums) fmaAll(i int, a, b vec) {
+	for u := range s.t.unroll {
+		if s.t.wide {
+			VFMADD231PS(a[u], b[u], s.regs[i])
+			continue
+		}
+		at, sum := s.memory.Offset(64*i).Idx(s.half, 1), s.t.register()
+		VMOVUPS(at, sum)
+		VFMADD231PS(a[u], b[u], sum)
 		VMOVUPS(sum, at)
 	}
 }

@@ -37,6 +37,7 @@ const (
 
 	// Two channels by softmax, the sigmoid of their difference.
 	RowDifference
+	RowPairClass
 	RowPairPower
 	RowPairFocalZero
 	RowPairFocalTwo
@@ -58,7 +59,7 @@ func (r Row) Name() string {
 	return "row" + [Rows]string{"Class", "Valid", "Map", "Weight", "Total",
 		"Exp", "ScaledExp", "Log", "Power", "FocalZero", "FocalTwo", "Focal",
 		"Largest", "SoftmaxExp", "SoftmaxSum", "SoftmaxPower", "SoftmaxFocalZero", "SoftmaxFocalTwo", "SoftmaxFocal", "After", "Pullback",
-		"Difference", "PairPower", "PairFocalZero", "PairFocalTwo", "PairFocal", "PairSums", "PairGrad",
+		"Difference", "PairClass", "PairPower", "PairFocalZero", "PairFocalTwo", "PairFocal", "PairSums", "PairGrad",
 		"SumsNone", "SumsSigmoid", "SumsSoftmax", "GradNone", "GradSigmoid", "GradSoftmax"}[r]
 }
 
@@ -90,6 +91,7 @@ const (
 	// The same of channel 0 of a pair, where those above are of channel 1. Targets,
 	// constants and sums of a pair are one slice that begins with those of channel 0.
 	ArgX0
+	ArgTarget0 // of a tile kernel, where ArgTarget is of channel 1 alone
 	ArgGrad0
 	ArgElements0
 	ArgUpstream0
@@ -135,6 +137,7 @@ const (
 	CoefCE
 	CoefGamma
 	CoefMinusGamma
+	CoefTwiceGamma
 	CoefScale
 	CoefTarget // by softmax an element has the factor CoefTarget·t + CoefUniform
 	CoefUniform
@@ -146,7 +149,8 @@ const (
 	CoefSlope
 	CoefSquare
 	CoefLinear
-	RowCoefs = iota
+	CoefOffset // added to every element
+	RowCoefs   = iota
 )
 
 // The sums of a channel in ArgSums.
@@ -162,7 +166,8 @@ const (
 
 // Flags that the kernels set that read targets and weights.
 const (
-	// FlagBad: a value is out of range. Of RowClass, a label is above 1.
+	// FlagBad: a value is out of range. Of RowClass, a label is above 1. Of a tile kernel, a
+	// target is not in [0,1]; it has then written nothing but its scratch memory.
 	FlagBad = 1 << iota
 	// FlagSpecial: of RowMap, a target is neither 0 nor 1. Of RowWeight, a weight is
 	// so small or so large that products with it may leave the range of float32.

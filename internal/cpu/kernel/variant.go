@@ -33,11 +33,16 @@ type Variant struct {
 // Index is the variant's place in a table of [Variants] entries.
 func (v Variant) Index() int {
 	i := int(v.Exponent)
-	for k, on := range []bool{v.Overlap, v.Grad, v.Pair, v.Cached, v.Weighted} {
+	set := func(bit int, on bool) {
 		if on {
-			i += 4 << k
+			i |= bit
 		}
 	}
+	set(4, v.Overlap)
+	set(8, v.Grad)
+	set(16, v.Pair)
+	set(32, v.Cached)
+	set(64, v.Weighted)
 	return i
 }
 

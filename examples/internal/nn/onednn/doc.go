@@ -13,7 +13,7 @@
 // # Layout
 //
 // Volumes are stored channels last (batch, X, Y, Z, channel) from the input to
-// the logits; FromHost and ToHost convert. oneDNN's convolutions are as fast with
+// the logits; FromHost, ToHost and RunLoss convert. oneDNN's convolutions are as fast with
 // this layout as with its blocked layouts. Blocked layouts pad the number of
 // channels to a multiple of 16, so that 2 channels take the memory of 16;
 // channels last needs no padding. Convolution kernels are stored and updated in
@@ -60,8 +60,8 @@
 //
 // OpenMP maintains a pool of threads for each thread that calls it. All work of
 // all backends is therefore queued for one operating-system thread. Operations
-// return before their work is done; only FromHost and ToHost synchronize with the
-// host. Memory comes from a pool, which does not grow after the first step. Because
+// return before their work is done; only FromHost, ToHost and RunLoss synchronize
+// with the host. Memory comes from a pool, which does not grow after the first step. Because
 // work is done in the order in which it is queued, memory can be returned to the
 // pool before the last work that uses it is done.
 //
