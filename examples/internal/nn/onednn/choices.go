@@ -290,11 +290,18 @@ func (o *op) measure(key convKey, candidates []C.int) (best C.int, measured bool
 		})
 		return took, ok
 	}
+	// On a busy machine, on which threads that wait for each other take many times as long,
+	// nothing is measured any more.
+	estimate := best
+	busy := func() (C.int, bool) {
+		o.choices.measures = false
+		return estimate, false
+	}
 	least, ok := measure(best)
 	if !ok {
-		return best, false
+		return busy()
 	}
-	estimate, all := best, true
+	all := true
 	for _, by := range candidates {
 		if by == estimate {
 			continue
@@ -303,7 +310,9 @@ func (o *op) measure(key convKey, candidates []C.int) (best C.int, measured bool
 		if o.err != nil {
 			return estimate, false
 		}
-		all = all && ok
+		if all = ok; !ok {
+			break
+		}
 		limit := least
 		if best == estimate {
 			limit = time.Duration(margin * float64(least))
@@ -313,7 +322,7 @@ func (o *op) measure(key convKey, candidates []C.int) (best C.int, measured bool
 		}
 	}
 	if !all {
-		return estimate, false
+		return busy()
 	}
 	return best, true
 }
@@ -321,7 +330,7 @@ func (o *op) measure(key convKey, candidates []C.int) (best C.int, measured bool
 // Numbers of runs of a convolution that are timed, and that are tried.
 const (
 	timedRuns = 3
-	triedRuns = 12
+	triedRuns = 5
 )
 
 // timed returns the shortest of a few runs of a convolution, on the worker. Runs during which
