@@ -9,6 +9,7 @@ import (
 
 	"github.com/x/afl/internal/components"
 	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/cpu/kernel"
 	"github.com/x/afl/internal/plan"
 )
 
@@ -157,24 +158,26 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 	n, c, voxels := b.batch.N, b.batch.C, b.batch.V
 	first := min(1, c-1)
 	channels := c - first
-	label := make([]uint8, n*channels*voxels)
-	_, err := b.pass(cpu.Visit{NoLogits: true, Do: func(t *cpu.Tile, _ []float64) error {
-		for k := range channels {
-			class := int32(max(first+k, 1))
-			row := label[(t.Sample*channels+k)*voxels+t.Lo:]
-			for i, y := range t.Class {
-				switch {
-				case y < 0:
-					row[i] = blobIgnored
-				case y == class:
-					row[i] = 1
+	if c >= blobIgnored {
+		return refuse("channels of logits", c, "at most %d", blobIgnored-1)
+	}
+	classes := make([]uint8, n*voxels)
+	if err := b.kernels.ClassBytes(classes, &b.batch); err != nil {
+		return public(err)
+	}
+	label := classes // of one channel they are the mask
+	if c > 1 {
+		label = make([]uint8, n*channels*voxels)
+		eachUnit(n*channels, func(i int) {
+			class, row := uint8(first+i%channels), label[i*voxels:][:voxels]
+			for at, y := range classes[i/channels*voxels:][:voxels] {
+				if y == class {
+					row[at] = 1
+				} else if y == blobIgnored {
+					row[at] = blobIgnored
 				}
 			}
-		}
-		return nil
-	}})
-	if err != nil {
-		return err
+		})
 	}
 	b.images = make([]blobImage, n*channels)
 	with := make([]int, channels) // samples with a lesion
@@ -209,7 +212,8 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 	return nil
 }
 
-const blobIgnored = 255
+// blobIgnored marks voxels that take no part, of which those of lesions are computed apart.
+const blobIgnored = kernel.NoClass
 
 // rowOf returns a row of so many elements of a tensor as a tensor of its own, in the same
 // memory.

@@ -103,6 +103,9 @@ step all tests, and how many cases of reference numbers they had
 [ "$cxx" ] || echo "left out: those that run the GPU's kernels, for want of a C++ compiler (Debian: g++)"
 command -v chromium chromium-browser google-chrome chrome >/dev/null ||
 	echo 'left out: report.html in a browser, for want of Chromium (Debian: chromium)'
+for name in mpirun.openmpi mpirun.mpich; do
+	command -v $name >/dev/null || echo "left out: training by $name, which is not there (Debian: openmpi-bin, mpich)"
+done
 "${AFL_ONNX_PYTHON:-python3}" -c 'import onnxruntime' 2>/dev/null ||
 	echo 'left out: exported models in onnxruntime, for want of it (pip install onnxruntime onnx; AFL_ONNX_PYTHON names another interpreter than python3)'
 if go test -timeout 20m -v $(tested ./...) >"$generated/tests" 2>&1; then

@@ -206,7 +206,7 @@ func ExampleCanonicalName() {
 	fmt.Println(afl.CanonicalName("tversk"))
 	// Output:
 	// iou <nil>
-	//  afl: name of the loss is "tversk", want one of tversky, ce, iou, dice, dice-ce, dice-focal, fl, afl, afl-paper, afl-balanced, afl-multiclass, dice-afl, bce, generalized-dice, focal-tversky; did you mean tversky?
+	//  afl: name of the loss is "tversk", want one of tversky, ce, iou, dice, dice-ce, dice-focal, fl, afl, afl-paper, afl-balanced, afl-multiclass, dice-afl, bce, generalized-dice, focal-tversky, unified-focal, boundary, hausdorff, log-hausdorff, lovasz, topk-ce, log-cosh-dice, exponential-log, blob; did you mean tversky?
 }
 
 func ExampleStatsOfClasses() {

@@ -25,9 +25,7 @@ import (
 const small = " -epochs 1 -steps 2 -phantom_valid 2 -phantom_size 32,32,32"
 
 // executed are the documented commands that the test runs, with the flags that it adds. They
-// run in their documents' order in one folder, so that one may use the files of another. Of
-// the others the flags are parsed, because they need data of the reader's own, a GPU, PyTorch
-// or minutes.
+// run in their documents' order in one folder, so that one may use the files of another.
 var executed = map[string]string{
 	"go run ./examples/brats -epochs 3 -loss afl,fl,dice":                 small + " -patch 32,32,32", // the phantom of 24 + 2 cases is what predict reads
 	"go run ./examples/picai -epochs 12 -loss afl,fl,dice -size 80,64,24": small + " -phantom_train 3 -size 32,32,16",
@@ -35,8 +33,22 @@ var executed = map[string]string{
 		" -phantom_train 3 -seeds 1 -loss afl -model_dir runs/folds",
 	"go run ./examples/predict -weights runs/brats/unet/afl/best.safetensors -case runs/brats/phantom/ValidImage/phantom_025 " +
 		"-label runs/brats/phantom/ValidLabel/phantom_025_gt.nii.gz -out runs/mask.nii.gz": "",
-	"go run ./examples/brats -epochs 2 -patch 48,48,32 -foreground 0.33 -batch 2": small + " -phantom_train 4 -patch 32,16,16 -model_dir runs/patches",
-	"go doc github.com/x/afl.AdaptiveFocal":                                       "",
+	"go run ./examples/brats -epochs 2 -patch 48,48,32 -foreground 0.33 -batch 2":                    small + " -phantom_train 4 -patch 32,16,16 -model_dir runs/patches",
+	"go run ./examples/export -weights runs/brats/unet/afl/best.safetensors -dynamic -out unet.onnx": "",
+	"go doc github.com/x/afl.AdaptiveFocal":                                                          "",
+}
+
+// notExecuted are patterns of the other commands, each with the reason. Their flags, packages
+// and files are checked.
+var notExecuted = []struct{ pattern, reason string }{
+	{`^\./check\.sh`, "it runs this test"},
+	{`\bgo test\b`, "check.sh runs all tests, and benchmarks take minutes"},
+	{`^go (get|install) `, "the tests of internal/tools install from a module proxy"},
+	{`^go generate |run \./architecture$`, "it writes to the repository; check.sh compares what is generated"},
+	{`\b(DATA|DIR|FOLDER|FILE|REPORT|RUN)\b|\.pth\b|10000_1000000|runs/(picai|mine|prostate)/`, "it reads files of the reader's"},
+	{` -tags onednn `, "it needs oneDNN; check.sh trains with it where it is there"},
+	{`\./bench\b`, "it takes minutes, and compares with PyTorch or measures a GPU"},
+	{`^mpirun `, "it needs MPI"},
 }
 
 // command is a documented command: its words without a comment, and where it stands.
@@ -97,6 +109,13 @@ func TestDocumentedCommands(t *testing.T) {
 		}
 		seen[c.text] = true
 		t.Run(c.text, func(t *testing.T) {
+			if _, ok := executed[c.text]; !ok {
+				at := slices.IndexFunc(notExecuted, func(n struct{ pattern, reason string }) bool {
+					return regexp.MustCompile(n.pattern).MatchString(c.text)
+				})
+				require.GreaterOrEqual(t, at, 0, "%s: add the command to those executed, or say in notExecuted why it cannot be", c.document)
+				t.Log("not executed:", notExecuted[at].reason)
+			}
 			p.t = t
 			p.check(c)
 		})

@@ -1,5 +1,6 @@
 // Package gomlx has the segmentation losses of package afl as losses of GoMLX: A-FL, focal,
-// cross-entropy, Dice, IoU, generalized Dice, Tversky, focal Tversky, and their sums.
+// cross-entropy, Dice, IoU, generalized Dice, Tversky, focal Tversky, log-cosh Dice, and
+// their sums.
 //
 // [Loss] takes a loss as package afl makes it, with all its options, and returns a
 // losses.LossFn for train.NewTrainer:
@@ -49,7 +50,9 @@ import (
 // of labels are float64. Logits of a half precision type are converted to float32, and the
 // loss is float32. It is made to be differentiated once.
 //
-// Losses of package afl by value are taken, also an [afl.Sum] of them. [afl.WithStats] and
+// Losses of package afl by value are taken, also an [afl.Sum] of them, but for those of
+// [afl.SmallLesionNames] other than log-cosh Dice, and the semimetric form of soft maps: they
+// are evaluated in Go memory alone, and refused. [afl.WithStats] and
 // [afl.WithUpstream] have no counterpart: the statistics of A-FL are those of the target,
 // and GoMLX differentiates what is made of the loss. No gradient flows to the labels.
 //

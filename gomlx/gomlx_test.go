@@ -31,6 +31,9 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// names returns the names of the losses that have a plan.
+func names() []string { return append(afl.Names(), "log-cosh-dice") }
+
 func named(t testing.TB, name string) afl.Loss {
 	t.Helper()
 	l, err := afl.ByName(name)
@@ -56,7 +59,7 @@ func closeTo(t *testing.T, what string, r runner, l afl.Loss, c losstest.Call, t
 
 // TestAccuracy: rounding is all that GoMLX's results differ by, also over many voxels.
 func TestAccuracy(t *testing.T) {
-	for _, name := range afl.Names() {
+	for _, name := range names() {
 		for _, test := range []struct {
 			dt        tensor.Dtype
 			shape     []int
@@ -81,7 +84,7 @@ func TestMasksAndLogitsAtTheirLimits(t *testing.T) {
 	} {
 		for _, scale := range []float64{0, 1, 1e4} {
 			logits := losstest.Floats(tensor.Float64, shape, func(i int) float64 { return scale * float64(i%5-2) / 2 })
-			for _, name := range afl.Names() {
+			for _, name := range names() {
 				call := losstest.Call{Logits: logits, Target: losstest.Bytes(losstest.PerVoxel(shape), labels)}
 				closeTo(t, fmt.Sprint(name, " ", scale), runner{}, named(t, name), call, 2e-14)
 			}
@@ -139,7 +142,7 @@ func TestMasks(t *testing.T) {
 	channel := []int{2, 1, 3, 5}
 	bytes := func(y []uint8) *tensors.Tensor { return tensors.FromFlatDataAndDimensions(y, per...) }
 	voxels := tensors.FromFlatDataAndDimensions(mask, per...)
-	for _, name := range afl.Names() {
+	for _, name := range names() {
 		l := named(t, name)
 		ignoring, err := afl.SetOptions(l, func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) })
 		require.NoError(t, err)
@@ -181,7 +184,7 @@ func TestWeights(t *testing.T) {
 		}
 	}
 	weights, masked := tensors.FromFlatDataAndDimensions(w, 2, 3, 5), tensors.FromFlatDataAndDimensions(mask, 2, 3, 5, 1)
-	for _, name := range afl.Names() {
+	for _, name := range names() {
 		l := named(t, name)
 		want, wantGrad := evaluate(t, l, images.ChannelsLast, logits, y, weights, masked)
 		got, grad := evaluate(t, l, images.ChannelsLast, logits, y, masked, tensors.FromFlatDataAndDimensions(w32, 2, 3, 5, 1))
@@ -202,7 +205,7 @@ func TestNothingCounts(t *testing.T) {
 	logits := tensors.FromFlatDataAndDimensions(losstest.RandomLogits(tensor.Float64, shape, 1).Data().([]float64), shape...)
 	y := tensors.FromFlatDataAndDimensions(make([]int32, 15), 1, 3, 5)
 	none := tensors.FromFlatDataAndDimensions([]bool{false}, 1)
-	for _, name := range afl.Names() {
+	for _, name := range names() {
 		value, grad := evaluate(t, named(t, name), images.ChannelsFirst, logits, y, none)
 		if name == "ce" || name == "dice-ce" {
 			assert.True(t, math.IsNaN(value[0]), name)
@@ -254,7 +257,8 @@ func TestRefusals(t *testing.T) {
 	f32 := func(dims ...int) *tensors.Tensor { return tensors.FromShape(shapesOf(dtypes.Float32, dims)) }
 	u8 := func(dims ...int) *tensors.Tensor { return tensors.FromShape(shapesOf(dtypes.Uint8, dims)) }
 	boolean := func(dims ...int) *tensors.Tensor { return tensors.FromShape(shapesOf(dtypes.Bool, dims)) }
-	dice, ignoring, weighted := afl.NewDice(), afl.NewDice(), afl.NewDice()
+	dice, ignoring, weighted, semimetric := afl.NewDice(), afl.NewDice(), afl.NewDice(), afl.NewDice()
+	semimetric.Semimetric, semimetric.SquaredPred = true, false
 	ignoring.IgnoreIndex = afl.Ignore(255)
 	weighted.Weight = []float64{1, 2, 3}
 	logits := f32(2, 2, 3, 5)
@@ -278,6 +282,8 @@ func TestRefusals(t *testing.T) {
 		{&dice, 0, []*tensors.Tensor{logits, u8(2, 3, 5)}, "loss", "a loss of package afl, by value"},
 		{afl.Dice{}, 0, []*tensors.Tensor{logits, u8(2, 3, 5)}, "loss", "NewDice"},
 		{weighted, 0, []*tensors.Tensor{logits, u8(2, 3, 5)}, "length of Weight", "1 or 2"},
+		{afl.NewSum(afl.Term{Weight: 1, Loss: dice}, afl.Term{Weight: 1, Loss: afl.NewBoundary()}), 0, []*tensors.Tensor{logits, u8(2, 3, 5)}, "loss", "evaluated in Go memory alone"},
+		{semimetric, 0, []*tensors.Tensor{logits, f32(2, 2, 3, 5)}, "Semimetric", "false"},
 		{ignoring, 0, []*tensors.Tensor{logits, u8(2, 2, 3, 5)}, "IgnoreIndex", "none with a per-channel target"},
 		{afl.NewAdaptiveFocal(), 1, []*tensors.Tensor{logits, u8(2, 2, 3)}, "channels of logits", "2 in the released form"},
 	} {
@@ -292,6 +298,19 @@ func TestRefusals(t *testing.T) {
 		require.ErrorAs(t, err, &refused, test.argument)
 		assert.Equal(t, test.argument, refused.Argument)
 		assert.Contains(t, refused.Want, test.wanted)
+		exec.Finalize()
+	}
+	for _, name := range afl.SmallLesionNames() {
+		if name == "log-cosh-dice" {
+			continue
+		}
+		exec, err := NewExec(backend, func(in []*Node) *Node { return Loss(named(t, name), images.ChannelsFirst)(in[1:], in[:1]) })
+		require.NoError(t, err)
+		_, err = exec.Exec(logits, u8(2, 3, 5))
+		var refused *afl.ArgumentError
+		require.ErrorAs(t, err, &refused, name)
+		assert.Equal(t, "loss", refused.Argument)
+		assert.Contains(t, refused.Want, "evaluated in Go memory alone", name)
 		exec.Finalize()
 	}
 	for message, predictions := range map[string][]*Node{

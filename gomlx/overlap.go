@@ -52,6 +52,11 @@ func (e *evaluation) groups(o *plan.Overlap) *Node {
 	if o.Exponent != nil {
 		f = e.power(f, o)
 	}
+	if o.LogCosh {
+		// log cosh f = log(1+s) − log(1−s), s = tanh²(f/2), which keeps its precision near 0.
+		s := Square(Tanh(MulScalar(f, 0.5)))
+		f = Sub(Log1P(s), Log1P(Neg(s)))
+	}
 	return Mul(weight, f)
 }
 

@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"github.com/x/afl/internal/cpu/kernel"
+	"github.com/x/afl/internal/parallel"
+	"github.com/x/afl/internal/plan"
 )
 
 // noClass marks a voxel that takes no part among uint8 classes.
@@ -60,6 +62,17 @@ func (l *labelReader) read(n, lo, hi int, y []uint8, class *[]int32) error {
 		y[i] = uint8(c) // ignored becomes noClass
 	}
 	return nil
+}
+
+// ClassBytes stores the class index of every voxel of a target of class indices, N×V, and
+// [kernel.NoClass] where it is ignored. There must be fewer classes than that.
+func (k Backend) ClassBytes(dst []uint8, in *plan.Batch) error {
+	b := open(in)
+	reader := newLabelReader(b, k.kernels())
+	_, err := sumChunks(b.N, b.V, 0, parallel.Forwards, func(c chunk, _ []float64, s *scratch) error {
+		return reader.read(c.n, c.lo, c.hi, dst[c.n*b.V+c.lo:][:c.hi-c.lo], &s.labels.class)
+	})
+	return err
 }
 
 // labelsGo writes the class of every label to dst, noClass for ignored ones, and

@@ -46,6 +46,12 @@
 // copied to a block of its own, and a tile that ends within a block is padded by voxels
 // of weight 0.
 //
+// # Visits
+//
+// A loss that is no plan makes passes of its own over tiles of probabilities, in float64
+// whatever the logits' type; see [Visit]. Exponentials and logarithms are made by the row
+// kernels, the rest is plain Go.
+//
 // # Order
 //
 // Strips are summed in order within a chunk and chunks in order within

@@ -20,6 +20,7 @@ type float32Pass struct {
 	maps         *mapReader   // nil for class indices
 	weight       []float32    // nil if every voxel weighs 1
 	x, grad      []float32
+	upstream     []float32 // nil for ones; of elements by channel
 	variant      kernel.Variant
 	sums         []kernel.Sum // of the variant
 	first        int          // sigmoid: channels below it take no part and have gradient 0
@@ -33,14 +34,21 @@ type float32Pass struct {
 // call alone, never on the machine, as does whether a chunk is left to them.
 func newFloat32Pass(b *batch, k *kernels, p *plan.Plan, out *plan.Output, sums bool) *float32Pass {
 	x, ok := b.logits.([]float32)
-	if !ok || out.Elements != nil || out.Upstream != nil {
+	if !ok || out.Elements != nil {
 		return nil
+	}
+	var upstream []float32
+	if out.Upstream != nil {
+		upstream, ok = out.Upstream.Data().([]float32)
+		if !ok || !sums || p.Pointwise != nil && p.Pointwise.PerVoxel {
+			return nil
+		}
 	}
 	if out.Grad == nil && p.Overlap != nil && !sums {
 		return nil
 	}
 	w, o := p.Pointwise, p.Overlap
-	f := &float32Pass{batch: b, kernels: k, labels: newLabelReader(b, k), x: x}
+	f := &float32Pass{batch: b, kernels: k, labels: newLabelReader(b, k), x: x, upstream: upstream}
 	if b.VoxelWeight != nil {
 		if f.weight, f.variant.Weighted = b.weight.([]float32); f.weight == nil {
 			return nil
@@ -245,7 +253,7 @@ func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *stripScratch) (ok
 		}
 	}
 	for c := f.elementsFrom; c < f.C; c++ {
-		acc[1+3*f.C+c] = float64(ch.hi - ch.lo) // an upstream gradient of ones
+		acc[1+3*f.C+c] = f.upstreamTotal(ch, c)
 	}
 	row := func(i int) float64 { return sumLanes(s.acc[i*lanes:][:lanes]) }
 	acc[0] = row(0)
@@ -334,7 +342,7 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 		}
 	}
 	for c := f.elementsFrom; c < f.C; c++ {
-		acc[1+3*f.C+c] = float64(ch.hi - ch.lo) // an upstream gradient of ones
+		acc[1+3*f.C+c] = f.upstreamTotal(ch, c)
 	}
 	for u := from; u < units; u++ {
 		a := s.acc[u*width:]
@@ -354,6 +362,17 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 		acc[1+c], acc[1+f.C+c], acc[1+2*f.C+c] = total[kernel.SumI], total[kernel.SumP], total[kernel.SumG]
 	}
 	return true, nil
+}
+
+// upstreamTotal is the sum of the upstream gradient of a channel's elements in a chunk.
+func (f *float32Pass) upstreamTotal(ch chunk, c int) float64 {
+	if f.upstream == nil {
+		return float64(ch.hi - ch.lo)
+	}
+	var total [sumLanes64]float64
+	at := (ch.n*(f.C-f.elementsFrom) + c - f.elementsFrom) * f.V
+	f.kernels.sumMap(f.upstream[at+ch.lo:at+ch.hi], &total) // whatever its range
+	return sumLanes(total[:])
 }
 
 // readWeights copies the weights of voxels [lo,whole), whole blocks, and [whole,hi) of

@@ -41,6 +41,8 @@ type kernels struct {
 	unpack func(dst []uint8, src []uint64)
 	// widen is [widenGo].
 	widen func(dst []float64, src []float32, sums *[sumLanes64]float64) (ok bool)
+	// sumMap is [sumMapGo].
+	sumMap func(src []float32, sums *[sumLanes64]float64) (ok bool)
 	// magnitudes is [magnitudesGo].
 	magnitudes func(dst, around, left, right, up, down []float64, steps *[2]float64)
 	// softMagnitudes is [softMagnitudesGo].
@@ -68,6 +70,7 @@ var plain = kernels{
 	packMap:    packMapGo,
 	unpack:     unpackGo,
 	widen:      widenGo,
+	sumMap:     sumMapGo,
 	magnitudes: magnitudesGo,
 
 	softMagnitudes: softMagnitudesGo,

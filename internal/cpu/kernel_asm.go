@@ -148,15 +148,25 @@ func unpackBy(routine func(dst *uint8, src *uint64, words int)) func(dst []uint8
 func widenBy(routine func(dst *float64, src *float32, sums *float64, n int) uint32) func(dst []float64, src []float32, sums *[sumLanes64]float64) bool {
 	return func(dst []float64, src []float32, sums *[sumLanes64]float64) bool {
 		n := len(src) / sumLanes64 * sumLanes64
-		var to *float64
-		if dst != nil && n > 0 {
-			_, to = dst[n-1], &dst[0]
-		}
+		_ = dst[:n]
 		ok := true
 		if n > 0 {
-			ok = routine(to, &src[0], &sums[0], n) == 0
+			ok = routine(&dst[0], &src[0], &sums[0], n) == 0
 		}
-		return widenGo(tail(dst, n), src[n:], sums) && ok
+		return widenGo(dst[n:], src[n:], sums) && ok
+	}
+}
+
+// sumMapBy returns the kernel that calls a routine for a multiple of sumLanes64 values and the
+// plain kernel for the rest.
+func sumMapBy(routine func(src *float32, sums *float64, n int) uint32) func(src []float32, sums *[sumLanes64]float64) bool {
+	return func(src []float32, sums *[sumLanes64]float64) bool {
+		n := len(src) / sumLanes64 * sumLanes64
+		ok := true
+		if n > 0 {
+			ok = routine(&src[0], &sums[0], n) == 0
+		}
+		return sumMapGo(src[n:], sums) && ok
 	}
 }
 
@@ -173,14 +183,14 @@ func magnitudesBy(routine func(dst, around, left, right, up, down, steps *float6
 	}
 }
 
-// softMagnitudesBy returns the kernel that calls a routine for a multiple of 8 voxels and the
+// softMagnitudesBy returns the kernel that calls a routine for a multiple of 16 voxels and the
 // plain kernel for the rest.
 func softMagnitudesBy(routine func(around, left, right, up, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)) func(around, left, right, up, down []float32, ends []uint8, steps *[2]float32, sums *[sumLanes64]float64) int {
 	return func(around, left, right, up, down []float32, ends []uint8, steps *[2]float32, sums *[sumLanes64]float64) (boundary int) {
-		n := len(ends) / sumLanes64 * sumLanes64
+		n := len(ends) / 16 * 16
 		_, _, _, _, _ = around[:n+2], left[:n], right[:n], up[:n], down[:n]
 		if n > 0 {
-			var parts [8]uint32
+			var parts [16]uint32
 			routine(&around[0], &left[0], &right[0], &up[0], &down[0], &ends[0], &steps[0], &sums[0], &parts[0], n)
 			for _, part := range parts {
 				boundary += int(part)

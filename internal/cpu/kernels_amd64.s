@@ -56965,22 +56965,14 @@ loop:
 	VORPD     Y6, Y7, Y7
 	VORPD     Y7, Y2, Y2
 	VADDPD    Y5, Y3, Y3
-	TESTQ     AX, AX
-	JZ        added0
 	VMOVUPD   Y5, (AX)(SI*8)
-
-added0:
 	VCVTPS2PD 16(CX)(SI*4), Y5
 	VCMPPD    $0x19, Y0, Y5, Y6
 	VCMPPD    $0x16, Y1, Y5, Y7
 	VORPD     Y6, Y7, Y7
 	VORPD     Y7, Y2, Y2
 	VADDPD    Y5, Y4, Y4
-	TESTQ     AX, AX
-	JZ        added1
 	VMOVUPD   Y5, 32(AX)(SI*8)
-
-added1:
 	ADDQ      $0x08, SI
 	CMPQ      SI, BX
 	JL        loop
@@ -57030,6 +57022,109 @@ loop:
 	VZEROUPPER
 	RET
 
+// func sumMapAVX2(src *float32, sums *float64, n int) (bad uint32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·sumMapAVX2(SB), NOSPLIT, $0-28
+	MOVQ    src+0(FP), AX
+	MOVQ    sums+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VXORPS  Y0, Y0, Y0
+	VMOVUPD (CX), Y1
+	VMOVUPD 32(CX), Y2
+	XORQ    BX, BX
+
+loop:
+	PREFETCHT0   4096(AX)(BX*4)
+	VPMAXUD      (AX)(BX*4), Y0, Y0
+	VCVTPS2PD    (AX)(BX*4), Y3
+	VADDPD       Y3, Y1, Y1
+	VCVTPS2PD    16(AX)(BX*4), Y3
+	VADDPD       Y3, Y2, Y2
+	ADDQ         $0x08, BX
+	CMPQ         BX, DX
+	JL           loop
+	VMOVUPD      Y1, (CX)
+	VMOVUPD      Y2, 32(CX)
+	VBROADCASTSS constants<>+256(SB), Y1
+	VPCMPGTD     Y1, Y0, Y1
+	VORPS        Y0, Y1, Y1
+	VMOVMSKPS    Y1, AX
+	MOVL         AX, bad+24(FP)
+	VZEROUPPER
+	RET
+
+// func softMagnitudesAVX512(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL
+TEXT ·softMagnitudesAVX512(SB), NOSPLIT, $64-80
+	MOVQ         around+0(FP), CX
+	MOVQ         left+8(FP), DX
+	MOVQ         right+16(FP), BX
+	MOVQ         up+24(FP), SI
+	MOVQ         down+32(FP), DI
+	MOVQ         ends+40(FP), R8
+	MOVQ         steps+48(FP), AX
+	MOVQ         sums+56(FP), R9
+	MOVQ         n+72(FP), R10
+	LEAQ         4(CX), R11
+	LEAQ         8(CX), R12
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	VXORPS       Y2, Y2, Y2
+	VMOVUPD      (R9), Z3
+	VBROADCASTSS constants<>+256(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+544(SB), Z6
+	XORQ         AX, AX
+
+loop:
+	VPBROADCASTB constants<>+1344(SB), X7
+	VPBROADCASTB constants<>+32(SB), X8
+	VPCMPEQB     (R8)(AX*1), X7, K1
+	VPBROADCASTB constants<>+1376(SB), X7
+	VPBROADCASTB constants<>+32(SB), X8
+	VPCMPEQB     (R8)(AX*1), X7, K2
+	VMOVUPS      (R11)(AX*4), Z7
+	VMOVUPS      (BX)(AX*4), Z8
+	VMOVUPS      (DX)(AX*4), Z9
+	VSUBPS       Z9, Z8, Z8
+	VMOVUPS      (DI)(AX*4), Z9
+	VMOVUPS      (SI)(AX*4), Z10
+	VSUBPS       Z10, Z9, Z9
+	VMOVUPS      (R12)(AX*4), Z10
+	VBLENDMPS    Z7, Z10, K2, Z10
+	VMOVUPS      (CX)(AX*4), Z11
+	VBLENDMPS    Z7, Z11, K1, Z7
+	VSUBPS       Z7, Z10, Z7
+	VORPS        Z9, Z8, Z10
+	VORPS        Z7, Z10, Z10
+	VCMPPS       $0x04, Z5, Z10, K3
+	VPMOVM2D     K3, Z10
+	VPSUBD       Z10, Z2, Z2
+	VBLENDMPS    Z4, Z6, K1, Z10
+	VBLENDMPS    Z4, Z10, K2, Z10
+	VMULPS       Z0, Z8, Z8
+	VMULPS       Z8, Z8, Z8
+	VMULPS       Z1, Z9, Z9
+	VMULPS       Z9, Z9, Z9
+	VADDPS       Z9, Z8, Z8
+	VMULPS       Z10, Z7, Z7
+	VMULPS       Z7, Z7, Z7
+	VADDPS       Z7, Z8, Z7
+	VSQRTPS      Z7, Z7
+	VMOVUPS      Z7, (SP)
+	VCVTPS2PD    (SP), Z7
+	VADDPD       Z7, Z3, Z3
+	VCVTPS2PD    32(SP), Z7
+	VADDPD       Z7, Z3, Z3
+	ADDQ         $0x10, AX
+	CMPQ         AX, R10
+	JL           loop
+	VMOVUPD      Z3, (R9)
+	MOVQ         boundary+64(FP), AX
+	VMOVUPS      Z2, (AX)
+	VZEROUPPER
+	RET
+
 // func softMagnitudesAVX2(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
 // Requires: AVX, AVX2
 TEXT ·softMagnitudesAVX2(SB), NOSPLIT, $32-80
@@ -57052,12 +57147,13 @@ TEXT ·softMagnitudesAVX2(SB), NOSPLIT, $32-80
 	XORQ         AX, AX
 
 loop:
-	VMOVUPS      (R11)(AX*4), Y5
+	VPMOVZXBD    (R8)(AX*1), Y5
+	VBROADCASTSS constants<>+1344(SB), Y6
+	VPCMPEQD     Y6, Y5, Y5
 	VPMOVZXBD    (R8)(AX*1), Y6
-	VBROADCASTSS constants<>+1344(SB), Y7
-	VPCMPEQD     Y7, Y6, Y7
-	VBROADCASTSS constants<>+1376(SB), Y8
-	VPCMPEQD     Y8, Y6, Y6
+	VBROADCASTSS constants<>+1376(SB), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMOVUPS      (R11)(AX*4), Y7
 	VMOVUPS      (BX)(AX*4), Y8
 	VMOVUPS      (DX)(AX*4), Y9
 	VSUBPS       Y9, Y8, Y8
@@ -57065,25 +57161,26 @@ loop:
 	VMOVUPS      (SI)(AX*4), Y10
 	VSUBPS       Y10, Y9, Y9
 	VMOVUPS      (R12)(AX*4), Y10
-	VBLENDVPS    Y6, Y5, Y10, Y10
+	VBLENDVPS    Y6, Y7, Y10, Y10
 	VMOVUPS      (CX)(AX*4), Y11
-	VBLENDVPS    Y7, Y5, Y11, Y5
-	VSUBPS       Y5, Y10, Y5
+	VBLENDVPS    Y5, Y7, Y11, Y7
+	VSUBPS       Y7, Y10, Y7
 	VORPS        Y9, Y8, Y10
-	VORPS        Y5, Y10, Y10
+	VORPS        Y7, Y10, Y10
 	VCMPPS       $0x04, constants<>+64(SB), Y10, Y10
+	VMOVAPS      Y10, Y10
 	VPSUBD       Y10, Y2, Y2
 	VBROADCASTSS constants<>+544(SB), Y10
-	VBLENDVPS    Y7, constants<>+256(SB), Y10, Y7
-	VBLENDVPS    Y6, constants<>+256(SB), Y7, Y6
-	VMULPS       Y0, Y8, Y7
-	VMULPS       Y7, Y7, Y7
+	VBLENDVPS    Y5, constants<>+256(SB), Y10, Y5
+	VBLENDVPS    Y6, constants<>+256(SB), Y5, Y5
+	VMULPS       Y0, Y8, Y6
+	VMULPS       Y6, Y6, Y6
 	VMULPS       Y1, Y9, Y8
 	VMULPS       Y8, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y6, Y5, Y5
+	VADDPS       Y8, Y6, Y6
+	VMULPS       Y5, Y7, Y5
 	VMULPS       Y5, Y5, Y5
-	VADDPS       Y5, Y7, Y5
+	VADDPS       Y5, Y6, Y5
 	VSQRTPS      Y5, Y5
 	VMOVUPS      Y5, (SP)
 	VCVTPS2PD    (SP), Y5
@@ -67605,7 +67702,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             480(AX), AX
+	MOVQ             488(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y3
 	VCVTPS2PD        Y0, Z0
 	VADDPD           128(AX), Z0, Z0
@@ -67747,10 +67844,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -67767,6 +67860,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -67778,6 +67872,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -67944,7 +68042,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             480(AX), AX
+	MOVQ             488(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y4
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -68093,10 +68191,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -68113,6 +68207,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -68124,6 +68219,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -68213,6 +68312,8 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
 	VBROADCASTSS     constants<>+128(SB), Z1
@@ -68317,27 +68418,99 @@ scaled:
 	VDIVPS           Z16, Z12, Z12
 	VADDPS           Z5, Z14, Z16
 	VDIVPS           Z16, Z14, Z14
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z8, Z12
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z9, Z13
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z10, Z14
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z11, Z15
-	VMOVUPS          Z12, 6144(BX)(CX*4)
-	VMOVUPS          Z13, 6208(BX)(CX*4)
-	VMOVUPS          Z14, 6272(BX)(CX*4)
-	VMOVUPS          Z15, 6336(BX)(CX*4)
+	VADDPS           Z5, Z13, Z16
+	VDIVPS           Z16, Z13, Z13
+	VADDPS           Z5, Z15, Z16
+	VDIVPS           Z16, Z15, Z15
+	VPMOVD2M         Z8, K1
+	VPMOVD2M         Z9, K2
+	VPMOVD2M         Z10, K3
+	VPMOVD2M         Z11, K4
+	VSUBPS           Z12, Z5, Z8
+	VSUBPS           Z13, Z5, Z9
+	VSUBPS           Z14, Z5, Z10
+	VSUBPS           Z15, Z5, Z11
+	VBLENDMPS        Z8, Z12, K1, Z8
+	VBLENDMPS        Z9, Z13, K2, Z9
+	VBLENDMPS        Z10, Z14, K3, Z10
+	VBLENDMPS        Z11, Z15, K4, Z11
+	VMOVUPS          Z8, 6144(BX)(CX*4)
+	VMOVUPS          Z9, 6208(BX)(CX*4)
+	VMOVUPS          Z10, 6272(BX)(CX*4)
+	VMOVUPS          Z11, 6336(BX)(CX*4)
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               scaled
-	MOVQ             120(AX), SI
-	VBROADCASTSS     constants<>+64(SB), Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VBROADCASTSS     constants<>+64(SB), Z3
-	MOVQ             96(AX), DI
-	VBROADCASTSS     constants<>+256(SB), Z4
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VBROADCASTSS     constants<>+0(SB), Z6
-	XORQ             CX, CX
+	JMP              isScaled
+
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z0
+	VBROADCASTSS constants<>+160(SB), Z0
+	VBROADCASTSS constants<>+192(SB), Z0
+	VBROADCASTSS constants<>+224(SB), Z0
+	VBROADCASTSS constants<>+256(SB), Z0
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z1
+	VMOVUPS          64(BX)(CX*4), Z2
+	VMOVUPS          128(BX)(CX*4), Z3
+	VMOVUPS          192(BX)(CX*4), Z4
+	VMOVUPS          (SI)(CX*4), Z5
+	VMOVUPS          64(SI)(CX*4), Z6
+	VMOVUPS          128(SI)(CX*4), Z7
+	VMOVUPS          192(SI)(CX*4), Z8
+	VBROADCASTSS     constants<>+512(SB), Z9
+	VBROADCASTSS     constants<>+512(SB), Z10
+	VBROADCASTSS     constants<>+512(SB), Z11
+	VBROADCASTSS     constants<>+512(SB), Z12
+	VFMADD231PS.BCST constants<>+448(SB), Z5, Z9
+	VFMADD231PS.BCST constants<>+448(SB), Z6, Z10
+	VFMADD231PS.BCST constants<>+448(SB), Z7, Z11
+	VFMADD231PS.BCST constants<>+448(SB), Z8, Z12
+	VMULPS           Z9, Z1, Z1
+	VMULPS           Z10, Z2, Z2
+	VMULPS           Z11, Z3, Z3
+	VMULPS           Z12, Z4, Z4
+	VMOVUPS          2048(BX)(CX*4), Z5
+	VMOVUPS          2112(BX)(CX*4), Z6
+	VMOVUPS          2176(BX)(CX*4), Z7
+	VMOVUPS          2240(BX)(CX*4), Z8
+	VPMOVD2M         Z1, K1
+	VPMOVD2M         Z2, K2
+	VPMOVD2M         Z3, K3
+	VPMOVD2M         Z4, K4
+	VSUBPS           Z5, Z0, Z1
+	VSUBPS           Z6, Z0, Z2
+	VSUBPS           Z7, Z0, Z3
+	VSUBPS           Z8, Z0, Z4
+	VBLENDMPS        Z1, Z5, K1, Z1
+	VBLENDMPS        Z2, Z6, K2, Z2
+	VBLENDMPS        Z3, Z7, K3, Z3
+	VBLENDMPS        Z4, Z8, K4, Z4
+	VMOVUPS          Z1, 6144(BX)(CX*4)
+	VMOVUPS          Z2, 6208(BX)(CX*4)
+	VMOVUPS          Z3, 6272(BX)(CX*4)
+	VMOVUPS          Z4, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               hard
+
+isScaled:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+0(SB), Z6
+	XORQ         CX, CX
 
 last:
 	VMOVUPS          (DI)(CX*4), Z7
@@ -68400,16 +68573,6 @@ last:
 	VFMADD231PS.BCST (DX), Z12, Z14
 	VMOVUPS          6144(BX)(CX*4), Z11
 	VMOVUPS          6208(BX)(CX*4), Z12
-	VANDPS.BCST      constants<>+896(SB), Z11, Z15
-	VANDPS.BCST      constants<>+896(SB), Z12, Z16
-	VADDPS           Z4, Z16, Z17
-	VDIVPS           Z17, Z16, Z16
-	VPMOVD2M         Z11, K1
-	VPMOVD2M         Z12, K2
-	VSUBPS           Z15, Z4, Z11
-	VSUBPS           Z16, Z4, Z12
-	VBLENDMPS        Z11, Z15, K1, Z11
-	VBLENDMPS        Z12, Z16, K2, Z12
 	VMULPS           Z11, Z11, Z11
 	VMULPS           Z12, Z12, Z12
 	VMULPS           Z11, Z13, Z11
@@ -68421,7 +68584,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             480(AX), AX
+	MOVQ             488(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y4
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -68570,10 +68733,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -68590,6 +68749,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -68601,6 +68761,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -68690,6 +68854,8 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
 	VBROADCASTSS     constants<>+128(SB), Z1
@@ -68845,11 +69011,6 @@ powers:
 	VMOVUPS           Z18, 6208(BX)(CX*4)
 	VMOVUPS           Z19, 6272(BX)(CX*4)
 	VMOVUPS           Z16, 6336(BX)(CX*4)
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VMAXPS            Z8, Z16, Z8
-	VMAXPS            Z9, Z16, Z9
-	VMAXPS            Z10, Z16, Z10
-	VMAXPS            Z11, Z16, Z11
 	VCMPPS            $0x1e, Z1, Z12, K1
 	VCMPPS            $0x1e, Z1, Z13, K2
 	VCMPPS            $0x1e, Z1, Z14, K3
@@ -68922,6 +69083,11 @@ powers:
 	VADDPS            Z4, Z13, K2, Z13
 	VADDPS            Z4, Z14, K3, Z14
 	VADDPS            Z4, Z15, K4, Z15
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VMAXPS            Z8, Z16, Z8
+	VMAXPS            Z9, Z16, Z9
+	VMAXPS            Z10, Z16, Z10
+	VMAXPS            Z11, Z16, Z11
 	VADDPS            Z12, Z8, Z8
 	VADDPS            Z13, Z9, Z9
 	VADDPS            Z14, Z10, Z10
@@ -68930,15 +69096,6 @@ powers:
 	VMULPS.BCST       16(DX), Z9, Z9
 	VMULPS.BCST       16(DX), Z10, Z10
 	VMULPS.BCST       16(DX), Z11, Z11
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z11, K4
-	KANDW             K2, K1, K1
-	KANDW             K3, K1, K1
-	KANDW             K4, K1, K1
-	KORTESTW          K1, K1
-	JCS               small
 	VBROADCASTSS      constants<>+96(SB), Z12
 	VMAXPS            Z8, Z12, Z8
 	VMAXPS            Z9, Z12, Z9
@@ -69004,62 +69161,215 @@ powers:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	JMP               power
+	VMOVUPS           Z8, 8192(BX)(CX*4)
+	VMOVUPS           Z9, 8256(BX)(CX*4)
+	VMOVUPS           Z10, 8320(BX)(CX*4)
+	VMOVUPS           Z11, 8384(BX)(CX*4)
+	ADDQ              $0x40, CX
+	CMPQ              CX, n+8(FP)
+	JL                powers
+	JMP               isScaled
 
-small:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          128(BX)(CX*4), Z9
+	VMOVUPS          192(BX)(CX*4), Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VMOVUPS          128(SI)(CX*4), Z13
+	VMOVUPS          192(SI)(CX*4), Z14
+	VBROADCASTSS     constants<>+512(SB), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VMULPS           Z15, Z7, Z7
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VMOVUPS          2176(BX)(CX*4), Z13
+	VMOVUPS          2240(BX)(CX*4), Z14
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VPMOVD2M         Z9, K3
+	VPMOVD2M         Z10, K4
+	VSUBPS           Z11, Z6, Z15
+	VSUBPS           Z12, Z6, Z16
+	VSUBPS           Z13, Z6, Z17
+	VSUBPS           Z14, Z6, Z18
+	VBLENDMPS        Z15, Z11, K1, Z11
+	VBLENDMPS        Z16, Z12, K2, Z12
+	VBLENDMPS        Z17, Z13, K3, Z13
+	VBLENDMPS        Z18, Z14, K4, Z14
+	VMOVUPS          Z11, 6144(BX)(CX*4)
+	VMOVUPS          Z12, 6208(BX)(CX*4)
+	VMOVUPS          Z13, 6272(BX)(CX*4)
+	VMOVUPS          Z14, 6336(BX)(CX*4)
+	VMOVUPS          4096(BX)(CX*4), Z11
+	VMOVUPS          4160(BX)(CX*4), Z12
+	VMOVUPS          4224(BX)(CX*4), Z13
+	VMOVUPS          4288(BX)(CX*4), Z14
+	VMAXPS           Z7, Z0, Z7
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VMULPS.BCST      16(DX), Z7, Z7
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z7, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small
+	VMAXPS           Z7, Z1, Z7
+	VMAXPS           Z8, Z1, Z8
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMOVAPS          Z3, Z11
+	VMOVAPS          Z3, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VFMADD231PS      Z2, Z7, Z11
+	VFMADD231PS      Z2, Z8, Z12
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VFNMADD231PS     Z4, Z11, Z7
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z5, Z11, Z7
+	VFNMADD231PS     Z5, Z12, Z8
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VMULPS           Z7, Z7, Z15
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
 	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
 	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VBROADCASTSS     constants<>+288(SB), Z20
-	VBROADCASTSS     constants<>+288(SB), Z21
-	VBROADCASTSS     constants<>+288(SB), Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
 	VBROADCASTSS     constants<>+288(SB), Z23
-	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+320(SB), Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z23
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
 	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS.BCST      constants<>+256(SB), Z8, Z8
-	VADDPS.BCST      constants<>+256(SB), Z9, Z9
-	VADDPS.BCST      constants<>+256(SB), Z10, Z10
-	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z15, Z23, Z7
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VSCALEFPS        Z11, Z7, Z7
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VMOVAPS          Z7, Z7
 	VMOVAPS          Z8, Z8
 	VMOVAPS          Z9, Z9
 	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
+	JMP              power
+
+small:
+	VMULPS           Z7, Z7, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VBROADCASTSS     constants<>+288(SB), Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VBROADCASTSS     constants<>+288(SB), Z22
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
+	VFMADD231PS      Z11, Z15, Z19
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z11, Z19, Z7
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
 
 power:
-	VMOVUPS      Z8, 8192(BX)(CX*4)
-	VMOVUPS      Z9, 8256(BX)(CX*4)
-	VMOVUPS      Z10, 8320(BX)(CX*4)
-	VMOVUPS      Z11, 8384(BX)(CX*4)
-	ADDQ         $0x40, CX
-	CMPQ         CX, n+8(FP)
-	JL           powers
+	VMOVUPS Z7, 8192(BX)(CX*4)
+	VMOVUPS Z8, 8256(BX)(CX*4)
+	VMOVUPS Z9, 8320(BX)(CX*4)
+	VMOVUPS Z10, 8384(BX)(CX*4)
+	ADDQ    $0x40, CX
+	CMPQ    CX, n+8(FP)
+	JL      hard
+
+isScaled:
 	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+64(SB), Z0
 	VBROADCASTSS constants<>+64(SB), Z1
@@ -69141,7 +69451,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             480(AX), AX
+	MOVQ             488(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y4
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -69290,10 +69600,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -69310,6 +69616,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -69321,6 +69628,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -69521,7 +69832,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -69652,10 +69963,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -69672,6 +69979,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -69683,6 +69991,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -69772,6 +70084,8 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
 	VBROADCASTSS     constants<>+128(SB), Z1
@@ -69876,25 +70190,97 @@ scaled:
 	VDIVPS           Z16, Z12, Z12
 	VADDPS           Z5, Z14, Z16
 	VDIVPS           Z16, Z14, Z14
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z8, Z12
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z9, Z13
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z10, Z14
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z11, Z15
-	VMOVUPS          Z12, 6144(BX)(CX*4)
-	VMOVUPS          Z13, 6208(BX)(CX*4)
-	VMOVUPS          Z14, 6272(BX)(CX*4)
-	VMOVUPS          Z15, 6336(BX)(CX*4)
+	VADDPS           Z5, Z13, Z16
+	VDIVPS           Z16, Z13, Z13
+	VADDPS           Z5, Z15, Z16
+	VDIVPS           Z16, Z15, Z15
+	VPMOVD2M         Z8, K1
+	VPMOVD2M         Z9, K2
+	VPMOVD2M         Z10, K3
+	VPMOVD2M         Z11, K4
+	VSUBPS           Z12, Z5, Z8
+	VSUBPS           Z13, Z5, Z9
+	VSUBPS           Z14, Z5, Z10
+	VSUBPS           Z15, Z5, Z11
+	VBLENDMPS        Z8, Z12, K1, Z8
+	VBLENDMPS        Z9, Z13, K2, Z9
+	VBLENDMPS        Z10, Z14, K3, Z10
+	VBLENDMPS        Z11, Z15, K4, Z11
+	VMOVUPS          Z8, 6144(BX)(CX*4)
+	VMOVUPS          Z9, 6208(BX)(CX*4)
+	VMOVUPS          Z10, 6272(BX)(CX*4)
+	VMOVUPS          Z11, 6336(BX)(CX*4)
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               scaled
-	MOVQ             120(AX), SI
-	VBROADCASTSS     constants<>+64(SB), Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	MOVQ             96(AX), DI
-	VBROADCASTSS     constants<>+256(SB), Z2
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VBROADCASTSS     constants<>+0(SB), Z4
-	XORQ             CX, CX
+	JMP              isScaled
+
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z0
+	VBROADCASTSS constants<>+160(SB), Z0
+	VBROADCASTSS constants<>+192(SB), Z0
+	VBROADCASTSS constants<>+224(SB), Z0
+	VBROADCASTSS constants<>+256(SB), Z0
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z1
+	VMOVUPS          64(BX)(CX*4), Z2
+	VMOVUPS          128(BX)(CX*4), Z3
+	VMOVUPS          192(BX)(CX*4), Z4
+	VMOVUPS          (SI)(CX*4), Z5
+	VMOVUPS          64(SI)(CX*4), Z6
+	VMOVUPS          128(SI)(CX*4), Z7
+	VMOVUPS          192(SI)(CX*4), Z8
+	VBROADCASTSS     constants<>+512(SB), Z9
+	VBROADCASTSS     constants<>+512(SB), Z10
+	VBROADCASTSS     constants<>+512(SB), Z11
+	VBROADCASTSS     constants<>+512(SB), Z12
+	VFMADD231PS.BCST constants<>+448(SB), Z5, Z9
+	VFMADD231PS.BCST constants<>+448(SB), Z6, Z10
+	VFMADD231PS.BCST constants<>+448(SB), Z7, Z11
+	VFMADD231PS.BCST constants<>+448(SB), Z8, Z12
+	VMULPS           Z9, Z1, Z1
+	VMULPS           Z10, Z2, Z2
+	VMULPS           Z11, Z3, Z3
+	VMULPS           Z12, Z4, Z4
+	VMOVUPS          2048(BX)(CX*4), Z5
+	VMOVUPS          2112(BX)(CX*4), Z6
+	VMOVUPS          2176(BX)(CX*4), Z7
+	VMOVUPS          2240(BX)(CX*4), Z8
+	VPMOVD2M         Z1, K1
+	VPMOVD2M         Z2, K2
+	VPMOVD2M         Z3, K3
+	VPMOVD2M         Z4, K4
+	VSUBPS           Z5, Z0, Z1
+	VSUBPS           Z6, Z0, Z2
+	VSUBPS           Z7, Z0, Z3
+	VSUBPS           Z8, Z0, Z4
+	VBLENDMPS        Z1, Z5, K1, Z1
+	VBLENDMPS        Z2, Z6, K2, Z2
+	VBLENDMPS        Z3, Z7, K3, Z3
+	VBLENDMPS        Z4, Z8, K4, Z4
+	VMOVUPS          Z1, 6144(BX)(CX*4)
+	VMOVUPS          Z2, 6208(BX)(CX*4)
+	VMOVUPS          Z3, 6272(BX)(CX*4)
+	VMOVUPS          Z4, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               hard
+
+isScaled:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z4
+	XORQ         CX, CX
 
 last:
 	VMOVUPS          (DI)(CX*4), Z5
@@ -69935,16 +70321,6 @@ last:
 	VFMADD231PS.BCST (DX), Z14, Z20
 	VMOVUPS          6144(BX)(CX*4), Z21
 	VMOVUPS          6208(BX)(CX*4), Z22
-	VANDPS.BCST      constants<>+896(SB), Z21, Z23
-	VANDPS.BCST      constants<>+896(SB), Z22, Z24
-	VADDPS           Z2, Z24, Z25
-	VDIVPS           Z25, Z24, Z24
-	VPMOVD2M         Z21, K3
-	VPMOVD2M         Z22, K4
-	VSUBPS           Z23, Z2, Z21
-	VSUBPS           Z24, Z2, Z22
-	VBLENDMPS        Z21, Z23, K3, Z21
-	VBLENDMPS        Z22, Z24, K4, Z22
 	VMULPS           Z21, Z21, Z23
 	VMULPS           Z22, Z22, Z24
 	VMULPS           Z23, Z19, Z19
@@ -70024,7 +70400,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -70155,10 +70531,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -70175,6 +70547,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -70186,6 +70559,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -70275,6 +70652,8 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
 	VBROADCASTSS     constants<>+128(SB), Z1
@@ -70430,11 +70809,6 @@ powers:
 	VMOVUPS           Z18, 6208(BX)(CX*4)
 	VMOVUPS           Z19, 6272(BX)(CX*4)
 	VMOVUPS           Z16, 6336(BX)(CX*4)
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VMAXPS            Z8, Z16, Z8
-	VMAXPS            Z9, Z16, Z9
-	VMAXPS            Z10, Z16, Z10
-	VMAXPS            Z11, Z16, Z11
 	VCMPPS            $0x1e, Z1, Z12, K1
 	VCMPPS            $0x1e, Z1, Z13, K2
 	VCMPPS            $0x1e, Z1, Z14, K3
@@ -70507,6 +70881,11 @@ powers:
 	VADDPS            Z4, Z13, K2, Z13
 	VADDPS            Z4, Z14, K3, Z14
 	VADDPS            Z4, Z15, K4, Z15
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VMAXPS            Z8, Z16, Z8
+	VMAXPS            Z9, Z16, Z9
+	VMAXPS            Z10, Z16, Z10
+	VMAXPS            Z11, Z16, Z11
 	VADDPS            Z12, Z8, Z8
 	VADDPS            Z13, Z9, Z9
 	VADDPS            Z14, Z10, Z10
@@ -70515,15 +70894,6 @@ powers:
 	VMULPS.BCST       16(DX), Z9, Z9
 	VMULPS.BCST       16(DX), Z10, Z10
 	VMULPS.BCST       16(DX), Z11, Z11
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z11, K4
-	KANDW             K2, K1, K1
-	KANDW             K3, K1, K1
-	KANDW             K4, K1, K1
-	KORTESTW          K1, K1
-	JCS               small
 	VBROADCASTSS      constants<>+96(SB), Z12
 	VMAXPS            Z8, Z12, Z8
 	VMAXPS            Z9, Z12, Z9
@@ -70589,62 +70959,215 @@ powers:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	JMP               power
+	VMOVUPS           Z8, 8192(BX)(CX*4)
+	VMOVUPS           Z9, 8256(BX)(CX*4)
+	VMOVUPS           Z10, 8320(BX)(CX*4)
+	VMOVUPS           Z11, 8384(BX)(CX*4)
+	ADDQ              $0x40, CX
+	CMPQ              CX, n+8(FP)
+	JL                powers
+	JMP               isScaled
 
-small:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          128(BX)(CX*4), Z9
+	VMOVUPS          192(BX)(CX*4), Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VMOVUPS          128(SI)(CX*4), Z13
+	VMOVUPS          192(SI)(CX*4), Z14
+	VBROADCASTSS     constants<>+512(SB), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VMULPS           Z15, Z7, Z7
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VMOVUPS          2176(BX)(CX*4), Z13
+	VMOVUPS          2240(BX)(CX*4), Z14
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VPMOVD2M         Z9, K3
+	VPMOVD2M         Z10, K4
+	VSUBPS           Z11, Z6, Z15
+	VSUBPS           Z12, Z6, Z16
+	VSUBPS           Z13, Z6, Z17
+	VSUBPS           Z14, Z6, Z18
+	VBLENDMPS        Z15, Z11, K1, Z11
+	VBLENDMPS        Z16, Z12, K2, Z12
+	VBLENDMPS        Z17, Z13, K3, Z13
+	VBLENDMPS        Z18, Z14, K4, Z14
+	VMOVUPS          Z11, 6144(BX)(CX*4)
+	VMOVUPS          Z12, 6208(BX)(CX*4)
+	VMOVUPS          Z13, 6272(BX)(CX*4)
+	VMOVUPS          Z14, 6336(BX)(CX*4)
+	VMOVUPS          4096(BX)(CX*4), Z11
+	VMOVUPS          4160(BX)(CX*4), Z12
+	VMOVUPS          4224(BX)(CX*4), Z13
+	VMOVUPS          4288(BX)(CX*4), Z14
+	VMAXPS           Z7, Z0, Z7
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VMULPS.BCST      16(DX), Z7, Z7
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z7, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small
+	VMAXPS           Z7, Z1, Z7
+	VMAXPS           Z8, Z1, Z8
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMOVAPS          Z3, Z11
+	VMOVAPS          Z3, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VFMADD231PS      Z2, Z7, Z11
+	VFMADD231PS      Z2, Z8, Z12
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VFNMADD231PS     Z4, Z11, Z7
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z5, Z11, Z7
+	VFNMADD231PS     Z5, Z12, Z8
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VMULPS           Z7, Z7, Z15
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
 	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
 	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VBROADCASTSS     constants<>+288(SB), Z20
-	VBROADCASTSS     constants<>+288(SB), Z21
-	VBROADCASTSS     constants<>+288(SB), Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
 	VBROADCASTSS     constants<>+288(SB), Z23
-	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+320(SB), Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z23
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
 	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS.BCST      constants<>+256(SB), Z8, Z8
-	VADDPS.BCST      constants<>+256(SB), Z9, Z9
-	VADDPS.BCST      constants<>+256(SB), Z10, Z10
-	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z15, Z23, Z7
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VSCALEFPS        Z11, Z7, Z7
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VMOVAPS          Z7, Z7
 	VMOVAPS          Z8, Z8
 	VMOVAPS          Z9, Z9
 	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
+	JMP              power
+
+small:
+	VMULPS           Z7, Z7, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VBROADCASTSS     constants<>+288(SB), Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VBROADCASTSS     constants<>+288(SB), Z22
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
+	VFMADD231PS      Z11, Z15, Z19
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z11, Z19, Z7
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
 
 power:
-	VMOVUPS      Z8, 8192(BX)(CX*4)
-	VMOVUPS      Z9, 8256(BX)(CX*4)
-	VMOVUPS      Z10, 8320(BX)(CX*4)
-	VMOVUPS      Z11, 8384(BX)(CX*4)
-	ADDQ         $0x40, CX
-	CMPQ         CX, n+8(FP)
-	JL           powers
+	VMOVUPS Z7, 8192(BX)(CX*4)
+	VMOVUPS Z8, 8256(BX)(CX*4)
+	VMOVUPS Z9, 8320(BX)(CX*4)
+	VMOVUPS Z10, 8384(BX)(CX*4)
+	ADDQ    $0x40, CX
+	CMPQ    CX, n+8(FP)
+	JL      hard
+
+isScaled:
 	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+64(SB), Z0
 	VBROADCASTSS constants<>+64(SB), Z1
@@ -70772,7 +71295,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -70974,7 +71497,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             480(AX), AX
+	MOVQ             488(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y1
 	VCVTPS2PD        Y0, Z0
 	VADDPD           640(AX), Z0, Z0
@@ -71342,7 +71865,7 @@ noUpstream:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -71470,10 +71993,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -71490,6 +72009,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -71501,6 +72021,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -71590,6 +72114,8 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
 	VBROADCASTSS     constants<>+128(SB), Z1
@@ -71694,24 +72220,96 @@ scaled:
 	VDIVPS           Z16, Z12, Z12
 	VADDPS           Z5, Z14, Z16
 	VDIVPS           Z16, Z14, Z14
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z8, Z12
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z9, Z13
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z10, Z14
-	VPTERNLOGD.BCST  $0xf8, constants<>+0(SB), Z11, Z15
-	VMOVUPS          Z12, 6144(BX)(CX*4)
-	VMOVUPS          Z13, 6208(BX)(CX*4)
-	VMOVUPS          Z14, 6272(BX)(CX*4)
-	VMOVUPS          Z15, 6336(BX)(CX*4)
+	VADDPS           Z5, Z13, Z16
+	VDIVPS           Z16, Z13, Z13
+	VADDPS           Z5, Z15, Z16
+	VDIVPS           Z16, Z15, Z15
+	VPMOVD2M         Z8, K1
+	VPMOVD2M         Z9, K2
+	VPMOVD2M         Z10, K3
+	VPMOVD2M         Z11, K4
+	VSUBPS           Z12, Z5, Z8
+	VSUBPS           Z13, Z5, Z9
+	VSUBPS           Z14, Z5, Z10
+	VSUBPS           Z15, Z5, Z11
+	VBLENDMPS        Z8, Z12, K1, Z8
+	VBLENDMPS        Z9, Z13, K2, Z9
+	VBLENDMPS        Z10, Z14, K3, Z10
+	VBLENDMPS        Z11, Z15, K4, Z11
+	VMOVUPS          Z8, 6144(BX)(CX*4)
+	VMOVUPS          Z9, 6208(BX)(CX*4)
+	VMOVUPS          Z10, 6272(BX)(CX*4)
+	VMOVUPS          Z11, 6336(BX)(CX*4)
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               scaled
-	MOVQ             120(AX), SI
-	VBROADCASTSS     constants<>+64(SB), Z0
-	MOVQ             96(AX), DI
-	VBROADCASTSS     constants<>+256(SB), Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VBROADCASTSS     constants<>+0(SB), Z3
-	XORQ             CX, CX
+	JMP              isScaled
+
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z0
+	VBROADCASTSS constants<>+128(SB), Z0
+	VBROADCASTSS constants<>+160(SB), Z0
+	VBROADCASTSS constants<>+192(SB), Z0
+	VBROADCASTSS constants<>+224(SB), Z0
+	VBROADCASTSS constants<>+256(SB), Z0
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z1
+	VMOVUPS          64(BX)(CX*4), Z2
+	VMOVUPS          128(BX)(CX*4), Z3
+	VMOVUPS          192(BX)(CX*4), Z4
+	VMOVUPS          (SI)(CX*4), Z5
+	VMOVUPS          64(SI)(CX*4), Z6
+	VMOVUPS          128(SI)(CX*4), Z7
+	VMOVUPS          192(SI)(CX*4), Z8
+	VBROADCASTSS     constants<>+512(SB), Z9
+	VBROADCASTSS     constants<>+512(SB), Z10
+	VBROADCASTSS     constants<>+512(SB), Z11
+	VBROADCASTSS     constants<>+512(SB), Z12
+	VFMADD231PS.BCST constants<>+448(SB), Z5, Z9
+	VFMADD231PS.BCST constants<>+448(SB), Z6, Z10
+	VFMADD231PS.BCST constants<>+448(SB), Z7, Z11
+	VFMADD231PS.BCST constants<>+448(SB), Z8, Z12
+	VMULPS           Z9, Z1, Z1
+	VMULPS           Z10, Z2, Z2
+	VMULPS           Z11, Z3, Z3
+	VMULPS           Z12, Z4, Z4
+	VMOVUPS          2048(BX)(CX*4), Z5
+	VMOVUPS          2112(BX)(CX*4), Z6
+	VMOVUPS          2176(BX)(CX*4), Z7
+	VMOVUPS          2240(BX)(CX*4), Z8
+	VPMOVD2M         Z1, K1
+	VPMOVD2M         Z2, K2
+	VPMOVD2M         Z3, K3
+	VPMOVD2M         Z4, K4
+	VSUBPS           Z5, Z0, Z1
+	VSUBPS           Z6, Z0, Z2
+	VSUBPS           Z7, Z0, Z3
+	VSUBPS           Z8, Z0, Z4
+	VBLENDMPS        Z1, Z5, K1, Z1
+	VBLENDMPS        Z2, Z6, K2, Z2
+	VBLENDMPS        Z3, Z7, K3, Z3
+	VBLENDMPS        Z4, Z8, K4, Z4
+	VMOVUPS          Z1, 6144(BX)(CX*4)
+	VMOVUPS          Z2, 6208(BX)(CX*4)
+	VMOVUPS          Z3, 6272(BX)(CX*4)
+	VMOVUPS          Z4, 6336(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               hard
+
+isScaled:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+64(SB), Z0
+	MOVQ         96(AX), DI
+	VBROADCASTSS constants<>+256(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	XORQ         CX, CX
 
 last:
 	VMOVUPS          (DI)(CX*4), Z4
@@ -71766,16 +72364,6 @@ last:
 	VFMADD231PS.BCST (DX), Z15, Z21
 	VMOVUPS          6144(BX)(CX*4), Z22
 	VMOVUPS          6208(BX)(CX*4), Z23
-	VANDPS.BCST      constants<>+896(SB), Z22, Z24
-	VANDPS.BCST      constants<>+896(SB), Z23, Z25
-	VADDPS           Z1, Z25, Z26
-	VDIVPS           Z26, Z25, Z25
-	VPMOVD2M         Z22, K3
-	VPMOVD2M         Z23, K4
-	VSUBPS           Z24, Z1, Z22
-	VSUBPS           Z25, Z1, Z23
-	VBLENDMPS        Z22, Z24, K3, Z22
-	VBLENDMPS        Z23, Z25, K4, Z23
 	VMULPS           Z22, Z22, Z24
 	VMULPS           Z23, Z23, Z25
 	VMULPS           Z24, Z20, Z20
@@ -71848,7 +72436,7 @@ noUpstream:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -71976,10 +72564,6 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R8)(CX*4)
-	PREFETCHT0       2112(R8)(CX*4)
-	PREFETCHT0       2176(R8)(CX*4)
-	PREFETCHT0       2240(R8)(CX*4)
 	VPMAXUD          (R8)(CX*4), Z0, Z0
 	VPMAXUD          64(R8)(CX*4), Z0, Z0
 	VPMAXUD          128(R8)(CX*4), Z0, Z0
@@ -71996,6 +72580,7 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -72007,6 +72592,10 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -72096,6 +72685,8 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
+	CMPB             480(AX), $0x00
+	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
 	VBROADCASTSS     constants<>+128(SB), Z1
@@ -72251,11 +72842,6 @@ powers:
 	VMOVUPS           Z18, 6208(BX)(CX*4)
 	VMOVUPS           Z19, 6272(BX)(CX*4)
 	VMOVUPS           Z16, 6336(BX)(CX*4)
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VMAXPS            Z8, Z16, Z8
-	VMAXPS            Z9, Z16, Z9
-	VMAXPS            Z10, Z16, Z10
-	VMAXPS            Z11, Z16, Z11
 	VCMPPS            $0x1e, Z1, Z12, K1
 	VCMPPS            $0x1e, Z1, Z13, K2
 	VCMPPS            $0x1e, Z1, Z14, K3
@@ -72328,6 +72914,11 @@ powers:
 	VADDPS            Z4, Z13, K2, Z13
 	VADDPS            Z4, Z14, K3, Z14
 	VADDPS            Z4, Z15, K4, Z15
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VMAXPS            Z8, Z16, Z8
+	VMAXPS            Z9, Z16, Z9
+	VMAXPS            Z10, Z16, Z10
+	VMAXPS            Z11, Z16, Z11
 	VADDPS            Z12, Z8, Z8
 	VADDPS            Z13, Z9, Z9
 	VADDPS            Z14, Z10, Z10
@@ -72336,15 +72927,6 @@ powers:
 	VMULPS.BCST       16(DX), Z9, Z9
 	VMULPS.BCST       16(DX), Z10, Z10
 	VMULPS.BCST       16(DX), Z11, Z11
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST       $0x1d, constants<>+864(SB), Z11, K4
-	KANDW             K2, K1, K1
-	KANDW             K3, K1, K1
-	KANDW             K4, K1, K1
-	KORTESTW          K1, K1
-	JCS               small
 	VBROADCASTSS      constants<>+96(SB), Z12
 	VMAXPS            Z8, Z12, Z8
 	VMAXPS            Z9, Z12, Z9
@@ -72410,62 +72992,215 @@ powers:
 	VSCALEFPS         Z13, Z9, Z9
 	VSCALEFPS         Z14, Z10, Z10
 	VSCALEFPS         Z15, Z11, Z11
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	JMP               power
+	VMOVUPS           Z8, 8192(BX)(CX*4)
+	VMOVUPS           Z9, 8256(BX)(CX*4)
+	VMOVUPS           Z10, 8320(BX)(CX*4)
+	VMOVUPS           Z11, 8384(BX)(CX*4)
+	ADDQ              $0x40, CX
+	CMPQ              CX, n+8(FP)
+	JL                powers
+	JMP               isScaled
 
-small:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
+isHard:
+	MOVQ         120(AX), SI
+	VBROADCASTSS constants<>+256(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+96(SB), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	VBROADCASTSS constants<>+160(SB), Z3
+	VBROADCASTSS constants<>+192(SB), Z4
+	VBROADCASTSS constants<>+224(SB), Z5
+	VBROADCASTSS constants<>+256(SB), Z6
+	XORQ         CX, CX
+
+hard:
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VMOVUPS          128(BX)(CX*4), Z9
+	VMOVUPS          192(BX)(CX*4), Z10
+	VMOVUPS          (SI)(CX*4), Z11
+	VMOVUPS          64(SI)(CX*4), Z12
+	VMOVUPS          128(SI)(CX*4), Z13
+	VMOVUPS          192(SI)(CX*4), Z14
+	VBROADCASTSS     constants<>+512(SB), Z15
+	VBROADCASTSS     constants<>+512(SB), Z16
+	VBROADCASTSS     constants<>+512(SB), Z17
+	VBROADCASTSS     constants<>+512(SB), Z18
+	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+448(SB), Z14, Z18
+	VMULPS           Z15, Z7, Z7
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VMOVUPS          2048(BX)(CX*4), Z11
+	VMOVUPS          2112(BX)(CX*4), Z12
+	VMOVUPS          2176(BX)(CX*4), Z13
+	VMOVUPS          2240(BX)(CX*4), Z14
+	VPMOVD2M         Z7, K1
+	VPMOVD2M         Z8, K2
+	VPMOVD2M         Z9, K3
+	VPMOVD2M         Z10, K4
+	VSUBPS           Z11, Z6, Z15
+	VSUBPS           Z12, Z6, Z16
+	VSUBPS           Z13, Z6, Z17
+	VSUBPS           Z14, Z6, Z18
+	VBLENDMPS        Z15, Z11, K1, Z11
+	VBLENDMPS        Z16, Z12, K2, Z12
+	VBLENDMPS        Z17, Z13, K3, Z13
+	VBLENDMPS        Z18, Z14, K4, Z14
+	VMOVUPS          Z11, 6144(BX)(CX*4)
+	VMOVUPS          Z12, 6208(BX)(CX*4)
+	VMOVUPS          Z13, 6272(BX)(CX*4)
+	VMOVUPS          Z14, 6336(BX)(CX*4)
+	VMOVUPS          4096(BX)(CX*4), Z11
+	VMOVUPS          4160(BX)(CX*4), Z12
+	VMOVUPS          4224(BX)(CX*4), Z13
+	VMOVUPS          4288(BX)(CX*4), Z14
+	VMAXPS           Z7, Z0, Z7
+	VMAXPS           Z8, Z0, Z8
+	VMAXPS           Z9, Z0, Z9
+	VMAXPS           Z10, Z0, Z10
+	VADDPS           Z11, Z7, Z7
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VMULPS.BCST      16(DX), Z7, Z7
+	VMULPS.BCST      16(DX), Z8, Z8
+	VMULPS.BCST      16(DX), Z9, Z9
+	VMULPS.BCST      16(DX), Z10, Z10
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z7, K1
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K2
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K3
+	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K4
+	KANDW            K2, K1, K1
+	KANDW            K3, K1, K1
+	KANDW            K4, K1, K1
+	KORTESTW         K1, K1
+	JCS              small
+	VMAXPS           Z7, Z1, Z7
+	VMAXPS           Z8, Z1, Z8
+	VMAXPS           Z9, Z1, Z9
+	VMAXPS           Z10, Z1, Z10
+	VMOVAPS          Z3, Z11
+	VMOVAPS          Z3, Z12
+	VMOVAPS          Z3, Z13
+	VMOVAPS          Z3, Z14
+	VFMADD231PS      Z2, Z7, Z11
+	VFMADD231PS      Z2, Z8, Z12
+	VFMADD231PS      Z2, Z9, Z13
+	VFMADD231PS      Z2, Z10, Z14
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VFNMADD231PS     Z4, Z11, Z7
+	VFNMADD231PS     Z4, Z12, Z8
+	VFNMADD231PS     Z4, Z13, Z9
+	VFNMADD231PS     Z4, Z14, Z10
+	VFNMADD231PS     Z5, Z11, Z7
+	VFNMADD231PS     Z5, Z12, Z8
+	VFNMADD231PS     Z5, Z13, Z9
+	VFNMADD231PS     Z5, Z14, Z10
+	VMULPS           Z7, Z7, Z15
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
 	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
 	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VBROADCASTSS     constants<>+288(SB), Z20
-	VBROADCASTSS     constants<>+288(SB), Z21
-	VBROADCASTSS     constants<>+288(SB), Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
 	VBROADCASTSS     constants<>+288(SB), Z23
-	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
-	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
-	VFMADD231PS.BCST constants<>+320(SB), Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z23
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
 	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS.BCST      constants<>+256(SB), Z8, Z8
-	VADDPS.BCST      constants<>+256(SB), Z9, Z9
-	VADDPS.BCST      constants<>+256(SB), Z10, Z10
-	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z15, Z23, Z7
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VSCALEFPS        Z11, Z7, Z7
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VMOVAPS          Z7, Z7
 	VMOVAPS          Z8, Z8
 	VMOVAPS          Z9, Z9
 	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
+	JMP              power
+
+small:
+	VMULPS           Z7, Z7, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VBROADCASTSS     constants<>+352(SB), Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
+	VBROADCASTSS     constants<>+288(SB), Z19
+	VBROADCASTSS     constants<>+288(SB), Z20
+	VBROADCASTSS     constants<>+288(SB), Z21
+	VBROADCASTSS     constants<>+288(SB), Z22
+	VFMADD231PS.BCST constants<>+320(SB), Z7, Z19
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z22
+	VFMADD231PS      Z11, Z15, Z19
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z11, Z19, Z7
+	VFMADD231PS      Z12, Z20, Z8
+	VFMADD231PS      Z13, Z21, Z9
+	VFMADD231PS      Z14, Z22, Z10
+	VADDPS           Z6, Z7, Z7
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VADDPS           Z6, Z10, Z10
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
 
 power:
-	VMOVUPS      Z8, 8192(BX)(CX*4)
-	VMOVUPS      Z9, 8256(BX)(CX*4)
-	VMOVUPS      Z10, 8320(BX)(CX*4)
-	VMOVUPS      Z11, 8384(BX)(CX*4)
-	ADDQ         $0x40, CX
-	CMPQ         CX, n+8(FP)
-	JL           powers
+	VMOVUPS Z7, 8192(BX)(CX*4)
+	VMOVUPS Z8, 8256(BX)(CX*4)
+	VMOVUPS Z9, 8320(BX)(CX*4)
+	VMOVUPS Z10, 8384(BX)(CX*4)
+	ADDQ    $0x40, CX
+	CMPQ    CX, n+8(FP)
+	JL      hard
+
+isScaled:
 	MOVQ         120(AX), SI
 	VBROADCASTSS constants<>+64(SB), Z0
 	MOVQ         96(AX), DI
@@ -72599,7 +73334,7 @@ noUpstream:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -72842,7 +73577,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             480(AX), AX
+	MOVQ             488(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y6
 	VCVTPS2PD        Y0, Z0
 	VADDPD           128(AX), Z0, Z0
@@ -73019,18 +73754,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -73047,6 +73774,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -73058,6 +73787,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -73254,7 +73991,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             480(AX), AX
+	MOVQ             488(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y7
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -73438,18 +74175,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -73466,6 +74195,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -73477,6 +74208,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -73681,7 +74420,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             480(AX), AX
+	MOVQ             488(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y7
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -73865,18 +74604,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -73893,6 +74624,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -73904,6 +74637,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -74008,68 +74749,59 @@ powers:
 	VMOVUPS          64(BX)(CX*4), Z9
 	VMOVUPS          128(BX)(CX*4), Z10
 	VMOVUPS          192(BX)(CX*4), Z11
-	VBROADCASTSS     constants<>+64(SB), Z12
-	VMAXPS           Z8, Z12, Z13
-	VMAXPS           Z9, Z12, Z14
-	VMAXPS           Z10, Z12, Z15
-	VMAXPS           Z11, Z12, Z12
-	VMOVUPS          4096(BX)(CX*4), Z16
-	VMOVUPS          4160(BX)(CX*4), Z17
-	VMOVUPS          4224(BX)(CX*4), Z18
-	VMOVUPS          4288(BX)(CX*4), Z19
-	VADDPS           Z16, Z13, Z13
-	VADDPS           Z17, Z14, Z14
-	VADDPS           Z18, Z15, Z15
-	VADDPS           Z19, Z12, Z12
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z17
+	VMAXPS           Z9, Z16, Z18
+	VMAXPS           Z10, Z16, Z19
+	VMAXPS           Z11, Z16, Z16
+	VADDPS           Z12, Z17, Z12
+	VADDPS           Z13, Z18, Z13
+	VADDPS           Z14, Z19, Z14
+	VADDPS           Z15, Z16, Z15
+	VMULPS.BCST      80(DX), Z12, Z12
 	VMULPS.BCST      80(DX), Z13, Z13
 	VMULPS.BCST      80(DX), Z14, Z14
 	VMULPS.BCST      80(DX), Z15, Z15
-	VMULPS.BCST      80(DX), Z12, Z12
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z13, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z14, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z15, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z12, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small
+	VMAXPS           Z12, Z0, Z12
 	VMAXPS           Z13, Z0, Z13
 	VMAXPS           Z14, Z0, Z14
 	VMAXPS           Z15, Z0, Z15
-	VMAXPS           Z12, Z0, Z12
 	VMOVAPS          Z2, Z16
 	VMOVAPS          Z2, Z17
 	VMOVAPS          Z2, Z18
 	VMOVAPS          Z2, Z19
-	VFMADD231PS      Z1, Z13, Z16
-	VFMADD231PS      Z1, Z14, Z17
-	VFMADD231PS      Z1, Z15, Z18
-	VFMADD231PS      Z1, Z12, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
 	VRNDSCALEPS      $0x00, Z16, Z16
 	VRNDSCALEPS      $0x00, Z17, Z17
 	VRNDSCALEPS      $0x00, Z18, Z18
 	VRNDSCALEPS      $0x00, Z19, Z19
-	VFNMADD231PS     Z3, Z16, Z13
-	VFNMADD231PS     Z3, Z17, Z14
-	VFNMADD231PS     Z3, Z18, Z15
-	VFNMADD231PS     Z3, Z19, Z12
-	VFNMADD231PS     Z4, Z16, Z13
-	VFNMADD231PS     Z4, Z17, Z14
-	VFNMADD231PS     Z4, Z18, Z15
-	VFNMADD231PS     Z4, Z19, Z12
-	VMULPS           Z13, Z13, Z20
-	VMULPS           Z14, Z14, Z21
-	VMULPS           Z15, Z15, Z22
-	VMULPS           Z12, Z12, Z23
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
 	VBROADCASTSS     constants<>+352(SB), Z24
 	VBROADCASTSS     constants<>+352(SB), Z25
 	VBROADCASTSS     constants<>+352(SB), Z26
 	VBROADCASTSS     constants<>+352(SB), Z27
-	VFMADD231PS.BCST constants<>+384(SB), Z13, Z24
-	VFMADD231PS.BCST constants<>+384(SB), Z14, Z25
-	VFMADD231PS.BCST constants<>+384(SB), Z15, Z26
-	VFMADD231PS.BCST constants<>+384(SB), Z12, Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
 	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
 	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
 	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
@@ -74078,92 +74810,43 @@ powers:
 	VMOVAPS          Z6, Z29
 	VMOVAPS          Z6, Z30
 	VMOVAPS          Z6, Z31
-	VFMADD231PS      Z7, Z13, Z28
-	VFMADD231PS      Z7, Z14, Z29
-	VFMADD231PS      Z7, Z15, Z30
-	VFMADD231PS      Z7, Z12, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
 	VFMADD231PS      Z20, Z24, Z28
 	VFMADD231PS      Z21, Z25, Z29
 	VFMADD231PS      Z22, Z26, Z30
 	VFMADD231PS      Z23, Z27, Z31
-	VFMADD231PS      Z20, Z28, Z13
-	VFMADD231PS      Z21, Z29, Z14
-	VFMADD231PS      Z22, Z30, Z15
-	VFMADD231PS      Z23, Z31, Z12
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
 	VADDPS           Z5, Z13, Z13
 	VADDPS           Z5, Z14, Z14
 	VADDPS           Z5, Z15, Z15
-	VADDPS           Z5, Z12, Z12
-	VSCALEFPS        Z16, Z13, Z13
-	VSCALEFPS        Z17, Z14, Z14
-	VSCALEFPS        Z18, Z15, Z15
-	VSCALEFPS        Z19, Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	VMOVAPS          Z12, Z12
-	JMP              power
-
-small:
-	VMULPS           Z13, Z13, Z16
-	VMULPS           Z14, Z14, Z17
-	VMULPS           Z15, Z15, Z18
-	VMULPS           Z12, Z12, Z19
-	VBROADCASTSS     constants<>+352(SB), Z20
-	VBROADCASTSS     constants<>+352(SB), Z21
-	VBROADCASTSS     constants<>+352(SB), Z22
-	VBROADCASTSS     constants<>+352(SB), Z23
-	VFMADD231PS.BCST constants<>+384(SB), Z13, Z20
-	VFMADD231PS.BCST constants<>+384(SB), Z14, Z21
-	VFMADD231PS.BCST constants<>+384(SB), Z15, Z22
-	VFMADD231PS.BCST constants<>+384(SB), Z12, Z23
-	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
-	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
-	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
-	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
-	VMOVAPS          Z6, Z24
-	VMOVAPS          Z6, Z25
-	VMOVAPS          Z6, Z26
-	VMOVAPS          Z6, Z27
-	VFMADD231PS      Z7, Z13, Z24
-	VFMADD231PS      Z7, Z14, Z25
-	VFMADD231PS      Z7, Z15, Z26
-	VFMADD231PS      Z7, Z12, Z27
-	VFMADD231PS      Z16, Z20, Z24
-	VFMADD231PS      Z17, Z21, Z25
-	VFMADD231PS      Z18, Z22, Z26
-	VFMADD231PS      Z19, Z23, Z27
-	VFMADD231PS      Z16, Z24, Z13
-	VFMADD231PS      Z17, Z25, Z14
-	VFMADD231PS      Z18, Z26, Z15
-	VFMADD231PS      Z19, Z27, Z12
-	VADDPS           Z5, Z13, Z13
-	VADDPS           Z5, Z14, Z14
-	VADDPS           Z5, Z15, Z15
-	VADDPS           Z5, Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	VMOVAPS          Z12, Z12
-
-power:
-	VMOVUPS          Z13, 8192(BX)(CX*4)
-	VMOVUPS          Z14, 8256(BX)(CX*4)
-	VMOVUPS          Z15, 8320(BX)(CX*4)
-	VMOVUPS          Z12, 8384(BX)(CX*4)
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VMOVUPS          Z12, 8192(BX)(CX*4)
+	VMOVUPS          Z13, 8256(BX)(CX*4)
+	VMOVUPS          Z14, 8320(BX)(CX*4)
+	VMOVUPS          Z15, 8384(BX)(CX*4)
 	VXORPS.BCST      constants<>+0(SB), Z8, Z8
 	VXORPS.BCST      constants<>+0(SB), Z9, Z9
 	VXORPS.BCST      constants<>+0(SB), Z10, Z10
 	VXORPS.BCST      constants<>+0(SB), Z11, Z11
-	VBROADCASTSS     constants<>+64(SB), Z12
-	VMAXPS           Z8, Z12, Z8
-	VMAXPS           Z9, Z12, Z9
-	VMAXPS           Z10, Z12, Z10
-	VMAXPS           Z11, Z12, Z11
 	VMOVUPS          4096(BX)(CX*4), Z12
 	VMOVUPS          4160(BX)(CX*4), Z13
 	VMOVUPS          4224(BX)(CX*4), Z14
 	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z8
+	VMAXPS           Z9, Z16, Z9
+	VMAXPS           Z10, Z16, Z10
+	VMAXPS           Z11, Z16, Z11
 	VADDPS           Z12, Z8, Z8
 	VADDPS           Z13, Z9, Z9
 	VADDPS           Z14, Z10, Z10
@@ -74172,15 +74855,6 @@ power:
 	VMULPS.BCST      16(DX), Z9, Z9
 	VMULPS.BCST      16(DX), Z10, Z10
 	VMULPS.BCST      16(DX), Z11, Z11
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z11, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small0
 	VMAXPS           Z8, Z0, Z8
 	VMAXPS           Z9, Z0, Z9
 	VMAXPS           Z10, Z0, Z10
@@ -74245,74 +74919,25 @@ power:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	JMP              power0
-
-small0:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
-	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
-	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
-	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS           Z5, Z8, Z8
-	VADDPS           Z5, Z9, Z9
-	VADDPS           Z5, Z10, Z10
-	VADDPS           Z5, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-
-power0:
-	VMOVUPS      Z8, 10240(BX)(CX*4)
-	VMOVUPS      Z9, 10304(BX)(CX*4)
-	VMOVUPS      Z10, 10368(BX)(CX*4)
-	VMOVUPS      Z11, 10432(BX)(CX*4)
-	ADDQ         $0x40, CX
-	CMPQ         CX, n+8(FP)
-	JL           powers
-	MOVQ         120(AX), SI
-	MOVQ         168(AX), DI
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VBROADCASTSS constants<>+64(SB), Z6
-	MOVQ         96(AX), R8
-	VBROADCASTSS constants<>+256(SB), Z7
-	XORQ         CX, CX
+	VMOVUPS          Z8, 10240(BX)(CX*4)
+	VMOVUPS          Z9, 10304(BX)(CX*4)
+	VMOVUPS          Z10, 10368(BX)(CX*4)
+	VMOVUPS          Z11, 10432(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               powers
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VBROADCASTSS     constants<>+64(SB), Z6
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z7
+	XORQ             CX, CX
 
 last:
 	VMOVUPS          (R8)(CX*4), Z8
@@ -74416,7 +75041,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             480(AX), AX
+	MOVQ             488(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y7
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -74600,18 +75225,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -74628,6 +75245,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -74639,6 +75258,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -74891,7 +75518,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -75036,18 +75663,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -75064,6 +75683,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -75075,6 +75696,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -75347,7 +75976,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -75492,18 +76121,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -75520,6 +76141,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -75531,6 +76154,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -75635,68 +76266,59 @@ powers:
 	VMOVUPS          64(BX)(CX*4), Z9
 	VMOVUPS          128(BX)(CX*4), Z10
 	VMOVUPS          192(BX)(CX*4), Z11
-	VBROADCASTSS     constants<>+64(SB), Z12
-	VMAXPS           Z8, Z12, Z13
-	VMAXPS           Z9, Z12, Z14
-	VMAXPS           Z10, Z12, Z15
-	VMAXPS           Z11, Z12, Z12
-	VMOVUPS          4096(BX)(CX*4), Z16
-	VMOVUPS          4160(BX)(CX*4), Z17
-	VMOVUPS          4224(BX)(CX*4), Z18
-	VMOVUPS          4288(BX)(CX*4), Z19
-	VADDPS           Z16, Z13, Z13
-	VADDPS           Z17, Z14, Z14
-	VADDPS           Z18, Z15, Z15
-	VADDPS           Z19, Z12, Z12
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z17
+	VMAXPS           Z9, Z16, Z18
+	VMAXPS           Z10, Z16, Z19
+	VMAXPS           Z11, Z16, Z16
+	VADDPS           Z12, Z17, Z12
+	VADDPS           Z13, Z18, Z13
+	VADDPS           Z14, Z19, Z14
+	VADDPS           Z15, Z16, Z15
+	VMULPS.BCST      80(DX), Z12, Z12
 	VMULPS.BCST      80(DX), Z13, Z13
 	VMULPS.BCST      80(DX), Z14, Z14
 	VMULPS.BCST      80(DX), Z15, Z15
-	VMULPS.BCST      80(DX), Z12, Z12
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z13, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z14, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z15, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z12, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small
+	VMAXPS           Z12, Z0, Z12
 	VMAXPS           Z13, Z0, Z13
 	VMAXPS           Z14, Z0, Z14
 	VMAXPS           Z15, Z0, Z15
-	VMAXPS           Z12, Z0, Z12
 	VMOVAPS          Z2, Z16
 	VMOVAPS          Z2, Z17
 	VMOVAPS          Z2, Z18
 	VMOVAPS          Z2, Z19
-	VFMADD231PS      Z1, Z13, Z16
-	VFMADD231PS      Z1, Z14, Z17
-	VFMADD231PS      Z1, Z15, Z18
-	VFMADD231PS      Z1, Z12, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
 	VRNDSCALEPS      $0x00, Z16, Z16
 	VRNDSCALEPS      $0x00, Z17, Z17
 	VRNDSCALEPS      $0x00, Z18, Z18
 	VRNDSCALEPS      $0x00, Z19, Z19
-	VFNMADD231PS     Z3, Z16, Z13
-	VFNMADD231PS     Z3, Z17, Z14
-	VFNMADD231PS     Z3, Z18, Z15
-	VFNMADD231PS     Z3, Z19, Z12
-	VFNMADD231PS     Z4, Z16, Z13
-	VFNMADD231PS     Z4, Z17, Z14
-	VFNMADD231PS     Z4, Z18, Z15
-	VFNMADD231PS     Z4, Z19, Z12
-	VMULPS           Z13, Z13, Z20
-	VMULPS           Z14, Z14, Z21
-	VMULPS           Z15, Z15, Z22
-	VMULPS           Z12, Z12, Z23
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
 	VBROADCASTSS     constants<>+352(SB), Z24
 	VBROADCASTSS     constants<>+352(SB), Z25
 	VBROADCASTSS     constants<>+352(SB), Z26
 	VBROADCASTSS     constants<>+352(SB), Z27
-	VFMADD231PS.BCST constants<>+384(SB), Z13, Z24
-	VFMADD231PS.BCST constants<>+384(SB), Z14, Z25
-	VFMADD231PS.BCST constants<>+384(SB), Z15, Z26
-	VFMADD231PS.BCST constants<>+384(SB), Z12, Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
 	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
 	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
 	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
@@ -75705,92 +76327,43 @@ powers:
 	VMOVAPS          Z6, Z29
 	VMOVAPS          Z6, Z30
 	VMOVAPS          Z6, Z31
-	VFMADD231PS      Z7, Z13, Z28
-	VFMADD231PS      Z7, Z14, Z29
-	VFMADD231PS      Z7, Z15, Z30
-	VFMADD231PS      Z7, Z12, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
 	VFMADD231PS      Z20, Z24, Z28
 	VFMADD231PS      Z21, Z25, Z29
 	VFMADD231PS      Z22, Z26, Z30
 	VFMADD231PS      Z23, Z27, Z31
-	VFMADD231PS      Z20, Z28, Z13
-	VFMADD231PS      Z21, Z29, Z14
-	VFMADD231PS      Z22, Z30, Z15
-	VFMADD231PS      Z23, Z31, Z12
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
 	VADDPS           Z5, Z13, Z13
 	VADDPS           Z5, Z14, Z14
 	VADDPS           Z5, Z15, Z15
-	VADDPS           Z5, Z12, Z12
-	VSCALEFPS        Z16, Z13, Z13
-	VSCALEFPS        Z17, Z14, Z14
-	VSCALEFPS        Z18, Z15, Z15
-	VSCALEFPS        Z19, Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	VMOVAPS          Z12, Z12
-	JMP              power
-
-small:
-	VMULPS           Z13, Z13, Z16
-	VMULPS           Z14, Z14, Z17
-	VMULPS           Z15, Z15, Z18
-	VMULPS           Z12, Z12, Z19
-	VBROADCASTSS     constants<>+352(SB), Z20
-	VBROADCASTSS     constants<>+352(SB), Z21
-	VBROADCASTSS     constants<>+352(SB), Z22
-	VBROADCASTSS     constants<>+352(SB), Z23
-	VFMADD231PS.BCST constants<>+384(SB), Z13, Z20
-	VFMADD231PS.BCST constants<>+384(SB), Z14, Z21
-	VFMADD231PS.BCST constants<>+384(SB), Z15, Z22
-	VFMADD231PS.BCST constants<>+384(SB), Z12, Z23
-	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
-	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
-	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
-	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
-	VMOVAPS          Z6, Z24
-	VMOVAPS          Z6, Z25
-	VMOVAPS          Z6, Z26
-	VMOVAPS          Z6, Z27
-	VFMADD231PS      Z7, Z13, Z24
-	VFMADD231PS      Z7, Z14, Z25
-	VFMADD231PS      Z7, Z15, Z26
-	VFMADD231PS      Z7, Z12, Z27
-	VFMADD231PS      Z16, Z20, Z24
-	VFMADD231PS      Z17, Z21, Z25
-	VFMADD231PS      Z18, Z22, Z26
-	VFMADD231PS      Z19, Z23, Z27
-	VFMADD231PS      Z16, Z24, Z13
-	VFMADD231PS      Z17, Z25, Z14
-	VFMADD231PS      Z18, Z26, Z15
-	VFMADD231PS      Z19, Z27, Z12
-	VADDPS           Z5, Z13, Z13
-	VADDPS           Z5, Z14, Z14
-	VADDPS           Z5, Z15, Z15
-	VADDPS           Z5, Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	VMOVAPS          Z12, Z12
-
-power:
-	VMOVUPS          Z13, 8192(BX)(CX*4)
-	VMOVUPS          Z14, 8256(BX)(CX*4)
-	VMOVUPS          Z15, 8320(BX)(CX*4)
-	VMOVUPS          Z12, 8384(BX)(CX*4)
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VMOVUPS          Z12, 8192(BX)(CX*4)
+	VMOVUPS          Z13, 8256(BX)(CX*4)
+	VMOVUPS          Z14, 8320(BX)(CX*4)
+	VMOVUPS          Z15, 8384(BX)(CX*4)
 	VXORPS.BCST      constants<>+0(SB), Z8, Z8
 	VXORPS.BCST      constants<>+0(SB), Z9, Z9
 	VXORPS.BCST      constants<>+0(SB), Z10, Z10
 	VXORPS.BCST      constants<>+0(SB), Z11, Z11
-	VBROADCASTSS     constants<>+64(SB), Z12
-	VMAXPS           Z8, Z12, Z8
-	VMAXPS           Z9, Z12, Z9
-	VMAXPS           Z10, Z12, Z10
-	VMAXPS           Z11, Z12, Z11
 	VMOVUPS          4096(BX)(CX*4), Z12
 	VMOVUPS          4160(BX)(CX*4), Z13
 	VMOVUPS          4224(BX)(CX*4), Z14
 	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z8
+	VMAXPS           Z9, Z16, Z9
+	VMAXPS           Z10, Z16, Z10
+	VMAXPS           Z11, Z16, Z11
 	VADDPS           Z12, Z8, Z8
 	VADDPS           Z13, Z9, Z9
 	VADDPS           Z14, Z10, Z10
@@ -75799,15 +76372,6 @@ power:
 	VMULPS.BCST      16(DX), Z9, Z9
 	VMULPS.BCST      16(DX), Z10, Z10
 	VMULPS.BCST      16(DX), Z11, Z11
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z11, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small0
 	VMAXPS           Z8, Z0, Z8
 	VMAXPS           Z9, Z0, Z9
 	VMAXPS           Z10, Z0, Z10
@@ -75872,71 +76436,22 @@ power:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	JMP              power0
-
-small0:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
-	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
-	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
-	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS           Z5, Z8, Z8
-	VADDPS           Z5, Z9, Z9
-	VADDPS           Z5, Z10, Z10
-	VADDPS           Z5, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-
-power0:
-	VMOVUPS      Z8, 10240(BX)(CX*4)
-	VMOVUPS      Z9, 10304(BX)(CX*4)
-	VMOVUPS      Z10, 10368(BX)(CX*4)
-	VMOVUPS      Z11, 10432(BX)(CX*4)
-	ADDQ         $0x40, CX
-	CMPQ         CX, n+8(FP)
-	JL           powers
-	MOVQ         120(AX), SI
-	MOVQ         168(AX), DI
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	MOVQ         96(AX), R8
-	VBROADCASTSS constants<>+256(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+0(SB), Z4
-	XORQ         CX, CX
+	VMOVUPS          Z8, 10240(BX)(CX*4)
+	VMOVUPS          Z9, 10304(BX)(CX*4)
+	VMOVUPS          Z10, 10368(BX)(CX*4)
+	VMOVUPS          Z11, 10432(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               powers
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z4
+	XORQ             CX, CX
 
 last:
 	VMOVUPS          (R8)(CX*4), Z5
@@ -76111,7 +76626,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -76355,7 +76870,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             480(AX), AX
+	MOVQ             488(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y1
 	VCVTPS2PD        Y0, Z0
 	VADDPD           640(AX), Z0, Z0
@@ -76815,7 +77330,7 @@ noUpstream0:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -76957,18 +77472,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -76985,6 +77492,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -76996,6 +77505,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -77278,7 +77795,7 @@ noUpstream0:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -77420,18 +77937,10 @@ exponential:
 	VMOVUPS          Z10, 2112(BX)(CX*4)
 	VMOVUPS          Z11, 2176(BX)(CX*4)
 	VMOVUPS          Z12, 2240(BX)(CX*4)
-	PREFETCHT0       2048(R9)(CX*4)
-	PREFETCHT0       2112(R9)(CX*4)
-	PREFETCHT0       2176(R9)(CX*4)
-	PREFETCHT0       2240(R9)(CX*4)
 	VPMAXUD          (R9)(CX*4), Z0, Z0
 	VPMAXUD          64(R9)(CX*4), Z0, Z0
 	VPMAXUD          128(R9)(CX*4), Z0, Z0
 	VPMAXUD          192(R9)(CX*4), Z0, Z0
-	PREFETCHT0       2048(R10)(CX*4)
-	PREFETCHT0       2112(R10)(CX*4)
-	PREFETCHT0       2176(R10)(CX*4)
-	PREFETCHT0       2240(R10)(CX*4)
 	VPMAXUD          (R10)(CX*4), Z0, Z0
 	VPMAXUD          64(R10)(CX*4), Z0, Z0
 	VPMAXUD          128(R10)(CX*4), Z0, Z0
@@ -77448,6 +77957,8 @@ exponential:
 	RET
 
 inRange:
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
 	VBROADCASTSS constants<>+448(SB), Z0
 	VBROADCASTSS constants<>+480(SB), Z1
 	VBROADCASTSS constants<>+512(SB), Z2
@@ -77459,6 +77970,14 @@ inRange:
 	XORQ         CX, CX
 
 logarithm:
+	PREFETCHT0       2048(SI)(CX*4)
+	PREFETCHT0       2112(SI)(CX*4)
+	PREFETCHT0       2176(SI)(CX*4)
+	PREFETCHT0       2240(SI)(CX*4)
+	PREFETCHT0       2048(DI)(CX*4)
+	PREFETCHT0       2112(DI)(CX*4)
+	PREFETCHT0       2176(DI)(CX*4)
+	PREFETCHT0       2240(DI)(CX*4)
 	VMOVUPS          2048(BX)(CX*4), Z8
 	VMOVUPS          2112(BX)(CX*4), Z9
 	VMOVUPS          2176(BX)(CX*4), Z10
@@ -77563,68 +78082,59 @@ powers:
 	VMOVUPS          64(BX)(CX*4), Z9
 	VMOVUPS          128(BX)(CX*4), Z10
 	VMOVUPS          192(BX)(CX*4), Z11
-	VBROADCASTSS     constants<>+64(SB), Z12
-	VMAXPS           Z8, Z12, Z13
-	VMAXPS           Z9, Z12, Z14
-	VMAXPS           Z10, Z12, Z15
-	VMAXPS           Z11, Z12, Z12
-	VMOVUPS          4096(BX)(CX*4), Z16
-	VMOVUPS          4160(BX)(CX*4), Z17
-	VMOVUPS          4224(BX)(CX*4), Z18
-	VMOVUPS          4288(BX)(CX*4), Z19
-	VADDPS           Z16, Z13, Z13
-	VADDPS           Z17, Z14, Z14
-	VADDPS           Z18, Z15, Z15
-	VADDPS           Z19, Z12, Z12
+	VMOVUPS          4096(BX)(CX*4), Z12
+	VMOVUPS          4160(BX)(CX*4), Z13
+	VMOVUPS          4224(BX)(CX*4), Z14
+	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z17
+	VMAXPS           Z9, Z16, Z18
+	VMAXPS           Z10, Z16, Z19
+	VMAXPS           Z11, Z16, Z16
+	VADDPS           Z12, Z17, Z12
+	VADDPS           Z13, Z18, Z13
+	VADDPS           Z14, Z19, Z14
+	VADDPS           Z15, Z16, Z15
+	VMULPS.BCST      80(DX), Z12, Z12
 	VMULPS.BCST      80(DX), Z13, Z13
 	VMULPS.BCST      80(DX), Z14, Z14
 	VMULPS.BCST      80(DX), Z15, Z15
-	VMULPS.BCST      80(DX), Z12, Z12
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z13, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z14, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z15, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z12, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small
+	VMAXPS           Z12, Z0, Z12
 	VMAXPS           Z13, Z0, Z13
 	VMAXPS           Z14, Z0, Z14
 	VMAXPS           Z15, Z0, Z15
-	VMAXPS           Z12, Z0, Z12
 	VMOVAPS          Z2, Z16
 	VMOVAPS          Z2, Z17
 	VMOVAPS          Z2, Z18
 	VMOVAPS          Z2, Z19
-	VFMADD231PS      Z1, Z13, Z16
-	VFMADD231PS      Z1, Z14, Z17
-	VFMADD231PS      Z1, Z15, Z18
-	VFMADD231PS      Z1, Z12, Z19
+	VFMADD231PS      Z1, Z12, Z16
+	VFMADD231PS      Z1, Z13, Z17
+	VFMADD231PS      Z1, Z14, Z18
+	VFMADD231PS      Z1, Z15, Z19
 	VRNDSCALEPS      $0x00, Z16, Z16
 	VRNDSCALEPS      $0x00, Z17, Z17
 	VRNDSCALEPS      $0x00, Z18, Z18
 	VRNDSCALEPS      $0x00, Z19, Z19
-	VFNMADD231PS     Z3, Z16, Z13
-	VFNMADD231PS     Z3, Z17, Z14
-	VFNMADD231PS     Z3, Z18, Z15
-	VFNMADD231PS     Z3, Z19, Z12
-	VFNMADD231PS     Z4, Z16, Z13
-	VFNMADD231PS     Z4, Z17, Z14
-	VFNMADD231PS     Z4, Z18, Z15
-	VFNMADD231PS     Z4, Z19, Z12
-	VMULPS           Z13, Z13, Z20
-	VMULPS           Z14, Z14, Z21
-	VMULPS           Z15, Z15, Z22
-	VMULPS           Z12, Z12, Z23
+	VFNMADD231PS     Z3, Z16, Z12
+	VFNMADD231PS     Z3, Z17, Z13
+	VFNMADD231PS     Z3, Z18, Z14
+	VFNMADD231PS     Z3, Z19, Z15
+	VFNMADD231PS     Z4, Z16, Z12
+	VFNMADD231PS     Z4, Z17, Z13
+	VFNMADD231PS     Z4, Z18, Z14
+	VFNMADD231PS     Z4, Z19, Z15
+	VMULPS           Z12, Z12, Z20
+	VMULPS           Z13, Z13, Z21
+	VMULPS           Z14, Z14, Z22
+	VMULPS           Z15, Z15, Z23
 	VBROADCASTSS     constants<>+352(SB), Z24
 	VBROADCASTSS     constants<>+352(SB), Z25
 	VBROADCASTSS     constants<>+352(SB), Z26
 	VBROADCASTSS     constants<>+352(SB), Z27
-	VFMADD231PS.BCST constants<>+384(SB), Z13, Z24
-	VFMADD231PS.BCST constants<>+384(SB), Z14, Z25
-	VFMADD231PS.BCST constants<>+384(SB), Z15, Z26
-	VFMADD231PS.BCST constants<>+384(SB), Z12, Z27
+	VFMADD231PS.BCST constants<>+384(SB), Z12, Z24
+	VFMADD231PS.BCST constants<>+384(SB), Z13, Z25
+	VFMADD231PS.BCST constants<>+384(SB), Z14, Z26
+	VFMADD231PS.BCST constants<>+384(SB), Z15, Z27
 	VFMADD231PS.BCST constants<>+416(SB), Z20, Z24
 	VFMADD231PS.BCST constants<>+416(SB), Z21, Z25
 	VFMADD231PS.BCST constants<>+416(SB), Z22, Z26
@@ -77633,92 +78143,43 @@ powers:
 	VMOVAPS          Z6, Z29
 	VMOVAPS          Z6, Z30
 	VMOVAPS          Z6, Z31
-	VFMADD231PS      Z7, Z13, Z28
-	VFMADD231PS      Z7, Z14, Z29
-	VFMADD231PS      Z7, Z15, Z30
-	VFMADD231PS      Z7, Z12, Z31
+	VFMADD231PS      Z7, Z12, Z28
+	VFMADD231PS      Z7, Z13, Z29
+	VFMADD231PS      Z7, Z14, Z30
+	VFMADD231PS      Z7, Z15, Z31
 	VFMADD231PS      Z20, Z24, Z28
 	VFMADD231PS      Z21, Z25, Z29
 	VFMADD231PS      Z22, Z26, Z30
 	VFMADD231PS      Z23, Z27, Z31
-	VFMADD231PS      Z20, Z28, Z13
-	VFMADD231PS      Z21, Z29, Z14
-	VFMADD231PS      Z22, Z30, Z15
-	VFMADD231PS      Z23, Z31, Z12
+	VFMADD231PS      Z20, Z28, Z12
+	VFMADD231PS      Z21, Z29, Z13
+	VFMADD231PS      Z22, Z30, Z14
+	VFMADD231PS      Z23, Z31, Z15
+	VADDPS           Z5, Z12, Z12
 	VADDPS           Z5, Z13, Z13
 	VADDPS           Z5, Z14, Z14
 	VADDPS           Z5, Z15, Z15
-	VADDPS           Z5, Z12, Z12
-	VSCALEFPS        Z16, Z13, Z13
-	VSCALEFPS        Z17, Z14, Z14
-	VSCALEFPS        Z18, Z15, Z15
-	VSCALEFPS        Z19, Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	VMOVAPS          Z12, Z12
-	JMP              power
-
-small:
-	VMULPS           Z13, Z13, Z16
-	VMULPS           Z14, Z14, Z17
-	VMULPS           Z15, Z15, Z18
-	VMULPS           Z12, Z12, Z19
-	VBROADCASTSS     constants<>+352(SB), Z20
-	VBROADCASTSS     constants<>+352(SB), Z21
-	VBROADCASTSS     constants<>+352(SB), Z22
-	VBROADCASTSS     constants<>+352(SB), Z23
-	VFMADD231PS.BCST constants<>+384(SB), Z13, Z20
-	VFMADD231PS.BCST constants<>+384(SB), Z14, Z21
-	VFMADD231PS.BCST constants<>+384(SB), Z15, Z22
-	VFMADD231PS.BCST constants<>+384(SB), Z12, Z23
-	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
-	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
-	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
-	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
-	VMOVAPS          Z6, Z24
-	VMOVAPS          Z6, Z25
-	VMOVAPS          Z6, Z26
-	VMOVAPS          Z6, Z27
-	VFMADD231PS      Z7, Z13, Z24
-	VFMADD231PS      Z7, Z14, Z25
-	VFMADD231PS      Z7, Z15, Z26
-	VFMADD231PS      Z7, Z12, Z27
-	VFMADD231PS      Z16, Z20, Z24
-	VFMADD231PS      Z17, Z21, Z25
-	VFMADD231PS      Z18, Z22, Z26
-	VFMADD231PS      Z19, Z23, Z27
-	VFMADD231PS      Z16, Z24, Z13
-	VFMADD231PS      Z17, Z25, Z14
-	VFMADD231PS      Z18, Z26, Z15
-	VFMADD231PS      Z19, Z27, Z12
-	VADDPS           Z5, Z13, Z13
-	VADDPS           Z5, Z14, Z14
-	VADDPS           Z5, Z15, Z15
-	VADDPS           Z5, Z12, Z12
-	VMOVAPS          Z13, Z13
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	VMOVAPS          Z12, Z12
-
-power:
-	VMOVUPS          Z13, 8192(BX)(CX*4)
-	VMOVUPS          Z14, 8256(BX)(CX*4)
-	VMOVUPS          Z15, 8320(BX)(CX*4)
-	VMOVUPS          Z12, 8384(BX)(CX*4)
+	VSCALEFPS        Z16, Z12, Z12
+	VSCALEFPS        Z17, Z13, Z13
+	VSCALEFPS        Z18, Z14, Z14
+	VSCALEFPS        Z19, Z15, Z15
+	VMOVUPS          Z12, 8192(BX)(CX*4)
+	VMOVUPS          Z13, 8256(BX)(CX*4)
+	VMOVUPS          Z14, 8320(BX)(CX*4)
+	VMOVUPS          Z15, 8384(BX)(CX*4)
 	VXORPS.BCST      constants<>+0(SB), Z8, Z8
 	VXORPS.BCST      constants<>+0(SB), Z9, Z9
 	VXORPS.BCST      constants<>+0(SB), Z10, Z10
 	VXORPS.BCST      constants<>+0(SB), Z11, Z11
-	VBROADCASTSS     constants<>+64(SB), Z12
-	VMAXPS           Z8, Z12, Z8
-	VMAXPS           Z9, Z12, Z9
-	VMAXPS           Z10, Z12, Z10
-	VMAXPS           Z11, Z12, Z11
 	VMOVUPS          4096(BX)(CX*4), Z12
 	VMOVUPS          4160(BX)(CX*4), Z13
 	VMOVUPS          4224(BX)(CX*4), Z14
 	VMOVUPS          4288(BX)(CX*4), Z15
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z8, Z16, Z8
+	VMAXPS           Z9, Z16, Z9
+	VMAXPS           Z10, Z16, Z10
+	VMAXPS           Z11, Z16, Z11
 	VADDPS           Z12, Z8, Z8
 	VADDPS           Z13, Z9, Z9
 	VADDPS           Z14, Z10, Z10
@@ -77727,15 +78188,6 @@ power:
 	VMULPS.BCST      16(DX), Z9, Z9
 	VMULPS.BCST      16(DX), Z10, Z10
 	VMULPS.BCST      16(DX), Z11, Z11
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z8, K1
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z9, K2
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z10, K3
-	VCMPPS.BCST      $0x1d, constants<>+864(SB), Z11, K4
-	KANDW            K2, K1, K1
-	KANDW            K3, K1, K1
-	KANDW            K4, K1, K1
-	KORTESTW         K1, K1
-	JCS              small0
 	VMAXPS           Z8, Z0, Z8
 	VMAXPS           Z9, Z0, Z9
 	VMAXPS           Z10, Z0, Z10
@@ -77800,70 +78252,21 @@ power:
 	VSCALEFPS        Z13, Z9, Z9
 	VSCALEFPS        Z14, Z10, Z10
 	VSCALEFPS        Z15, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	JMP              power0
-
-small0:
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z9, Z13
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     constants<>+352(SB), Z16
-	VBROADCASTSS     constants<>+352(SB), Z17
-	VBROADCASTSS     constants<>+352(SB), Z18
-	VBROADCASTSS     constants<>+352(SB), Z19
-	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
-	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
-	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
-	VFMADD231PS.BCST constants<>+384(SB), Z11, Z19
-	VFMADD231PS.BCST constants<>+416(SB), Z12, Z16
-	VFMADD231PS.BCST constants<>+416(SB), Z13, Z17
-	VFMADD231PS.BCST constants<>+416(SB), Z14, Z18
-	VFMADD231PS.BCST constants<>+416(SB), Z15, Z19
-	VMOVAPS          Z6, Z20
-	VMOVAPS          Z6, Z21
-	VMOVAPS          Z6, Z22
-	VMOVAPS          Z6, Z23
-	VFMADD231PS      Z7, Z8, Z20
-	VFMADD231PS      Z7, Z9, Z21
-	VFMADD231PS      Z7, Z10, Z22
-	VFMADD231PS      Z7, Z11, Z23
-	VFMADD231PS      Z12, Z16, Z20
-	VFMADD231PS      Z13, Z17, Z21
-	VFMADD231PS      Z14, Z18, Z22
-	VFMADD231PS      Z15, Z19, Z23
-	VFMADD231PS      Z12, Z20, Z8
-	VFMADD231PS      Z13, Z21, Z9
-	VFMADD231PS      Z14, Z22, Z10
-	VFMADD231PS      Z15, Z23, Z11
-	VADDPS           Z5, Z8, Z8
-	VADDPS           Z5, Z9, Z9
-	VADDPS           Z5, Z10, Z10
-	VADDPS           Z5, Z11, Z11
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-
-power0:
-	VMOVUPS      Z8, 10240(BX)(CX*4)
-	VMOVUPS      Z9, 10304(BX)(CX*4)
-	VMOVUPS      Z10, 10368(BX)(CX*4)
-	VMOVUPS      Z11, 10432(BX)(CX*4)
-	ADDQ         $0x40, CX
-	CMPQ         CX, n+8(FP)
-	JL           powers
-	MOVQ         120(AX), SI
-	MOVQ         168(AX), DI
-	VBROADCASTSS constants<>+64(SB), Z0
-	MOVQ         96(AX), R8
-	VBROADCASTSS constants<>+256(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+0(SB), Z3
-	XORQ         CX, CX
+	VMOVUPS          Z8, 10240(BX)(CX*4)
+	VMOVUPS          Z9, 10304(BX)(CX*4)
+	VMOVUPS          Z10, 10368(BX)(CX*4)
+	VMOVUPS          Z11, 10432(BX)(CX*4)
+	ADDQ             $0x40, CX
+	CMPQ             CX, n+8(FP)
+	JL               powers
+	MOVQ             120(AX), SI
+	MOVQ             168(AX), DI
+	VBROADCASTSS     constants<>+64(SB), Z0
+	MOVQ             96(AX), R8
+	VBROADCASTSS     constants<>+256(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+0(SB), Z3
+	XORQ             CX, CX
 
 last:
 	VMOVUPS          (R8)(CX*4), Z4
@@ -78049,7 +78452,7 @@ noUpstream0:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          480(AX), AX
+	MOVQ          488(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -78197,7 +78600,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       128(AX), Y0, Y0
 	VMOVUPD      Y0, 128(AX)
@@ -78316,7 +78719,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -78333,9 +78735,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -78451,7 +78855,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -78582,7 +78986,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -78599,9 +79002,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -78651,6 +79056,8 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
 
@@ -78720,28 +79127,60 @@ scaled:
 	VDIVPS       Y4, Y2, Y2
 	VADDPS       constants<>+256(SB), Y3, Y4
 	VDIVPS       Y4, Y3, Y3
-	VANDPS       constants<>+0(SB), Y0, Y0
-	VANDPS       constants<>+0(SB), Y1, Y1
-	VORPS        Y0, Y2, Y0
-	VORPS        Y1, Y3, Y1
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
 	VMOVUPS      Y0, 6144(BX)(CX*4)
 	VMOVUPS      Y1, 6176(BX)(CX*4)
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           scaled
-	MOVQ         120(AX), SI
-	XORQ         DI, DI
-	VXORPS       Y0, Y0, Y0
-	VMOVUPS      Y0, (SP)
-	VMOVUPS      Y0, 32(SP)
-	VMOVUPS      Y0, 64(SP)
-	VMOVUPS      Y0, 96(SP)
-	VMOVUPS      Y0, 128(SP)
-	VMOVUPS      Y0, 160(SP)
-	VMOVUPS      Y0, 192(SP)
-	VMOVUPS      Y0, 224(SP)
-	MOVQ         96(AX), R8
-	XORQ         CX, CX
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           hard
+
+isScaled:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
 
 last:
 	VMOVUPS      (R8)(CX*4), Y0
@@ -78788,10 +79227,6 @@ last:
 	VBROADCASTSS (DX), Y4
 	VFMADD231PS  Y4, Y2, Y3
 	VMOVUPS      6144(BX)(CX*4), Y2
-	VANDPS       constants<>+896(SB), Y2, Y4
-	VBROADCASTSS constants<>+256(SB), Y5
-	VSUBPS       Y4, Y5, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y2
 	VMULPS       Y2, Y2, Y2
 	VMULPS       Y2, Y3, Y2
 	VMULPS       Y1, Y2, Y1
@@ -78802,7 +79237,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -78933,7 +79368,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -78950,9 +79384,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -79002,6 +79438,8 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
 
@@ -79092,9 +79530,6 @@ powers:
 	VBLENDVPS    Y1, Y4, Y3, Y4
 	VMOVUPS      Y5, 6144(BX)(CX*4)
 	VMOVUPS      Y4, 6176(BX)(CX*4)
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y0, Y4, Y0
-	VMAXPS       Y1, Y4, Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y2, Y4
 	VCMPPS       $0x1e, constants<>+480(SB), Y3, Y5
 	VBROADCASTSS constants<>+512(SB), Y6
@@ -79137,6 +79572,99 @@ powers:
 	VANDPS       constants<>+576(SB), Y5, Y5
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y5, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y3
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VBROADCASTSS 16(DX), Y2
@@ -79144,10 +79672,10 @@ powers:
 	VMULPS       Y2, Y1, Y1
 	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
 	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
+	VMOVMSKPS    Y2, DI
+	VMOVMSKPS    Y3, R8
+	ANDL         R8, DI
+	CMPL         DI, $0xff
 	JEQ          small
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
@@ -79229,7 +79757,9 @@ power:
 	VMOVUPS Y1, 8224(BX)(CX*4)
 	ADDQ    $0x10, CX
 	CMPQ    CX, n+8(FP)
-	JL      powers
+	JL      hard
+
+isScaled:
 	MOVQ    120(AX), SI
 	XORQ    DI, DI
 	VXORPS  Y0, Y0, Y0
@@ -79298,7 +79828,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -79429,7 +79959,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -79446,9 +79975,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -79586,7 +80117,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      480(AX), AX
+	MOVQ      488(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -79693,7 +80224,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -79710,9 +80240,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -79762,6 +80294,8 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
 
@@ -79831,24 +80365,56 @@ scaled:
 	VDIVPS       Y4, Y2, Y2
 	VADDPS       constants<>+256(SB), Y3, Y4
 	VDIVPS       Y4, Y3, Y3
-	VANDPS       constants<>+0(SB), Y0, Y0
-	VANDPS       constants<>+0(SB), Y1, Y1
-	VORPS        Y0, Y2, Y0
-	VORPS        Y1, Y3, Y1
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
 	VMOVUPS      Y0, 6144(BX)(CX*4)
 	VMOVUPS      Y1, 6176(BX)(CX*4)
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           scaled
-	MOVQ         120(AX), SI
-	XORQ         DI, DI
-	VXORPS       Y0, Y0, Y0
-	VMOVUPS      Y0, (SP)
-	VMOVUPS      Y0, 32(SP)
-	VMOVUPS      Y0, 64(SP)
-	VMOVUPS      Y0, 96(SP)
-	MOVQ         96(AX), R8
-	XORQ         CX, CX
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           hard
+
+isScaled:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
 
 last:
 	VMOVUPS      (R8)(CX*4), Y0
@@ -79876,10 +80442,6 @@ last:
 	VBROADCASTSS (DX), Y9
 	VFMADD231PS  Y9, Y4, Y8
 	VMOVUPS      6144(BX)(CX*4), Y9
-	VANDPS       constants<>+896(SB), Y9, Y10
-	VBROADCASTSS constants<>+256(SB), Y11
-	VSUBPS       Y10, Y11, Y11
-	VBLENDVPS    Y9, Y11, Y10, Y9
 	VMULPS       Y9, Y9, Y10
 	VMULPS       Y10, Y8, Y8
 	VMULPS       Y7, Y8, Y10
@@ -79942,7 +80504,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      480(AX), AX
+	MOVQ      488(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -80049,7 +80611,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -80066,9 +80627,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -80118,6 +80681,8 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
 
@@ -80208,9 +80773,6 @@ powers:
 	VBLENDVPS    Y1, Y4, Y3, Y4
 	VMOVUPS      Y5, 6144(BX)(CX*4)
 	VMOVUPS      Y4, 6176(BX)(CX*4)
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y0, Y4, Y0
-	VMAXPS       Y1, Y4, Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y2, Y4
 	VCMPPS       $0x1e, constants<>+480(SB), Y3, Y5
 	VBROADCASTSS constants<>+512(SB), Y6
@@ -80253,6 +80815,99 @@ powers:
 	VANDPS       constants<>+576(SB), Y5, Y5
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y5, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y3
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VBROADCASTSS 16(DX), Y2
@@ -80260,10 +80915,10 @@ powers:
 	VMULPS       Y2, Y1, Y1
 	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
 	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
+	VMOVMSKPS    Y2, DI
+	VMOVMSKPS    Y3, R8
+	ANDL         R8, DI
+	CMPL         DI, $0xff
 	JEQ          small
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
@@ -80345,7 +81000,9 @@ power:
 	VMOVUPS Y1, 8224(BX)(CX*4)
 	ADDQ    $0x10, CX
 	CMPQ    CX, n+8(FP)
-	JL      powers
+	JL      hard
+
+isScaled:
 	MOVQ    120(AX), SI
 	XORQ    DI, DI
 	VXORPS  Y0, Y0, Y0
@@ -80444,7 +81101,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      480(AX), AX
+	MOVQ      488(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -80603,7 +81260,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -80859,7 +81516,7 @@ noUpstream:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -80954,7 +81611,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -80971,9 +81627,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -81023,6 +81681,8 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
 
@@ -81092,22 +81752,54 @@ scaled:
 	VDIVPS       Y4, Y2, Y2
 	VADDPS       constants<>+256(SB), Y3, Y4
 	VDIVPS       Y4, Y3, Y3
-	VANDPS       constants<>+0(SB), Y0, Y0
-	VANDPS       constants<>+0(SB), Y1, Y1
-	VORPS        Y0, Y2, Y0
-	VORPS        Y1, Y3, Y1
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
 	VMOVUPS      Y0, 6144(BX)(CX*4)
 	VMOVUPS      Y1, 6176(BX)(CX*4)
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           scaled
-	MOVQ         120(AX), SI
-	XORQ         DI, DI
-	VXORPS       Y0, Y0, Y0
-	VMOVUPS      Y0, (SP)
-	VMOVUPS      Y0, 32(SP)
-	MOVQ         96(AX), R8
-	XORQ         CX, CX
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMOVUPS      Y0, 6144(BX)(CX*4)
+	VMOVUPS      Y1, 6176(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           hard
+
+isScaled:
+	MOVQ    120(AX), SI
+	XORQ    DI, DI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	MOVQ    96(AX), R8
+	XORQ    CX, CX
 
 last:
 	VMOVUPS      (R8)(CX*4), Y0
@@ -81144,10 +81836,6 @@ last:
 	VBROADCASTSS (DX), Y10
 	VFMADD231PS  Y10, Y5, Y9
 	VMOVUPS      6144(BX)(CX*4), Y10
-	VANDPS       constants<>+896(SB), Y10, Y11
-	VBROADCASTSS constants<>+256(SB), Y12
-	VSUBPS       Y11, Y12, Y12
-	VBLENDVPS    Y10, Y12, Y11, Y10
 	VMULPS       Y10, Y10, Y11
 	VMULPS       Y11, Y9, Y9
 	MOVQ         48(AX), R9
@@ -81202,7 +81890,7 @@ noUpstream:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -81297,7 +81985,6 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R8)(CX*4)
 	VPMAXUD      (R8)(CX*4), Y0, Y0
 	VPMAXUD      32(R8)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -81314,9 +82001,11 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -81366,6 +82055,8 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
+	CMPB         480(AX), $0x00
+	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
 
@@ -81456,9 +82147,6 @@ powers:
 	VBLENDVPS    Y1, Y4, Y3, Y4
 	VMOVUPS      Y5, 6144(BX)(CX*4)
 	VMOVUPS      Y4, 6176(BX)(CX*4)
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y0, Y4, Y0
-	VMAXPS       Y1, Y4, Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y2, Y4
 	VCMPPS       $0x1e, constants<>+480(SB), Y3, Y5
 	VBROADCASTSS constants<>+512(SB), Y6
@@ -81501,6 +82189,99 @@ powers:
 	VANDPS       constants<>+576(SB), Y5, Y5
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y5, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS 16(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(BX)(CX*4)
+	VMOVUPS      Y1, 8224(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	JMP          isScaled
+
+isHard:
+	MOVQ 120(AX), SI
+	XORQ CX, CX
+
+hard:
+	VMOVUPS      (BX)(CX*4), Y0
+	VMOVUPS      32(BX)(CX*4), Y1
+	VMOVUPS      (SI)(CX*4), Y2
+	VMOVUPS      32(SI)(CX*4), Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y2, Y4
+	VFMADD231PS  constants<>+448(SB), Y3, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      2048(BX)(CX*4), Y2
+	VMOVUPS      2080(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y2, Y4, Y5
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y1, Y4, Y3, Y3
+	VMOVUPS      Y2, 6144(BX)(CX*4)
+	VMOVUPS      Y3, 6176(BX)(CX*4)
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VBROADCASTSS 16(DX), Y2
@@ -81508,10 +82289,10 @@ powers:
 	VMULPS       Y2, Y1, Y1
 	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
 	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
+	VMOVMSKPS    Y2, DI
+	VMOVMSKPS    Y3, R8
+	ANDL         R8, DI
+	CMPL         DI, $0xff
 	JEQ          small
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
@@ -81593,7 +82374,9 @@ power:
 	VMOVUPS Y1, 8224(BX)(CX*4)
 	ADDQ    $0x10, CX
 	CMPQ    CX, n+8(FP)
-	JL      powers
+	JL      hard
+
+isScaled:
 	MOVQ    120(AX), SI
 	XORQ    DI, DI
 	VXORPS  Y0, Y0, Y0
@@ -81691,7 +82474,7 @@ noUpstream:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -81880,7 +82663,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       128(AX), Y0, Y0
 	VMOVUPD      Y0, 128(AX)
@@ -82042,10 +82825,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -82062,9 +82843,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -82206,7 +82991,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -82380,10 +83165,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -82400,9 +83183,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -82548,7 +83335,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -82722,10 +83509,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -82742,9 +83527,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -82799,54 +83588,47 @@ logarithm:
 powers:
 	VMOVUPS      (BX)(CX*4), Y0
 	VMOVUPS      32(BX)(CX*4), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VMAXPS       Y0, Y2, Y3
-	VMAXPS       Y1, Y2, Y2
-	VMOVUPS      4096(BX)(CX*4), Y4
-	VMOVUPS      4128(BX)(CX*4), Y5
-	VADDPS       Y4, Y3, Y3
-	VADDPS       Y5, Y2, Y2
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y5
+	VMAXPS       Y1, Y4, Y4
+	VADDPS       Y2, Y5, Y2
+	VADDPS       Y3, Y4, Y3
 	VBROADCASTSS 80(DX), Y4
-	VMULPS       Y4, Y3, Y3
 	VMULPS       Y4, Y2, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y3, Y4
-	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y5
-	VMOVMSKPS    Y4, SI
-	VMOVMSKPS    Y5, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small
+	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
 	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
 	VBROADCASTSS constants<>+160(SB), Y4
 	VBROADCASTSS constants<>+160(SB), Y5
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VFMADD231PS  constants<>+128(SB), Y2, Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
 	VROUNDPS     $0x00, Y4, Y4
 	VROUNDPS     $0x00, Y5, Y5
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+192(SB), Y5, Y2
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y5, Y2
-	VMULPS       Y3, Y3, Y6
-	VMULPS       Y2, Y2, Y7
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
 	VBROADCASTSS constants<>+352(SB), Y8
 	VBROADCASTSS constants<>+352(SB), Y9
-	VFMADD231PS  constants<>+384(SB), Y3, Y8
-	VFMADD231PS  constants<>+384(SB), Y2, Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
 	VFMADD231PS  constants<>+416(SB), Y6, Y8
 	VFMADD231PS  constants<>+416(SB), Y7, Y9
 	VBROADCASTSS constants<>+288(SB), Y10
 	VBROADCASTSS constants<>+288(SB), Y11
-	VFMADD231PS  constants<>+320(SB), Y3, Y10
-	VFMADD231PS  constants<>+320(SB), Y2, Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
 	VFMADD231PS  Y6, Y8, Y10
 	VFMADD231PS  Y7, Y9, Y11
-	VFMADD231PS  Y6, Y10, Y3
-	VFMADD231PS  Y7, Y11, Y2
-	VADDPS       constants<>+256(SB), Y3, Y3
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
 	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
 	VCVTPS2DQ    Y4, Y4
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y4, Y6
@@ -82857,62 +83639,28 @@ powers:
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       constants<>+1152(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y6, Y3, Y3
-	VMULPS       Y7, Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
 	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y4, Y3, Y3
-	VMULPS       Y5, Y2, Y2
-	VMOVAPS      Y3, Y3
-	VMOVAPS      Y2, Y2
-	JMP          power
-
-small:
-	VMULPS       Y3, Y3, Y4
-	VMULPS       Y2, Y2, Y5
-	VBROADCASTSS constants<>+352(SB), Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y6
-	VFMADD231PS  constants<>+384(SB), Y2, Y7
-	VFMADD231PS  constants<>+416(SB), Y4, Y6
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VBROADCASTSS constants<>+288(SB), Y8
-	VBROADCASTSS constants<>+288(SB), Y9
-	VFMADD231PS  constants<>+320(SB), Y3, Y8
-	VFMADD231PS  constants<>+320(SB), Y2, Y9
-	VFMADD231PS  Y4, Y6, Y8
-	VFMADD231PS  Y5, Y7, Y9
-	VFMADD231PS  Y4, Y8, Y3
-	VFMADD231PS  Y5, Y9, Y2
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VADDPS       constants<>+256(SB), Y2, Y2
-	VMOVAPS      Y3, Y3
-	VMOVAPS      Y2, Y2
-
-power:
-	VMOVUPS      Y3, 8192(BX)(CX*4)
-	VMOVUPS      Y2, 8224(BX)(CX*4)
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y2, 8192(BX)(CX*4)
+	VMOVUPS      Y3, 8224(BX)(CX*4)
 	VXORPS       constants<>+0(SB), Y0, Y0
 	VXORPS       constants<>+0(SB), Y1, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y2, Y1
 	VMOVUPS      4096(BX)(CX*4), Y2
 	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VBROADCASTSS 16(DX), Y2
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small0
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y1, Y2, Y1
@@ -82962,58 +83710,31 @@ power:
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-	JMP          power0
-
-small0:
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+352(SB), Y4
-	VBROADCASTSS constants<>+352(SB), Y5
-	VFMADD231PS  constants<>+384(SB), Y0, Y4
-	VFMADD231PS  constants<>+384(SB), Y1, Y5
-	VFMADD231PS  constants<>+416(SB), Y2, Y4
-	VFMADD231PS  constants<>+416(SB), Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VBROADCASTSS constants<>+288(SB), Y7
-	VFMADD231PS  constants<>+320(SB), Y0, Y6
-	VFMADD231PS  constants<>+320(SB), Y1, Y7
-	VFMADD231PS  Y2, Y4, Y6
-	VFMADD231PS  Y3, Y5, Y7
-	VFMADD231PS  Y2, Y6, Y0
-	VFMADD231PS  Y3, Y7, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-
-power0:
-	VMOVUPS Y0, 10240(BX)(CX*4)
-	VMOVUPS Y1, 10272(BX)(CX*4)
-	ADDQ    $0x10, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	MOVQ    120(AX), SI
-	MOVQ    168(AX), DI
-	XORQ    R8, R8
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	VMOVUPS Y0, 256(SP)
-	VMOVUPS Y0, 288(SP)
-	VMOVUPS Y0, 320(SP)
-	VMOVUPS Y0, 352(SP)
-	VMOVUPS Y0, 384(SP)
-	VMOVUPS Y0, 416(SP)
-	MOVQ    96(AX), R9
-	XORQ    CX, CX
+	VMOVUPS      Y0, 10240(BX)(CX*4)
+	VMOVUPS      Y1, 10272(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y0, 128(SP)
+	VMOVUPS      Y0, 160(SP)
+	VMOVUPS      Y0, 192(SP)
+	VMOVUPS      Y0, 224(SP)
+	VMOVUPS      Y0, 256(SP)
+	VMOVUPS      Y0, 288(SP)
+	VMOVUPS      Y0, 320(SP)
+	VMOVUPS      Y0, 352(SP)
+	VMOVUPS      Y0, 384(SP)
+	VMOVUPS      Y0, 416(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
 
 last:
 	VMOVUPS      (R9)(CX*4), Y0
@@ -83090,7 +83811,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -83264,10 +83985,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -83284,9 +84003,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -83458,7 +84181,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      480(AX), AX
+	MOVQ      488(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -83572,10 +84295,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -83592,9 +84313,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -83778,7 +84503,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      480(AX), AX
+	MOVQ      488(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -83892,10 +84617,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -83912,9 +84635,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -83969,54 +84696,47 @@ logarithm:
 powers:
 	VMOVUPS      (BX)(CX*4), Y0
 	VMOVUPS      32(BX)(CX*4), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VMAXPS       Y0, Y2, Y3
-	VMAXPS       Y1, Y2, Y2
-	VMOVUPS      4096(BX)(CX*4), Y4
-	VMOVUPS      4128(BX)(CX*4), Y5
-	VADDPS       Y4, Y3, Y3
-	VADDPS       Y5, Y2, Y2
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y5
+	VMAXPS       Y1, Y4, Y4
+	VADDPS       Y2, Y5, Y2
+	VADDPS       Y3, Y4, Y3
 	VBROADCASTSS 80(DX), Y4
-	VMULPS       Y4, Y3, Y3
 	VMULPS       Y4, Y2, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y3, Y4
-	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y5
-	VMOVMSKPS    Y4, SI
-	VMOVMSKPS    Y5, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small
+	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
 	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
 	VBROADCASTSS constants<>+160(SB), Y4
 	VBROADCASTSS constants<>+160(SB), Y5
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VFMADD231PS  constants<>+128(SB), Y2, Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
 	VROUNDPS     $0x00, Y4, Y4
 	VROUNDPS     $0x00, Y5, Y5
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+192(SB), Y5, Y2
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y5, Y2
-	VMULPS       Y3, Y3, Y6
-	VMULPS       Y2, Y2, Y7
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
 	VBROADCASTSS constants<>+352(SB), Y8
 	VBROADCASTSS constants<>+352(SB), Y9
-	VFMADD231PS  constants<>+384(SB), Y3, Y8
-	VFMADD231PS  constants<>+384(SB), Y2, Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
 	VFMADD231PS  constants<>+416(SB), Y6, Y8
 	VFMADD231PS  constants<>+416(SB), Y7, Y9
 	VBROADCASTSS constants<>+288(SB), Y10
 	VBROADCASTSS constants<>+288(SB), Y11
-	VFMADD231PS  constants<>+320(SB), Y3, Y10
-	VFMADD231PS  constants<>+320(SB), Y2, Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
 	VFMADD231PS  Y6, Y8, Y10
 	VFMADD231PS  Y7, Y9, Y11
-	VFMADD231PS  Y6, Y10, Y3
-	VFMADD231PS  Y7, Y11, Y2
-	VADDPS       constants<>+256(SB), Y3, Y3
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
 	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
 	VCVTPS2DQ    Y4, Y4
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y4, Y6
@@ -84027,62 +84747,28 @@ powers:
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       constants<>+1152(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y6, Y3, Y3
-	VMULPS       Y7, Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
 	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y4, Y3, Y3
-	VMULPS       Y5, Y2, Y2
-	VMOVAPS      Y3, Y3
-	VMOVAPS      Y2, Y2
-	JMP          power
-
-small:
-	VMULPS       Y3, Y3, Y4
-	VMULPS       Y2, Y2, Y5
-	VBROADCASTSS constants<>+352(SB), Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y6
-	VFMADD231PS  constants<>+384(SB), Y2, Y7
-	VFMADD231PS  constants<>+416(SB), Y4, Y6
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VBROADCASTSS constants<>+288(SB), Y8
-	VBROADCASTSS constants<>+288(SB), Y9
-	VFMADD231PS  constants<>+320(SB), Y3, Y8
-	VFMADD231PS  constants<>+320(SB), Y2, Y9
-	VFMADD231PS  Y4, Y6, Y8
-	VFMADD231PS  Y5, Y7, Y9
-	VFMADD231PS  Y4, Y8, Y3
-	VFMADD231PS  Y5, Y9, Y2
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VADDPS       constants<>+256(SB), Y2, Y2
-	VMOVAPS      Y3, Y3
-	VMOVAPS      Y2, Y2
-
-power:
-	VMOVUPS      Y3, 8192(BX)(CX*4)
-	VMOVUPS      Y2, 8224(BX)(CX*4)
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y2, 8192(BX)(CX*4)
+	VMOVUPS      Y3, 8224(BX)(CX*4)
 	VXORPS       constants<>+0(SB), Y0, Y0
 	VXORPS       constants<>+0(SB), Y1, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y2, Y1
 	VMOVUPS      4096(BX)(CX*4), Y2
 	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VBROADCASTSS 16(DX), Y2
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small0
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y1, Y2, Y1
@@ -84132,48 +84818,21 @@ power:
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-	JMP          power0
-
-small0:
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+352(SB), Y4
-	VBROADCASTSS constants<>+352(SB), Y5
-	VFMADD231PS  constants<>+384(SB), Y0, Y4
-	VFMADD231PS  constants<>+384(SB), Y1, Y5
-	VFMADD231PS  constants<>+416(SB), Y2, Y4
-	VFMADD231PS  constants<>+416(SB), Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VBROADCASTSS constants<>+288(SB), Y7
-	VFMADD231PS  constants<>+320(SB), Y0, Y6
-	VFMADD231PS  constants<>+320(SB), Y1, Y7
-	VFMADD231PS  Y2, Y4, Y6
-	VFMADD231PS  Y3, Y5, Y7
-	VFMADD231PS  Y2, Y6, Y0
-	VFMADD231PS  Y3, Y7, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-
-power0:
-	VMOVUPS Y0, 10240(BX)(CX*4)
-	VMOVUPS Y1, 10272(BX)(CX*4)
-	ADDQ    $0x10, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	MOVQ    120(AX), SI
-	MOVQ    168(AX), DI
-	XORQ    R8, R8
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	MOVQ    96(AX), R9
-	XORQ    CX, CX
+	VMOVUPS      Y0, 10240(BX)(CX*4)
+	VMOVUPS      Y1, 10272(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
 
 last:
 	VMOVUPS      (R9)(CX*4), Y0
@@ -84298,7 +84957,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      480(AX), AX
+	MOVQ      488(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -84480,7 +85139,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -84793,7 +85452,7 @@ noUpstream0:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -84895,10 +85554,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -84915,9 +85572,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -85104,7 +85765,7 @@ noUpstream0:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -85206,10 +85867,8 @@ exponential:
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y1, 2048(BX)(CX*4)
 	VMOVUPS      Y2, 2080(BX)(CX*4)
-	PREFETCHT0   2048(R9)(CX*4)
 	VPMAXUD      (R9)(CX*4), Y0, Y0
 	VPMAXUD      32(R9)(CX*4), Y0, Y0
-	PREFETCHT0   2048(R10)(CX*4)
 	VPMAXUD      (R10)(CX*4), Y0, Y0
 	VPMAXUD      32(R10)(CX*4), Y0, Y0
 	ADDQ         $0x10, CX
@@ -85226,9 +85885,13 @@ exponential:
 	RET
 
 inRange:
+	MOVQ 120(AX), SI
+	MOVQ 168(AX), DI
 	XORQ CX, CX
 
 logarithm:
+	PREFETCHT0   2048(SI)(CX*4)
+	PREFETCHT0   2048(DI)(CX*4)
 	VMOVUPS      2048(BX)(CX*4), Y0
 	VMOVUPS      2080(BX)(CX*4), Y1
 	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
@@ -85283,54 +85946,47 @@ logarithm:
 powers:
 	VMOVUPS      (BX)(CX*4), Y0
 	VMOVUPS      32(BX)(CX*4), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VMAXPS       Y0, Y2, Y3
-	VMAXPS       Y1, Y2, Y2
-	VMOVUPS      4096(BX)(CX*4), Y4
-	VMOVUPS      4128(BX)(CX*4), Y5
-	VADDPS       Y4, Y3, Y3
-	VADDPS       Y5, Y2, Y2
+	VMOVUPS      4096(BX)(CX*4), Y2
+	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y5
+	VMAXPS       Y1, Y4, Y4
+	VADDPS       Y2, Y5, Y2
+	VADDPS       Y3, Y4, Y3
 	VBROADCASTSS 80(DX), Y4
-	VMULPS       Y4, Y3, Y3
 	VMULPS       Y4, Y2, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y3, Y4
-	VCMPPS       $0x1d, constants<>+864(SB), Y2, Y5
-	VMOVMSKPS    Y4, SI
-	VMOVMSKPS    Y5, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small
+	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
 	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
 	VBROADCASTSS constants<>+160(SB), Y4
 	VBROADCASTSS constants<>+160(SB), Y5
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VFMADD231PS  constants<>+128(SB), Y2, Y5
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y5
 	VROUNDPS     $0x00, Y4, Y4
 	VROUNDPS     $0x00, Y5, Y5
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+192(SB), Y5, Y2
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y5, Y2
-	VMULPS       Y3, Y3, Y6
-	VMULPS       Y2, Y2, Y7
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+192(SB), Y5, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y5, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y3, Y7
 	VBROADCASTSS constants<>+352(SB), Y8
 	VBROADCASTSS constants<>+352(SB), Y9
-	VFMADD231PS  constants<>+384(SB), Y3, Y8
-	VFMADD231PS  constants<>+384(SB), Y2, Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+384(SB), Y3, Y9
 	VFMADD231PS  constants<>+416(SB), Y6, Y8
 	VFMADD231PS  constants<>+416(SB), Y7, Y9
 	VBROADCASTSS constants<>+288(SB), Y10
 	VBROADCASTSS constants<>+288(SB), Y11
-	VFMADD231PS  constants<>+320(SB), Y3, Y10
-	VFMADD231PS  constants<>+320(SB), Y2, Y11
+	VFMADD231PS  constants<>+320(SB), Y2, Y10
+	VFMADD231PS  constants<>+320(SB), Y3, Y11
 	VFMADD231PS  Y6, Y8, Y10
 	VFMADD231PS  Y7, Y9, Y11
-	VFMADD231PS  Y6, Y10, Y3
-	VFMADD231PS  Y7, Y11, Y2
-	VADDPS       constants<>+256(SB), Y3, Y3
+	VFMADD231PS  Y6, Y10, Y2
+	VFMADD231PS  Y7, Y11, Y3
 	VADDPS       constants<>+256(SB), Y2, Y2
+	VADDPS       constants<>+256(SB), Y3, Y3
 	VCVTPS2DQ    Y4, Y4
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y4, Y6
@@ -85341,62 +85997,28 @@ powers:
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       constants<>+1152(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y6, Y3, Y3
-	VMULPS       Y7, Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y7, Y3, Y3
 	VPADDD       constants<>+1152(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       constants<>+1152(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y4, Y3, Y3
-	VMULPS       Y5, Y2, Y2
-	VMOVAPS      Y3, Y3
-	VMOVAPS      Y2, Y2
-	JMP          power
-
-small:
-	VMULPS       Y3, Y3, Y4
-	VMULPS       Y2, Y2, Y5
-	VBROADCASTSS constants<>+352(SB), Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y6
-	VFMADD231PS  constants<>+384(SB), Y2, Y7
-	VFMADD231PS  constants<>+416(SB), Y4, Y6
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VBROADCASTSS constants<>+288(SB), Y8
-	VBROADCASTSS constants<>+288(SB), Y9
-	VFMADD231PS  constants<>+320(SB), Y3, Y8
-	VFMADD231PS  constants<>+320(SB), Y2, Y9
-	VFMADD231PS  Y4, Y6, Y8
-	VFMADD231PS  Y5, Y7, Y9
-	VFMADD231PS  Y4, Y8, Y3
-	VFMADD231PS  Y5, Y9, Y2
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VADDPS       constants<>+256(SB), Y2, Y2
-	VMOVAPS      Y3, Y3
-	VMOVAPS      Y2, Y2
-
-power:
-	VMOVUPS      Y3, 8192(BX)(CX*4)
-	VMOVUPS      Y2, 8224(BX)(CX*4)
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y2, 8192(BX)(CX*4)
+	VMOVUPS      Y3, 8224(BX)(CX*4)
 	VXORPS       constants<>+0(SB), Y0, Y0
 	VXORPS       constants<>+0(SB), Y1, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y2, Y1
 	VMOVUPS      4096(BX)(CX*4), Y2
 	VMOVUPS      4128(BX)(CX*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VBROADCASTSS 16(DX), Y2
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x1d, constants<>+864(SB), Y0, Y2
-	VCMPPS       $0x1d, constants<>+864(SB), Y1, Y3
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y3, DI
-	ANDL         DI, SI
-	CMPL         SI, $0xff
-	JEQ          small0
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y1, Y2, Y1
@@ -85446,46 +86068,19 @@ power:
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-	JMP          power0
-
-small0:
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+352(SB), Y4
-	VBROADCASTSS constants<>+352(SB), Y5
-	VFMADD231PS  constants<>+384(SB), Y0, Y4
-	VFMADD231PS  constants<>+384(SB), Y1, Y5
-	VFMADD231PS  constants<>+416(SB), Y2, Y4
-	VFMADD231PS  constants<>+416(SB), Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VBROADCASTSS constants<>+288(SB), Y7
-	VFMADD231PS  constants<>+320(SB), Y0, Y6
-	VFMADD231PS  constants<>+320(SB), Y1, Y7
-	VFMADD231PS  Y2, Y4, Y6
-	VFMADD231PS  Y3, Y5, Y7
-	VFMADD231PS  Y2, Y6, Y0
-	VFMADD231PS  Y3, Y7, Y1
-	VADDPS       constants<>+256(SB), Y0, Y0
-	VADDPS       constants<>+256(SB), Y1, Y1
-	VMOVAPS      Y0, Y0
-	VMOVAPS      Y1, Y1
-
-power0:
-	VMOVUPS Y0, 10240(BX)(CX*4)
-	VMOVUPS Y1, 10272(BX)(CX*4)
-	ADDQ    $0x10, CX
-	CMPQ    CX, n+8(FP)
-	JL      powers
-	MOVQ    120(AX), SI
-	MOVQ    168(AX), DI
-	XORQ    R8, R8
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	MOVQ    96(AX), R9
-	XORQ    CX, CX
+	VMOVUPS      Y0, 10240(BX)(CX*4)
+	VMOVUPS      Y1, 10272(BX)(CX*4)
+	ADDQ         $0x10, CX
+	CMPQ         CX, n+8(FP)
+	JL           powers
+	MOVQ         120(AX), SI
+	MOVQ         168(AX), DI
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	MOVQ         96(AX), R9
+	XORQ         CX, CX
 
 last:
 	VMOVUPS      (R9)(CX*4), Y0
@@ -85615,7 +86210,7 @@ noUpstream0:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         480(AX), AX
+	MOVQ         488(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)

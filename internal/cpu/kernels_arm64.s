@@ -53613,25 +53613,25 @@ word:
 
 // func widenNEON(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 TEXT ·widenNEON(SB), NOSPLIT, $0-36
-	MOVD $constants<>(SB), R6
-	MOVD dst+0(FP), R5
-	MOVD src+8(FP), R4
-	MOVD sums+16(FP), R3
-	MOVD n+24(FP), R2
+	MOVD $constants<>(SB), R7
+	MOVD dst+0(FP), R6
+	MOVD src+8(FP), R5
+	MOVD sums+16(FP), R4
+	MOVD n+24(FP), R3
 	WORD $0x6f00e40e // movi v14.2d, #0x0
 	WORD $0x6f00e40d // movi v13.2d, #0x0
-	WORD $0x3dc0accc // ldr q12, [x6, #688]
+	WORD $0x3dc0acec // ldr q12, [x7, #688]
 	WORD $0x6f00e40b // movi v11.2d, #0x0
 	WORD $0x6f00e40a // movi v10.2d, #0x0
-	WORD $0x3dc00069 // ldr q9, [x3]
-	WORD $0x3dc00468 // ldr q8, [x3, #16]
-	WORD $0x3dc00867 // ldr q7, [x3, #32]
-	WORD $0x3dc00c66 // ldr q6, [x3, #48]
-	MOVD $0, R1
+	WORD $0x3dc00089 // ldr q9, [x4]
+	WORD $0x3dc00488 // ldr q8, [x4, #16]
+	WORD $0x3dc00887 // ldr q7, [x4, #32]
+	WORD $0x3dc00c86 // ldr q6, [x4, #48]
+	MOVD $0, R2
 
 loop:
-	ADD R1<<2, R4, R0
-	WORD $0x3dc00000 // ldr q0, [x0]
+	ADD R2<<2, R5, R1
+	WORD $0x3dc00020 // ldr q0, [x1]
 	WORD $0x0e617805 // fcvtl v5.2d, v0.2s
 	WORD $0x4e617804 // fcvtl2 v4.2d, v0.4s
 	WORD $0x6e6ee4a0 // fcmge v0.2d, v5.2d, v14.2d
@@ -53648,15 +53648,10 @@ loop:
 	WORD $0x4ea01d4a // orr v10.16b, v10.16b, v0.16b
 	WORD $0x4e65d529 // fadd v9.2d, v9.2d, v5.2d
 	WORD $0x4e64d508 // fadd v8.2d, v8.2d, v4.2d
-	CMP $0, R5
-	BEQ added0
-	ADD R1<<3, R5, R0
+	ADD R2<<3, R6, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-
-added0:
-	ADD R1<<2, R4, R0
-	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x0e617805 // fcvtl v5.2d, v0.2s
 	WORD $0x4e617804 // fcvtl2 v4.2d, v0.4s
 	WORD $0x6e6ee4a0 // fcmge v0.2d, v5.2d, v14.2d
@@ -53673,23 +53668,18 @@ added0:
 	WORD $0x4ea01d4a // orr v10.16b, v10.16b, v0.16b
 	WORD $0x4e65d4e7 // fadd v7.2d, v7.2d, v5.2d
 	WORD $0x4e64d4c6 // fadd v6.2d, v6.2d, v4.2d
-	CMP $0, R5
-	BEQ added1
-	ADD R1<<3, R5, R0
 	WORD $0x3d800805 // str q5, [x0, #32]
 	WORD $0x3d800c04 // str q4, [x0, #48]
-
-added1:
-	ADD $8, R1, R1
-	CMP R2, R1
+	ADD $8, R2, R2
+	CMP R3, R2
 	BLT loop
-	WORD $0x3d800069 // str q9, [x3]
-	WORD $0x3d800468 // str q8, [x3, #16]
-	WORD $0x3d800867 // str q7, [x3, #32]
-	WORD $0x3d800c66 // str q6, [x3, #48]
-	WORD $0x3dc000c0 // ldr q0, [x6]
+	WORD $0x3d800089 // str q9, [x4]
+	WORD $0x3d800488 // str q8, [x4, #16]
+	WORD $0x3d800887 // str q7, [x4, #32]
+	WORD $0x3d800c86 // str q6, [x4, #48]
+	WORD $0x3dc000e0 // ldr q0, [x7]
 	WORD $0x4e201d61 // and v1.16b, v11.16b, v0.16b
-	WORD $0x3dc000c0 // ldr q0, [x6]
+	WORD $0x3dc000e0 // ldr q0, [x7]
 	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
 	WORD $0x4e20bc20 // addp v0.16b, v1.16b, v0.16b
 	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
@@ -53765,6 +53755,61 @@ loop:
 	BLT loop
 	RET
 
+// func sumMapNEON(src *float32, sums *float64, n int) (bad uint32)
+TEXT ·sumMapNEON(SB), NOSPLIT, $0-28
+	MOVD $constants<>(SB), R5
+	MOVD src+0(FP), R4
+	MOVD sums+8(FP), R3
+	MOVD n+16(FP), R2
+	WORD $0x6f00e407 // movi v7.2d, #0x0
+	WORD $0x6f00e406 // movi v6.2d, #0x0
+	WORD $0x3dc00065 // ldr q5, [x3]
+	WORD $0x3dc00464 // ldr q4, [x3, #16]
+	WORD $0x3dc00863 // ldr q3, [x3, #32]
+	WORD $0x3dc00c62 // ldr q2, [x3, #48]
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R4, R0
+	PRFM 4096(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea164e7 // umax v7.4s, v7.4s, v1.4s
+	WORD $0x6ea064c6 // umax v6.4s, v6.4s, v0.4s
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x0e617801 // fcvtl v1.2d, v0.2s
+	WORD $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	WORD $0x4e61d4a5 // fadd v5.2d, v5.2d, v1.2d
+	WORD $0x4e60d484 // fadd v4.2d, v4.2d, v0.2d
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x0e617801 // fcvtl v1.2d, v0.2s
+	WORD $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	ADD $8, R1, R1
+	CMP R2, R1
+	BLT loop
+	WORD $0x3d800065 // str q5, [x3]
+	WORD $0x3d800464 // str q4, [x3, #16]
+	WORD $0x3d800863 // str q3, [x3, #32]
+	WORD $0x3d800c62 // str q2, [x3, #48]
+	WORD $0x3dc02ca1 // ldr q1, [x5, #176]
+	WORD $0x4ea134e0 // cmgt v0.4s, v7.4s, v1.4s
+	WORD $0x4ea134c3 // cmgt v3.4s, v6.4s, v1.4s
+	WORD $0x4ea71c00 // orr v0.16b, v0.16b, v7.16b
+	WORD $0x4ea61c63 // orr v3.16b, v3.16b, v6.16b
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc008a0 // ldr q0, [x5, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	MOVW R0, bad+24(FP)
+	RET
+
 // func softMagnitudesNEON(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
 TEXT ·softMagnitudesNEON(SB), NOSPLIT, $40-80
 	ADD $16, RSP, R12
@@ -53780,99 +53825,103 @@ TEXT ·softMagnitudesNEON(SB), NOSPLIT, $40-80
 	MOVD n+72(FP), R4
 	ADD $4, R11, R3
 	ADD $8, R11, R2
-	WORD $0x4d40c80d // ld1r {v13.4s}, [x0]
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
 	ADD $4, R0, R0
-	WORD $0x4d40c80c // ld1r {v12.4s}, [x0]
+	WORD $0x4d40c80d // ld1r {v13.4s}, [x0]
+	WORD $0x6f00e40c // movi v12.2d, #0x0
 	WORD $0x6f00e40b // movi v11.2d, #0x0
-	WORD $0x6f00e40a // movi v10.2d, #0x0
-	WORD $0x3dc000a9 // ldr q9, [x5]
-	WORD $0x3dc004a8 // ldr q8, [x5, #16]
-	WORD $0x3dc008a7 // ldr q7, [x5, #32]
-	WORD $0x3dc00ca6 // ldr q6, [x5, #48]
+	WORD $0x3dc000aa // ldr q10, [x5]
+	WORD $0x3dc004a9 // ldr q9, [x5, #16]
+	WORD $0x3dc008a8 // ldr q8, [x5, #32]
+	WORD $0x3dc00ca7 // ldr q7, [x5, #48]
+	WORD $0x3dc02da6 // ldr q6, [x13, #176]
 	WORD $0x3dc015a5 // ldr q5, [x13, #80]
-	WORD $0x3dc02da4 // ldr q4, [x13, #176]
+	WORD $0x3dc051a4 // ldr q4, [x13, #320]
 	MOVD $0, R1
 
 loop:
-	ADD R1<<2, R3, R0
-	WORD $0x3dc00018 // ldr q24, [x0]
-	WORD $0x3dc00417 // ldr q23, [x0, #16]
 	ADD R1<<0, R6, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x3dc0b5a0 // ldr q0, [x13, #720]
-	WORD $0x6ea08c56 // cmeq v22.4s, v2.4s, v0.4s
-	WORD $0x6ea08c35 // cmeq v21.4s, v1.4s, v0.4s
+	WORD $0x6ea08c57 // cmeq v23.4s, v2.4s, v0.4s
+	WORD $0x6ea08c36 // cmeq v22.4s, v1.4s, v0.4s
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
+	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x3dc0b9a0 // ldr q0, [x13, #736]
-	WORD $0x6ea08c4f // cmeq v15.4s, v2.4s, v0.4s
-	WORD $0x6ea08c2e // cmeq v14.4s, v1.4s, v0.4s
+	WORD $0x6ea08c50 // cmeq v16.4s, v2.4s, v0.4s
+	WORD $0x6ea08c2f // cmeq v15.4s, v1.4s, v0.4s
+	ADD R1<<2, R3, R0
+	WORD $0x3dc00019 // ldr q25, [x0]
+	WORD $0x3dc00418 // ldr q24, [x0, #16]
 	ADD R1<<2, R9, R0
 	WORD $0x3dc00003 // ldr q3, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	ADD R1<<2, R10, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4ea1d474 // fsub v20.4s, v3.4s, v1.4s
+	WORD $0x4ea1d475 // fsub v21.4s, v3.4s, v1.4s
 	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
 	ADD R1<<2, R7, R0
-	WORD $0x3dc00010 // ldr q16, [x0]
+	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	ADD R1<<2, R8, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4ea1d613 // fsub v19.4s, v16.4s, v1.4s
-	WORD $0x4ea0d452 // fsub v18.4s, v2.4s, v0.4s
+	WORD $0x4ea1d634 // fsub v20.4s, v17.4s, v1.4s
+	WORD $0x4ea0d453 // fsub v19.4s, v2.4s, v0.4s
 	ADD R1<<2, R2, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4eaf1df1 // mov v17.16b, v15.16b
-	WORD $0x6e601f11 // bsl v17.16b, v24.16b, v0.16b
-	WORD $0x4eae1dc0 // mov v0.16b, v14.16b
-	WORD $0x6e611ee0 // bsl v0.16b, v23.16b, v1.16b
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x4eb01e12 // mov v18.16b, v16.16b
+	WORD $0x6e601f32 // bsl v18.16b, v25.16b, v0.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x6e611f00 // bsl v0.16b, v24.16b, v1.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
 	ADD R1<<2, R11, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	WORD $0x4eb61ec1 // mov v1.16b, v22.16b
-	WORD $0x6e601f01 // bsl v1.16b, v24.16b, v0.16b
-	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
-	WORD $0x6e621ee0 // bsl v0.16b, v23.16b, v2.16b
-	WORD $0x4ea1d631 // fsub v17.4s, v17.4s, v1.4s
-	WORD $0x4ea0d610 // fsub v16.4s, v16.4s, v0.4s
-	WORD $0x4eb31e80 // orr v0.16b, v20.16b, v19.16b
-	WORD $0x4eb21c61 // orr v1.16b, v3.16b, v18.16b
-	WORD $0x4eb11c00 // orr v0.16b, v0.16b, v17.16b
-	WORD $0x4eb01c22 // orr v2.16b, v1.16b, v16.16b
+	WORD $0x4eb71ee1 // mov v1.16b, v23.16b
+	WORD $0x6e601f21 // bsl v1.16b, v25.16b, v0.16b
+	WORD $0x4eb61ec0 // mov v0.16b, v22.16b
+	WORD $0x6e621f00 // bsl v0.16b, v24.16b, v2.16b
+	WORD $0x4ea1d652 // fsub v18.4s, v18.4s, v1.4s
+	WORD $0x4ea0d631 // fsub v17.4s, v17.4s, v0.4s
+	WORD $0x4eb41ea0 // orr v0.16b, v21.16b, v20.16b
+	WORD $0x4eb31c61 // orr v1.16b, v3.16b, v19.16b
+	WORD $0x4eb21c00 // orr v0.16b, v0.16b, v18.16b
+	WORD $0x4eb11c22 // orr v2.16b, v1.16b, v17.16b
 	WORD $0x4e25e400 // fcmeq v0.4s, v0.4s, v5.4s
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x4e25e440 // fcmeq v0.4s, v2.4s, v5.4s
 	WORD $0x6e205800 // mvn v0.16b, v0.16b
-	WORD $0x6ea1856b // sub v11.4s, v11.4s, v1.4s
-	WORD $0x6ea0854a // sub v10.4s, v10.4s, v0.4s
-	WORD $0x3dc051a1 // ldr q1, [x13, #320]
-	WORD $0x4eb61ec2 // mov v2.16b, v22.16b
-	WORD $0x6e611c82 // bsl v2.16b, v4.16b, v1.16b
-	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
-	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x6ea1858c // sub v12.4s, v12.4s, v1.4s
+	WORD $0x6ea0856b // sub v11.4s, v11.4s, v0.4s
+	WORD $0x4eb71ee2 // mov v2.16b, v23.16b
+	WORD $0x6e641cc2 // bsl v2.16b, v6.16b, v4.16b
+	WORD $0x4eb61ec0 // mov v0.16b, v22.16b
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
-	WORD $0x6e621c8f // bsl v15.16b, v4.16b, v2.16b
-	WORD $0x4eae1dc0 // mov v0.16b, v14.16b
-	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x6e2dde81 // fmul v1.4s, v20.4s, v13.4s
-	WORD $0x6e2ddc60 // fmul v0.4s, v3.4s, v13.4s
+	WORD $0x6e621cd0 // bsl v16.16b, v6.16b, v2.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x6e2edea1 // fmul v1.4s, v21.4s, v14.4s
+	WORD $0x6e2edc60 // fmul v0.4s, v3.4s, v14.4s
 	WORD $0x6e21dc23 // fmul v3.4s, v1.4s, v1.4s
 	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
-	WORD $0x6e2cde61 // fmul v1.4s, v19.4s, v12.4s
-	WORD $0x6e2cde40 // fmul v0.4s, v18.4s, v12.4s
+	WORD $0x6e2dde81 // fmul v1.4s, v20.4s, v13.4s
+	WORD $0x6e2dde60 // fmul v0.4s, v19.4s, v13.4s
 	WORD $0x6e21dc21 // fmul v1.4s, v1.4s, v1.4s
 	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
-	WORD $0x6e2fde21 // fmul v1.4s, v17.4s, v15.4s
-	WORD $0x6e2ede00 // fmul v0.4s, v16.4s, v14.4s
+	WORD $0x6e30de41 // fmul v1.4s, v18.4s, v16.4s
+	WORD $0x6e2fde20 // fmul v0.4s, v17.4s, v15.4s
 	WORD $0x6e21dc21 // fmul v1.4s, v1.4s, v1.4s
 	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
 	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
@@ -53884,23 +53933,23 @@ loop:
 	WORD $0x3dc00180 // ldr q0, [x12]
 	WORD $0x0e617801 // fcvtl v1.2d, v0.2s
 	WORD $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	WORD $0x4e61d529 // fadd v9.2d, v9.2d, v1.2d
-	WORD $0x4e60d508 // fadd v8.2d, v8.2d, v0.2d
+	WORD $0x4e61d54a // fadd v10.2d, v10.2d, v1.2d
+	WORD $0x4e60d529 // fadd v9.2d, v9.2d, v0.2d
 	WORD $0x3dc00580 // ldr q0, [x12, #16]
 	WORD $0x0e617801 // fcvtl v1.2d, v0.2s
 	WORD $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	WORD $0x4e61d4e7 // fadd v7.2d, v7.2d, v1.2d
-	WORD $0x4e60d4c6 // fadd v6.2d, v6.2d, v0.2d
+	WORD $0x4e61d508 // fadd v8.2d, v8.2d, v1.2d
+	WORD $0x4e60d4e7 // fadd v7.2d, v7.2d, v0.2d
 	ADD $8, R1, R1
 	CMP R4, R1
 	BLT loop
-	WORD $0x3d8000a9 // str q9, [x5]
-	WORD $0x3d8004a8 // str q8, [x5, #16]
-	WORD $0x3d8008a7 // str q7, [x5, #32]
-	WORD $0x3d800ca6 // str q6, [x5, #48]
+	WORD $0x3d8000aa // str q10, [x5]
+	WORD $0x3d8004a9 // str q9, [x5, #16]
+	WORD $0x3d8008a8 // str q8, [x5, #32]
+	WORD $0x3d800ca7 // str q7, [x5, #48]
 	MOVD boundary+64(FP), R0
-	WORD $0x3d80000b // str q11, [x0]
-	WORD $0x3d80040a // str q10, [x0, #16]
+	WORD $0x3d80000c // str q12, [x0]
+	WORD $0x3d80040b // str q11, [x0, #16]
 	RET
 
 // func rowClass32NEON(args *byte, n int)
@@ -62258,7 +62307,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R7), R0
+	MOVD 488(R7), R0
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -62575,7 +62624,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R11<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -62610,6 +62658,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R1
 	WORD $0x3dc04993 // ldr q19, [x12, #288]
 	WORD $0x3dc04d92 // ldr q18, [x12, #304]
 	WORD $0x3dc05191 // ldr q17, [x12, #320]
@@ -62625,6 +62674,8 @@ inRange:
 	MOVD $0, R11
 
 logarithm:
+	ADD R11<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R11<<2, R7, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -62862,7 +62913,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R11
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -63011,27 +63062,27 @@ last:
 
 // func tileGamma2OverlapSumsNEON(args *byte, n int)
 TEXT ·tileGamma2OverlapSumsNEON(SB), NOSPLIT, $264-16
-	ADD $16, RSP, R11
-	MOVD $constants<>(SB), R12
-	MOVD args+0(FP), R10
-	MOVD 408(R10), R9
-	MOVD 336(R10), R8
-	MOVD 0(R10), R4
-	MOVD 96(R10), R3
-	MOVD 120(R10), R2
+	ADD $16, RSP, R10
+	MOVD $constants<>(SB), R3
+	MOVD args+0(FP), R11
+	MOVD 408(R11), R9
+	MOVD 336(R11), R8
+	MOVD 0(R11), R5
+	MOVD 96(R11), R4
+	MOVD 120(R11), R2
 	WORD $0x6f00e40a // movi v10.2d, #0x0
 	WORD $0x6f00e409 // movi v9.2d, #0x0
 	MOVD $0, R7
 
 exponential:
-	ADD R7<<2, R4, R1
+	ADD R7<<2, R5, R1
 	PRFM 2048(R1), PLDL1KEEP
-	ADD R7<<2, R3, R0
+	ADD R7<<2, R4, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
 	WORD $0x3dc00802 // ldr q2, [x0, #32]
 	WORD $0x3dc00c01 // ldr q1, [x0, #48]
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
 	WORD $0x6ea0e484 // fcmgt v4.4s, v4.4s, v0.4s
 	WORD $0x6ea0e463 // fcmgt v3.4s, v3.4s, v0.4s
 	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
@@ -63049,101 +63100,101 @@ exponential:
 	WORD $0x3d800403 // str q3, [x0, #16]
 	WORD $0x3d800802 // str q2, [x0, #32]
 	WORD $0x3d800c01 // str q1, [x0, #48]
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
 	WORD $0x4ea01c84 // orr v4.16b, v4.16b, v0.16b
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
 	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
 	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
 	WORD $0x4e24f40e // fmax v14.4s, v0.4s, v4.4s
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
 	WORD $0x4e23f40d // fmax v13.4s, v0.4s, v3.4s
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
 	WORD $0x4e22f40c // fmax v12.4s, v0.4s, v2.4s
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
 	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
-	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
 	WORD $0x4e20cdc4 // fmla v4.4s, v14.4s, v0.4s
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
 	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
 	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
 	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
 	WORD $0x4e218888 // frintn v8.4s, v4.4s
 	WORD $0x4e218867 // frintn v7.4s, v3.4s
 	WORD $0x4e218846 // frintn v6.4s, v2.4s
 	WORD $0x4e218825 // frintn v5.4s, v1.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
 	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
 	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
 	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
 	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
 	WORD $0x4ea0cd0e // fmls v14.4s, v8.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
 	WORD $0x4ea0cced // fmls v13.4s, v7.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
 	WORD $0x4ea0cccc // fmls v12.4s, v6.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
 	WORD $0x4ea0ccab // fmls v11.4s, v5.4s, v0.4s
 	WORD $0x6e2eddc4 // fmul v4.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda3 // fmul v3.4s, v13.4s, v13.4s
 	WORD $0x6e2cdd82 // fmul v2.4s, v12.4s, v12.4s
 	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
 	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
 	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
 	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
 	WORD $0x4ea01c12 // mov v18.16b, v0.16b
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
 	WORD $0x4e20cdcf // fmla v15.4s, v14.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
 	WORD $0x4e20cdb0 // fmla v16.4s, v13.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
 	WORD $0x4e20cd91 // fmla v17.4s, v12.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
 	WORD $0x4e20cd72 // fmla v18.4s, v11.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
 	WORD $0x4e20cc8f // fmla v15.4s, v4.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
 	WORD $0x4e20cc70 // fmla v16.4s, v3.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
 	WORD $0x4e20cc51 // fmla v17.4s, v2.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
 	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
 	WORD $0x4ea01c16 // mov v22.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
 	WORD $0x4ea01c15 // mov v21.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
 	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
 	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
 	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
 	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
 	WORD $0x4e20cd94 // fmla v20.4s, v12.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
 	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
 	WORD $0x4e24cdf6 // fmla v22.4s, v15.4s, v4.4s
 	WORD $0x4e23ce15 // fmla v21.4s, v16.4s, v3.4s
@@ -63153,13 +63204,13 @@ exponential:
 	WORD $0x4e23cead // fmla v13.4s, v21.4s, v3.4s
 	WORD $0x4e22ce8c // fmla v12.4s, v20.4s, v2.4s
 	WORD $0x4e21ce6b // fmla v11.4s, v19.4s, v1.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d590 // fadd v16.4s, v12.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d56f // fadd v15.4s, v11.4s, v0.4s
 	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
@@ -63173,7 +63224,7 @@ exponential:
 	WORD $0x6ea284ed // sub v13.4s, v7.4s, v2.4s
 	WORD $0x6ea184cc // sub v12.4s, v6.4s, v1.4s
 	WORD $0x6ea0848b // sub v11.4s, v4.4s, v0.4s
-	WORD $0x3dc09d88 // ldr q8, [x12, #624]
+	WORD $0x3dc09c68 // ldr q8, [x3, #624]
 	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
 	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
@@ -63198,15 +63249,15 @@ exponential:
 	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
 	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
 	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
 	WORD $0x6e21fc63 // fdiv v3.4s, v3.4s, v1.4s
 	WORD $0x6e20fc42 // fdiv v2.4s, v2.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
 	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
 	WORD $0x6e20fc80 // fdiv v0.4s, v4.4s, v0.4s
@@ -63215,7 +63266,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R7<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -63228,43 +63278,46 @@ exponential:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT exponential
-	WORD $0x3dc02d81 // ldr q1, [x12, #176]
+	WORD $0x3dc02c61 // ldr q1, [x3, #176]
 	WORD $0x4ea13540 // cmgt v0.4s, v10.4s, v1.4s
 	WORD $0x4ea13523 // cmgt v3.4s, v9.4s, v1.4s
 	WORD $0x4eaa1c00 // orr v0.16b, v0.16b, v10.16b
 	WORD $0x4ea91c63 // orr v3.16b, v3.16b, v9.16b
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00580 // ldr q0, [x12, #16]
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
 	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00980 // ldr q0, [x12, #32]
+	WORD $0x3dc00860 // ldr q0, [x3, #32]
 	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
 	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
 	WORD $0x4eb1b800 // addv s0, v0.4s
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R10), R0
+	MOVD 472(R11), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R10)
+	MOVD R0, 472(R11)
 	RET
 
 inRange:
-	WORD $0x3dc04993 // ldr q19, [x12, #288]
-	WORD $0x3dc04d92 // ldr q18, [x12, #304]
-	WORD $0x3dc05191 // ldr q17, [x12, #320]
-	WORD $0x3dc05590 // ldr q16, [x12, #336]
-	WORD $0x3dc0598f // ldr q15, [x12, #352]
-	WORD $0x3dc05d8e // ldr q14, [x12, #368]
-	WORD $0x3dc0618d // ldr q13, [x12, #384]
-	WORD $0x3dc0658c // ldr q12, [x12, #400]
-	WORD $0x3dc0698b // ldr q11, [x12, #416]
-	WORD $0x3dc06d8a // ldr q10, [x12, #432]
-	WORD $0x3dc07189 // ldr q9, [x12, #448]
-	WORD $0x3dc07588 // ldr q8, [x12, #464]
+	MOVD 120(R11), R1
+	WORD $0x3dc04873 // ldr q19, [x3, #288]
+	WORD $0x3dc04c72 // ldr q18, [x3, #304]
+	WORD $0x3dc05071 // ldr q17, [x3, #320]
+	WORD $0x3dc05470 // ldr q16, [x3, #336]
+	WORD $0x3dc0586f // ldr q15, [x3, #352]
+	WORD $0x3dc05c6e // ldr q14, [x3, #368]
+	WORD $0x3dc0606d // ldr q13, [x3, #384]
+	WORD $0x3dc0646c // ldr q12, [x3, #400]
+	WORD $0x3dc0686b // ldr q11, [x3, #416]
+	WORD $0x3dc06c6a // ldr q10, [x3, #432]
+	WORD $0x3dc07069 // ldr q9, [x3, #448]
+	WORD $0x3dc07468 // ldr q8, [x3, #464]
 	MOVD $0, R7
 
 logarithm:
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R7<<2, R8, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -63278,13 +63331,13 @@ logarithm:
 	WORD $0x4eb21e43 // mov v3.16b, v18.16b
 	WORD $0x4eb21e42 // mov v2.16b, v18.16b
 	WORD $0x4eb21e41 // mov v1.16b, v18.16b
-	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
 	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
-	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4ebb1f77 // mov v23.16b, v27.16b
 	WORD $0x6e741c97 // bsl v23.16b, v4.16b, v20.16b
@@ -63370,128 +63423,131 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT logarithm
-	MOVD 120(R10), R2
+	MOVBU 480(R11), R0
+	CMP $0, R0
+	BNE isHard
+	MOVD 120(R11), R2
 	MOVD $0, R7
 
 scaled:
 	ADD R7<<2, R8, R1
-	WORD $0x3dc0002b // ldr q11, [x1]
-	WORD $0x3dc0042a // ldr q10, [x1, #16]
-	WORD $0x3dc00829 // ldr q9, [x1, #32]
-	WORD $0x3dc00c2c // ldr q12, [x1, #48]
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
 	ADD R7<<2, R2, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00407 // ldr q7, [x0, #16]
 	WORD $0x3dc00806 // ldr q6, [x0, #32]
 	WORD $0x3dc00c05 // ldr q5, [x0, #48]
-	WORD $0x3dc04d84 // ldr q4, [x12, #304]
-	WORD $0x3dc04d83 // ldr q3, [x12, #304]
-	WORD $0x3dc04d82 // ldr q2, [x12, #304]
-	WORD $0x3dc04d81 // ldr q1, [x12, #304]
-	WORD $0x3dc04580 // ldr q0, [x12, #272]
+	WORD $0x3dc04c64 // ldr q4, [x3, #304]
+	WORD $0x3dc04c63 // ldr q3, [x3, #304]
+	WORD $0x3dc04c62 // ldr q2, [x3, #304]
+	WORD $0x3dc04c61 // ldr q1, [x3, #304]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
 	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x6e24dd6b // fmul v11.4s, v11.4s, v4.4s
-	WORD $0x6e23dd4a // fmul v10.4s, v10.4s, v3.4s
-	WORD $0x6e22dd29 // fmul v9.4s, v9.4s, v2.4s
-	WORD $0x6e21dd88 // fmul v8.4s, v12.4s, v1.4s
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x4ea01d64 // orr v4.16b, v11.16b, v0.16b
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x4ea01d43 // orr v3.16b, v10.16b, v0.16b
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x4ea01d22 // orr v2.16b, v9.16b, v0.16b
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x4ea01d01 // orr v1.16b, v8.16b, v0.16b
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
+	WORD $0x3dc00c60 // ldr q0, [x3, #48]
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
 	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
 	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
 	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
-	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
 	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
-	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	WORD $0x3dc02180 // ldr q0, [x12, #128]
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x4e21888c // frintn v12.4s, v4.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
 	WORD $0x4e218867 // frintn v7.4s, v3.4s
 	WORD $0x4e218846 // frintn v6.4s, v2.4s
 	WORD $0x4e218825 // frintn v5.4s, v1.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
-	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
 	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
 	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
 	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
-	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
 	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
 	WORD $0x4ea0ccce // fmls v14.4s, v6.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
 	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
 	WORD $0x6e30de04 // fmul v4.4s, v16.4s, v16.4s
 	WORD $0x6e2fdde3 // fmul v3.4s, v15.4s, v15.4s
 	WORD $0x6e2eddc2 // fmul v2.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
 	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
 	WORD $0x4ea01c12 // mov v18.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
 	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
 	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
 	WORD $0x4e20ce11 // fmla v17.4s, v16.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
 	WORD $0x4e20cdf2 // fmla v18.4s, v15.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
 	WORD $0x4e20cdd3 // fmla v19.4s, v14.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
 	WORD $0x4e20cdb4 // fmla v20.4s, v13.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
 	WORD $0x4e20cc91 // fmla v17.4s, v4.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
 	WORD $0x4e20cc72 // fmla v18.4s, v3.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
 	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
 	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
 	WORD $0x4ea01c18 // mov v24.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
 	WORD $0x4ea01c17 // mov v23.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
 	WORD $0x4ea01c16 // mov v22.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
 	WORD $0x4ea01c15 // mov v21.16b, v0.16b
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
 	WORD $0x4e20ce18 // fmla v24.4s, v16.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
 	WORD $0x4e20cdf7 // fmla v23.4s, v15.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
 	WORD $0x4e20cdd6 // fmla v22.4s, v14.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
 	WORD $0x4e20cdb5 // fmla v21.4s, v13.4s, v0.4s
 	WORD $0x4e24ce38 // fmla v24.4s, v17.4s, v4.4s
 	WORD $0x4e23ce57 // fmla v23.4s, v18.4s, v3.4s
@@ -63501,75 +63557,80 @@ scaled:
 	WORD $0x4e23ceef // fmla v15.4s, v23.4s, v3.4s
 	WORD $0x4e22cece // fmla v14.4s, v22.4s, v2.4s
 	WORD $0x4e21cead // fmla v13.4s, v21.4s, v1.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
-	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
-	WORD $0x4f3f0583 // sshr v3.4s, v12.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
 	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
 	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
 	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
-	WORD $0x6ea38590 // sub v16.4s, v12.4s, v3.4s
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
 	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
 	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
 	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
-	WORD $0x3dc09d8c // ldr q12, [x12, #624]
-	WORD $0x4eac8463 // add v3.4s, v3.4s, v12.4s
-	WORD $0x4eac8442 // add v2.4s, v2.4s, v12.4s
+	WORD $0x3dc09c68 // ldr q8, [x3, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4eac8421 // add v1.4s, v1.4s, v12.4s
-	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de25 // fmul v5.4s, v17.4s, v3.4s
 	WORD $0x6e22de44 // fmul v4.4s, v18.4s, v2.4s
 	WORD $0x6e21de67 // fmul v7.4s, v19.4s, v1.4s
 	WORD $0x6e20de86 // fmul v6.4s, v20.4s, v0.4s
-	WORD $0x4eac8603 // add v3.4s, v16.4s, v12.4s
-	WORD $0x4eac85e2 // add v2.4s, v15.4s, v12.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4eac85c1 // add v1.4s, v14.4s, v12.4s
-	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
 	WORD $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
 	WORD $0x6e21dce3 // fmul v3.4s, v7.4s, v1.4s
 	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
-	WORD $0x6e21fca7 // fdiv v7.4s, v5.4s, v1.4s
-	WORD $0x6e20fc86 // fdiv v6.4s, v4.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x6e21fcad // fdiv v13.4s, v5.4s, v1.4s
+	WORD $0x6e20fc88 // fdiv v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
 	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
-	WORD $0x6e21fc65 // fdiv v5.4s, v3.4s, v1.4s
-	WORD $0x6e20fc44 // fdiv v4.4s, v2.4s, v0.4s
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x4e201d63 // and v3.16b, v11.16b, v0.16b
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x4e201d42 // and v2.16b, v10.16b, v0.16b
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x4e201d21 // and v1.16b, v9.16b, v0.16b
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea31ce3 // orr v3.16b, v7.16b, v3.16b
-	WORD $0x4ea21cc2 // orr v2.16b, v6.16b, v2.16b
-	WORD $0x4ea11ca1 // orr v1.16b, v5.16b, v1.16b
-	WORD $0x4ea01c80 // orr v0.16b, v4.16b, v0.16b
+	WORD $0x6e21fc67 // fdiv v7.4s, v3.4s, v1.4s
+	WORD $0x6e20fc46 // fdiv v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4eadd402 // fsub v2.4s, v0.4s, v13.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e6d1c43 // bsl v3.16b, v2.16b, v13.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
 	WORD $0x3d860023 // str q3, [x1, #6144]
 	WORD $0x3d860422 // str q2, [x1, #6160]
 	WORD $0x3d860821 // str q1, [x1, #6176]
@@ -63578,160 +63639,207 @@ scaled:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT scaled
-	MOVD 120(R10), R6
+	B isScaled
+
+isHard:
+	MOVD 120(R11), R2
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x3dc02c6c // ldr q12, [x3, #176]
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	MOVD $0, R7
+
+hard:
+	ADD R7<<2, R8, R1
+	WORD $0x3dc0002d // ldr q13, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R7<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04c63 // ldr q3, [x3, #304]
+	WORD $0x3dc04c64 // ldr q4, [x3, #304]
+	WORD $0x3dc04c62 // ldr q2, [x3, #304]
+	WORD $0x3dc04c61 // ldr q1, [x3, #304]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e23dda3 // fmul v3.4s, v13.4s, v3.4s
+	WORD $0x6e24dd6b // fmul v11.4s, v11.4s, v4.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc20028 // ldr q8, [x1, #2048]
+	WORD $0x3dc20422 // ldr q2, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x4ea8d580 // fsub v0.4s, v12.4s, v8.4s
+	WORD $0x4ea2d581 // fsub v1.4s, v12.4s, v2.4s
+	WORD $0x4ea7d585 // fsub v5.4s, v12.4s, v7.4s
+	WORD $0x4ea6d584 // fsub v4.4s, v12.4s, v6.4s
+	WORD $0x4f210463 // sshr v3.4s, v3.4s, #31
+	WORD $0x6e681c03 // bsl v3.16b, v0.16b, v8.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT hard
+
+isScaled:
+	MOVD 120(R11), R6
 	MOVD $0, R5
 	WORD $0x6f00e401 // movi v1.2d, #0x0
 	WORD $0x6f00e400 // movi v0.2d, #0x0
-	WORD $0x3d800161 // str q1, [x11]
-	WORD $0x3d800560 // str q0, [x11, #16]
-	WORD $0x3d800961 // str q1, [x11, #32]
-	WORD $0x3d800d60 // str q0, [x11, #48]
-	WORD $0x3d801161 // str q1, [x11, #64]
-	WORD $0x3d801560 // str q0, [x11, #80]
-	WORD $0x3d801961 // str q1, [x11, #96]
-	WORD $0x3d801d60 // str q0, [x11, #112]
-	WORD $0x3d802161 // str q1, [x11, #128]
-	WORD $0x3d802560 // str q0, [x11, #144]
-	WORD $0x3d802961 // str q1, [x11, #160]
-	WORD $0x3d802d60 // str q0, [x11, #176]
-	WORD $0x3d803161 // str q1, [x11, #192]
-	WORD $0x3d803560 // str q0, [x11, #208]
-	WORD $0x3d803961 // str q1, [x11, #224]
-	WORD $0x3d803d60 // str q0, [x11, #240]
-	MOVD 96(R10), R4
+	WORD $0x3d800141 // str q1, [x10]
+	WORD $0x3d800540 // str q0, [x10, #16]
+	WORD $0x3d800941 // str q1, [x10, #32]
+	WORD $0x3d800d40 // str q0, [x10, #48]
+	WORD $0x3d801141 // str q1, [x10, #64]
+	WORD $0x3d801540 // str q0, [x10, #80]
+	WORD $0x3d801941 // str q1, [x10, #96]
+	WORD $0x3d801d40 // str q0, [x10, #112]
+	WORD $0x3d802141 // str q1, [x10, #128]
+	WORD $0x3d802540 // str q0, [x10, #144]
+	WORD $0x3d802941 // str q1, [x10, #160]
+	WORD $0x3d802d40 // str q0, [x10, #176]
+	WORD $0x3d803141 // str q1, [x10, #192]
+	WORD $0x3d803540 // str q0, [x10, #208]
+	WORD $0x3d803941 // str q1, [x10, #224]
+	WORD $0x3d803d40 // str q0, [x10, #240]
+	MOVD 96(R11), R4
+	WORD $0x3dc02c6b // ldr q11, [x3, #176]
+	WORD $0x3dc0146a // ldr q10, [x3, #80]
+	WORD $0x3dc00c69 // ldr q9, [x3, #48]
 	MOVD $0, R7
 
 last:
 	ADD R7<<2, R4, R0
-	WORD $0x3dc00005 // ldr q5, [x0]
-	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
 	ADD R7<<2, R8, R3
-	WORD $0x3dc00070 // ldr q16, [x3]
-	WORD $0x3dc00463 // ldr q3, [x3, #16]
-	WORD $0x3dc20067 // ldr q7, [x3, #2048]
-	WORD $0x3dc20466 // ldr q6, [x3, #2064]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4ea7d402 // fsub v2.4s, v0.4s, v7.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4ea6d401 // fsub v1.4s, v0.4s, v6.4s
-	WORD $0x4f210609 // sshr v9.4s, v16.4s, #31
-	WORD $0x6e621ce9 // bsl v9.16b, v7.16b, v2.16b
-	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
-	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
+	WORD $0x3dc00073 // ldr q19, [x3]
+	WORD $0x3dc00472 // ldr q18, [x3, #16]
+	WORD $0x3dc20063 // ldr q3, [x3, #2048]
+	WORD $0x3dc20462 // ldr q2, [x3, #2064]
+	WORD $0x4ea3d560 // fsub v0.4s, v11.4s, v3.4s
+	WORD $0x4ea2d561 // fsub v1.4s, v11.4s, v2.4s
+	WORD $0x4f210666 // sshr v6.4s, v19.4s, #31
+	WORD $0x6e601c66 // bsl v6.16b, v3.16b, v0.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
-	WORD $0x6e25dd28 // fmul v8.4s, v9.4s, v5.4s
-	WORD $0x6e24dc27 // fmul v7.4s, v1.4s, v4.4s
+	WORD $0x6e28dcc5 // fmul v5.4s, v6.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
 	ADD $56, R9, R0
-	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
 	ADD $52, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x4e20cd26 // fmla v6.4s, v9.4s, v0.4s
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
 	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
-	ADD R5<<0, R11, R2
+	ADD R5<<0, R10, R2
 	WORD $0x3dc02041 // ldr q1, [x2, #128]
 	WORD $0x3dc02440 // ldr q0, [x2, #144]
-	WORD $0x4e28ccc1 // fmla v1.4s, v6.4s, v8.4s
-	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
 	WORD $0x3d802041 // str q1, [x2, #128]
 	WORD $0x3d802440 // str q0, [x2, #144]
 	ADD R7<<2, R6, R1
-	WORD $0x3dc0002a // ldr q10, [x1]
-	WORD $0x3dc00429 // ldr q9, [x1, #16]
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc00426 // ldr q6, [x1, #16]
 	WORD $0x3dc01041 // ldr q1, [x2, #64]
 	WORD $0x3dc01440 // ldr q0, [x2, #80]
-	WORD $0x4e28cd41 // fmla v1.4s, v10.4s, v8.4s
-	WORD $0x4e27cd20 // fmla v0.4s, v9.4s, v7.4s
+	WORD $0x4e25cd81 // fmla v1.4s, v12.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
 	WORD $0x3d801041 // str q1, [x2, #64]
 	WORD $0x3d801440 // str q0, [x2, #80]
-	WORD $0x6e25dd48 // fmul v8.4s, v10.4s, v5.4s
-	WORD $0x6e24dd27 // fmul v7.4s, v9.4s, v4.4s
+	WORD $0x6e28dd85 // fmul v5.4s, v12.4s, v8.4s
+	WORD $0x6e27dcc4 // fmul v4.4s, v6.4s, v7.4s
 	ADD $56, R9, R0
-	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
 	ADD $52, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
-	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
+	WORD $0x4e20cd83 // fmla v3.4s, v12.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x3dc03041 // ldr q1, [x2, #192]
 	WORD $0x3dc03440 // ldr q0, [x2, #208]
-	WORD $0x4e28ccc1 // fmla v1.4s, v6.4s, v8.4s
-	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
-	WORD $0x3d803041 // str q1, [x2, #192]
-	WORD $0x3d803440 // str q0, [x2, #208]
-	WORD $0x3dc0002d // ldr q13, [x1]
-	WORD $0x3dc00428 // ldr q8, [x1, #16]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4eadd40a // fsub v10.4s, v0.4s, v13.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4ea8d409 // fsub v9.4s, v0.4s, v8.4s
-	ADD $8, R9, R0
-	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20ddac // fmul v12.4s, v13.4s, v0.4s
-	WORD $0x6e20dd0b // fmul v11.4s, v8.4s, v0.4s
-	WORD $0x3dc4006f // ldr q15, [x3, #4096]
-	WORD $0x3dc4046e // ldr q14, [x3, #4112]
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
-	WORD $0x6eb0e401 // fcmgt v1.4s, v0.4s, v16.4s
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
-	WORD $0x6e701c01 // bsl v1.16b, v0.16b, v16.16b
-	WORD $0x4ea11c22 // mov v2.16b, v1.16b
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
-	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
-	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
-	WORD $0x4e2fd447 // fadd v7.4s, v2.4s, v15.4s
-	WORD $0x4e2ed426 // fadd v6.4s, v1.4s, v14.4s
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x6e201e02 // eor v2.16b, v16.16b, v0.16b
-	WORD $0x3dc00d80 // ldr q0, [x12, #48]
-	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
-	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
-	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
-	WORD $0x4ea11c22 // mov v2.16b, v1.16b
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
-	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
-	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
-	WORD $0x4ea11c20 // mov v0.16b, v1.16b
-	WORD $0x4e2fd441 // fadd v1.4s, v2.4s, v15.4s
-	WORD $0x4e2ed400 // fadd v0.4s, v0.4s, v14.4s
-	WORD $0x6e21dd8c // fmul v12.4s, v12.4s, v1.4s
-	WORD $0x6e20dd6b // fmul v11.4s, v11.4s, v0.4s
-	WORD $0x4e27cd4c // fmla v12.4s, v10.4s, v7.4s
-	WORD $0x4e26cd2b // fmla v11.4s, v9.4s, v6.4s
-	ADD $4, R9, R0
-	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dd4a // fmul v10.4s, v10.4s, v0.4s
-	WORD $0x6e20dd29 // fmul v9.4s, v9.4s, v0.4s
-	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
-	WORD $0x4e20cdaa // fmla v10.4s, v13.4s, v0.4s
-	WORD $0x4e20cd09 // fmla v9.4s, v8.4s, v0.4s
-	WORD $0x3dc60061 // ldr q1, [x3, #6144]
-	WORD $0x3dc60468 // ldr q8, [x3, #6160]
-	WORD $0x3dc07d80 // ldr q0, [x12, #496]
-	WORD $0x4e201c27 // and v7.16b, v1.16b, v0.16b
-	WORD $0x4e201d06 // and v6.16b, v8.16b, v0.16b
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4ea7d403 // fsub v3.4s, v0.4s, v7.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4ea6d402 // fsub v2.4s, v0.4s, v6.4s
-	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
-	WORD $0x6e671c61 // bsl v1.16b, v3.16b, v7.16b
-	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
-	WORD $0x6e661c40 // bsl v0.16b, v2.16b, v6.16b
-	WORD $0x6e21dc21 // fmul v1.4s, v1.4s, v1.4s
-	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
-	WORD $0x6e21dd41 // fmul v1.4s, v10.4s, v1.4s
-	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
-	WORD $0x6e2cdc23 // fmul v3.4s, v1.4s, v12.4s
-	WORD $0x6e2bdc02 // fmul v2.4s, v0.4s, v11.4s
-	WORD $0x3dc00041 // ldr q1, [x2]
-	WORD $0x3dc00440 // ldr q0, [x2, #16]
 	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
 	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803041 // str q1, [x2, #192]
+	WORD $0x3d803440 // str q0, [x2, #208]
+	WORD $0x3dc0002f // ldr q15, [x1]
+	WORD $0x3dc0042e // ldr q14, [x1, #16]
+	WORD $0x4eafd571 // fsub v17.4s, v11.4s, v15.4s
+	WORD $0x4eaed570 // fsub v16.4s, v11.4s, v14.4s
+	ADD $8, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dded // fmul v13.4s, v15.4s, v0.4s
+	WORD $0x6e20ddcc // fmul v12.4s, v14.4s, v0.4s
+	WORD $0x3dc40065 // ldr q5, [x3, #4096]
+	WORD $0x3dc40464 // ldr q4, [x3, #4112]
+	WORD $0x6eb3e540 // fcmgt v0.4s, v10.4s, v19.4s
+	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb2e540 // fcmgt v0.4s, v10.4s, v18.4s
+	WORD $0x6e721d40 // bsl v0.16b, v10.16b, v18.16b
+	WORD $0x4e25d426 // fadd v6.4s, v1.4s, v5.4s
+	WORD $0x4e24d403 // fadd v3.4s, v0.4s, v4.4s
+	WORD $0x6e291e61 // eor v1.16b, v19.16b, v9.16b
+	WORD $0x6e291e42 // eor v2.16b, v18.16b, v9.16b
+	WORD $0x6ea1e540 // fcmgt v0.4s, v10.4s, v1.4s
+	WORD $0x6e611d40 // bsl v0.16b, v10.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e621d40 // bsl v0.16b, v10.16b, v2.16b
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x4e26ce25 // fmla v5.4s, v17.4s, v6.4s
+	WORD $0x4e23ce04 // fmla v4.4s, v16.4s, v3.4s
+	ADD $4, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de23 // fmul v3.4s, v17.4s, v0.4s
+	WORD $0x6e20de02 // fmul v2.4s, v16.4s, v0.4s
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x3dc60061 // ldr q1, [x3, #6144]
+	WORD $0x3dc60460 // ldr q0, [x3, #6160]
+	WORD $0x6e21dc21 // fmul v1.4s, v1.4s, v1.4s
+	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e24dc02 // fmul v2.4s, v0.4s, v4.4s
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
 	WORD $0x3d800041 // str q1, [x2]
 	WORD $0x3d800440 // str q0, [x2, #16]
 	EOR $32, R5, R5
@@ -63739,8 +63847,8 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT last
-	MOVD 480(R10), R0
-	WORD $0x3dc00160 // ldr q0, [x11]
+	MOVD 488(R11), R0
+	WORD $0x3dc00140 // ldr q0, [x10]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc00001 // ldr q1, [x0]
@@ -63749,7 +63857,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d800003 // str q3, [x0]
 	WORD $0x3d800402 // str q2, [x0, #16]
-	WORD $0x3dc00560 // ldr q0, [x11, #16]
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
@@ -63758,7 +63866,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d800803 // str q3, [x0, #32]
 	WORD $0x3d800c02 // str q2, [x0, #48]
-	WORD $0x3dc00960 // ldr q0, [x11, #32]
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc01001 // ldr q1, [x0, #64]
@@ -63767,7 +63875,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d801003 // str q3, [x0, #64]
 	WORD $0x3d801402 // str q2, [x0, #80]
-	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x3dc00d40 // ldr q0, [x10, #48]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc01801 // ldr q1, [x0, #96]
@@ -63776,7 +63884,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d801803 // str q3, [x0, #96]
 	WORD $0x3d801c02 // str q2, [x0, #112]
-	WORD $0x3dc01160 // ldr q0, [x11, #64]
+	WORD $0x3dc01140 // ldr q0, [x10, #64]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc02001 // ldr q1, [x0, #128]
@@ -63785,7 +63893,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d802003 // str q3, [x0, #128]
 	WORD $0x3d802402 // str q2, [x0, #144]
-	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc02801 // ldr q1, [x0, #160]
@@ -63794,7 +63902,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d802803 // str q3, [x0, #160]
 	WORD $0x3d802c02 // str q2, [x0, #176]
-	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc03001 // ldr q1, [x0, #192]
@@ -63803,7 +63911,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d803003 // str q3, [x0, #192]
 	WORD $0x3d803402 // str q2, [x0, #208]
-	WORD $0x3dc01d60 // ldr q0, [x11, #112]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc03801 // ldr q1, [x0, #224]
@@ -63812,7 +63920,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d803803 // str q3, [x0, #224]
 	WORD $0x3d803c02 // str q2, [x0, #240]
-	WORD $0x3dc02160 // ldr q0, [x11, #128]
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc04001 // ldr q1, [x0, #256]
@@ -63821,7 +63929,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d804003 // str q3, [x0, #256]
 	WORD $0x3d804402 // str q2, [x0, #272]
-	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc04801 // ldr q1, [x0, #288]
@@ -63830,7 +63938,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d804803 // str q3, [x0, #288]
 	WORD $0x3d804c02 // str q2, [x0, #304]
-	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
@@ -63839,7 +63947,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d805003 // str q3, [x0, #320]
 	WORD $0x3d805402 // str q2, [x0, #336]
-	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc05801 // ldr q1, [x0, #352]
@@ -63848,7 +63956,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d805803 // str q3, [x0, #352]
 	WORD $0x3d805c02 // str q2, [x0, #368]
-	WORD $0x3dc03160 // ldr q0, [x11, #192]
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc06001 // ldr q1, [x0, #384]
@@ -63857,7 +63965,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d806003 // str q3, [x0, #384]
 	WORD $0x3d806402 // str q2, [x0, #400]
-	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc06801 // ldr q1, [x0, #416]
@@ -63866,7 +63974,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d806803 // str q3, [x0, #416]
 	WORD $0x3d806c02 // str q2, [x0, #432]
-	WORD $0x3dc03960 // ldr q0, [x11, #224]
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc07001 // ldr q1, [x0, #448]
@@ -63875,7 +63983,7 @@ last:
 	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
 	WORD $0x3d807003 // str q3, [x0, #448]
 	WORD $0x3d807402 // str q2, [x0, #464]
-	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
 	WORD $0x3dc07801 // ldr q1, [x0, #480]
@@ -64092,7 +64200,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R7<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -64127,6 +64234,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R11), R1
 	WORD $0x3dc04873 // ldr q19, [x3, #288]
 	WORD $0x3dc04c72 // ldr q18, [x3, #304]
 	WORD $0x3dc05071 // ldr q17, [x3, #320]
@@ -64142,6 +64250,8 @@ inRange:
 	MOVD $0, R7
 
 logarithm:
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R7<<2, R8, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -64247,6 +64357,9 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT logarithm
+	MOVBU 480(R11), R0
+	CMP $0, R0
+	BNE isHard
 	MOVD 120(R11), R2
 	MOVD $0, R7
 
@@ -64450,42 +64563,33 @@ scaled:
 	MOVD $0, R7
 
 powers:
-	ADD R7<<2, R8, R0
-	WORD $0x3dc8000c // ldr q12, [x0, #8192]
-	WORD $0x3dc8040b // ldr q11, [x0, #8208]
-	WORD $0x3dc8080a // ldr q10, [x0, #8224]
-	WORD $0x3dc80c09 // ldr q9, [x0, #8240]
-	WORD $0x3dc60007 // ldr q7, [x0, #6144]
-	WORD $0x3dc60406 // ldr q6, [x0, #6160]
-	WORD $0x3dc60805 // ldr q5, [x0, #6176]
-	WORD $0x3dc60c11 // ldr q17, [x0, #6192]
+	ADD R7<<2, R8, R1
+	WORD $0x3dc80030 // ldr q16, [x1, #8192]
+	WORD $0x3dc8042f // ldr q15, [x1, #8208]
+	WORD $0x3dc8082e // ldr q14, [x1, #8224]
+	WORD $0x3dc80c2d // ldr q13, [x1, #8240]
+	WORD $0x3dc60027 // ldr q7, [x1, #6144]
+	WORD $0x3dc60426 // ldr q6, [x1, #6160]
+	WORD $0x3dc60825 // ldr q5, [x1, #6176]
+	WORD $0x3dc60c31 // ldr q17, [x1, #6192]
 	WORD $0x3dc02c62 // ldr q2, [x3, #176]
 	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
 	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
 	WORD $0x4ea5d448 // fsub v8.4s, v2.4s, v5.4s
 	WORD $0x4eb1d444 // fsub v4.4s, v2.4s, v17.4s
-	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x4f210603 // sshr v3.4s, v16.4s, #31
 	WORD $0x6e671c03 // bsl v3.16b, v0.16b, v7.16b
-	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
 	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
 	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
-	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
 	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
-	WORD $0x3d860003 // str q3, [x0, #6144]
-	WORD $0x3d860402 // str q2, [x0, #6160]
-	WORD $0x3d860801 // str q1, [x0, #6176]
-	WORD $0x3d860c00 // str q0, [x0, #6192]
-	WORD $0x3dc01460 // ldr q0, [x3, #80]
-	WORD $0x6eace410 // fcmgt v16.4s, v0.4s, v12.4s
-	WORD $0x6e6c1c10 // bsl v16.16b, v0.16b, v12.16b
-	WORD $0x6eabe40f // fcmgt v15.4s, v0.4s, v11.4s
-	WORD $0x6e6b1c0f // bsl v15.16b, v0.16b, v11.16b
-	WORD $0x6eaae40e // fcmgt v14.4s, v0.4s, v10.4s
-	WORD $0x6e6a1c0e // bsl v14.16b, v0.16b, v10.16b
-	WORD $0x6ea9e40d // fcmgt v13.4s, v0.4s, v9.4s
-	WORD $0x6e691c0d // bsl v13.16b, v0.16b, v9.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
 	WORD $0x3dc04860 // ldr q0, [x3, #288]
 	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
 	WORD $0x3dc04860 // ldr q0, [x3, #288]
@@ -64621,51 +64725,37 @@ powers:
 	WORD $0x4e201d41 // and v1.16b, v10.16b, v0.16b
 	WORD $0x3dc05460 // ldr q0, [x3, #336]
 	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
-	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
-	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
-	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
-	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
-	WORD $0x4e23d604 // fadd v4.4s, v16.4s, v3.4s
-	WORD $0x4e22d5e3 // fadd v3.4s, v15.4s, v2.4s
-	WORD $0x4e21d5c2 // fadd v2.4s, v14.4s, v1.4s
-	WORD $0x4e20d5a1 // fadd v1.4s, v13.4s, v0.4s
+	WORD $0x4e23d508 // fadd v8.4s, v8.4s, v3.4s
+	WORD $0x4e22d4e7 // fadd v7.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c6 // fadd v6.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a5 // fadd v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01464 // ldr q4, [x3, #80]
+	WORD $0x6eb0e480 // fcmgt v0.4s, v4.4s, v16.4s
+	WORD $0x6e701c80 // bsl v0.16b, v4.16b, v16.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe480 // fcmgt v0.4s, v4.4s, v15.4s
+	WORD $0x6e6f1c80 // bsl v0.16b, v4.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eaee480 // fcmgt v0.4s, v4.4s, v14.4s
+	WORD $0x6e6e1c80 // bsl v0.16b, v4.16b, v14.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eade480 // fcmgt v0.4s, v4.4s, v13.4s
+	WORD $0x6e6d1c80 // bsl v0.16b, v4.16b, v13.16b
+	WORD $0x4e28d464 // fadd v4.4s, v3.4s, v8.4s
+	WORD $0x4e27d443 // fadd v3.4s, v2.4s, v7.4s
+	WORD $0x4e26d422 // fadd v2.4s, v1.4s, v6.4s
+	WORD $0x4e25d401 // fadd v1.4s, v0.4s, v5.4s
 	ADD $16, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc90 // fmul v16.4s, v4.4s, v0.4s
-	WORD $0x6e20dc6f // fmul v15.4s, v3.4s, v0.4s
-	WORD $0x6e20dc4e // fmul v14.4s, v2.4s, v0.4s
-	WORD $0x6e20dc2d // fmul v13.4s, v1.4s, v0.4s
-	WORD $0x3dc07861 // ldr q1, [x3, #480]
-	WORD $0x6e21e600 // fcmge v0.4s, v16.4s, v1.4s
-	WORD $0x6e21e5e5 // fcmge v5.4s, v15.4s, v1.4s
-	WORD $0x6e21e5c4 // fcmge v4.4s, v14.4s, v1.4s
-	WORD $0x6e21e5a3 // fcmge v3.4s, v13.4s, v1.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00460 // ldr q0, [x3, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00860 // ldr q0, [x3, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00460 // ldr q0, [x3, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00860 // ldr q0, [x3, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x3dc01860 // ldr q0, [x3, #96]
-	WORD $0x4e30f410 // fmax v16.4s, v0.4s, v16.4s
-	WORD $0x4e2ff40f // fmax v15.4s, v0.4s, v15.4s
-	WORD $0x4e2ef40e // fmax v14.4s, v0.4s, v14.4s
-	WORD $0x4e2df40d // fmax v13.4s, v0.4s, v13.4s
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02064 // ldr q4, [x3, #128]
 	WORD $0x3dc02063 // ldr q3, [x3, #128]
 	WORD $0x3dc02062 // ldr q2, [x3, #128]
@@ -64766,60 +64856,346 @@ powers:
 	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
 	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
 	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
-	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
-	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
-	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03868 // ldr q8, [x3, #224]
-	WORD $0x3dc03867 // ldr q7, [x3, #224]
-	WORD $0x3dc03866 // ldr q6, [x3, #224]
-	WORD $0x3dc03865 // ldr q5, [x3, #224]
-	WORD $0x3dc03c60 // ldr q0, [x3, #240]
-	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
-	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
-	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04060 // ldr q0, [x3, #256]
-	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
-	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
-	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
-	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03064 // ldr q4, [x3, #192]
-	WORD $0x3dc03063 // ldr q3, [x3, #192]
-	WORD $0x3dc03062 // ldr q2, [x3, #192]
-	WORD $0x3dc03061 // ldr q1, [x3, #192]
-	WORD $0x3dc03460 // ldr q0, [x3, #208]
-	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
-	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
-	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
-	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
-	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
-	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
-	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
-	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
-	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02c60 // ldr q0, [x3, #176]
-	WORD $0x4e20d603 // fadd v3.4s, v16.4s, v0.4s
-	WORD $0x4e20d5e2 // fadd v2.4s, v15.4s, v0.4s
-	WORD $0x4e20d5c1 // fadd v1.4s, v14.4s, v0.4s
-	WORD $0x4e20d5a0 // fadd v0.4s, v13.4s, v0.4s
-
-power:
-	ADD R7<<2, R8, R0
-	WORD $0x3d880003 // str q3, [x0, #8192]
-	WORD $0x3d880402 // str q2, [x0, #8208]
-	WORD $0x3d880801 // str q1, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x3d880023 // str q3, [x1, #8192]
+	WORD $0x3d880422 // str q2, [x1, #8208]
+	WORD $0x3d880821 // str q1, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	ADD $16, R7, R7
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT powers
+	B isScaled
+
+isHard:
+	MOVD 120(R11), R2
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	MOVD $0, R7
+
+hard:
+	ADD R7<<2, R8, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R7<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04c64 // ldr q4, [x3, #304]
+	WORD $0x3dc04c63 // ldr q3, [x3, #304]
+	WORD $0x3dc04c62 // ldr q2, [x3, #304]
+	WORD $0x3dc04c61 // ldr q1, [x3, #304]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8d // fmul v13.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc2002c // ldr q12, [x1, #2048]
+	WORD $0x3dc20428 // ldr q8, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4eacd402 // fsub v2.4s, v0.4s, v12.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f2105a3 // sshr v3.4s, v13.4s, #31
+	WORD $0x6e6c1c43 // bsl v3.16b, v2.16b, v12.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6eabe401 // fcmgt v1.4s, v0.4s, v11.4s
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6e6b1c01 // bsl v1.16b, v0.16b, v11.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6eaae401 // fcmgt v1.4s, v0.4s, v10.4s
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6e6a1c01 // bsl v1.16b, v0.16b, v10.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01460 // ldr q0, [x3, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD $16, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
+	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc07863 // ldr q3, [x3, #480]
+	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
+	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
+	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
+	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
+	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
+	WORD $0x3dc00860 // ldr q0, [x3, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
+	WORD $0x3dc00460 // ldr q0, [x3, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
+	WORD $0x3dc00860 // ldr q0, [x3, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01860 // ldr q0, [x3, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02060 // ldr q0, [x3, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01c60 // ldr q0, [x3, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09c68 // ldr q8, [x3, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
+	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
+	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
+	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
+	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
+	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03860 // ldr q0, [x3, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
+	WORD $0x3dc03c60 // ldr q0, [x3, #240]
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04060 // ldr q0, [x3, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc03060 // ldr q0, [x3, #192]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3dc03460 // ldr q0, [x3, #208]
+	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
+	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
+	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
+	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
+	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
+
+power:
+	ADD R7<<2, R8, R0
+	WORD $0x3d880004 // str q4, [x0, #8192]
+	WORD $0x3d880403 // str q3, [x0, #8208]
+	WORD $0x3d880802 // str q2, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	ADD $16, R7, R7
+	MOVD n+8(FP), R0
+	CMP R0, R7
+	BLT hard
+
+isScaled:
 	MOVD 120(R11), R6
 	MOVD $0, R5
 	WORD $0x6f00e401 // movi v1.2d, #0x0
@@ -64956,7 +65332,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT last
-	MOVD 480(R11), R0
+	MOVD 488(R11), R0
 	WORD $0x3dc00140 // ldr q0, [x10]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -65309,7 +65685,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -65344,6 +65719,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -65359,6 +65735,8 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -65643,7 +66021,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -65924,7 +66302,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -65959,6 +66336,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -65974,6 +66352,8 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -66079,15 +66459,18 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT logarithm
+	MOVBU 480(R8), R0
+	CMP $0, R0
+	BNE isHard
 	MOVD 120(R8), R2
 	MOVD $0, R5
 
 scaled:
 	ADD R5<<2, R6, R1
-	WORD $0x3dc0002b // ldr q11, [x1]
-	WORD $0x3dc0042a // ldr q10, [x1, #16]
-	WORD $0x3dc00829 // ldr q9, [x1, #32]
-	WORD $0x3dc00c2c // ldr q12, [x1, #48]
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
 	ADD R5<<2, R2, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00407 // ldr q7, [x0, #16]
@@ -66102,18 +66485,18 @@ scaled:
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x6e24dd6b // fmul v11.4s, v11.4s, v4.4s
-	WORD $0x6e23dd4a // fmul v10.4s, v10.4s, v3.4s
-	WORD $0x6e22dd29 // fmul v9.4s, v9.4s, v2.4s
-	WORD $0x6e21dd88 // fmul v8.4s, v12.4s, v1.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4ea01d64 // orr v4.16b, v11.16b, v0.16b
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4ea01d43 // orr v3.16b, v10.16b, v0.16b
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4ea01d22 // orr v2.16b, v9.16b, v0.16b
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4ea01d01 // orr v1.16b, v8.16b, v0.16b
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
@@ -66138,12 +66521,12 @@ scaled:
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x4e21888c // frintn v12.4s, v4.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
 	WORD $0x4e218867 // frintn v7.4s, v3.4s
 	WORD $0x4e218846 // frintn v6.4s, v2.4s
 	WORD $0x4e218825 // frintn v5.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
@@ -66151,7 +66534,7 @@ scaled:
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
 	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
@@ -66218,37 +66601,37 @@ scaled:
 	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
-	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
-	WORD $0x4f3f0583 // sshr v3.4s, v12.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
 	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
 	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
 	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
-	WORD $0x6ea38590 // sub v16.4s, v12.4s, v3.4s
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
 	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
 	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
 	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
-	WORD $0x3dc09d4c // ldr q12, [x10, #624]
-	WORD $0x4eac8463 // add v3.4s, v3.4s, v12.4s
-	WORD $0x4eac8442 // add v2.4s, v2.4s, v12.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4eac8421 // add v1.4s, v1.4s, v12.4s
-	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de25 // fmul v5.4s, v17.4s, v3.4s
 	WORD $0x6e22de44 // fmul v4.4s, v18.4s, v2.4s
 	WORD $0x6e21de67 // fmul v7.4s, v19.4s, v1.4s
 	WORD $0x6e20de86 // fmul v6.4s, v20.4s, v0.4s
-	WORD $0x4eac8603 // add v3.4s, v16.4s, v12.4s
-	WORD $0x4eac85e2 // add v2.4s, v15.4s, v12.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4eac85c1 // add v1.4s, v14.4s, v12.4s
-	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
@@ -66259,26 +66642,31 @@ scaled:
 	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
-	WORD $0x6e21fca7 // fdiv v7.4s, v5.4s, v1.4s
-	WORD $0x6e20fc86 // fdiv v6.4s, v4.4s, v0.4s
+	WORD $0x6e21fcad // fdiv v13.4s, v5.4s, v1.4s
+	WORD $0x6e20fc88 // fdiv v8.4s, v4.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
-	WORD $0x6e21fc65 // fdiv v5.4s, v3.4s, v1.4s
-	WORD $0x6e20fc44 // fdiv v4.4s, v2.4s, v0.4s
-	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4e201d63 // and v3.16b, v11.16b, v0.16b
-	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4e201d42 // and v2.16b, v10.16b, v0.16b
-	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4e201d21 // and v1.16b, v9.16b, v0.16b
-	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea31ce3 // orr v3.16b, v7.16b, v3.16b
-	WORD $0x4ea21cc2 // orr v2.16b, v6.16b, v2.16b
-	WORD $0x4ea11ca1 // orr v1.16b, v5.16b, v1.16b
-	WORD $0x4ea01c80 // orr v0.16b, v4.16b, v0.16b
+	WORD $0x6e21fc67 // fdiv v7.4s, v3.4s, v1.4s
+	WORD $0x6e20fc46 // fdiv v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd402 // fsub v2.4s, v0.4s, v13.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e6d1c43 // bsl v3.16b, v2.16b, v13.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
 	WORD $0x3d860023 // str q3, [x1, #6144]
 	WORD $0x3d860422 // str q2, [x1, #6160]
 	WORD $0x3d860821 // str q1, [x1, #6176]
@@ -66287,6 +66675,76 @@ scaled:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT scaled
+	B isScaled
+
+isHard:
+	MOVD 120(R8), R2
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x3dc02d4c // ldr q12, [x10, #176]
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	MOVD $0, R5
+
+hard:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc0002d // ldr q13, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e23dda3 // fmul v3.4s, v13.4s, v3.4s
+	WORD $0x6e24dd6b // fmul v11.4s, v11.4s, v4.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc20028 // ldr q8, [x1, #2048]
+	WORD $0x3dc20422 // ldr q2, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x4ea8d580 // fsub v0.4s, v12.4s, v8.4s
+	WORD $0x4ea2d581 // fsub v1.4s, v12.4s, v2.4s
+	WORD $0x4ea7d585 // fsub v5.4s, v12.4s, v7.4s
+	WORD $0x4ea6d584 // fsub v4.4s, v12.4s, v6.4s
+	WORD $0x4f210463 // sshr v3.4s, v3.4s, #31
+	WORD $0x6e681c03 // bsl v3.16b, v0.16b, v8.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT hard
+
+isScaled:
 	MOVD 120(R8), R4
 	MOVD $0, R3
 	WORD $0x6f00e401 // movi v1.2d, #0x0
@@ -66307,42 +66765,42 @@ last:
 	WORD $0x3dc00007 // ldr q7, [x0]
 	WORD $0x3dc00406 // ldr q6, [x0, #16]
 	ADD R5<<2, R6, R1
-	WORD $0x3dc0002e // ldr q14, [x1]
-	WORD $0x3dc0042d // ldr q13, [x1, #16]
-	WORD $0x3dc20025 // ldr q5, [x1, #2048]
-	WORD $0x3dc20424 // ldr q4, [x1, #2064]
+	WORD $0x3dc00030 // ldr q16, [x1]
+	WORD $0x3dc0042f // ldr q15, [x1, #16]
+	WORD $0x3dc2002e // ldr q14, [x1, #2048]
+	WORD $0x3dc20425 // ldr q5, [x1, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4ea5d40f // fsub v15.4s, v0.4s, v5.4s
+	WORD $0x4eaed411 // fsub v17.4s, v0.4s, v14.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4ea4d410 // fsub v16.4s, v0.4s, v4.4s
+	WORD $0x4ea5d404 // fsub v4.4s, v0.4s, v5.4s
 	ADD R5<<2, R4, R0
-	WORD $0x3dc0000c // ldr q12, [x0]
-	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc0000d // ldr q13, [x0]
+	WORD $0x3dc0040c // ldr q12, [x0, #16]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4eacd411 // fsub v17.4s, v0.4s, v12.4s
+	WORD $0x4eadd412 // fsub v18.4s, v0.4s, v13.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4eabd403 // fsub v3.4s, v0.4s, v11.4s
+	WORD $0x4eacd403 // fsub v3.4s, v0.4s, v12.4s
 	ADD $8, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
-	WORD $0x6e20dd61 // fmul v1.4s, v11.4s, v0.4s
-	WORD $0x3dc40034 // ldr q20, [x1, #4096]
+	WORD $0x6e20dda2 // fmul v2.4s, v13.4s, v0.4s
+	WORD $0x6e20dd81 // fmul v1.4s, v12.4s, v0.4s
+	WORD $0x3dc4002b // ldr q11, [x1, #4096]
 	WORD $0x3dc4042a // ldr q10, [x1, #4112]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6eaee408 // fcmgt v8.4s, v0.4s, v14.4s
+	WORD $0x6eb0e408 // fcmgt v8.4s, v0.4s, v16.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6e6e1c08 // bsl v8.16b, v0.16b, v14.16b
+	WORD $0x6e701c08 // bsl v8.16b, v0.16b, v16.16b
 	WORD $0x4ea81d09 // mov v9.16b, v8.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6eade408 // fcmgt v8.4s, v0.4s, v13.4s
+	WORD $0x6eafe408 // fcmgt v8.4s, v0.4s, v15.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6e6d1c08 // bsl v8.16b, v0.16b, v13.16b
-	WORD $0x4e34d533 // fadd v19.4s, v9.4s, v20.4s
-	WORD $0x4e2ad512 // fadd v18.4s, v8.4s, v10.4s
+	WORD $0x6e6f1c08 // bsl v8.16b, v0.16b, v15.16b
+	WORD $0x4e2bd534 // fadd v20.4s, v9.4s, v11.4s
+	WORD $0x4e2ad513 // fadd v19.4s, v8.4s, v10.4s
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x6e201dc9 // eor v9.16b, v14.16b, v0.16b
+	WORD $0x6e201e09 // eor v9.16b, v16.16b, v0.16b
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x6e201db5 // eor v21.16b, v13.16b, v0.16b
+	WORD $0x6e201df5 // eor v21.16b, v15.16b, v0.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea9e408 // fcmgt v8.4s, v0.4s, v9.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
@@ -66353,38 +66811,27 @@ last:
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e751c08 // bsl v8.16b, v0.16b, v21.16b
 	WORD $0x4ea81d00 // mov v0.16b, v8.16b
-	WORD $0x4e34d528 // fadd v8.4s, v9.4s, v20.4s
+	WORD $0x4e2bd528 // fadd v8.4s, v9.4s, v11.4s
 	WORD $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
-	WORD $0x6e28dc4a // fmul v10.4s, v2.4s, v8.4s
-	WORD $0x6e20dc29 // fmul v9.4s, v1.4s, v0.4s
-	WORD $0x4e33ce2a // fmla v10.4s, v17.4s, v19.4s
-	WORD $0x4e32cc69 // fmla v9.4s, v3.4s, v18.4s
+	WORD $0x6e28dc4b // fmul v11.4s, v2.4s, v8.4s
+	WORD $0x6e20dc2a // fmul v10.4s, v1.4s, v0.4s
+	WORD $0x4e34ce4b // fmla v11.4s, v18.4s, v20.4s
+	WORD $0x4e33cc6a // fmla v10.4s, v3.4s, v19.4s
 	ADD $4, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20de37 // fmul v23.4s, v17.4s, v0.4s
-	WORD $0x6e20dc76 // fmul v22.4s, v3.4s, v0.4s
+	WORD $0x6e20de49 // fmul v9.4s, v18.4s, v0.4s
+	WORD $0x6e20dc75 // fmul v21.4s, v3.4s, v0.4s
 	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
-	WORD $0x4e20cd97 // fmla v23.4s, v12.4s, v0.4s
-	WORD $0x4e20cd76 // fmla v22.4s, v11.4s, v0.4s
+	WORD $0x4e20cda9 // fmla v9.4s, v13.4s, v0.4s
+	WORD $0x4e20cd95 // fmla v21.4s, v12.4s, v0.4s
 	WORD $0x3dc60034 // ldr q20, [x1, #6144]
-	WORD $0x3dc60435 // ldr q21, [x1, #6160]
-	WORD $0x3dc07d40 // ldr q0, [x10, #496]
-	WORD $0x4e201e93 // and v19.16b, v20.16b, v0.16b
-	WORD $0x4e201eb2 // and v18.16b, v21.16b, v0.16b
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4eb3d408 // fsub v8.4s, v0.4s, v19.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4eb2d400 // fsub v0.4s, v0.4s, v18.4s
-	WORD $0x4f210694 // sshr v20.4s, v20.4s, #31
-	WORD $0x6e731d14 // bsl v20.16b, v8.16b, v19.16b
-	WORD $0x4f2106b3 // sshr v19.4s, v21.4s, #31
-	WORD $0x6e721c13 // bsl v19.16b, v0.16b, v18.16b
+	WORD $0x3dc60433 // ldr q19, [x1, #6160]
 	WORD $0x6e34de88 // fmul v8.4s, v20.4s, v20.4s
 	WORD $0x6e33de60 // fmul v0.4s, v19.4s, v19.4s
-	WORD $0x6e28def2 // fmul v18.4s, v23.4s, v8.4s
-	WORD $0x6e20dec8 // fmul v8.4s, v22.4s, v0.4s
-	WORD $0x6e2ade57 // fmul v23.4s, v18.4s, v10.4s
-	WORD $0x6e29dd16 // fmul v22.4s, v8.4s, v9.4s
+	WORD $0x6e28dd29 // fmul v9.4s, v9.4s, v8.4s
+	WORD $0x6e20dea8 // fmul v8.4s, v21.4s, v0.4s
+	WORD $0x6e2bdd37 // fmul v23.4s, v9.4s, v11.4s
+	WORD $0x6e2add16 // fmul v22.4s, v8.4s, v10.4s
 	ADD R3<<0, R9, R0
 	WORD $0x3dc00015 // ldr q21, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -66397,8 +66844,8 @@ last:
 	BEQ noElements
 	ADD R5<<2, R0, R1
 	PRFM 2048(R1), PLDL1KEEP
-	WORD $0x6e2ade59 // fmul v25.4s, v18.4s, v10.4s
-	WORD $0x6e29dd16 // fmul v22.4s, v8.4s, v9.4s
+	WORD $0x6e2bdd39 // fmul v25.4s, v9.4s, v11.4s
+	WORD $0x6e2add16 // fmul v22.4s, v8.4s, v10.4s
 	ADD $24, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dcf5 // fmul v21.4s, v7.4s, v0.4s
@@ -66424,17 +66871,17 @@ noElements:
 	MOVD 24(R8), R0
 	CMP $0, R0
 	BEQ noGradient
-	WORD $0x4f2105d6 // sshr v22.4s, v14.4s, #31
-	WORD $0x6e651df6 // bsl v22.16b, v15.16b, v5.16b
-	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
-	WORD $0x6e641e00 // bsl v0.16b, v16.16b, v4.16b
+	WORD $0x4f210616 // sshr v22.4s, v16.4s, #31
+	WORD $0x6e6e1e36 // bsl v22.16b, v17.16b, v14.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e651c80 // bsl v0.16b, v4.16b, v5.16b
 	WORD $0x4ea01c15 // mov v21.16b, v0.16b
-	WORD $0x4f2105c0 // sshr v0.4s, v14.4s, #31
-	WORD $0x6e6f1ca0 // bsl v0.16b, v5.16b, v15.16b
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
-	WORD $0x6e701c80 // bsl v0.16b, v4.16b, v16.16b
-	WORD $0x6e25de24 // fmul v4.4s, v17.4s, v5.4s
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e711dc0 // bsl v0.16b, v14.16b, v17.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e641ca0 // bsl v0.16b, v5.16b, v4.16b
+	WORD $0x6e2ede44 // fmul v4.4s, v18.4s, v14.4s
 	WORD $0x6e20dc65 // fmul v5.4s, v3.4s, v0.4s
 	WORD $0x4eb6cc44 // fmls v4.4s, v2.4s, v22.4s
 	WORD $0x4eb5cc25 // fmls v5.4s, v1.4s, v21.4s
@@ -66443,19 +66890,19 @@ noElements:
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
 	ADD $20, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x4e20cd83 // fmla v3.4s, v12.4s, v0.4s
-	WORD $0x4e20cd62 // fmla v2.4s, v11.4s, v0.4s
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4eb4d401 // fsub v1.4s, v0.4s, v20.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4eb3d400 // fsub v0.4s, v0.4s, v19.4s
 	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
-	WORD $0x4eaacc24 // fmls v4.4s, v1.4s, v10.4s
-	WORD $0x4ea9cc05 // fmls v5.4s, v0.4s, v9.4s
+	WORD $0x4eabcc24 // fmls v4.4s, v1.4s, v11.4s
+	WORD $0x4eaacc05 // fmls v5.4s, v0.4s, v10.4s
 	ADD $24, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20de41 // fmul v1.4s, v18.4s, v0.4s
+	WORD $0x6e20dd21 // fmul v1.4s, v9.4s, v0.4s
 	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
 	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
 	WORD $0x6e25dc05 // fmul v5.4s, v0.4s, v5.4s
@@ -66499,7 +66946,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -66780,7 +67227,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R4<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -66815,6 +67261,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R7), R1
 	WORD $0x3dc04933 // ldr q19, [x9, #288]
 	WORD $0x3dc04d32 // ldr q18, [x9, #304]
 	WORD $0x3dc05131 // ldr q17, [x9, #320]
@@ -66830,6 +67277,8 @@ inRange:
 	MOVD $0, R4
 
 logarithm:
+	ADD R4<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R4<<2, R5, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -66935,6 +67384,9 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R4
 	BLT logarithm
+	MOVBU 480(R7), R0
+	CMP $0, R0
+	BNE isHard
 	MOVD 120(R7), R2
 	MOVD $0, R4
 
@@ -67138,42 +67590,33 @@ scaled:
 	MOVD $0, R4
 
 powers:
-	ADD R4<<2, R5, R0
-	WORD $0x3dc8000c // ldr q12, [x0, #8192]
-	WORD $0x3dc8040b // ldr q11, [x0, #8208]
-	WORD $0x3dc8080a // ldr q10, [x0, #8224]
-	WORD $0x3dc80c09 // ldr q9, [x0, #8240]
-	WORD $0x3dc60007 // ldr q7, [x0, #6144]
-	WORD $0x3dc60406 // ldr q6, [x0, #6160]
-	WORD $0x3dc60805 // ldr q5, [x0, #6176]
-	WORD $0x3dc60c11 // ldr q17, [x0, #6192]
+	ADD R4<<2, R5, R1
+	WORD $0x3dc80030 // ldr q16, [x1, #8192]
+	WORD $0x3dc8042f // ldr q15, [x1, #8208]
+	WORD $0x3dc8082e // ldr q14, [x1, #8224]
+	WORD $0x3dc80c2d // ldr q13, [x1, #8240]
+	WORD $0x3dc60027 // ldr q7, [x1, #6144]
+	WORD $0x3dc60426 // ldr q6, [x1, #6160]
+	WORD $0x3dc60825 // ldr q5, [x1, #6176]
+	WORD $0x3dc60c31 // ldr q17, [x1, #6192]
 	WORD $0x3dc02d22 // ldr q2, [x9, #176]
 	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
 	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
 	WORD $0x4ea5d448 // fsub v8.4s, v2.4s, v5.4s
 	WORD $0x4eb1d444 // fsub v4.4s, v2.4s, v17.4s
-	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x4f210603 // sshr v3.4s, v16.4s, #31
 	WORD $0x6e671c03 // bsl v3.16b, v0.16b, v7.16b
-	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
 	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
 	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
-	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
 	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
-	WORD $0x3d860003 // str q3, [x0, #6144]
-	WORD $0x3d860402 // str q2, [x0, #6160]
-	WORD $0x3d860801 // str q1, [x0, #6176]
-	WORD $0x3d860c00 // str q0, [x0, #6192]
-	WORD $0x3dc01520 // ldr q0, [x9, #80]
-	WORD $0x6eace410 // fcmgt v16.4s, v0.4s, v12.4s
-	WORD $0x6e6c1c10 // bsl v16.16b, v0.16b, v12.16b
-	WORD $0x6eabe40f // fcmgt v15.4s, v0.4s, v11.4s
-	WORD $0x6e6b1c0f // bsl v15.16b, v0.16b, v11.16b
-	WORD $0x6eaae40e // fcmgt v14.4s, v0.4s, v10.4s
-	WORD $0x6e6a1c0e // bsl v14.16b, v0.16b, v10.16b
-	WORD $0x6ea9e40d // fcmgt v13.4s, v0.4s, v9.4s
-	WORD $0x6e691c0d // bsl v13.16b, v0.16b, v9.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
 	WORD $0x3dc04920 // ldr q0, [x9, #288]
 	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
 	WORD $0x3dc04920 // ldr q0, [x9, #288]
@@ -67309,51 +67752,37 @@ powers:
 	WORD $0x4e201d41 // and v1.16b, v10.16b, v0.16b
 	WORD $0x3dc05520 // ldr q0, [x9, #336]
 	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
-	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
-	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
-	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
-	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
-	WORD $0x4e23d604 // fadd v4.4s, v16.4s, v3.4s
-	WORD $0x4e22d5e3 // fadd v3.4s, v15.4s, v2.4s
-	WORD $0x4e21d5c2 // fadd v2.4s, v14.4s, v1.4s
-	WORD $0x4e20d5a1 // fadd v1.4s, v13.4s, v0.4s
+	WORD $0x4e23d508 // fadd v8.4s, v8.4s, v3.4s
+	WORD $0x4e22d4e7 // fadd v7.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c6 // fadd v6.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a5 // fadd v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01524 // ldr q4, [x9, #80]
+	WORD $0x6eb0e480 // fcmgt v0.4s, v4.4s, v16.4s
+	WORD $0x6e701c80 // bsl v0.16b, v4.16b, v16.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe480 // fcmgt v0.4s, v4.4s, v15.4s
+	WORD $0x6e6f1c80 // bsl v0.16b, v4.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eaee480 // fcmgt v0.4s, v4.4s, v14.4s
+	WORD $0x6e6e1c80 // bsl v0.16b, v4.16b, v14.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eade480 // fcmgt v0.4s, v4.4s, v13.4s
+	WORD $0x6e6d1c80 // bsl v0.16b, v4.16b, v13.16b
+	WORD $0x4e28d464 // fadd v4.4s, v3.4s, v8.4s
+	WORD $0x4e27d443 // fadd v3.4s, v2.4s, v7.4s
+	WORD $0x4e26d422 // fadd v2.4s, v1.4s, v6.4s
+	WORD $0x4e25d401 // fadd v1.4s, v0.4s, v5.4s
 	ADD $16, R6, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc90 // fmul v16.4s, v4.4s, v0.4s
-	WORD $0x6e20dc6f // fmul v15.4s, v3.4s, v0.4s
-	WORD $0x6e20dc4e // fmul v14.4s, v2.4s, v0.4s
-	WORD $0x6e20dc2d // fmul v13.4s, v1.4s, v0.4s
-	WORD $0x3dc07921 // ldr q1, [x9, #480]
-	WORD $0x6e21e600 // fcmge v0.4s, v16.4s, v1.4s
-	WORD $0x6e21e5e5 // fcmge v5.4s, v15.4s, v1.4s
-	WORD $0x6e21e5c4 // fcmge v4.4s, v14.4s, v1.4s
-	WORD $0x6e21e5a3 // fcmge v3.4s, v13.4s, v1.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00520 // ldr q0, [x9, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00920 // ldr q0, [x9, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00520 // ldr q0, [x9, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00920 // ldr q0, [x9, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x3dc01920 // ldr q0, [x9, #96]
-	WORD $0x4e30f410 // fmax v16.4s, v0.4s, v16.4s
-	WORD $0x4e2ff40f // fmax v15.4s, v0.4s, v15.4s
-	WORD $0x4e2ef40e // fmax v14.4s, v0.4s, v14.4s
-	WORD $0x4e2df40d // fmax v13.4s, v0.4s, v13.4s
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02124 // ldr q4, [x9, #128]
 	WORD $0x3dc02123 // ldr q3, [x9, #128]
 	WORD $0x3dc02122 // ldr q2, [x9, #128]
@@ -67454,60 +67883,346 @@ powers:
 	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
 	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
 	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
-	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
-	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
-	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03928 // ldr q8, [x9, #224]
-	WORD $0x3dc03927 // ldr q7, [x9, #224]
-	WORD $0x3dc03926 // ldr q6, [x9, #224]
-	WORD $0x3dc03925 // ldr q5, [x9, #224]
-	WORD $0x3dc03d20 // ldr q0, [x9, #240]
-	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
-	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
-	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04120 // ldr q0, [x9, #256]
-	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
-	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
-	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
-	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03124 // ldr q4, [x9, #192]
-	WORD $0x3dc03123 // ldr q3, [x9, #192]
-	WORD $0x3dc03122 // ldr q2, [x9, #192]
-	WORD $0x3dc03121 // ldr q1, [x9, #192]
-	WORD $0x3dc03520 // ldr q0, [x9, #208]
-	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
-	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
-	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
-	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
-	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
-	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
-	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
-	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
-	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02d20 // ldr q0, [x9, #176]
-	WORD $0x4e20d603 // fadd v3.4s, v16.4s, v0.4s
-	WORD $0x4e20d5e2 // fadd v2.4s, v15.4s, v0.4s
-	WORD $0x4e20d5c1 // fadd v1.4s, v14.4s, v0.4s
-	WORD $0x4e20d5a0 // fadd v0.4s, v13.4s, v0.4s
-
-power:
-	ADD R4<<2, R5, R0
-	WORD $0x3d880003 // str q3, [x0, #8192]
-	WORD $0x3d880402 // str q2, [x0, #8208]
-	WORD $0x3d880801 // str q1, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x3d880023 // str q3, [x1, #8192]
+	WORD $0x3d880422 // str q2, [x1, #8208]
+	WORD $0x3d880821 // str q1, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	ADD $16, R4, R4
 	MOVD n+8(FP), R0
 	CMP R0, R4
 	BLT powers
+	B isScaled
+
+isHard:
+	MOVD 120(R7), R2
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	MOVD $0, R4
+
+hard:
+	ADD R4<<2, R5, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R4<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d24 // ldr q4, [x9, #304]
+	WORD $0x3dc04d23 // ldr q3, [x9, #304]
+	WORD $0x3dc04d22 // ldr q2, [x9, #304]
+	WORD $0x3dc04d21 // ldr q1, [x9, #304]
+	WORD $0x3dc04520 // ldr q0, [x9, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8d // fmul v13.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc2002c // ldr q12, [x1, #2048]
+	WORD $0x3dc20428 // ldr q8, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4eacd402 // fsub v2.4s, v0.4s, v12.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f2105a3 // sshr v3.4s, v13.4s, #31
+	WORD $0x6e6c1c43 // bsl v3.16b, v2.16b, v12.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6eabe401 // fcmgt v1.4s, v0.4s, v11.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e6b1c01 // bsl v1.16b, v0.16b, v11.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6eaae401 // fcmgt v1.4s, v0.4s, v10.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e6a1c01 // bsl v1.16b, v0.16b, v10.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD $16, R6, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
+	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc07923 // ldr q3, [x9, #480]
+	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
+	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
+	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
+	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
+	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
+	WORD $0x3dc00520 // ldr q0, [x9, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
+	WORD $0x3dc00920 // ldr q0, [x9, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02120 // ldr q0, [x9, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d20 // ldr q0, [x9, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d28 // ldr q8, [x9, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
+	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
+	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
+	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
+	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
+	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03920 // ldr q0, [x9, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc03120 // ldr q0, [x9, #192]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
+	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
+	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
+	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
+	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d20 // ldr q0, [x9, #176]
+	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
+
+power:
+	ADD R4<<2, R5, R0
+	WORD $0x3d880004 // str q4, [x0, #8192]
+	WORD $0x3d880403 // str q3, [x0, #8208]
+	WORD $0x3d880802 // str q2, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	ADD $16, R4, R4
+	MOVD n+8(FP), R0
+	CMP R0, R4
+	BLT hard
+
+isScaled:
 	MOVD 120(R7), R3
 	MOVD $0, R2
 	WORD $0x6f00e401 // movi v1.2d, #0x0
@@ -67710,7 +68425,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R4
 	BLT last
-	MOVD 480(R7), R0
+	MOVD 488(R7), R0
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -68059,7 +68774,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R8
 	BLT last
-	MOVD 480(R5), R0
+	MOVD 488(R5), R0
 	WORD $0x3dc000c0 // ldr q0, [x6]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -68650,7 +69365,7 @@ noUpstream:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -68895,7 +69610,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -68930,6 +69644,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -68945,6 +69660,8 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -69050,15 +69767,18 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT logarithm
+	MOVBU 480(R8), R0
+	CMP $0, R0
+	BNE isHard
 	MOVD 120(R8), R2
 	MOVD $0, R5
 
 scaled:
 	ADD R5<<2, R6, R1
-	WORD $0x3dc0002b // ldr q11, [x1]
-	WORD $0x3dc0042a // ldr q10, [x1, #16]
-	WORD $0x3dc00829 // ldr q9, [x1, #32]
-	WORD $0x3dc00c2c // ldr q12, [x1, #48]
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
 	ADD R5<<2, R2, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00407 // ldr q7, [x0, #16]
@@ -69073,18 +69793,18 @@ scaled:
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x6e24dd6b // fmul v11.4s, v11.4s, v4.4s
-	WORD $0x6e23dd4a // fmul v10.4s, v10.4s, v3.4s
-	WORD $0x6e22dd29 // fmul v9.4s, v9.4s, v2.4s
-	WORD $0x6e21dd88 // fmul v8.4s, v12.4s, v1.4s
+	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4ea01d64 // orr v4.16b, v11.16b, v0.16b
+	WORD $0x4ea01d84 // orr v4.16b, v12.16b, v0.16b
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4ea01d43 // orr v3.16b, v10.16b, v0.16b
+	WORD $0x4ea01d63 // orr v3.16b, v11.16b, v0.16b
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4ea01d22 // orr v2.16b, v9.16b, v0.16b
+	WORD $0x4ea01d42 // orr v2.16b, v10.16b, v0.16b
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4ea01d01 // orr v1.16b, v8.16b, v0.16b
+	WORD $0x4ea01d21 // orr v1.16b, v9.16b, v0.16b
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
@@ -69109,12 +69829,12 @@ scaled:
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x4e21888c // frintn v12.4s, v4.4s
+	WORD $0x4e218888 // frintn v8.4s, v4.4s
 	WORD $0x4e218867 // frintn v7.4s, v3.4s
 	WORD $0x4e218846 // frintn v6.4s, v2.4s
 	WORD $0x4e218825 // frintn v5.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
@@ -69122,7 +69842,7 @@ scaled:
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x4ea0ccad // fmls v13.4s, v5.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4ea0cd90 // fmls v16.4s, v12.4s, v0.4s
+	WORD $0x4ea0cd10 // fmls v16.4s, v8.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
 	WORD $0x4ea0ccef // fmls v15.4s, v7.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
@@ -69189,37 +69909,37 @@ scaled:
 	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
-	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a8a4 // fcvtns v4.4s, v5.4s
-	WORD $0x4f3f0583 // sshr v3.4s, v12.4s, #1
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
 	WORD $0x4f3f04e2 // sshr v2.4s, v7.4s, #1
 	WORD $0x4f3f04c1 // sshr v1.4s, v6.4s, #1
 	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
-	WORD $0x6ea38590 // sub v16.4s, v12.4s, v3.4s
+	WORD $0x6ea38510 // sub v16.4s, v8.4s, v3.4s
 	WORD $0x6ea284ef // sub v15.4s, v7.4s, v2.4s
 	WORD $0x6ea184ce // sub v14.4s, v6.4s, v1.4s
 	WORD $0x6ea0848d // sub v13.4s, v4.4s, v0.4s
-	WORD $0x3dc09d4c // ldr q12, [x10, #624]
-	WORD $0x4eac8463 // add v3.4s, v3.4s, v12.4s
-	WORD $0x4eac8442 // add v2.4s, v2.4s, v12.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4eac8421 // add v1.4s, v1.4s, v12.4s
-	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de25 // fmul v5.4s, v17.4s, v3.4s
 	WORD $0x6e22de44 // fmul v4.4s, v18.4s, v2.4s
 	WORD $0x6e21de67 // fmul v7.4s, v19.4s, v1.4s
 	WORD $0x6e20de86 // fmul v6.4s, v20.4s, v0.4s
-	WORD $0x4eac8603 // add v3.4s, v16.4s, v12.4s
-	WORD $0x4eac85e2 // add v2.4s, v15.4s, v12.4s
+	WORD $0x4ea88603 // add v3.4s, v16.4s, v8.4s
+	WORD $0x4ea885e2 // add v2.4s, v15.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4eac85c1 // add v1.4s, v14.4s, v12.4s
-	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x4ea885c1 // add v1.4s, v14.4s, v8.4s
+	WORD $0x4ea885a0 // add v0.4s, v13.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
@@ -69230,26 +69950,31 @@ scaled:
 	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
-	WORD $0x6e21fca7 // fdiv v7.4s, v5.4s, v1.4s
-	WORD $0x6e20fc86 // fdiv v6.4s, v4.4s, v0.4s
+	WORD $0x6e21fcad // fdiv v13.4s, v5.4s, v1.4s
+	WORD $0x6e20fc88 // fdiv v8.4s, v4.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
-	WORD $0x6e21fc65 // fdiv v5.4s, v3.4s, v1.4s
-	WORD $0x6e20fc44 // fdiv v4.4s, v2.4s, v0.4s
-	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4e201d63 // and v3.16b, v11.16b, v0.16b
-	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4e201d42 // and v2.16b, v10.16b, v0.16b
-	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4e201d21 // and v1.16b, v9.16b, v0.16b
-	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea31ce3 // orr v3.16b, v7.16b, v3.16b
-	WORD $0x4ea21cc2 // orr v2.16b, v6.16b, v2.16b
-	WORD $0x4ea11ca1 // orr v1.16b, v5.16b, v1.16b
-	WORD $0x4ea01c80 // orr v0.16b, v4.16b, v0.16b
+	WORD $0x6e21fc67 // fdiv v7.4s, v3.4s, v1.4s
+	WORD $0x6e20fc46 // fdiv v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eadd402 // fsub v2.4s, v0.4s, v13.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x6e6d1c43 // bsl v3.16b, v2.16b, v13.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
 	WORD $0x3d860023 // str q3, [x1, #6144]
 	WORD $0x3d860422 // str q2, [x1, #6160]
 	WORD $0x3d860821 // str q1, [x1, #6176]
@@ -69258,6 +69983,76 @@ scaled:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT scaled
+	B isScaled
+
+isHard:
+	MOVD 120(R8), R2
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x3dc02d4c // ldr q12, [x10, #176]
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	MOVD $0, R5
+
+hard:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc0002d // ldr q13, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd03 // fmla v3.4s, v8.4s, v0.4s
+	WORD $0x4e20cce4 // fmla v4.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e23dda3 // fmul v3.4s, v13.4s, v3.4s
+	WORD $0x6e24dd6b // fmul v11.4s, v11.4s, v4.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc20028 // ldr q8, [x1, #2048]
+	WORD $0x3dc20422 // ldr q2, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x4ea8d580 // fsub v0.4s, v12.4s, v8.4s
+	WORD $0x4ea2d581 // fsub v1.4s, v12.4s, v2.4s
+	WORD $0x4ea7d585 // fsub v5.4s, v12.4s, v7.4s
+	WORD $0x4ea6d584 // fsub v4.4s, v12.4s, v6.4s
+	WORD $0x4f210463 // sshr v3.4s, v3.4s, #31
+	WORD $0x6e681c03 // bsl v3.16b, v0.16b, v8.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT hard
+
+isScaled:
 	MOVD 120(R8), R4
 	MOVD $0, R3
 	WORD $0x6f00e401 // movi v1.2d, #0x0
@@ -69271,118 +70066,107 @@ scaled:
 
 last:
 	ADD R5<<2, R2, R0
-	WORD $0x3dc00004 // ldr q4, [x0]
-	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
 	ADD R5<<2, R6, R11
-	WORD $0x3dc0016e // ldr q14, [x11]
-	WORD $0x3dc0056d // ldr q13, [x11, #16]
-	WORD $0x3dc2016c // ldr q12, [x11, #2048]
+	WORD $0x3dc00170 // ldr q16, [x11]
+	WORD $0x3dc0056f // ldr q15, [x11, #16]
+	WORD $0x3dc20164 // ldr q4, [x11, #2048]
 	WORD $0x3dc20563 // ldr q3, [x11, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4eacd40f // fsub v15.4s, v0.4s, v12.4s
+	WORD $0x4ea4d411 // fsub v17.4s, v0.4s, v4.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4ea3d410 // fsub v16.4s, v0.4s, v3.4s
-	WORD $0x4f2105c9 // sshr v9.4s, v14.4s, #31
-	WORD $0x6e6f1d89 // bsl v9.16b, v12.16b, v15.16b
-	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
-	WORD $0x6e701c60 // bsl v0.16b, v3.16b, v16.16b
-	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x4ea3d412 // fsub v18.4s, v0.4s, v3.4s
+	WORD $0x4f21060a // sshr v10.4s, v16.4s, #31
+	WORD $0x6e711c8a // bsl v10.16b, v4.16b, v17.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e721c60 // bsl v0.16b, v3.16b, v18.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
 	ADD R5<<2, R4, R1
-	WORD $0x3dc00027 // ldr q7, [x1]
+	WORD $0x3dc00028 // ldr q8, [x1]
 	WORD $0x3dc00421 // ldr q1, [x1, #16]
 	ADD $44, R7, R0
-	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
 	ADD $40, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x4e20cce6 // fmla v6.4s, v7.4s, v0.4s
+	WORD $0x4e20cd05 // fmla v5.4s, v8.4s, v0.4s
 	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
 	ADD $48, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x4e20cd26 // fmla v6.4s, v9.4s, v0.4s
-	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
-	WORD $0x6e2fdd81 // fmul v1.4s, v12.4s, v15.4s
-	WORD $0x6e30dc60 // fmul v0.4s, v3.4s, v16.4s
-	WORD $0x6e21dcc9 // fmul v9.4s, v6.4s, v1.4s
+	WORD $0x4e20cd45 // fmla v5.4s, v10.4s, v0.4s
+	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
+	WORD $0x6e31dc81 // fmul v1.4s, v4.4s, v17.4s
+	WORD $0x6e32dc60 // fmul v0.4s, v3.4s, v18.4s
+	WORD $0x6e21dca9 // fmul v9.4s, v5.4s, v1.4s
 	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
-	WORD $0x3dc0002b // ldr q11, [x1]
-	WORD $0x3dc0042a // ldr q10, [x1, #16]
+	WORD $0x3dc0002e // ldr q14, [x1]
+	WORD $0x3dc0042d // ldr q13, [x1, #16]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4eabd411 // fsub v17.4s, v0.4s, v11.4s
+	WORD $0x4eaed413 // fsub v19.4s, v0.4s, v14.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4eaad412 // fsub v18.4s, v0.4s, v10.4s
+	WORD $0x4eadd414 // fsub v20.4s, v0.4s, v13.4s
 	ADD $8, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dd62 // fmul v2.4s, v11.4s, v0.4s
-	WORD $0x6e20dd41 // fmul v1.4s, v10.4s, v0.4s
-	WORD $0x3dc40173 // ldr q19, [x11, #4096]
-	WORD $0x3dc40567 // ldr q7, [x11, #4112]
+	WORD $0x6e20ddc2 // fmul v2.4s, v14.4s, v0.4s
+	WORD $0x6e20dda1 // fmul v1.4s, v13.4s, v0.4s
+	WORD $0x3dc4016c // ldr q12, [x11, #4096]
+	WORD $0x3dc4056b // ldr q11, [x11, #4112]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6eaee406 // fcmgt v6.4s, v0.4s, v14.4s
+	WORD $0x6eb0e405 // fcmgt v5.4s, v0.4s, v16.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6e6e1c06 // bsl v6.16b, v0.16b, v14.16b
-	WORD $0x4ea61cd4 // mov v20.16b, v6.16b
+	WORD $0x6e701c05 // bsl v5.16b, v0.16b, v16.16b
+	WORD $0x4ea51caa // mov v10.16b, v5.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6eade406 // fcmgt v6.4s, v0.4s, v13.4s
+	WORD $0x6eafe405 // fcmgt v5.4s, v0.4s, v15.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6e6d1c06 // bsl v6.16b, v0.16b, v13.16b
-	WORD $0x4e33d695 // fadd v21.4s, v20.4s, v19.4s
-	WORD $0x4e27d4d4 // fadd v20.4s, v6.4s, v7.4s
+	WORD $0x6e6f1c05 // bsl v5.16b, v0.16b, v15.16b
+	WORD $0x4e2cd555 // fadd v21.4s, v10.4s, v12.4s
+	WORD $0x4e2bd4aa // fadd v10.4s, v5.4s, v11.4s
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x6e201dd6 // eor v22.16b, v14.16b, v0.16b
+	WORD $0x6e201e16 // eor v22.16b, v16.16b, v0.16b
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
-	WORD $0x6e201db7 // eor v23.16b, v13.16b, v0.16b
+	WORD $0x6e201df7 // eor v23.16b, v15.16b, v0.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6eb6e406 // fcmgt v6.4s, v0.4s, v22.4s
+	WORD $0x6eb6e405 // fcmgt v5.4s, v0.4s, v22.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6e761c06 // bsl v6.16b, v0.16b, v22.16b
-	WORD $0x4ea61cd6 // mov v22.16b, v6.16b
+	WORD $0x6e761c05 // bsl v5.16b, v0.16b, v22.16b
+	WORD $0x4ea51cb6 // mov v22.16b, v5.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6eb7e406 // fcmgt v6.4s, v0.4s, v23.4s
+	WORD $0x6eb7e405 // fcmgt v5.4s, v0.4s, v23.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6e771c06 // bsl v6.16b, v0.16b, v23.16b
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
-	WORD $0x4e33d6c6 // fadd v6.4s, v22.4s, v19.4s
-	WORD $0x4e27d400 // fadd v0.4s, v0.4s, v7.4s
-	WORD $0x6e26dc53 // fmul v19.4s, v2.4s, v6.4s
-	WORD $0x6e20dc27 // fmul v7.4s, v1.4s, v0.4s
-	WORD $0x4e35ce33 // fmla v19.4s, v17.4s, v21.4s
-	WORD $0x4e34ce47 // fmla v7.4s, v18.4s, v20.4s
+	WORD $0x6e771c05 // bsl v5.16b, v0.16b, v23.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4e2cd6c5 // fadd v5.4s, v22.4s, v12.4s
+	WORD $0x4e2bd400 // fadd v0.4s, v0.4s, v11.4s
+	WORD $0x6e25dc4c // fmul v12.4s, v2.4s, v5.4s
+	WORD $0x6e20dc2b // fmul v11.4s, v1.4s, v0.4s
+	WORD $0x4e35ce6c // fmla v12.4s, v19.4s, v21.4s
+	WORD $0x4e2ace8b // fmla v11.4s, v20.4s, v10.4s
 	ADD $4, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20de38 // fmul v24.4s, v17.4s, v0.4s
-	WORD $0x6e20de57 // fmul v23.4s, v18.4s, v0.4s
+	WORD $0x6e20de6a // fmul v10.4s, v19.4s, v0.4s
+	WORD $0x6e20de97 // fmul v23.4s, v20.4s, v0.4s
 	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
-	WORD $0x4e20cd78 // fmla v24.4s, v11.4s, v0.4s
-	WORD $0x4e20cd57 // fmla v23.4s, v10.4s, v0.4s
+	WORD $0x4e20cdca // fmla v10.4s, v14.4s, v0.4s
+	WORD $0x4e20cdb7 // fmla v23.4s, v13.4s, v0.4s
 	WORD $0x3dc60176 // ldr q22, [x11, #6144]
-	WORD $0x3dc60579 // ldr q25, [x11, #6160]
-	WORD $0x3dc07d40 // ldr q0, [x10, #496]
-	WORD $0x4e201ed5 // and v21.16b, v22.16b, v0.16b
-	WORD $0x4e201f34 // and v20.16b, v25.16b, v0.16b
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4eb5d406 // fsub v6.4s, v0.4s, v21.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4eb4d400 // fsub v0.4s, v0.4s, v20.4s
-	WORD $0x4f2106d6 // sshr v22.4s, v22.4s, #31
-	WORD $0x6e751cd6 // bsl v22.16b, v6.16b, v21.16b
-	WORD $0x4f210735 // sshr v21.4s, v25.4s, #31
-	WORD $0x6e741c15 // bsl v21.16b, v0.16b, v20.16b
-	WORD $0x6e36dec6 // fmul v6.4s, v22.4s, v22.4s
+	WORD $0x3dc60575 // ldr q21, [x11, #6160]
+	WORD $0x6e36dec5 // fmul v5.4s, v22.4s, v22.4s
 	WORD $0x6e35dea0 // fmul v0.4s, v21.4s, v21.4s
-	WORD $0x6e26df14 // fmul v20.4s, v24.4s, v6.4s
-	WORD $0x6e20dee6 // fmul v6.4s, v23.4s, v0.4s
+	WORD $0x6e25dd4a // fmul v10.4s, v10.4s, v5.4s
+	WORD $0x6e20dee5 // fmul v5.4s, v23.4s, v0.4s
 	MOVD 48(R8), R0
 	CMP $0, R0
 	BEQ noElements
 	ADD R5<<2, R0, R1
 	PRFM 2048(R1), PLDL1KEEP
-	WORD $0x6e33de9b // fmul v27.4s, v20.4s, v19.4s
-	WORD $0x6e27dcd8 // fmul v24.4s, v6.4s, v7.4s
+	WORD $0x6e2cdd5b // fmul v27.4s, v10.4s, v12.4s
+	WORD $0x6e2bdcb8 // fmul v24.4s, v5.4s, v11.4s
 	ADD $24, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc97 // fmul v23.4s, v4.4s, v0.4s
-	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	WORD $0x6e20dcf7 // fmul v23.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
 	ADD $60, R7, R0
 	WORD $0x4d40c81a // ld1r {v26.4s}, [x0]
 	WORD $0x4d40c819 // ld1r {v25.4s}, [x0]
@@ -69401,62 +70185,62 @@ last:
 	WORD $0x3d800439 // str q25, [x1, #16]
 
 noElements:
-	WORD $0x4f2105d8 // sshr v24.4s, v14.4s, #31
-	WORD $0x6e6c1df8 // bsl v24.16b, v15.16b, v12.16b
-	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
-	WORD $0x6e631e00 // bsl v0.16b, v16.16b, v3.16b
+	WORD $0x4f210618 // sshr v24.4s, v16.4s, #31
+	WORD $0x6e641e38 // bsl v24.16b, v17.16b, v4.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e631e40 // bsl v0.16b, v18.16b, v3.16b
 	WORD $0x4ea01c17 // mov v23.16b, v0.16b
-	WORD $0x4f2105c0 // sshr v0.4s, v14.4s, #31
-	WORD $0x6e6f1d80 // bsl v0.16b, v12.16b, v15.16b
-	WORD $0x4ea01c0c // mov v12.16b, v0.16b
-	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
-	WORD $0x6e701c60 // bsl v0.16b, v3.16b, v16.16b
-	WORD $0x6e2cde2d // fmul v13.4s, v17.4s, v12.4s
-	WORD $0x6e20de4c // fmul v12.4s, v18.4s, v0.4s
-	WORD $0x4eb8cc4d // fmls v13.4s, v2.4s, v24.4s
-	WORD $0x4eb7cc2c // fmls v12.4s, v1.4s, v23.4s
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
+	WORD $0x6e721c60 // bsl v0.16b, v3.16b, v18.16b
+	WORD $0x6e24de6f // fmul v15.4s, v19.4s, v4.4s
+	WORD $0x6e20de84 // fmul v4.4s, v20.4s, v0.4s
+	WORD $0x4eb8cc4f // fmls v15.4s, v2.4s, v24.4s
+	WORD $0x4eb7cc24 // fmls v4.4s, v1.4s, v23.4s
 	ADD $16, R7, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
 	ADD $20, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
+	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4eb6d401 // fsub v1.4s, v0.4s, v22.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4eb5d400 // fsub v0.4s, v0.4s, v21.4s
 	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
-	WORD $0x4eb3cc2d // fmls v13.4s, v1.4s, v19.4s
-	WORD $0x4ea7cc0c // fmls v12.4s, v0.4s, v7.4s
+	WORD $0x4eaccc2f // fmls v15.4s, v1.4s, v12.4s
+	WORD $0x4eabcc04 // fmls v4.4s, v0.4s, v11.4s
 	ADD $24, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20de81 // fmul v1.4s, v20.4s, v0.4s
-	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
-	WORD $0x6e2ddc27 // fmul v7.4s, v1.4s, v13.4s
-	WORD $0x6e2cdc06 // fmul v6.4s, v0.4s, v12.4s
+	WORD $0x6e20dd41 // fmul v1.4s, v10.4s, v0.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	WORD $0x6e2fdc25 // fmul v5.4s, v1.4s, v15.4s
+	WORD $0x6e24dc04 // fmul v4.4s, v0.4s, v4.4s
 	MOVD 72(R8), R0
 	CMP $0, R0
 	BEQ noUpstream
 	ADD R5<<2, R0, R0
 	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6ea0e483 // fcmgt v3.4s, v4.4s, v0.4s
+	WORD $0x6ea0e4e3 // fcmgt v3.4s, v7.4s, v0.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6ea0e4a2 // fcmgt v2.4s, v5.4s, v0.4s
+	WORD $0x6ea0e4c2 // fcmgt v2.4s, v6.4s, v0.4s
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
 	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
-	WORD $0x6e21dce7 // fmul v7.4s, v7.4s, v1.4s
-	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
 
 noUpstream:
-	WORD $0x4e29d4e1 // fadd v1.4s, v7.4s, v9.4s
-	WORD $0x4e28d4c0 // fadd v0.4s, v6.4s, v8.4s
-	WORD $0x6e24dc24 // fmul v4.4s, v1.4s, v4.4s
-	WORD $0x6e25dc03 // fmul v3.4s, v0.4s, v5.4s
+	WORD $0x4e29d4a1 // fadd v1.4s, v5.4s, v9.4s
+	WORD $0x4e28d480 // fadd v0.4s, v4.4s, v8.4s
+	WORD $0x6e27dc24 // fmul v4.4s, v1.4s, v7.4s
+	WORD $0x6e26dc03 // fmul v3.4s, v0.4s, v6.4s
 	ADD R3<<0, R9, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
@@ -69476,7 +70260,7 @@ noUpstream:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -69721,7 +70505,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -69756,6 +70539,7 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -69771,6 +70555,8 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -69876,6 +70662,9 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT logarithm
+	MOVBU 480(R8), R0
+	CMP $0, R0
+	BNE isHard
 	MOVD 120(R8), R2
 	MOVD $0, R5
 
@@ -70079,42 +70868,33 @@ scaled:
 	MOVD $0, R5
 
 powers:
-	ADD R5<<2, R6, R0
-	WORD $0x3dc8000c // ldr q12, [x0, #8192]
-	WORD $0x3dc8040b // ldr q11, [x0, #8208]
-	WORD $0x3dc8080a // ldr q10, [x0, #8224]
-	WORD $0x3dc80c09 // ldr q9, [x0, #8240]
-	WORD $0x3dc60007 // ldr q7, [x0, #6144]
-	WORD $0x3dc60406 // ldr q6, [x0, #6160]
-	WORD $0x3dc60805 // ldr q5, [x0, #6176]
-	WORD $0x3dc60c11 // ldr q17, [x0, #6192]
+	ADD R5<<2, R6, R1
+	WORD $0x3dc80030 // ldr q16, [x1, #8192]
+	WORD $0x3dc8042f // ldr q15, [x1, #8208]
+	WORD $0x3dc8082e // ldr q14, [x1, #8224]
+	WORD $0x3dc80c2d // ldr q13, [x1, #8240]
+	WORD $0x3dc60027 // ldr q7, [x1, #6144]
+	WORD $0x3dc60426 // ldr q6, [x1, #6160]
+	WORD $0x3dc60825 // ldr q5, [x1, #6176]
+	WORD $0x3dc60c31 // ldr q17, [x1, #6192]
 	WORD $0x3dc02d42 // ldr q2, [x10, #176]
 	WORD $0x4ea7d440 // fsub v0.4s, v2.4s, v7.4s
 	WORD $0x4ea6d441 // fsub v1.4s, v2.4s, v6.4s
 	WORD $0x4ea5d448 // fsub v8.4s, v2.4s, v5.4s
 	WORD $0x4eb1d444 // fsub v4.4s, v2.4s, v17.4s
-	WORD $0x4f210583 // sshr v3.4s, v12.4s, #31
+	WORD $0x4f210603 // sshr v3.4s, v16.4s, #31
 	WORD $0x6e671c03 // bsl v3.16b, v0.16b, v7.16b
-	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x4f2105e0 // sshr v0.4s, v15.4s, #31
 	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x4f2105c1 // sshr v1.4s, v14.4s, #31
 	WORD $0x6e651d01 // bsl v1.16b, v8.16b, v5.16b
-	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
 	WORD $0x6e711c80 // bsl v0.16b, v4.16b, v17.16b
-	WORD $0x3d860003 // str q3, [x0, #6144]
-	WORD $0x3d860402 // str q2, [x0, #6160]
-	WORD $0x3d860801 // str q1, [x0, #6176]
-	WORD $0x3d860c00 // str q0, [x0, #6192]
-	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6eace410 // fcmgt v16.4s, v0.4s, v12.4s
-	WORD $0x6e6c1c10 // bsl v16.16b, v0.16b, v12.16b
-	WORD $0x6eabe40f // fcmgt v15.4s, v0.4s, v11.4s
-	WORD $0x6e6b1c0f // bsl v15.16b, v0.16b, v11.16b
-	WORD $0x6eaae40e // fcmgt v14.4s, v0.4s, v10.4s
-	WORD $0x6e6a1c0e // bsl v14.16b, v0.16b, v10.16b
-	WORD $0x6ea9e40d // fcmgt v13.4s, v0.4s, v9.4s
-	WORD $0x6e691c0d // bsl v13.16b, v0.16b, v9.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
 	WORD $0x3dc04940 // ldr q0, [x10, #288]
 	WORD $0x6ea0e4ec // fcmgt v12.4s, v7.4s, v0.4s
 	WORD $0x3dc04940 // ldr q0, [x10, #288]
@@ -70250,51 +71030,37 @@ powers:
 	WORD $0x4e201d41 // and v1.16b, v10.16b, v0.16b
 	WORD $0x3dc05540 // ldr q0, [x10, #336]
 	WORD $0x4e201d20 // and v0.16b, v9.16b, v0.16b
-	WORD $0x4e23d503 // fadd v3.4s, v8.4s, v3.4s
-	WORD $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
-	WORD $0x4e21d4c1 // fadd v1.4s, v6.4s, v1.4s
-	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
-	WORD $0x4e23d604 // fadd v4.4s, v16.4s, v3.4s
-	WORD $0x4e22d5e3 // fadd v3.4s, v15.4s, v2.4s
-	WORD $0x4e21d5c2 // fadd v2.4s, v14.4s, v1.4s
-	WORD $0x4e20d5a1 // fadd v1.4s, v13.4s, v0.4s
+	WORD $0x4e23d508 // fadd v8.4s, v8.4s, v3.4s
+	WORD $0x4e22d4e7 // fadd v7.4s, v7.4s, v2.4s
+	WORD $0x4e21d4c6 // fadd v6.4s, v6.4s, v1.4s
+	WORD $0x4e20d4a5 // fadd v5.4s, v5.4s, v0.4s
+	WORD $0x3dc01544 // ldr q4, [x10, #80]
+	WORD $0x6eb0e480 // fcmgt v0.4s, v4.4s, v16.4s
+	WORD $0x6e701c80 // bsl v0.16b, v4.16b, v16.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6eafe480 // fcmgt v0.4s, v4.4s, v15.4s
+	WORD $0x6e6f1c80 // bsl v0.16b, v4.16b, v15.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eaee480 // fcmgt v0.4s, v4.4s, v14.4s
+	WORD $0x6e6e1c80 // bsl v0.16b, v4.16b, v14.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eade480 // fcmgt v0.4s, v4.4s, v13.4s
+	WORD $0x6e6d1c80 // bsl v0.16b, v4.16b, v13.16b
+	WORD $0x4e28d464 // fadd v4.4s, v3.4s, v8.4s
+	WORD $0x4e27d443 // fadd v3.4s, v2.4s, v7.4s
+	WORD $0x4e26d422 // fadd v2.4s, v1.4s, v6.4s
+	WORD $0x4e25d401 // fadd v1.4s, v0.4s, v5.4s
 	ADD $16, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc90 // fmul v16.4s, v4.4s, v0.4s
-	WORD $0x6e20dc6f // fmul v15.4s, v3.4s, v0.4s
-	WORD $0x6e20dc4e // fmul v14.4s, v2.4s, v0.4s
-	WORD $0x6e20dc2d // fmul v13.4s, v1.4s, v0.4s
-	WORD $0x3dc07941 // ldr q1, [x10, #480]
-	WORD $0x6e21e600 // fcmge v0.4s, v16.4s, v1.4s
-	WORD $0x6e21e5e5 // fcmge v5.4s, v15.4s, v1.4s
-	WORD $0x6e21e5c4 // fcmge v4.4s, v14.4s, v1.4s
-	WORD $0x6e21e5a3 // fcmge v3.4s, v13.4s, v1.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e30f410 // fmax v16.4s, v0.4s, v16.4s
-	WORD $0x4e2ff40f // fmax v15.4s, v0.4s, v15.4s
-	WORD $0x4e2ef40e // fmax v14.4s, v0.4s, v14.4s
-	WORD $0x4e2df40d // fmax v13.4s, v0.4s, v13.4s
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02144 // ldr q4, [x10, #128]
 	WORD $0x3dc02143 // ldr q3, [x10, #128]
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
@@ -70395,60 +71161,346 @@ powers:
 	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
 	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
 	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
-	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
-	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
-	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03948 // ldr q8, [x10, #224]
-	WORD $0x3dc03947 // ldr q7, [x10, #224]
-	WORD $0x3dc03946 // ldr q6, [x10, #224]
-	WORD $0x3dc03945 // ldr q5, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
-	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
-	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
-	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
-	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
-	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03142 // ldr q2, [x10, #192]
-	WORD $0x3dc03141 // ldr q1, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
-	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
-	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
-	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
-	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
-	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
-	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
-	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
-	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d603 // fadd v3.4s, v16.4s, v0.4s
-	WORD $0x4e20d5e2 // fadd v2.4s, v15.4s, v0.4s
-	WORD $0x4e20d5c1 // fadd v1.4s, v14.4s, v0.4s
-	WORD $0x4e20d5a0 // fadd v0.4s, v13.4s, v0.4s
-
-power:
-	ADD R5<<2, R6, R0
-	WORD $0x3d880003 // str q3, [x0, #8192]
-	WORD $0x3d880402 // str q2, [x0, #8208]
-	WORD $0x3d880801 // str q1, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x3d880023 // str q3, [x1, #8192]
+	WORD $0x3d880422 // str q2, [x1, #8208]
+	WORD $0x3d880821 // str q1, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	ADD $16, R5, R5
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT powers
+	B isScaled
+
+isHard:
+	MOVD 120(R8), R2
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	MOVD $0, R5
+
+hard:
+	ADD R5<<2, R6, R1
+	WORD $0x3dc0002c // ldr q12, [x1]
+	WORD $0x3dc0042b // ldr q11, [x1, #16]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x3dc00c29 // ldr q9, [x1, #48]
+	ADD R5<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04d44 // ldr q4, [x10, #304]
+	WORD $0x3dc04d43 // ldr q3, [x10, #304]
+	WORD $0x3dc04d42 // ldr q2, [x10, #304]
+	WORD $0x3dc04d41 // ldr q1, [x10, #304]
+	WORD $0x3dc04540 // ldr q0, [x10, #272]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e24dd8d // fmul v13.4s, v12.4s, v4.4s
+	WORD $0x6e23dd6b // fmul v11.4s, v11.4s, v3.4s
+	WORD $0x6e22dd4a // fmul v10.4s, v10.4s, v2.4s
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x3dc2002c // ldr q12, [x1, #2048]
+	WORD $0x3dc20428 // ldr q8, [x1, #2064]
+	WORD $0x3dc20827 // ldr q7, [x1, #2080]
+	WORD $0x3dc20c26 // ldr q6, [x1, #2096]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4eacd402 // fsub v2.4s, v0.4s, v12.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea8d401 // fsub v1.4s, v0.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea7d405 // fsub v5.4s, v0.4s, v7.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea6d404 // fsub v4.4s, v0.4s, v6.4s
+	WORD $0x4f2105a3 // sshr v3.4s, v13.4s, #31
+	WORD $0x6e6c1c43 // bsl v3.16b, v2.16b, v12.16b
+	WORD $0x4f210560 // sshr v0.4s, v11.4s, #31
+	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x3d860023 // str q3, [x1, #6144]
+	WORD $0x3d860422 // str q2, [x1, #6160]
+	WORD $0x3d860821 // str q1, [x1, #6176]
+	WORD $0x3d860c20 // str q0, [x1, #6192]
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eade401 // fcmgt v1.4s, v0.4s, v13.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6d1c01 // bsl v1.16b, v0.16b, v13.16b
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eabe401 // fcmgt v1.4s, v0.4s, v11.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6b1c01 // bsl v1.16b, v0.16b, v11.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6eaae401 // fcmgt v1.4s, v0.4s, v10.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e6a1c01 // bsl v1.16b, v0.16b, v10.16b
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	ADD $16, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
+	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc07943 // ldr q3, [x10, #480]
+	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
+	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
+	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
+	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
+	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c01 // mov w1, v0.s[0]
+	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
+	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	AND R0, R1, R1
+	CMP $255, R1
+	BEQ small
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc02140 // ldr q0, [x10, #128]
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x4e218884 // frintn v4.4s, v4.4s
+	WORD $0x4e218863 // frintn v3.4s, v3.4s
+	WORD $0x4e218842 // frintn v2.4s, v2.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc88 // fmls v8.4s, v4.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc67 // fmls v7.4s, v3.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc46 // fmls v6.4s, v2.4s, v0.4s
+	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cc25 // fmls v5.4s, v1.4s, v0.4s
+	WORD $0x6e28dd0c // fmul v12.4s, v8.4s, v8.4s
+	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
+	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd0d // fmla v13.4s, v8.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd4f // fmla v15.4s, v10.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd30 // fmla v16.4s, v9.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c12 // mov v18.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd14 // fmla v20.4s, v8.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
+	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
+	WORD $0x4e2acdf2 // fmla v18.4s, v15.4s, v10.4s
+	WORD $0x4e29ce11 // fmla v17.4s, v16.4s, v9.4s
+	WORD $0x4e2cce88 // fmla v8.4s, v20.4s, v12.4s
+	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
+	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
+	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
+	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
+	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
+	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
+	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc09d48 // ldr q8, [x10, #624]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
+	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
+	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
+	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
+	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
+	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	B power
+
+small:
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
+	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
+	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x3dc03940 // ldr q0, [x10, #224]
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc03140 // ldr q0, [x10, #192]
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
+	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
+	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
+	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
+	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
+	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
+	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
+	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
+
+power:
+	ADD R5<<2, R6, R0
+	WORD $0x3d880004 // str q4, [x0, #8192]
+	WORD $0x3d880403 // str q3, [x0, #8208]
+	WORD $0x3d880802 // str q2, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	ADD $16, R5, R5
+	MOVD n+8(FP), R0
+	CMP R0, R5
+	BLT hard
+
+isScaled:
 	MOVD 120(R8), R4
 	MOVD $0, R3
 	WORD $0x6f00e401 // movi v1.2d, #0x0
@@ -70657,7 +71709,7 @@ noUpstream:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -71069,7 +72121,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R10
 	BLT last
-	MOVD 480(R7), R0
+	MOVD 488(R7), R0
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -71510,7 +72562,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R7<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -71520,7 +72571,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R7<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -71555,6 +72605,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R10), R2
+	MOVD 168(R10), R1
 	WORD $0x3dc04993 // ldr q19, [x12, #288]
 	WORD $0x3dc04d92 // ldr q18, [x12, #304]
 	WORD $0x3dc05191 // ldr q17, [x12, #320]
@@ -71570,6 +72622,10 @@ inRange:
 	MOVD $0, R7
 
 logarithm:
+	ADD R7<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R7<<2, R8, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -71879,7 +72935,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT last
-	MOVD 480(R10), R0
+	MOVD 488(R10), R0
 	WORD $0x3dc00160 // ldr q0, [x11]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -72356,7 +73412,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R7<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -72366,7 +73421,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R7<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -72401,6 +73455,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R10), R2
+	MOVD 168(R10), R1
 	WORD $0x3dc04993 // ldr q19, [x12, #288]
 	WORD $0x3dc04d92 // ldr q18, [x12, #304]
 	WORD $0x3dc05191 // ldr q17, [x12, #320]
@@ -72416,6 +73472,10 @@ inRange:
 	MOVD $0, R7
 
 logarithm:
+	ADD R7<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R7<<2, R8, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -72732,7 +73792,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT last
-	MOVD 480(R10), R0
+	MOVD 488(R10), R0
 	WORD $0x3dc00160 // ldr q0, [x11]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -73209,7 +74269,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R7<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -73219,7 +74278,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R7<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -73254,6 +74312,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R10), R2
+	MOVD 168(R10), R1
 	WORD $0x3dc04993 // ldr q19, [x12, #288]
 	WORD $0x3dc04d92 // ldr q18, [x12, #304]
 	WORD $0x3dc05191 // ldr q17, [x12, #320]
@@ -73269,6 +74329,10 @@ inRange:
 	MOVD $0, R7
 
 logarithm:
+	ADD R7<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R7<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R7<<2, R8, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -73377,11 +74441,15 @@ logarithm:
 	MOVD $0, R7
 
 powers:
-	ADD R7<<2, R8, R0
-	WORD $0x3dc00004 // ldr q4, [x0]
-	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc00802 // ldr q2, [x0, #32]
-	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	ADD R7<<2, R8, R1
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00423 // ldr q3, [x1, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x3dc4002c // ldr q12, [x1, #4096]
+	WORD $0x3dc4042b // ldr q11, [x1, #4112]
+	WORD $0x3dc4082a // ldr q10, [x1, #4128]
+	WORD $0x3dc40c29 // ldr q9, [x1, #4144]
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
@@ -73391,59 +74459,28 @@ powers:
 	WORD $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
-	WORD $0x4ea51cab // mov v11.16b, v5.16b
+	WORD $0x4ea51ca7 // mov v7.16b, v5.16b
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6ea2e405 // fcmgt v5.4s, v0.4s, v2.4s
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6e621c05 // bsl v5.16b, v0.16b, v2.16b
-	WORD $0x4ea51caa // mov v10.16b, v5.16b
+	WORD $0x4ea51ca6 // mov v6.16b, v5.16b
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6ea1e405 // fcmgt v5.4s, v0.4s, v1.4s
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6e611c05 // bsl v5.16b, v0.16b, v1.16b
-	WORD $0x4ea51ca9 // mov v9.16b, v5.16b
-	WORD $0x3dc40007 // ldr q7, [x0, #4096]
-	WORD $0x3dc40406 // ldr q6, [x0, #4112]
-	WORD $0x3dc40805 // ldr q5, [x0, #4128]
-	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
-	WORD $0x4e27d508 // fadd v8.4s, v8.4s, v7.4s
-	WORD $0x4e26d567 // fadd v7.4s, v11.4s, v6.4s
-	WORD $0x4e25d546 // fadd v6.4s, v10.4s, v5.4s
-	WORD $0x4e20d525 // fadd v5.4s, v9.4s, v0.4s
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
 	ADD $80, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dd0a // fmul v10.4s, v8.4s, v0.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
 	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
 	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
 	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
-	WORD $0x3dc07988 // ldr q8, [x12, #480]
-	WORD $0x6e28e540 // fcmge v0.4s, v10.4s, v8.4s
-	WORD $0x6e28e4ed // fcmge v13.4s, v7.4s, v8.4s
-	WORD $0x6e28e4cc // fcmge v12.4s, v6.4s, v8.4s
-	WORD $0x6e28e4ab // fcmge v11.4s, v5.4s, v8.4s
-	WORD $0x4f210408 // sshr v8.4s, v0.4s, #31
-	WORD $0x3dc00580 // ldr q0, [x12, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
-	WORD $0x3dc00980 // ldr q0, [x12, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210588 // sshr v8.4s, v12.4s, #31
-	WORD $0x3dc00580 // ldr q0, [x12, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f210568 // sshr v8.4s, v11.4s, #31
-	WORD $0x3dc00980 // ldr q0, [x12, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x4e2af410 // fmax v16.4s, v0.4s, v10.4s
+	WORD $0x4e28f410 // fmax v16.4s, v0.4s, v8.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
 	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
@@ -73539,189 +74576,103 @@ powers:
 	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
 	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x4e20d5f1 // fadd v17.4s, v15.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e20d5b3 // fadd v19.4s, v13.4s, v0.4s
 	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
-	WORD $0x4e21a928 // fcvtns v8.4s, v9.4s
+	WORD $0x4e21a920 // fcvtns v0.4s, v9.4s
 	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
 	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
 	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
-	WORD $0x4f3f0500 // sshr v0.4s, v8.4s, #1
-	WORD $0x6ea78590 // sub v16.4s, v12.4s, v7.4s
-	WORD $0x6ea6856f // sub v15.4s, v11.4s, v6.4s
-	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
-	WORD $0x6ea0850d // sub v13.4s, v8.4s, v0.4s
-	WORD $0x3dc09d8c // ldr q12, [x12, #624]
-	WORD $0x4eac84e7 // add v7.4s, v7.4s, v12.4s
-	WORD $0x4eac84c6 // add v6.4s, v6.4s, v12.4s
+	WORD $0x4f3f0408 // sshr v8.4s, v0.4s, #1
+	WORD $0x6ea7858f // sub v15.4s, v12.4s, v7.4s
+	WORD $0x6ea6856e // sub v14.4s, v11.4s, v6.4s
+	WORD $0x6ea5854d // sub v13.4s, v10.4s, v5.4s
+	WORD $0x6ea8840c // sub v12.4s, v0.4s, v8.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea084e7 // add v7.4s, v7.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea084c6 // add v6.4s, v6.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac84a5 // add v5.4s, v5.4s, v12.4s
-	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea084a5 // add v5.4s, v5.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
-	WORD $0x6e26de4b // fmul v11.4s, v18.4s, v6.4s
-	WORD $0x6e25de6a // fmul v10.4s, v19.4s, v5.4s
-	WORD $0x6e20de89 // fmul v9.4s, v20.4s, v0.4s
-	WORD $0x4eac8607 // add v7.4s, v16.4s, v12.4s
-	WORD $0x4eac85e6 // add v6.4s, v15.4s, v12.4s
+	WORD $0x6e27de0b // fmul v11.4s, v16.4s, v7.4s
+	WORD $0x6e26de2a // fmul v10.4s, v17.4s, v6.4s
+	WORD $0x6e25de49 // fmul v9.4s, v18.4s, v5.4s
+	WORD $0x6e20de68 // fmul v8.4s, v19.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea085e7 // add v7.4s, v15.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea085c6 // add v6.4s, v14.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac85c5 // add v5.4s, v14.4s, v12.4s
-	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea085a5 // add v5.4s, v13.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08580 // add v0.4s, v12.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
-	WORD $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
-	WORD $0x6e25dd46 // fmul v6.4s, v10.4s, v5.4s
-	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
-	WORD $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
-	WORD $0x6e25dca8 // fmul v8.4s, v5.4s, v5.4s
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c12 // mov v18.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cd54 // fmla v20.4s, v10.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
-	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
-	WORD $0x4e29cdf2 // fmla v18.4s, v15.4s, v9.4s
-	WORD $0x4e28ce11 // fmla v17.4s, v16.4s, v8.4s
-	WORD $0x4e2cce8a // fmla v10.4s, v20.4s, v12.4s
-	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
-	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
-	WORD $0x4e28ce25 // fmla v5.4s, v17.4s, v8.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d548 // fadd v8.4s, v10.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
-
-power:
-	ADD R7<<2, R8, R0
-	WORD $0x3d880008 // str q8, [x0, #8192]
-	WORD $0x3d880407 // str q7, [x0, #8208]
-	WORD $0x3d880806 // str q6, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x6e27dd67 // fmul v7.4s, v11.4s, v7.4s
+	WORD $0x6e26dd46 // fmul v6.4s, v10.4s, v6.4s
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x3d880027 // str q7, [x1, #8192]
+	WORD $0x3d880426 // str q6, [x1, #8208]
+	WORD $0x3d880825 // str q5, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	WORD $0x3dc00d80 // ldr q0, [x12, #48]
 	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
-	WORD $0x6e201c65 // eor v5.16b, v3.16b, v0.16b
-	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
-	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
+	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
+	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
+	WORD $0x6e201c29 // eor v9.16b, v1.16b, v0.16b
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
 	WORD $0x4ea11c24 // mov v4.16b, v1.16b
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
-	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
-	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
-	WORD $0x4ea11c27 // mov v7.16b, v1.16b
-	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
-	WORD $0x4ea11c26 // mov v6.16b, v1.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
-	WORD $0x4ea11c25 // mov v5.16b, v1.16b
-	WORD $0x3dc40003 // ldr q3, [x0, #4096]
-	WORD $0x3dc40402 // ldr q2, [x0, #4112]
-	WORD $0x3dc40801 // ldr q1, [x0, #4128]
-	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
-	WORD $0x4e23d484 // fadd v4.4s, v4.4s, v3.4s
-	WORD $0x4e22d4e3 // fadd v3.4s, v7.4s, v2.4s
-	WORD $0x4e21d4c2 // fadd v2.4s, v6.4s, v1.4s
-	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
 	ADD $16, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
-	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
 	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
-	WORD $0x3dc07983 // ldr q3, [x12, #480]
-	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
-	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
-	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
-	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
-	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
-	WORD $0x3dc00580 // ldr q0, [x12, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
-	WORD $0x3dc00980 // ldr q0, [x12, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
-	WORD $0x3dc00580 // ldr q0, [x12, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
-	WORD $0x3dc00980 // ldr q0, [x12, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small0
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
 	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
@@ -73815,120 +74766,61 @@ power:
 	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
 	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x4e20d50d // fadd v13.4s, v8.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x4e20d4cf // fadd v15.4s, v6.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e20d4ac // fadd v12.4s, v5.4s, v0.4s
 	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
 	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
 	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
-	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4e21a820 // fcvtns v0.4s, v1.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
-	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
-	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
-	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
-	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d88 // ldr q8, [x12, #624]
-	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
-	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
+	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
+	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
+	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
+	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
-	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
-	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
-	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
-	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
-	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
-	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x6e23dda7 // fmul v7.4s, v13.4s, v3.4s
+	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
+	WORD $0x6e21dde5 // fmul v5.4s, v15.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
-	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
+	WORD $0x3dc09d80 // ldr q0, [x12, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
-	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
-	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
-	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
-	B power0
-
-small0:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
-	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
-	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03980 // ldr q0, [x12, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x3dc03180 // ldr q0, [x12, #192]
-	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
-	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
-	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
-	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
-	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
-	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
-	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
-	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
-
-power0:
-	ADD R7<<2, R8, R0
-	WORD $0x3d8a0004 // str q4, [x0, #10240]
-	WORD $0x3d8a0403 // str q3, [x0, #10256]
-	WORD $0x3d8a0802 // str q2, [x0, #10272]
-	WORD $0x3d8a0c00 // str q0, [x0, #10288]
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d8a0023 // str q3, [x1, #10240]
+	WORD $0x3d8a0422 // str q2, [x1, #10256]
+	WORD $0x3d8a0821 // str q1, [x1, #10272]
+	WORD $0x3d8a0c20 // str q0, [x1, #10288]
 	ADD $16, R7, R7
 	MOVD n+8(FP), R0
 	CMP R0, R7
@@ -74145,7 +75037,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT last
-	MOVD 480(R10), R0
+	MOVD 488(R10), R0
 	WORD $0x3dc00160 // ldr q0, [x11]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -74622,7 +75514,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -74632,7 +75523,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -74667,6 +75557,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -74682,6 +75574,10 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -75035,7 +75931,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -75332,7 +76228,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -75342,7 +76237,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -75377,6 +76271,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -75392,6 +76288,10 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -75769,7 +76669,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -76066,7 +76966,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -76076,7 +76975,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -76111,6 +77009,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -76126,6 +77026,10 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -76234,11 +77138,15 @@ logarithm:
 	MOVD $0, R5
 
 powers:
-	ADD R5<<2, R6, R0
-	WORD $0x3dc00004 // ldr q4, [x0]
-	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc00802 // ldr q2, [x0, #32]
-	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	ADD R5<<2, R6, R1
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00423 // ldr q3, [x1, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x3dc4002c // ldr q12, [x1, #4096]
+	WORD $0x3dc4042b // ldr q11, [x1, #4112]
+	WORD $0x3dc4082a // ldr q10, [x1, #4128]
+	WORD $0x3dc40c29 // ldr q9, [x1, #4144]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
@@ -76248,59 +77156,28 @@ powers:
 	WORD $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
-	WORD $0x4ea51cab // mov v11.16b, v5.16b
+	WORD $0x4ea51ca7 // mov v7.16b, v5.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea2e405 // fcmgt v5.4s, v0.4s, v2.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e621c05 // bsl v5.16b, v0.16b, v2.16b
-	WORD $0x4ea51caa // mov v10.16b, v5.16b
+	WORD $0x4ea51ca6 // mov v6.16b, v5.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea1e405 // fcmgt v5.4s, v0.4s, v1.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e611c05 // bsl v5.16b, v0.16b, v1.16b
-	WORD $0x4ea51ca9 // mov v9.16b, v5.16b
-	WORD $0x3dc40007 // ldr q7, [x0, #4096]
-	WORD $0x3dc40406 // ldr q6, [x0, #4112]
-	WORD $0x3dc40805 // ldr q5, [x0, #4128]
-	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
-	WORD $0x4e27d508 // fadd v8.4s, v8.4s, v7.4s
-	WORD $0x4e26d567 // fadd v7.4s, v11.4s, v6.4s
-	WORD $0x4e25d546 // fadd v6.4s, v10.4s, v5.4s
-	WORD $0x4e20d525 // fadd v5.4s, v9.4s, v0.4s
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
 	ADD $80, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dd0a // fmul v10.4s, v8.4s, v0.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
 	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
 	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
 	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
-	WORD $0x3dc07948 // ldr q8, [x10, #480]
-	WORD $0x6e28e540 // fcmge v0.4s, v10.4s, v8.4s
-	WORD $0x6e28e4ed // fcmge v13.4s, v7.4s, v8.4s
-	WORD $0x6e28e4cc // fcmge v12.4s, v6.4s, v8.4s
-	WORD $0x6e28e4ab // fcmge v11.4s, v5.4s, v8.4s
-	WORD $0x4f210408 // sshr v8.4s, v0.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210588 // sshr v8.4s, v12.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f210568 // sshr v8.4s, v11.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e2af410 // fmax v16.4s, v0.4s, v10.4s
+	WORD $0x4e28f410 // fmax v16.4s, v0.4s, v8.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
@@ -76396,189 +77273,103 @@ powers:
 	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
 	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x4e20d5f1 // fadd v17.4s, v15.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e20d5b3 // fadd v19.4s, v13.4s, v0.4s
 	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
-	WORD $0x4e21a928 // fcvtns v8.4s, v9.4s
+	WORD $0x4e21a920 // fcvtns v0.4s, v9.4s
 	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
 	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
 	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
-	WORD $0x4f3f0500 // sshr v0.4s, v8.4s, #1
-	WORD $0x6ea78590 // sub v16.4s, v12.4s, v7.4s
-	WORD $0x6ea6856f // sub v15.4s, v11.4s, v6.4s
-	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
-	WORD $0x6ea0850d // sub v13.4s, v8.4s, v0.4s
-	WORD $0x3dc09d4c // ldr q12, [x10, #624]
-	WORD $0x4eac84e7 // add v7.4s, v7.4s, v12.4s
-	WORD $0x4eac84c6 // add v6.4s, v6.4s, v12.4s
+	WORD $0x4f3f0408 // sshr v8.4s, v0.4s, #1
+	WORD $0x6ea7858f // sub v15.4s, v12.4s, v7.4s
+	WORD $0x6ea6856e // sub v14.4s, v11.4s, v6.4s
+	WORD $0x6ea5854d // sub v13.4s, v10.4s, v5.4s
+	WORD $0x6ea8840c // sub v12.4s, v0.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084e7 // add v7.4s, v7.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084c6 // add v6.4s, v6.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac84a5 // add v5.4s, v5.4s, v12.4s
-	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084a5 // add v5.4s, v5.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
-	WORD $0x6e26de4b // fmul v11.4s, v18.4s, v6.4s
-	WORD $0x6e25de6a // fmul v10.4s, v19.4s, v5.4s
-	WORD $0x6e20de89 // fmul v9.4s, v20.4s, v0.4s
-	WORD $0x4eac8607 // add v7.4s, v16.4s, v12.4s
-	WORD $0x4eac85e6 // add v6.4s, v15.4s, v12.4s
+	WORD $0x6e27de0b // fmul v11.4s, v16.4s, v7.4s
+	WORD $0x6e26de2a // fmul v10.4s, v17.4s, v6.4s
+	WORD $0x6e25de49 // fmul v9.4s, v18.4s, v5.4s
+	WORD $0x6e20de68 // fmul v8.4s, v19.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085e7 // add v7.4s, v15.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085c6 // add v6.4s, v14.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac85c5 // add v5.4s, v14.4s, v12.4s
-	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085a5 // add v5.4s, v13.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08580 // add v0.4s, v12.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
-	WORD $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
-	WORD $0x6e25dd46 // fmul v6.4s, v10.4s, v5.4s
-	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
-	WORD $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
-	WORD $0x6e25dca8 // fmul v8.4s, v5.4s, v5.4s
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c12 // mov v18.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cd54 // fmla v20.4s, v10.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
-	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
-	WORD $0x4e29cdf2 // fmla v18.4s, v15.4s, v9.4s
-	WORD $0x4e28ce11 // fmla v17.4s, v16.4s, v8.4s
-	WORD $0x4e2cce8a // fmla v10.4s, v20.4s, v12.4s
-	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
-	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
-	WORD $0x4e28ce25 // fmla v5.4s, v17.4s, v8.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d548 // fadd v8.4s, v10.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
-
-power:
-	ADD R5<<2, R6, R0
-	WORD $0x3d880008 // str q8, [x0, #8192]
-	WORD $0x3d880407 // str q7, [x0, #8208]
-	WORD $0x3d880806 // str q6, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x6e27dd67 // fmul v7.4s, v11.4s, v7.4s
+	WORD $0x6e26dd46 // fmul v6.4s, v10.4s, v6.4s
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x3d880027 // str q7, [x1, #8192]
+	WORD $0x3d880426 // str q6, [x1, #8208]
+	WORD $0x3d880825 // str q5, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
 	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
-	WORD $0x6e201c65 // eor v5.16b, v3.16b, v0.16b
-	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
-	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
+	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
+	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
+	WORD $0x6e201c29 // eor v9.16b, v1.16b, v0.16b
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
 	WORD $0x4ea11c24 // mov v4.16b, v1.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
-	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
-	WORD $0x4ea11c27 // mov v7.16b, v1.16b
-	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
-	WORD $0x4ea11c26 // mov v6.16b, v1.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
-	WORD $0x4ea11c25 // mov v5.16b, v1.16b
-	WORD $0x3dc40003 // ldr q3, [x0, #4096]
-	WORD $0x3dc40402 // ldr q2, [x0, #4112]
-	WORD $0x3dc40801 // ldr q1, [x0, #4128]
-	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
-	WORD $0x4e23d484 // fadd v4.4s, v4.4s, v3.4s
-	WORD $0x4e22d4e3 // fadd v3.4s, v7.4s, v2.4s
-	WORD $0x4e21d4c2 // fadd v2.4s, v6.4s, v1.4s
-	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
 	ADD $16, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
-	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
 	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
-	WORD $0x3dc07943 // ldr q3, [x10, #480]
-	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
-	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
-	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
-	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
-	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small0
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
@@ -76672,120 +77463,61 @@ power:
 	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
 	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x4e20d50d // fadd v13.4s, v8.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x4e20d4cf // fadd v15.4s, v6.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e20d4ac // fadd v12.4s, v5.4s, v0.4s
 	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
 	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
 	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
-	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4e21a820 // fcvtns v0.4s, v1.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
-	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
-	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
-	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
-	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d48 // ldr q8, [x10, #624]
-	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
-	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
+	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
+	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
+	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
+	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
-	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
-	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
-	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
-	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
-	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
-	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x6e23dda7 // fmul v7.4s, v13.4s, v3.4s
+	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
+	WORD $0x6e21dde5 // fmul v5.4s, v15.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
-	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
-	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
-	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
-	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
-	B power0
-
-small0:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
-	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
-	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
-	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
-	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
-	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
-	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
-	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
-	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
-	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
-
-power0:
-	ADD R5<<2, R6, R0
-	WORD $0x3d8a0004 // str q4, [x0, #10240]
-	WORD $0x3d8a0403 // str q3, [x0, #10256]
-	WORD $0x3d8a0802 // str q2, [x0, #10272]
-	WORD $0x3d8a0c00 // str q0, [x0, #10288]
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d8a0023 // str q3, [x1, #10240]
+	WORD $0x3d8a0422 // str q2, [x1, #10256]
+	WORD $0x3d8a0821 // str q1, [x1, #10272]
+	WORD $0x3d8a0c20 // str q0, [x1, #10288]
 	ADD $16, R5, R5
 	MOVD n+8(FP), R0
 	CMP R0, R5
@@ -77062,7 +77794,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -77466,7 +78198,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R9), R0
+	MOVD 488(R9), R0
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -78191,7 +78923,7 @@ noUpstream0:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -78452,7 +79184,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -78462,7 +79193,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -78497,6 +79227,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -78512,6 +79244,10 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -78901,7 +79637,7 @@ noUpstream0:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -79162,7 +79898,6 @@ exponential:
 	WORD $0x3d820801 // str q1, [x0, #2080]
 	WORD $0x3d820c00 // str q0, [x0, #2096]
 	ADD R5<<2, R3, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -79172,7 +79907,6 @@ exponential:
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
 	WORD $0x6ea06529 // umax v9.4s, v9.4s, v0.4s
 	ADD R5<<2, R2, R0
-	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6ea1654a // umax v10.4s, v10.4s, v1.4s
@@ -79207,6 +79941,8 @@ exponential:
 	RET
 
 inRange:
+	MOVD 120(R8), R2
+	MOVD 168(R8), R1
 	WORD $0x3dc04953 // ldr q19, [x10, #288]
 	WORD $0x3dc04d52 // ldr q18, [x10, #304]
 	WORD $0x3dc05151 // ldr q17, [x10, #320]
@@ -79222,6 +79958,10 @@ inRange:
 	MOVD $0, R5
 
 logarithm:
+	ADD R5<<2, R2, R0
+	PRFM 2048(R0), PLDL1KEEP
+	ADD R5<<2, R1, R0
+	PRFM 2048(R0), PLDL1KEEP
 	ADD R5<<2, R6, R0
 	WORD $0x3dc20014 // ldr q20, [x0, #2048]
 	WORD $0x3dc20407 // ldr q7, [x0, #2064]
@@ -79330,11 +80070,15 @@ logarithm:
 	MOVD $0, R5
 
 powers:
-	ADD R5<<2, R6, R0
-	WORD $0x3dc00004 // ldr q4, [x0]
-	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc00802 // ldr q2, [x0, #32]
-	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	ADD R5<<2, R6, R1
+	WORD $0x3dc00024 // ldr q4, [x1]
+	WORD $0x3dc00423 // ldr q3, [x1, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x3dc4002c // ldr q12, [x1, #4096]
+	WORD $0x3dc4042b // ldr q11, [x1, #4112]
+	WORD $0x3dc4082a // ldr q10, [x1, #4128]
+	WORD $0x3dc40c29 // ldr q9, [x1, #4144]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
@@ -79344,59 +80088,28 @@ powers:
 	WORD $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
-	WORD $0x4ea51cab // mov v11.16b, v5.16b
+	WORD $0x4ea51ca7 // mov v7.16b, v5.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea2e405 // fcmgt v5.4s, v0.4s, v2.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e621c05 // bsl v5.16b, v0.16b, v2.16b
-	WORD $0x4ea51caa // mov v10.16b, v5.16b
+	WORD $0x4ea51ca6 // mov v6.16b, v5.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea1e405 // fcmgt v5.4s, v0.4s, v1.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e611c05 // bsl v5.16b, v0.16b, v1.16b
-	WORD $0x4ea51ca9 // mov v9.16b, v5.16b
-	WORD $0x3dc40007 // ldr q7, [x0, #4096]
-	WORD $0x3dc40406 // ldr q6, [x0, #4112]
-	WORD $0x3dc40805 // ldr q5, [x0, #4128]
-	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
-	WORD $0x4e27d508 // fadd v8.4s, v8.4s, v7.4s
-	WORD $0x4e26d567 // fadd v7.4s, v11.4s, v6.4s
-	WORD $0x4e25d546 // fadd v6.4s, v10.4s, v5.4s
-	WORD $0x4e20d525 // fadd v5.4s, v9.4s, v0.4s
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
+	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
+	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
 	ADD $80, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dd0a // fmul v10.4s, v8.4s, v0.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
 	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
 	WORD $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
 	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
-	WORD $0x3dc07948 // ldr q8, [x10, #480]
-	WORD $0x6e28e540 // fcmge v0.4s, v10.4s, v8.4s
-	WORD $0x6e28e4ed // fcmge v13.4s, v7.4s, v8.4s
-	WORD $0x6e28e4cc // fcmge v12.4s, v6.4s, v8.4s
-	WORD $0x6e28e4ab // fcmge v11.4s, v5.4s, v8.4s
-	WORD $0x4f210408 // sshr v8.4s, v0.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f2105a8 // sshr v8.4s, v13.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f210588 // sshr v8.4s, v12.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201d09 // and v9.16b, v8.16b, v0.16b
-	WORD $0x4f210568 // sshr v8.4s, v11.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
-	WORD $0x4ea08520 // add v0.4s, v9.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e2af410 // fmax v16.4s, v0.4s, v10.4s
+	WORD $0x4e28f410 // fmax v16.4s, v0.4s, v8.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x4e27f40f // fmax v15.4s, v0.4s, v7.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
@@ -79492,189 +80205,103 @@ powers:
 	WORD $0x4e26cece // fmla v14.4s, v22.4s, v6.4s
 	WORD $0x4e25cead // fmla v13.4s, v21.4s, v5.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+	WORD $0x4e20d5f1 // fadd v17.4s, v15.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5b4 // fadd v20.4s, v13.4s, v0.4s
+	WORD $0x4e20d5b3 // fadd v19.4s, v13.4s, v0.4s
 	WORD $0x4e21a98c // fcvtns v12.4s, v12.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21a94a // fcvtns v10.4s, v10.4s
-	WORD $0x4e21a928 // fcvtns v8.4s, v9.4s
+	WORD $0x4e21a920 // fcvtns v0.4s, v9.4s
 	WORD $0x4f3f0587 // sshr v7.4s, v12.4s, #1
 	WORD $0x4f3f0566 // sshr v6.4s, v11.4s, #1
 	WORD $0x4f3f0545 // sshr v5.4s, v10.4s, #1
-	WORD $0x4f3f0500 // sshr v0.4s, v8.4s, #1
-	WORD $0x6ea78590 // sub v16.4s, v12.4s, v7.4s
-	WORD $0x6ea6856f // sub v15.4s, v11.4s, v6.4s
-	WORD $0x6ea5854e // sub v14.4s, v10.4s, v5.4s
-	WORD $0x6ea0850d // sub v13.4s, v8.4s, v0.4s
-	WORD $0x3dc09d4c // ldr q12, [x10, #624]
-	WORD $0x4eac84e7 // add v7.4s, v7.4s, v12.4s
-	WORD $0x4eac84c6 // add v6.4s, v6.4s, v12.4s
+	WORD $0x4f3f0408 // sshr v8.4s, v0.4s, #1
+	WORD $0x6ea7858f // sub v15.4s, v12.4s, v7.4s
+	WORD $0x6ea6856e // sub v14.4s, v11.4s, v6.4s
+	WORD $0x6ea5854d // sub v13.4s, v10.4s, v5.4s
+	WORD $0x6ea8840c // sub v12.4s, v0.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084e7 // add v7.4s, v7.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084c6 // add v6.4s, v6.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac84a5 // add v5.4s, v5.4s, v12.4s
-	WORD $0x4eac8400 // add v0.4s, v0.4s, v12.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea084a5 // add v5.4s, v5.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
-	WORD $0x6e26de4b // fmul v11.4s, v18.4s, v6.4s
-	WORD $0x6e25de6a // fmul v10.4s, v19.4s, v5.4s
-	WORD $0x6e20de89 // fmul v9.4s, v20.4s, v0.4s
-	WORD $0x4eac8607 // add v7.4s, v16.4s, v12.4s
-	WORD $0x4eac85e6 // add v6.4s, v15.4s, v12.4s
+	WORD $0x6e27de0b // fmul v11.4s, v16.4s, v7.4s
+	WORD $0x6e26de2a // fmul v10.4s, v17.4s, v6.4s
+	WORD $0x6e25de49 // fmul v9.4s, v18.4s, v5.4s
+	WORD $0x6e20de68 // fmul v8.4s, v19.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085e7 // add v7.4s, v15.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085c6 // add v6.4s, v14.4s, v0.4s
 	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
 	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4eac85c5 // add v5.4s, v14.4s, v12.4s
-	WORD $0x4eac85a0 // add v0.4s, v13.4s, v12.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea085a5 // add v5.4s, v13.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08580 // add v0.4s, v12.4s, v0.4s
 	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
-	WORD $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
-	WORD $0x6e25dd46 // fmul v6.4s, v10.4s, v5.4s
-	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
-	B power
-
-small:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
-	WORD $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
-	WORD $0x6e25dca8 // fmul v8.4s, v5.4s, v5.4s
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccee // fmla v14.4s, v7.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cccf // fmla v15.4s, v6.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccb0 // fmla v16.4s, v5.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c12 // mov v18.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cd54 // fmla v20.4s, v10.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccf3 // fmla v19.4s, v7.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccd2 // fmla v18.4s, v6.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccb1 // fmla v17.4s, v5.4s, v0.4s
-	WORD $0x4e2ccdb4 // fmla v20.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdd3 // fmla v19.4s, v14.4s, v11.4s
-	WORD $0x4e29cdf2 // fmla v18.4s, v15.4s, v9.4s
-	WORD $0x4e28ce11 // fmla v17.4s, v16.4s, v8.4s
-	WORD $0x4e2cce8a // fmla v10.4s, v20.4s, v12.4s
-	WORD $0x4e2bce67 // fmla v7.4s, v19.4s, v11.4s
-	WORD $0x4e29ce46 // fmla v6.4s, v18.4s, v9.4s
-	WORD $0x4e28ce25 // fmla v5.4s, v17.4s, v8.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d548 // fadd v8.4s, v10.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4a0 // fadd v0.4s, v5.4s, v0.4s
-
-power:
-	ADD R5<<2, R6, R0
-	WORD $0x3d880008 // str q8, [x0, #8192]
-	WORD $0x3d880407 // str q7, [x0, #8208]
-	WORD $0x3d880806 // str q6, [x0, #8224]
-	WORD $0x3d880c00 // str q0, [x0, #8240]
+	WORD $0x6e27dd67 // fmul v7.4s, v11.4s, v7.4s
+	WORD $0x6e26dd46 // fmul v6.4s, v10.4s, v6.4s
+	WORD $0x6e25dd25 // fmul v5.4s, v9.4s, v5.4s
+	WORD $0x6e20dd00 // fmul v0.4s, v8.4s, v0.4s
+	WORD $0x3d880027 // str q7, [x1, #8192]
+	WORD $0x3d880426 // str q6, [x1, #8208]
+	WORD $0x3d880825 // str q5, [x1, #8224]
+	WORD $0x3d880c20 // str q0, [x1, #8240]
 	WORD $0x3dc00d40 // ldr q0, [x10, #48]
 	WORD $0x6e201c84 // eor v4.16b, v4.16b, v0.16b
-	WORD $0x6e201c65 // eor v5.16b, v3.16b, v0.16b
-	WORD $0x6e201c43 // eor v3.16b, v2.16b, v0.16b
-	WORD $0x6e201c22 // eor v2.16b, v1.16b, v0.16b
+	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
+	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
+	WORD $0x6e201c29 // eor v9.16b, v1.16b, v0.16b
+	WORD $0x3dc40028 // ldr q8, [x1, #4096]
+	WORD $0x3dc40427 // ldr q7, [x1, #4112]
+	WORD $0x3dc40826 // ldr q6, [x1, #4128]
+	WORD $0x3dc40c25 // ldr q5, [x1, #4144]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea4e401 // fcmgt v1.4s, v0.4s, v4.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
 	WORD $0x4ea11c24 // mov v4.16b, v1.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6ea5e401 // fcmgt v1.4s, v0.4s, v5.4s
-	WORD $0x3dc01540 // ldr q0, [x10, #80]
-	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
-	WORD $0x4ea11c27 // mov v7.16b, v1.16b
-	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea3e401 // fcmgt v1.4s, v0.4s, v3.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e631c01 // bsl v1.16b, v0.16b, v3.16b
-	WORD $0x4ea11c26 // mov v6.16b, v1.16b
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6ea2e401 // fcmgt v1.4s, v0.4s, v2.4s
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x6e621c01 // bsl v1.16b, v0.16b, v2.16b
-	WORD $0x4ea11c25 // mov v5.16b, v1.16b
-	WORD $0x3dc40003 // ldr q3, [x0, #4096]
-	WORD $0x3dc40402 // ldr q2, [x0, #4112]
-	WORD $0x3dc40801 // ldr q1, [x0, #4128]
-	WORD $0x3dc40c00 // ldr q0, [x0, #4144]
-	WORD $0x4e23d484 // fadd v4.4s, v4.4s, v3.4s
-	WORD $0x4e22d4e3 // fadd v3.4s, v7.4s, v2.4s
-	WORD $0x4e21d4c2 // fadd v2.4s, v6.4s, v1.4s
-	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x4ea11c22 // mov v2.16b, v1.16b
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6e691c01 // bsl v1.16b, v0.16b, v9.16b
+	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
 	ADD $16, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc8a // fmul v10.4s, v4.4s, v0.4s
-	WORD $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
 	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
-	WORD $0x3dc07943 // ldr q3, [x10, #480]
-	WORD $0x6e23e540 // fcmge v0.4s, v10.4s, v3.4s
-	WORD $0x6e23e4c8 // fcmge v8.4s, v6.4s, v3.4s
-	WORD $0x6e23e447 // fcmge v7.4s, v2.4s, v3.4s
-	WORD $0x6e23e425 // fcmge v5.4s, v1.4s, v3.4s
-	WORD $0x4f210403 // sshr v3.4s, v0.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f210503 // sshr v3.4s, v8.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c01 // mov w1, v0.s[0]
-	WORD $0x4f2104e3 // sshr v3.4s, v7.4s, #31
-	WORD $0x3dc00540 // ldr q0, [x10, #16]
-	WORD $0x4e201c64 // and v4.16b, v3.16b, v0.16b
-	WORD $0x4f2104a3 // sshr v3.4s, v5.4s, #31
-	WORD $0x3dc00940 // ldr q0, [x10, #32]
-	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	AND R0, R1, R1
-	CMP $255, R1
-	BEQ small0
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e2af408 // fmax v8.4s, v0.4s, v10.4s
+	WORD $0x4e24f408 // fmax v8.4s, v0.4s, v4.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x4e26f407 // fmax v7.4s, v0.4s, v6.4s
+	WORD $0x4e23f407 // fmax v7.4s, v0.4s, v3.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
 	WORD $0x4e22f406 // fmax v6.4s, v0.4s, v2.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
@@ -79768,120 +80395,61 @@ power:
 	WORD $0x4e2ace46 // fmla v6.4s, v18.4s, v10.4s
 	WORD $0x4e29ce25 // fmla v5.4s, v17.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d510 // fadd v16.4s, v8.4s, v0.4s
+	WORD $0x4e20d50d // fadd v13.4s, v8.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ef // fadd v15.4s, v7.4s, v0.4s
+	WORD $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ce // fadd v14.4s, v6.4s, v0.4s
+	WORD $0x4e20d4cf // fadd v15.4s, v6.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4ad // fadd v13.4s, v5.4s, v0.4s
+	WORD $0x4e20d4ac // fadd v12.4s, v5.4s, v0.4s
 	WORD $0x4e21a887 // fcvtns v7.4s, v4.4s
 	WORD $0x4e21a866 // fcvtns v6.4s, v3.4s
 	WORD $0x4e21a845 // fcvtns v5.4s, v2.4s
-	WORD $0x4e21a824 // fcvtns v4.4s, v1.4s
+	WORD $0x4e21a820 // fcvtns v0.4s, v1.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
-	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
-	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
-	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
-	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
-	WORD $0x3dc09d48 // ldr q8, [x10, #624]
-	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
-	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
+	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
+	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
+	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
+	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
+	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
-	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23de04 // fmul v4.4s, v16.4s, v3.4s
-	WORD $0x6e22dde7 // fmul v7.4s, v15.4s, v2.4s
-	WORD $0x6e21ddc6 // fmul v6.4s, v14.4s, v1.4s
-	WORD $0x6e20dda5 // fmul v5.4s, v13.4s, v0.4s
-	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
-	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
+	WORD $0x6e23dda7 // fmul v7.4s, v13.4s, v3.4s
+	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
+	WORD $0x6e21dde5 // fmul v5.4s, v15.4s, v1.4s
+	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
-	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
+	WORD $0x3dc09d40 // ldr q0, [x10, #624]
+	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
-	WORD $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
-	WORD $0x6e21dcc2 // fmul v2.4s, v6.4s, v1.4s
-	WORD $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
-	B power0
-
-small0:
-	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD $0x6e26dccb // fmul v11.4s, v6.4s, v6.4s
-	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
-	WORD $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x3dc03940 // ldr q0, [x10, #224]
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cd4d // fmla v13.4s, v10.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ccce // fmla v14.4s, v6.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd8d // fmla v13.4s, v12.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd6e // fmla v14.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd2f // fmla v15.4s, v9.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd10 // fmla v16.4s, v8.4s, v0.4s
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x3dc03140 // ldr q0, [x10, #192]
-	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cd47 // fmla v7.4s, v10.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ccc5 // fmla v5.4s, v6.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
-	WORD $0x4e2ccda7 // fmla v7.4s, v13.4s, v12.4s
-	WORD $0x4e2bcdc5 // fmla v5.4s, v14.4s, v11.4s
-	WORD $0x4e29cde4 // fmla v4.4s, v15.4s, v9.4s
-	WORD $0x4e28ce03 // fmla v3.4s, v16.4s, v8.4s
-	WORD $0x4e2cccea // fmla v10.4s, v7.4s, v12.4s
-	WORD $0x4e2bcca6 // fmla v6.4s, v5.4s, v11.4s
-	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
-	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d544 // fadd v4.4s, v10.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d4c3 // fadd v3.4s, v6.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
-
-power0:
-	ADD R5<<2, R6, R0
-	WORD $0x3d8a0004 // str q4, [x0, #10240]
-	WORD $0x3d8a0403 // str q3, [x0, #10256]
-	WORD $0x3d8a0802 // str q2, [x0, #10272]
-	WORD $0x3d8a0c00 // str q0, [x0, #10288]
+	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x3d8a0023 // str q3, [x1, #10240]
+	WORD $0x3d8a0422 // str q2, [x1, #10256]
+	WORD $0x3d8a0821 // str q1, [x1, #10272]
+	WORD $0x3d8a0c20 // str q0, [x1, #10288]
 	ADD $16, R5, R5
 	MOVD n+8(FP), R0
 	CMP R0, R5
@@ -80170,7 +80738,7 @@ noUpstream0:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 480(R8), R0
+	MOVD 488(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s

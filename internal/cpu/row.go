@@ -14,6 +14,7 @@ type rowArgs[T real] struct {
 	class   uint64
 	add     uint64 // 1 to add to the gradient instead of overwriting it
 	flags   uint64
+	hard    uint64    // 1 if the targets of a tile kernel are zeros and ones
 	acc     []float64 // sums of a tile kernel, laid out as ArgSums
 }
 

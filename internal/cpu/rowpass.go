@@ -686,7 +686,10 @@ func (t *rowTile[T]) tileVariant(c int) (v kernel.Variant, ok bool) {
 func (t *rowTile[T]) tileArgs(c int, v kernel.Variant) {
 	t.channel(c)
 	a, s := &t.s.args, t.s
-	a.acc = s.lanes[c*kernel.RowSums*lanes:]
+	a.acc, a.hard = s.lanes[c*kernel.RowSums*lanes:], 1
+	if t.Target.Dense && t.byteMaps == nil {
+		a.hard = 0
+	}
 	a.row[kernel.ArgTarget] = s.target[c]
 	a.row[kernel.ArgUpstream], a.row[kernel.ArgUpstream0], a.row[kernel.ArgElements0] = nil, nil, nil
 	if v.Exponent != kernel.NoPointwise && t.given != nil {

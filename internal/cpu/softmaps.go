@@ -15,17 +15,26 @@ import (
 // to sum i mod sumLanes64.
 const sumLanes64 = 8
 
-// widenGo copies values of a map, unless dst is nil, and adds them to the partial sums. It reports whether
+// widenGo copies values of a map and adds them to the partial sums. It reports whether
 // all are in [0,1].
 func widenGo(dst []float64, src []float32, sums *[sumLanes64]float64) (ok bool) {
 	ok = true
 	for i, v := range src {
 		w := float64(v)
-		if dst != nil {
-			dst[i] = w
-		}
+		dst[i] = w
 		sums[i%sumLanes64] += w
 		ok = ok && w >= 0 && w <= 1
+	}
+	return ok
+}
+
+// sumMapGo adds values of a map to the partial sums. It reports whether all are in [0,1] and
+// none is −0.
+func sumMapGo(src []float32, sums *[sumLanes64]float64) (ok bool) {
+	ok = true
+	for i, v := range src {
+		sums[i%sumLanes64] += float64(v)
+		ok = ok && math.Float32bits(v) <= math.Float32bits(1)
 	}
 	return ok
 }
@@ -75,13 +84,13 @@ func softMagnitudesGo(around, left, right, up, down []float32, ends []uint8, ste
 
 // softStats computes the statistics of one or two float32 maps, of which all are in the
 // foreground or in channel 1 and the foreground alike. It returns false if a value is not in
-// [0,1].
+// [0,1], or −0.
 func softStats(b *batch, k *kernels, src []float32, st *plan.Stats, want plan.StatsRequest) bool {
 	sums, err := sumChunks(b.N, b.V, b.C, parallel.Forwards, func(ch chunk, acc []float64, _ *scratch) error {
 		for c := range acc {
 			var sums [sumLanes64]float64
 			at := (ch.n*b.C + c) * b.V
-			if !k.widen(nil, src[at+ch.lo:at+ch.hi], &sums) {
+			if !k.sumMap(src[at+ch.lo:at+ch.hi], &sums) {
 				return errOutside
 			}
 			acc[c] = sumLanes(sums[:])

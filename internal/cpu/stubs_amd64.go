@@ -1063,7 +1063,7 @@ func packMapAVX2(dst *uint64, src *float32, words int) (soft uint32)
 //go:noescape
 func unpackAVX2(dst *uint8, src *uint64, words int)
 
-// widenAVX2 is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1]; dst may be nil.
+// widenAVX2 is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //
 //go:noescape
 func widenAVX2(dst *float64, src *float32, sums *float64, n int) (bad uint32)
@@ -1073,7 +1073,17 @@ func widenAVX2(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 //go:noescape
 func magnitudesAVX2(dst *float64, around *float64, left *float64, right *float64, up *float64, down *float64, steps *float64, n int)
 
-// softMagnitudesAVX2 is softMagnitudesGo for n voxels, a multiple of 8. It stores what that returns in 8 parts.
+// sumMapAVX2 is sumMapGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1], or −0.
+//
+//go:noescape
+func sumMapAVX2(src *float32, sums *float64, n int) (bad uint32)
+
+// softMagnitudesAVX512 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
+//
+//go:noescape
+func softMagnitudesAVX512(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+
+// softMagnitudesAVX2 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
 //
 //go:noescape
 func softMagnitudesAVX2(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)

@@ -547,7 +547,7 @@ func packMapNEON(dst *uint64, src *float32, words int) (soft uint32)
 //go:noescape
 func unpackNEON(dst *uint8, src *uint64, words int)
 
-// widenNEON is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1]; dst may be nil.
+// widenNEON is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //
 //go:noescape
 func widenNEON(dst *float64, src *float32, sums *float64, n int) (bad uint32)
@@ -557,7 +557,12 @@ func widenNEON(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 //go:noescape
 func magnitudesNEON(dst *float64, around *float64, left *float64, right *float64, up *float64, down *float64, steps *float64, n int)
 
-// softMagnitudesNEON is softMagnitudesGo for n voxels, a multiple of 8. It stores what that returns in 8 parts.
+// sumMapNEON is sumMapGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1], or −0.
+//
+//go:noescape
+func sumMapNEON(src *float32, sums *float64, n int) (bad uint32)
+
+// softMagnitudesNEON is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
 //
 //go:noescape
 func softMagnitudesNEON(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)

@@ -38,7 +38,14 @@ func TestTileKernels(t *testing.T) {
 				if i%2 == 1 {
 					logit = awkward
 				}
-				args := tileArgs(r, logit, n, i%3)
+				args, hard := tileArgs(r, logit, n, i%3), uint64(i/2%2)
+				for _, arg := range []kernel.RowArg{kernel.ArgTarget, kernel.ArgTarget0} {
+					for i, t := range args.row[arg] {
+						if hard != 0 {
+							args.row[arg][i] = float32(math.Round(float64(t)))
+						}
+					}
+				}
 				for absent := range 8 {
 					if v.Overlap && absent&1 != 0 {
 						continue // always has a gradient, or never
@@ -54,6 +61,7 @@ func TestTileKernels(t *testing.T) {
 					what := fmt.Sprintf("%s over %d voxels, without %b", v.TileName(), n, absent)
 					want, _ := guardedCopy(&with, i%3)
 					got, intact := guardedCopy(&with, i%3)
+					want.hard, got.hard = hard, hard
 					want.acc, got.acc = slices.Clone(args.acc), slices.Clone(args.acc)
 					tileGo(v, want, n)
 					impl.tile(v, got, n)

@@ -3,6 +3,7 @@
 package planof
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -25,8 +26,8 @@ type Evaluation struct {
 
 // Of returns the evaluations whose weighted sum is l, given logits N×C×space and a target
 // of the given shape and type: one, or one for each term of an [afl.Sum]. It refuses what
-// l refuses, and losses that are not values of a type of package afl, whose Eval may do
-// anything with what it evaluates.
+// l refuses, losses of package afl that have no plan, such as [afl.Boundary], and losses that
+// are not values of a type of package afl, whose Eval may do anything with what it evaluates.
 func Of(l afl.Loss, logits, target []int, targetType tensor.Dtype) ([]Evaluation, error) {
 	weights, err := termWeights(nil, l, 1)
 	if err != nil {
@@ -38,6 +39,10 @@ func Of(l afl.Loss, logits, target []int, targetType tensor.Dtype) ([]Evaluation
 	x := tensor.New(tensor.WithEngine(e), tensor.Of(logitsType), tensor.WithShape(logits...))
 	y := tensor.New(tensor.WithEngine(e), tensor.Of(targetType), tensor.WithShape(target...))
 	if _, err := l.Eval(x, y, nil); err != nil {
+		var refused *afl.ArgumentError
+		if errors.As(err, &refused) && refused.Argument == "engine of logits" {
+			return nil, &afl.ArgumentError{Argument: "loss", Got: fmt.Sprintf("a %T", l), Want: "one with a plan; it is, or has a term that is, evaluated in Go memory alone"}
+		}
 		return nil, err
 	}
 	if len(r.evaluations) != len(weights) {

@@ -30,6 +30,7 @@ type options struct {
 	epochs, steps, seeds int
 	division             divisionFlags
 	loss                 lossList
+	boundaryWeight       float64
 	model                modelList
 	network              func(name string) (models.Architecture, error) // of model
 	scheme               schemeFlags
@@ -53,11 +54,13 @@ type options struct {
 
 	backend backendName
 	profile bool
+
+	dist distFlags
 }
 
 // sessionFlags are the flags that do not affect the result, so a resumed run may
 // change them.
-var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile", "page_images"}
+var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile", "page_images", "dist", "dist_timeout"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
@@ -81,7 +84,9 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: as many as it takes to use every training case")
 	o.division.addTo(f)
 	f.Var(&o.loss, "loss", "comma-separated `losses` to train with in turn; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames())+
-		".\nWith -classes, afl-multiclass is the default and takes the place of afl in all; with -regions as well,\nwhere bce takes that of ce")
+		";\nsmall: those for small lesions:\n"+joinInLines(afl.SmallLesionNames())+
+		".\nWith -classes, afl-multiclass is the default and takes the place of afl in all; with -regions as well,\nwhere bce takes that of ce. In small, with -classes dice-focal takes the place of unified-focal and dice-ce\nthat of blob, and with -regions bce that of topk-ce")
+	f.Float64Var(&o.boundaryWeight, "boundary_weight", 0.01, "`weight` of the boundary loss in the first epoch, which grows by as much in every epoch: the loss boundary is\nDice + weight * epoch * boundary")
 	f.Var(&o.model, "model", "comma-separated `networks` to train in turn; all: the paper's eight:\n"+paperFirst(models.Names(), models.PaperNames()))
 	o.scheme.addTo(f)
 	o.detection = detectionMethod(p.Detection)
@@ -105,6 +110,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for caching preprocessed cases")
 	f.IntVar(&o.pageImages, "page_images", 0, "number of `cases` whose images and masks report.html embeds, together with qualitative.png; 0: no image\nof a patient. Of the phantom it embeds at least 8 cases")
 	o.backend.addTo(f)
+	o.dist.addTo(f)
 	f.BoolVar(&o.profile, "profile", false, "print the time of each operation by shape at the end; onednn only")
 	return f, o
 }
@@ -147,6 +153,8 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return bad("model_dir", `""`, "a folder")
 	case o.epochs < 1:
 		return bad("epochs", o.epochs, "at least 1")
+	case !(o.boundaryWeight > 0) || math.IsInf(o.boundaryWeight*float64(o.epochs), 0):
+		return bad("boundary_weight", o.boundaryWeight, "a positive number")
 	case o.steps < 0:
 		return bad("steps", o.steps, "at least 0")
 	case o.seeds < 1:
@@ -169,6 +177,12 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return bad("page_images", o.pageImages, "at least 0")
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
+	}
+	if err := o.dist.check(); err != nil {
+		return err
+	}
+	if o.join && o.dist.by != "" {
+		return usageErrorf("-dist has no effect with -join")
 	}
 	if err := o.checkDetection(flags); err != nil {
 		return err
@@ -204,7 +218,7 @@ type lossList []string
 func (l *lossList) String() string { return strings.Join(*l, ",") }
 
 func (l *lossList) Set(s string) error {
-	names, err := splitNames(s, afl.PaperNames(), afl.CanonicalName)
+	names, err := splitNames(s, lossGroups(), afl.CanonicalName)
 	if err == nil {
 		*l = names
 	}
@@ -217,7 +231,7 @@ type modelList []string
 func (m *modelList) String() string { return strings.Join(*m, ",") }
 
 func (m *modelList) Set(s string) error {
-	names, err := splitNames(s, models.PaperNames(), func(name string) (string, error) {
+	names, err := splitNames(s, map[string][]string{"all": models.PaperNames()}, func(name string) (string, error) {
 		if !slices.Contains(models.Names(), name) {
 			return "", fmt.Errorf("unknown network %q, want all or any of %s", name, strings.Join(models.Names(), ", "))
 		}
@@ -229,15 +243,30 @@ func (m *modelList) Set(s string) error {
 	return err
 }
 
-// splitNames splits a comma-separated list of names. The word "all" stands for the
-// names in all, and canonical returns the name that stands for one given. A repeated
+// inGroup reports whether all losses of a group that has the named one are in the list.
+func (l lossList) inGroup(name string) bool {
+	for _, group := range lossGroups() {
+		if slices.Contains(group, name) && !slices.ContainsFunc(group, func(other string) bool { return !slices.Contains(l, other) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// lossGroups returns the words of -loss that stand for several losses.
+func lossGroups() map[string][]string {
+	return map[string][]string{"all": afl.PaperNames(), "small": afl.SmallLesionNames()}
+}
+
+// splitNames splits a comma-separated list of names. A word of groups stands for its
+// names, and canonical returns the name that stands for one given. A repeated
 // name is an error.
-func splitNames(s string, all []string, canonical func(name string) (string, error)) ([]string, error) {
+func splitNames(s string, groups map[string][]string, canonical func(name string) (string, error)) ([]string, error) {
 	var names []string
 	for _, name := range strings.Split(s, ",") {
 		name = strings.TrimSpace(name)
-		if name == "all" {
-			names = append(names, all...)
+		if group, ok := groups[name]; ok {
+			names = append(names, group...)
 			continue
 		}
 		known, err := canonical(name)

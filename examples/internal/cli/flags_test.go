@@ -115,6 +115,7 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 		text = strings.Join(strings.Fields(text), " ")
 		assert.Contains(t, text, "all: the paper's eight: "+strings.Join(c.paper, ", ")+"; others: "+strings.Join(c.names[len(c.paper):], ", "))
 	}
+	assert.Contains(t, strings.Join(strings.Fields(out), " "), "small: those for small lesions: "+strings.Join(afl.SmallLesionNames(), ", ")+".")
 	_, out, _ = runProgram(tinyBraTS(), "-h")
 	assert.Contains(t, out, "(default 224,224,144)")
 	assert.NotContains(t, out, "-size X,Y,Z")
@@ -126,6 +127,11 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-epochs 0", "-epochs is 0"},
 		{"-epochs many", "-epochs"},
 		{"-steps -1", "-steps is -1"},
+		{"-boundary_weight 0", "-boundary_weight is 0"},
+		{"-boundary_weight NaN", "-boundary_weight is NaN"},
+		{"-boundary_weight +Inf", "-boundary_weight is +Inf"},
+		{"-loss small,blob", "blob is given twice"},
+		{"-classes 1,2 -loss boundary,blob", "-loss: blob has no form for -classes; use dice-ce"},
 		{"-max_cases -2", "-max_cases is -2"},
 		{"-lr 0", "-lr is 0"},
 		{"-lr NaN", "-lr is NaN"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/x/afl/examples/internal/backends"
@@ -23,11 +24,17 @@ import (
 // phantomPageCases is the least number of cases of a phantom whose images report.html contains.
 const phantomPageCases = 8
 
+// choicesName is the name of the file in the run's folder that records by which implementations
+// of convolutions it is computed: a run that is resumed has to repeat them to the same bits.
+const choicesName = "convolutions.json"
+
 // newJob creates the training job from the flags: it finds or generates the data, fits
 // volume sizes and networks to each other, and writes the record of a new run or compares
 // that of a resumed one with the data. Facts that a reader of the results needs to know go
 // into the report and are also printed.
-func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec *record, progress *report.Progress) (*train.Job, error) {
+//
+// With -dist the first process leads; the others have its record and write nothing.
+func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec *record, leads bool, progress *report.Progress) (*train.Job, *record, error) {
 	var facts []string
 	fact := func(format string, args ...any) {
 		facts = append(facts, fmt.Sprintf(format, args...))
@@ -42,53 +49,53 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			if rec != nil && o.dataDir != "" && errors.Is(err, fs.ErrNotExist) {
 				err = fmt.Errorf("%w; if the data have moved, add -data_dir with their new folder", err)
 			}
-			return nil, err
+			return nil, nil, err
 		}
 		channels, description = set.Channels, set.Description
 	}
 	scheme, err := o.scheme.scheme(description)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if set != nil && rec == nil {
 		if err := checkSegments(scheme, set.Train); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	var d *division
 	if set != nil {
 		if test, err = o.findTest(set, scheme, progress); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if d, err = o.divide(set, test, rec); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile})
+	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile, Choices: filepath.Join(o.modelDir, choicesName)})
 	if err != nil {
-		return nil, usageErrorf("-backend %s: %v", o.backend, err)
+		return nil, nil, usageErrorf("-backend %s: %v", o.backend, err)
 	}
 	protocol := o.protocol(p, scheme)
 	if set != nil && rec == nil {
 		if err := o.checkData(ctx, set, d, protocol, progress); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	fits, err := o.fit(flags, protocol, channels)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	begin, err := o.initialWeights(rec, backend, fits[0].config)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := begin.compare(o.weights, scheme, channelNames(set, description)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 
 	if rec == nil {
 		if err := begin.save(o.modelDir); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 
@@ -98,16 +105,16 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		progress.Println("No -data_dir: generating a synthetic phantom in " + from)
 		options := phantom.Options{Kind: p.Phantom.Kind, Train: o.phantomTrain, Valid: o.phantomValid, Size: o.phantomSize, Seed: o.seed}
 		if err := phantom.Generate(from, options); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if set, err = o.findIn(from); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := checkSegments(scheme, set.Train); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if d, err = o.divide(set, nil, rec); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	synthetic := o.synthetic()
@@ -129,12 +136,14 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		fact("The data have no labeled validation cases: every fifth training case is held out for validation.")
 	}
 
-	if rec, err = o.recordSession(ctx, p.Name, flags, rec, scheme, d, from, progress); err != nil {
-		return nil, err
+	if leads {
+		if rec, err = o.recordSession(ctx, p.Name, flags, rec, scheme, d, from, progress); err != nil {
+			return nil, nil, err
+		}
 	}
 	splits, err := d.splits()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fact("Run: %s.", rec.ID)
 
@@ -159,10 +168,10 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		source := cache.WithMultiple(f.config.Multiple())
 		volumes, err := f.volumes(source, splits[0].Train, splits[0].Valid, o.seed, &o.windows)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := f.count(volumes, &o.optimization, len(splits[0].Train)*o.patches.patches); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		needed.add(f, trainings)
 		for _, text := range f.facts {
@@ -173,7 +182,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		}
 		info := map[string]string{"program": p.Name}
 		if err := (settings.Settings{Config: f.config, Protocol: protocol, Channels: set.ChannelNames}).Store(info); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if synthetic {
 			info["data"] = "synthetic phantom" // a copy of the weights alone is marked too
@@ -201,17 +210,22 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		fact("Trainings: %d (networks × losses × seeds × folds: %d × %d × %d × %d).", n, len(fits), len(o.loss), o.seeds, len(splits))
 	}
 	fact("Disk: the weights and states of all trainings take about %s.", formatBytes(needed.files))
-	if err := needed.check(o.modelDir); err != nil {
-		return nil, err
+	if leads {
+		if err := needed.check(o.modelDir); err != nil {
+			return nil, nil, err
+		}
 	}
 	if o.steps > 0 {
 		fact("Training steps per epoch: at most %d, on cases redrawn for every epoch.", o.steps)
+	}
+	if slices.Contains(o.loss, "boundary") {
+		fact("The loss boundary is Dice + %g·epoch·Boundary, distances in voxels.", o.boundaryWeight)
 	}
 	fact("Training: %s, %s, backend %s.", o.optimization.fact(o.epochs, o.selection.String()), o.seedRange(), backend.Name())
 
 	extraction, err := o.detection.extraction()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if extraction != nil {
 		fact("Lesion candidates: %s, of at least 11 voxels.", o.detection.String())
@@ -243,9 +257,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		Splits: splits, Report: o.division.reports(),
 
 		Networks: networks,
-		Losses:   o.loss,
-		Scheme:   scheme,
-		Backend:  backend,
+		Losses:   o.loss, BoundaryWeight: o.boundaryWeight,
+		Scheme:  scheme,
+		Backend: backend,
 
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed, Seeds: o.seeds,
 		Select:    o.selection.String(),
@@ -256,7 +270,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	o.optimization.setIn(job)
 	o.patches.setIn(job)
 	o.windows.setIn(job)
-	return job, nil
+	return job, rec, nil
 }
 
 // seedRange names the seeds.

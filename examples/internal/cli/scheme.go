@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/volume"
@@ -65,7 +64,7 @@ func (s *schemeFlags) scheme(d *dataset.Description) (segment.Scheme, error) {
 }
 
 // checkScheme returns an error if a loss has no form for the classes or regions. The default
-// of -loss and the paper's eight losses are replaced by those that have one.
+// of -loss and the losses of a group are replaced by those that have one.
 func (o *options) checkScheme(flags *flag.FlagSet) error {
 	scheme := segment.Scheme{Kind: o.scheme.kind()}
 	if o.scheme.classes != "" && o.scheme.regions != "" {
@@ -76,12 +75,14 @@ func (o *options) checkScheme(flags *flag.FlagSet) error {
 	}
 	given := false
 	flags.Visit(func(g *flag.Flag) { given = given || g.Name == "loss" })
-	all := slices.Equal(o.loss, afl.PaperNames())
-	losses := make(lossList, len(o.loss))
-	for i, name := range o.loss {
-		losses[i] = scheme.Substitute(name)
-		if losses[i] != name && given && !all {
-			return usageErrorf("-loss: %s has no form for -%s; use %s", name, scheme.Kind, losses[i])
+	var losses lossList
+	for _, name := range o.loss {
+		other := scheme.Substitute(name)
+		if other != name && given && !o.loss.inGroup(name) {
+			return usageErrorf("-loss: %s has no form for -%s; use %s", name, scheme.Kind, other)
+		}
+		if other == name || !slices.Contains(o.loss, other) && !slices.Contains(losses, other) {
+			losses = append(losses, other)
 		}
 	}
 	o.loss = losses

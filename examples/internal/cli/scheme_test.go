@@ -91,6 +91,24 @@ func TestTrainingClassesAndRegions(t *testing.T) {
 	}
 }
 
+// TestGroupsOfLosses checks what the words all and small stand for in each scheme.
+func TestGroupsOfLosses(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"-loss all", "tversky,ce,iou,dice,dice-ce,dice-focal,fl,afl"},
+		{"-loss small", "unified-focal,boundary,hausdorff,log-hausdorff,lovasz,topk-ce,log-cosh-dice,exponential-log,blob"},
+		{"-classes 1,2 -loss small", "dice-focal,boundary,hausdorff,log-hausdorff,lovasz,topk-ce,log-cosh-dice,exponential-log,dice-ce"},
+		{"-classes 1,2 -loss small,dice-ce", "dice-focal,boundary,hausdorff,log-hausdorff,lovasz,topk-ce,log-cosh-dice,exponential-log,dice-ce"},
+		{"-classes 1,2 -loss all,small", "tversky,ce,iou,dice,dice-ce,dice-focal,fl,afl-multiclass,boundary,hausdorff,log-hausdorff,lovasz,topk-ce,log-cosh-dice,exponential-log"},
+		{"-regions a=1 -loss small", "unified-focal,boundary,hausdorff,log-hausdorff,lovasz,bce,log-cosh-dice,exponential-log,blob"},
+		{"-regions a=1 -loss all,small", "tversky,bce,iou,dice,dice-ce,dice-focal,fl,afl-multiclass,unified-focal,boundary,hausdorff,log-hausdorff,lovasz,log-cosh-dice,exponential-log,blob"},
+	} {
+		flags, o := newFlags(tinyPICAI())
+		require.NoError(t, flags.Parse(strings.Fields(c.args)))
+		require.NoError(t, o.check(flags))
+		assert.Equal(t, c.want, o.loss.String(), c.args)
+	}
+}
+
 func TestSchemeFlagErrors(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	for _, c := range []struct {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"sync"
 )
 
@@ -25,6 +26,9 @@ type Loader struct {
 	// Skip is the number of training samples at the beginning of an epoch that are left out,
 	// because an interrupted training has had them. Default 0.
 	Skip int
+	// Only says which training samples are yielded, by their position in the epoch from 0;
+	// nil: all of them.
+	Only func(position int) bool
 }
 
 // Train yields Patches samples of every case, in an order drawn from seed and epoch. The
@@ -42,7 +46,11 @@ type Loader struct {
 // reason, the goroutines that serve it have ended too.
 func (l Loader) Train(ctx context.Context, cases []Case, seed uint64, epoch int) iter.Seq2[*Sample, error] {
 	order := rand.New(rand.NewPCG(seed, uint64(epoch))).Perm(len(cases) * max(l.Patches, 1))
-	order = order[min(l.Skip, len(order)):]
+	position := 0
+	order = slices.DeleteFunc(order, func(int) bool {
+		position++
+		return position <= l.Skip || l.Only != nil && !l.Only(position-1)
+	})
 	return l.sequence(ctx, len(order), func(i int) (*Sample, error) {
 		c := cases[order[i]%len(cases)]
 		return l.Source.Train(c, sampleSeed(seed, epoch, c.ID, order[i]/len(cases)))

@@ -2,6 +2,7 @@ package measure
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -86,8 +87,8 @@ func TestOverlapMeasuresLeaveTheRestUndefined(t *testing.T) {
 }
 
 func TestRuleFollowsFromTheLoss(t *testing.T) {
-	softmax := map[string]bool{"ce": true, "dice-ce": true}
-	for _, name := range afl.PaperNames() {
+	softmax := map[string]bool{"ce": true, "dice-ce": true, "unified-focal": true, "boundary": true, "lovasz": true, "topk-ce": true, "exponential-log": true}
+	for _, name := range slices.Concat(afl.PaperNames(), afl.SmallLesionNames()) {
 		loss, err := afl.ByName(name)
 		require.NoError(t, err)
 		rule, err := RuleOf(segment.Scheme{}, loss)
@@ -103,7 +104,7 @@ func TestRuleFollowsFromTheLoss(t *testing.T) {
 	rule, err := RuleOf(segment.Scheme{}, dice)
 	require.NoError(t, err)
 	assert.Equal(t, afl.Argmax, rule)
-	for _, name := range afl.Names() {
+	for _, name := range slices.Concat(afl.Names(), afl.SmallLesionNames()) {
 		loss, err := afl.ByName(name)
 		require.NoError(t, err)
 		rule, err := RuleOf(segment.Scheme{}, loss)

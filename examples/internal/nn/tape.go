@@ -46,6 +46,8 @@ type Tape struct {
 	params   map[*Param]Var
 	final    func(*Param) error // of OnGradient
 	replayed bool
+	keeps    bool // of KeepStatistics
+	kept     []keptStatistics
 	holders  map[Array]int // in Backward, the number of nodes whose gradient an array is
 }
 

@@ -11,9 +11,9 @@ import (
 var substitutes = map[Kind]map[string]string{
 	Classes: {
 		"afl": "afl-multiclass", "afl-paper": "afl-multiclass", "afl-balanced": "afl-multiclass",
-		"bce": "ce",
+		"bce": "ce", "unified-focal": "dice-focal", "blob": "dice-ce",
 	},
-	Regions: {"afl": "afl-multiclass", "ce": "bce"},
+	Regions: {"afl": "afl-multiclass", "ce": "bce", "topk-ce": "bce"},
 }
 
 // Substitute returns the name of the loss to use instead of the named one, which is a
@@ -29,8 +29,9 @@ func (s Scheme) Substitute(name string) string {
 // tables. Without classes and regions this is the loss of [afl.ByName].
 //
 // For classes the activation is the softmax over all channels, and for regions the sigmoid
-// of each channel. A-FL has its multiclass form for classes; for regions it is the mean over
-// the regions of the A-FL of one channel, each region with a γ and an α of its own. A loss
+// of each channel. A-FL has its multiclass form for classes. For regions it is the mean over
+// the regions of the loss of one channel, each region with a γ and an α of its own, and so
+// are the unified focal, boundary, Lovász, exponential logarithmic and blob losses. A loss
 // without such a form is an error that names the one to use.
 func (s Scheme) Loss(name string) (loss afl.Loss, title string, err error) {
 	if name, err = afl.CanonicalName(name); err != nil {
@@ -48,7 +49,7 @@ func (s Scheme) Loss(name string) (loss afl.Loss, title string, err error) {
 	var ok bool
 	switch s.Kind {
 	case Classes:
-		loss, ok = softmaxForm(loss)
+		loss, ok = softmaxForm(loss, s.Channels())
 	case Regions:
 		loss, ok = sigmoidForm(loss)
 	default:
@@ -60,8 +61,9 @@ func (s Scheme) Loss(name string) (loss afl.Loss, title string, err error) {
 	return loss, title, nil
 }
 
-// softmaxForm returns a loss with a softmax over all channels.
-func softmaxForm(l afl.Loss) (afl.Loss, bool) {
+// softmaxForm returns a loss with a softmax over all channels, of which channel 0 is the
+// background.
+func softmaxForm(l afl.Loss, channels int) (afl.Loss, bool) {
 	switch l := l.(type) {
 	case afl.Dice:
 		l.Activation = afl.Softmax
@@ -92,6 +94,19 @@ func softmaxForm(l afl.Loss) (afl.Loss, bool) {
 		return l, true
 	case afl.Compound[afl.AdaptiveFocal, afl.Dice]:
 		l.Pointwise, l.Overlap.Activation = afl.NewAdaptiveFocalMulticlass(), afl.Softmax
+		return l, true
+	case afl.Boundary:
+		for c := 1; c < channels; c++ {
+			l.Channels = append(l.Channels, c)
+		}
+		return l, true
+	case afl.HausdorffDT:
+		l.Activation = afl.Softmax
+		return l, true
+	case afl.LogCoshDice:
+		l.Activation = afl.Softmax
+		return l, true
+	case afl.Lovasz, afl.TopKCrossEntropy, afl.ExponentialLogarithmic:
 		return l, true
 	}
 	return nil, false
@@ -135,6 +150,14 @@ func sigmoidForm(l afl.Loss) (afl.Loss, bool) {
 			afl.Term{Weight: l.LambdaPointwise, Loss: perRegion{adaptive}},
 			afl.Term{Weight: l.LambdaOverlap, Loss: l.Overlap},
 		), true
+	case afl.HausdorffDT:
+		l.Activation, l.ExcludeBackground = afl.Sigmoid, false
+		return l, true
+	case afl.LogCoshDice:
+		l.Activation = afl.Sigmoid
+		return l, true
+	case afl.UnifiedFocal, afl.Boundary, afl.Lovasz, afl.ExponentialLogarithmic, afl.Blob:
+		return perRegion{l}, true
 	}
 	return nil, false
 }

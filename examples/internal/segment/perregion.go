@@ -9,13 +9,13 @@ import (
 	"github.com/x/afl"
 )
 
-// perRegion is the mean over samples and channels of a one-channel A-FL,
+// perRegion is the mean over samples and channels of a loss of one channel,
 //
-//	L = 1/(N·R) · Σ_n Σ_r A-FL(logits_nr, target_nr),
+//	L = 1/(N·R) · Σ_n Σ_r l(logits_nr, target_nr),
 //
-// so that every region has the γ and the α of its own mask. The multiclass form would take
-// channel 0 for the background, which regions do not have.
-type perRegion struct{ of afl.AdaptiveFocal }
+// for losses that take class indices, or channel 0 for the background, which regions do not
+// have. In A-FL every region has the γ and the α of its own mask.
+type perRegion struct{ of afl.Loss }
 
 // Eval implements [afl.Loss]. logits are float32 N×R×space; target is uint8, a map of 0 and 1
 // for each region in the same shape.
@@ -24,8 +24,8 @@ func (l perRegion) Eval(logits, target, grad *tensor.Dense, opts ...afl.EvalOpti
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Upstream != nil || cfg.VoxelWeight != nil {
-		return nil, fmt.Errorf("segment: A-FL of regions takes no upstream gradient and no voxel weight")
+	if cfg.Upstream != nil || cfg.VoxelWeight != nil || cfg.DistanceMap != nil {
+		return nil, fmt.Errorf("segment: a %T of regions takes no upstream gradient, no distance map and no voxel weight", l.of)
 	}
 	x, ok := logits.Data().([]float32)
 	if !ok {

@@ -102,10 +102,16 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 		defer p.process.Close()
 	}
+	scratch, err := os.MkdirTemp("", "stepbench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	choices := filepath.Join(scratch, "convolutions.json")
 	var results []*result
 	for _, w := range work {
 		fmt.Fprintf(progress, "%s …\n", w)
-		r, err := measure(ctx, w, p, *backendName, *turns, *least, *profiled, progress)
+		r, err := measure(ctx, w, p, *backendName, choices, *turns, *least, *profiled, progress)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
@@ -141,8 +147,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 }
 
 // measure times training steps, alternating between this backend and PyTorch.
-func measure(ctx context.Context, w workload, p *peer, backend string, turns int, least time.Duration, profiled bool, progress io.Writer) (*result, error) {
-	s, err := newStepper(w, backend, profiled)
+func measure(ctx context.Context, w workload, p *peer, backend, choices string, turns int, least time.Duration, profiled bool, progress io.Writer) (*result, error) {
+	s, err := newStepper(w, backend, profiled, choices)
 	if err != nil {
 		return nil, err
 	}

@@ -77,8 +77,8 @@ type stepper struct {
 	steps      uint64
 }
 
-func newStepper(w workload, backend string, profiled bool) (*stepper, error) {
-	b, err := backends.Open(backend, backends.Options{Profile: profiled})
+func newStepper(w workload, backend string, profiled bool, choices string) (*stepper, error) {
+	b, err := backends.Open(backend, backends.Options{Profile: profiled, Choices: choices})
 	if err != nil {
 		return nil, err
 	}

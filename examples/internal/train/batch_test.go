@@ -96,7 +96,8 @@ func TestBatchIsPyTorchs(t *testing.T) {
 			update := 0
 			for range ref.Epochs {
 				for from := 0; from < len(samples); from += ref.Batch {
-					value, err := trainer.update(samples[from:min(from+ref.Batch, len(samples))])
+					batch := samples[from:min(from+ref.Batch, len(samples))]
+					value, err := trainer.update(batch, 0, len(batch), nil)
 					require.NoError(t, err)
 					assert.InEpsilon(t, run.Losses[update], value, 1e-12, "loss before update %d", update+1)
 					var got []float64

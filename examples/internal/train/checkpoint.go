@@ -170,6 +170,19 @@ func (s *state) position(p *Plan) string {
 
 // save writes the checkpoint.
 func (t *trainer) save() error {
+	raw, err := json.Marshal(t.state)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	err = t.job.Group.Do("checkpoint", func() error { return t.writeCheckpoint(string(raw)) })
+	if err == nil {
+		t.saved = string(raw)
+	}
+	freeNow()
+	return err
+}
+
+func (t *trainer) writeCheckpoint(state string) error {
 	tensors := map[string]*tensor.Dense{}
 	network, err := nn.StateDict(t.job.Backend, t.net)
 	if err != nil {
@@ -185,19 +198,10 @@ func (t *trainer) save() error {
 	for name, v := range optimizer {
 		tensors[optimizerPrefix+name] = v
 	}
-	raw, err := json.Marshal(t.state)
-	if err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
 	if err := t.job.Guard(); err != nil {
 		return err
 	}
-	err = weights.Save(t.checkpointPath(), tensors, map[string]string{formatKey: checkpointFormat, runKey: t.job.ID, stateKey: string(raw)})
-	if err == nil {
-		t.saved = string(raw)
-	}
-	freeNow()
-	return err
+	return weights.Save(t.checkpointPath(), tensors, map[string]string{formatKey: checkpointFormat, runKey: t.job.ID, stateKey: state})
 }
 
 // freeNow returns the memory used by a checkpoint, possibly gigabytes, to the operating
@@ -227,18 +231,31 @@ func readState(path, id string) (s *state, raw string, err error) {
 	if run := metadata[runKey]; run != id {
 		return fail(fmt.Errorf("it belongs to the run %s, not to %s", run, id))
 	}
-	s = &state{}
-	if err := json.Unmarshal([]byte(metadata[stateKey]), s); err != nil {
+	if s, err = parseState(metadata[stateKey]); err != nil {
 		return fail(fmt.Errorf("state: %w", err))
 	}
 	return s, metadata[stateKey], nil
 }
 
+// parseState returns the state that is stored as raw.
+func parseState(raw string) (*state, error) {
+	s := &state{}
+	return s, json.Unmarshal([]byte(raw), s)
+}
+
 // readState reads the state of the training, if it has been started.
 func (t *trainer) readState() error {
-	s, raw, err := readState(t.checkpointPath(), t.job.ID)
-	if s == nil || err != nil {
+	var s *state
+	content, err := t.job.Group.Send("state of a training", func() ([]byte, error) {
+		_, raw, err := readState(t.checkpointPath(), t.job.ID)
+		return []byte(raw), err
+	})
+	if len(content) == 0 || err != nil {
 		return err
+	}
+	raw := string(content)
+	if s, err = parseState(raw); err != nil {
+		return fmt.Errorf("train: checkpoint %s: state: %w", t.checkpointPath(), err)
 	}
 	if err := s.check(t.key, t.plan); err != nil {
 		return fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
@@ -288,6 +305,9 @@ func (t *trainer) restore() (err error) {
 		return err
 	}
 	t.optimizer = t.job.NewOptimizer()
+	if t.reducer, err = t.newReducer(); err != nil {
+		return err
+	}
 	if t.saved == "" {
 		if t.network.Load != nil {
 			if err := t.network.Load(nn.WithoutHeads(t.net)); err != nil {
@@ -296,7 +316,7 @@ func (t *trainer) restore() (err error) {
 		}
 		return nn.Initialize(t.job.Backend, t.net)
 	}
-	tensors, metadata, err := weights.Load(t.checkpointPath())
+	tensors, metadata, err := t.loadCheckpoint()
 	if err != nil {
 		return fmt.Errorf("train: checkpoint: %w", err)
 	}
@@ -323,6 +343,24 @@ func (t *trainer) restore() (err error) {
 	return nil
 }
 
+// loadCheckpoint returns the content of the checkpoint, which only the first process reads.
+func (t *trainer) loadCheckpoint() (map[string]*tensor.Dense, map[string]string, error) {
+	if t.job.Group.Size() == 1 {
+		return weights.Load(t.checkpointPath())
+	}
+	raw, err := t.job.Group.Send("checkpoint", func() ([]byte, error) {
+		tensors, metadata, err := weights.Load(t.checkpointPath())
+		if err != nil {
+			return nil, err
+		}
+		return weights.Encode(tensors, metadata)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return weights.Decode(raw)
+}
+
 // foldName returns the fold for the metadata of weights, "" if there is a single one.
 func (t *trainer) foldName() string {
 	if len(t.job.Splits) == 1 {
@@ -333,6 +371,10 @@ func (t *trainer) foldName() string {
 
 // saveWeights writes only the network's state_dict, after the given number of epochs.
 func (t *trainer) saveWeights(path string, epochs int) error {
+	return t.job.Group.Do("weights", func() error { return t.writeWeights(path, epochs) })
+}
+
+func (t *trainer) writeWeights(path string, epochs int) error {
 	network, err := nn.StateDict(t.job.Backend, nn.WithoutHeads(t.net))
 	if err != nil {
 		return err

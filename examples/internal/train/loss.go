@@ -27,10 +27,11 @@ func (t *trainer) lossOf(ys []nn.Array, s *dataset.Sample) (value float64, gys [
 		return 0, nil, err
 	}
 	sum := 2 - math.Ldexp(1, 1-len(ys))
+	ofEpoch := t.job.lossOfEpoch(t.key.Loss, t.loss, t.state.Epoch)
 	for i, y := range ys {
-		loss := t.loss
+		loss := ofEpoch
 		if len(ys) > 1 {
-			loss = afl.NewSum(afl.Term{Weight: math.Ldexp(1, -i) / sum, Loss: t.loss})
+			loss = afl.NewSum(afl.Term{Weight: math.Ldexp(1, -i) / sum, Loss: ofEpoch})
 		}
 		v, gy, err := t.lossAt(loss, y, s, given)
 		if err != nil {

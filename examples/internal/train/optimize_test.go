@@ -88,8 +88,12 @@ func (c optimized) weights(t *testing.T) map[string]*tensor.Dense {
 		}
 		for group := range slices.Chunk(samples, c.n) {
 			gradients := make([][][]float32, len(net.Parameters())) // of each sample
+			var found []nn.Statistics                               // of batch norms
 			for _, s := range group {
 				tape := nn.NewTape(b, nn.Training, 0)
+				if c.n > 1 {
+					tape.KeepStatistics()
+				}
 				x, err := b.FromHost(s.Image, nn.Step)
 				require.NoError(t, err)
 				y, err := net.Forward(tape, tape.Input(x))
@@ -101,6 +105,9 @@ func (c optimized) weights(t *testing.T) map[string]*tensor.Dense {
 				g, err := b.FromHost(gradient, nn.Step)
 				require.NoError(t, err)
 				require.NoError(t, tape.Backward(y, g))
+				passes, err := tape.Statistics()
+				require.NoError(t, err)
+				found = append(found, passes...)
 				for i, p := range net.Parameters() {
 					one := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(p.Grad.Shape()...))
 					require.NoError(t, b.ToHost(p.Grad, one))
@@ -124,6 +131,7 @@ func (c optimized) weights(t *testing.T) map[string]*tensor.Dense {
 				}
 			}
 			require.NoError(t, optimizer.Step(b, net.Parameters()))
+			require.NoError(t, nn.UpdateStatistics(b, found))
 			b.EndStep()
 		}
 	}
@@ -133,16 +141,12 @@ func (c optimized) weights(t *testing.T) map[string]*tensor.Dense {
 	return state
 }
 
-// treeSum adds the largest number of first terms that is a power of two and less than all, and
-// the rest.
+// treeSum adds the sum of the first half of the terms, rounded up, and that of the others.
 func treeSum(terms [][]float32) []float32 {
 	if len(terms) == 1 {
 		return terms[0]
 	}
-	half := 1
-	for 2*half < len(terms) {
-		half *= 2
-	}
+	half := (len(terms) + 1) / 2
 	first, second := treeSum(terms[:half]), treeSum(terms[half:])
 	sum := make([]float32, len(first))
 	for k := range sum {

@@ -63,15 +63,15 @@ func TestEveryLossTrainsSchemes(t *testing.T) {
 	for _, scheme := range []segment.Scheme{classes, regions, oneClass, oneRegion} {
 		dir := t.TempDir()
 		job := schemeJob(t, dir, scheme, nil)
-		job.Epochs, job.Losses = 1, nil
-		for _, name := range afl.Names() {
+		job.Epochs, job.Losses, job.BoundaryWeight = 1, nil, 0.01
+		for _, name := range slices.Concat(afl.Names(), afl.SmallLesionNames()) {
 			if scheme.Substitute(name) == name {
 				job.Losses = append(job.Losses, name)
 			}
 		}
 		run, err := job.Run(context.Background())
 		require.NoError(t, err)
-		assert.Greater(t, len(run.Results), 9)
+		assert.Greater(t, len(run.Results), 16)
 		for _, l := range run.Results {
 			assert.Nil(t, l.Diverged, l.Loss)
 			require.Len(t, l.Epochs, 1)

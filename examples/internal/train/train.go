@@ -82,6 +82,7 @@ import (
 	"github.com/x/afl"
 	"github.com/x/afl/detection"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/dist"
 	"github.com/x/afl/examples/internal/infer"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
@@ -146,6 +147,9 @@ type Job struct {
 	Networks []Network
 	// Losses are names accepted by the Scheme's Loss method, trained in this order.
 	Losses []string
+	// BoundaryWeight is the weight of the boundary loss in the first epoch; it grows by as much
+	// in every epoch, and the Dice loss is added. It is required for that loss alone.
+	BoundaryWeight float64
 	// Scheme is what the networks segment; it is also that of the samples. Optional: by
 	// default the foreground.
 	Scheme  segment.Scheme
@@ -211,6 +215,15 @@ type Job struct {
 
 	// Progress shows the progress to the user.
 	Progress *report.Progress
+
+	// Group is the group of processes that train together, each of which runs the same Job.
+	// The first one reads and writes all files of the run; the others need neither Guard nor
+	// Progress to do anything. Batch times Accumulate must be at least their number. Optional:
+	// by default a single process.
+	Group *dist.Group
+
+	asked  context.Context // is done when this process is asked to stop
+	cancel context.CancelFunc
 }
 
 // Run trains every network with every loss, except those already finished in Dir, and
@@ -220,6 +233,8 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	if err := j.check(); err != nil {
 		return nil, err
 	}
+	ctx, leave := j.join(ctx)
+	defer leave()
 	trainings, err := j.trainings()
 	if err != nil {
 		return nil, err
@@ -247,7 +262,7 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 		t.follows = j.work(trainings[i+1:])
 		t.clock.current = network
 		t.publish = func() error { return results.afterEpoch(t.network) }
-		if err := results.removePictures(); err != nil {
+		if err := j.Group.Do("pictures", results.removePictures); err != nil {
 			return nil, err
 		}
 		start := time.Now()
@@ -258,21 +273,34 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 		j.Progress.Println(fmt.Sprintf("%s: done after %s", t.label, report.Duration(time.Since(start))))
 		// Write the results after every training, so that those of a long run are available
 		// before it ends.
-		if err := results.afterTraining(t.network); err != nil {
+		if err := j.Group.Do("results", func() error { return results.afterTraining(t.network) }); err != nil {
 			return nil, err
 		}
 		written = true
 	}
 	if !written {
-		if err := results.all(); err != nil {
+		if err := j.Group.Do("results", results.all); err != nil {
 			return nil, err
 		}
 	}
-	if err := results.writePictures(ctx); err != nil {
+	run := results.run()
+	stopped, err := j.Group.Send("pictures", func() ([]byte, error) {
+		err := results.writePictures(j.asked)
+		if errors.Is(err, ErrInterrupted) {
+			return []byte("stopped"), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return nil, results.markdown(run) // again, with links to what was drawn since
+	})
+	if err == nil && len(stopped) > 0 {
+		err = ErrInterrupted
+	}
+	if err != nil {
 		return nil, err
 	}
-	run := results.run()
-	return run, results.markdown(run) // again, with links to what was drawn since
+	return run, nil
 }
 
 func (j *Job) check() error {
@@ -297,6 +325,8 @@ func (j *Job) check() error {
 		return fmt.Errorf("train: Job.Patches is %d, want at least 0", j.Patches)
 	case j.Steps < 0:
 		return fmt.Errorf("train: Job.Steps is %d, want at least 0", j.Steps)
+	case j.Group.Size() > 1 && j.UpdateSamples() < j.Group.Size():
+		return fmt.Errorf("train: Job.Batch times Job.Accumulate is %d, want at least 1 sample for each of the %d processes", j.UpdateSamples(), j.Group.Size())
 	case j.Batch < 0:
 		return fmt.Errorf("train: Job.Batch is %d, want at least 0", j.Batch)
 	case j.Detection != nil && j.Scheme.Kind != segment.Binary:
@@ -311,6 +341,9 @@ func (j *Job) check() error {
 		}
 	}
 	if err := j.checkOptimization(); err != nil {
+		return err
+	}
+	if err := j.checkBoundary(); err != nil {
 		return err
 	}
 	for fold := range j.Splits {
@@ -380,7 +413,7 @@ func (j *Job) training(plan *Plan, n *Network, key Key, c *clock) (*trainer, err
 	if err != nil {
 		return nil, fmt.Errorf("train: Job.Losses: %w", err)
 	}
-	rule, err := measure.RuleOf(j.Scheme, loss)
+	rule, err := measure.RuleOf(j.Scheme, j.lossOfEpoch(key.Loss, loss, 1))
 	if err != nil {
 		return nil, fmt.Errorf("train: loss %s: %w", key.Loss, err)
 	}
@@ -413,16 +446,28 @@ func (j *Job) work(trainings []*trainer) []amount {
 
 // train trains to completion and then releases the network.
 func (t *trainer) train(ctx context.Context) error {
-	if err := t.job.Guard(); err != nil {
+	err := t.job.Group.Do("folder of a training", func() error {
+		if err := t.job.Guard(); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(t.dir(), 0o755); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
 		return err
-	}
-	if err := os.MkdirAll(t.dir(), 0o755); err != nil {
-		return fmt.Errorf("train: %w", err)
 	}
 	if err := t.restore(); err != nil {
 		return err
 	}
-	err := t.run(ctx)
+	defer func() {
+		if t.reducer != nil {
+			t.reducer.Close()
+			t.reducer = nil
+		}
+	}()
+	err = t.run(ctx)
 	t.net, t.optimizer, t.logits, t.scan = nil, nil, nil, onScan{}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/dist"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/outcome"
@@ -38,6 +40,7 @@ type trainer struct {
 
 	net       nn.Network
 	optimizer nn.Optimizer
+	reducer   *dist.Reducer // nil for a single process
 	state     state
 	saved     string // state in the checkpoint, as stored; empty if there is none
 	// torn is set during an update: the network's running statistics have changed, but the
@@ -77,7 +80,7 @@ func (t *trainer) run(ctx context.Context) error {
 		if err := t.save(); err != nil {
 			return err
 		}
-		if err := t.publish(); err != nil {
+		if err := t.job.Group.Do("results of an epoch", t.publish); err != nil {
 			return err
 		}
 	}
@@ -89,10 +92,11 @@ func (t *trainer) run(ctx context.Context) error {
 
 // stop saves the state before the training ends early because of err, which it returns, or
 // [ErrInterrupted] if err is due to ctx being done. An error in the middle of a step leaves
-// no state that could be continued to the same bits, so the last checkpoint is kept.
+// no state that could be continued to the same bits, so the last checkpoint is kept, as after one
+// that other processes do not know of.
 func (t *trainer) stop(ctx context.Context, err error) error {
 	interrupted := ctx.Err() != nil && errors.Is(err, ctx.Err())
-	if t.torn {
+	if t.torn || t.job.Group.Size() > 1 && !interrupted && !dist.Agreed(err) {
 		return err
 	}
 	if failed := t.save(); failed != nil {
@@ -131,7 +135,7 @@ func (t *trainer) epoch(ctx context.Context) error {
 	}
 	improved, err := better(t.job.Select, &e, best)
 	if err != nil {
-		return err
+		return dist.Common(err)
 	}
 	if improved {
 		// Save the weights before the checkpoint that refers to them: after a crash in
@@ -156,7 +160,8 @@ func (t *trainer) epoch(ctx context.Context) error {
 }
 
 func (t *trainer) trainEpoch(ctx context.Context) error {
-	if len(t.state.Done) == t.samples() {
+	done, all := len(t.state.Done), t.samples()
+	if done == all {
 		return nil
 	}
 	rate, err := t.job.rate(t.state.Epoch)
@@ -164,101 +169,211 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		return err
 	}
 	t.optimizer.SetLearningRate(rate)
+	var steps time.Duration
+	// The samples of this process are at these positions of the epoch.
+	mine := make([]bool, all)
+	for at := done; at < all; at += t.job.UpdateSamples() {
+		from, to := t.share(min(t.job.UpdateSamples(), all-at))
+		for i := from; i < to; i++ {
+			mine[at+i] = true
+		}
+	}
 	// An interrupted epoch continues behind the samples that it has done.
-	loader := dataset.Loader{Source: t.network.Source, Patches: t.job.Patches, Skip: len(t.state.Done)}
-	var samples []*dataset.Sample // of the next update
-	for sample, err := range loader.Train(ctx, t.split.Train, t.key.Seed, t.state.Epoch) {
+	loader := dataset.Loader{Source: t.network.Source, Patches: t.job.Patches, Skip: done, Only: func(position int) bool { return position < all && mine[position] }}
+	next, stop := iter.Pull2(loader.Train(ctx, t.split.Train, t.key.Seed, t.state.Epoch))
+	defer stop()
+	for done < all {
+		n := min(t.job.UpdateSamples(), all-done)
+		from, to := t.share(n)
+		samples, err := t.take(next, to-from)
+		start := time.Now()
+		value, err := t.update(samples, from, n, err)
 		if err != nil {
 			return err
 		}
-		samples = append(samples, sample)
-		if err := t.checkBatch(samples); err != nil {
-			return err
-		}
-		if left := t.samples() - len(t.state.Done); len(samples) < min(t.job.UpdateSamples(), left) {
-			continue
-		}
-		value, err := t.update(samples)
-		if err != nil {
-			return err
-		}
-		samples = nil
-		done, all := len(t.state.Done), t.samples()
+		steps += time.Since(start)
+		done = len(t.state.Done)
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
 			t.label, t.state.Epoch, t.job.Epochs, t.plan.steps(done), t.plan.steps(all),
 			t.left(all-done, len(t.split.Valid)), value))
+		if done == all {
+			if err := t.compareEpoch(steps); err != nil {
+				return err
+			}
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if done == all {
-			break
-		}
 	}
 	return nil
+}
+
+// share returns which of n samples of an update this process computes.
+func (t *trainer) share(n int) (from, to int) {
+	return dist.Share(n, t.job.Group.Rank(), t.job.Group.Size())
+}
+
+// take returns the next n samples of this process.
+func (t *trainer) take(next func() (*dataset.Sample, error, bool), n int) ([]*dataset.Sample, error) {
+	var samples []*dataset.Sample
+	for range n {
+		sample, err, ok := next()
+		if err == nil && !ok {
+			err = errors.New("train: the loader has no more samples")
+		}
+		if err != nil {
+			return samples, err
+		}
+		samples = append(samples, sample)
+		if t.reducer == nil {
+			if err := t.checkBatch(inBatch(samples)); err != nil {
+				return samples, err
+			}
+		}
+	}
+	return samples, nil
+}
+
+// inBatch describes the last of the samples of an update.
+func inBatch(samples []*dataset.Sample) []trained {
+	all := make([]trained, len(samples))
+	for i, s := range samples {
+		all[i] = trained{ID: s.ID, Size: [3]int(s.Image.Shape()[2:])}
+	}
+	return all
 }
 
 // checkBatch returns an error if the last of the samples of an update has another size than
 // the first of its batch.
-func (t *trainer) checkBatch(samples []*dataset.Sample) error {
+func (t *trainer) checkBatch(samples []trained) error {
 	last := len(samples) - 1
 	first, s := samples[last-last%t.plan.batch()], samples[last]
-	if want, got := first.Image.Shape(), s.Image.Shape(); !got.Eq(want) {
+	if s.Size != first.Size {
 		return fmt.Errorf("train: case %s has %v voxels, but case %s in the same batch of %d has %v; resize all volumes to one size or take patches no larger than any of them (-patch), or accumulate the gradients of several steps instead (-accumulate), whose sizes may differ",
-			s.ID, []int(got[2:]), first.ID, t.plan.batch(), []int(want[2:]))
+			s.ID, s.Size, first.ID, t.plan.batch(), first.Size)
 	}
 	return nil
 }
 
-// update performs one update with the mean of the gradients of the samples and adds them to
-// the state. It returns the mean of their losses before the update.
-func (t *trainer) update(samples []*dataset.Sample) (float64, error) {
-	b := t.job.Backend
+// update performs one update with the mean of the gradients of n samples and adds them to the
+// state. samples are those of this process, from number from on; failed is the error if they are
+// not complete. It returns the mean of the losses before the update.
+func (t *trainer) update(samples []*dataset.Sample, from, n int, failed error) (float64, error) {
+	if t.reducer == nil && failed != nil {
+		return 0, failed
+	}
+	b, params := t.job.Backend, t.net.Parameters()
 	defer b.EndStep()
 	t.torn = true
 	start := time.Now()
-	var sum gradients
-	values := make([]float64, len(samples))
-	for i, s := range samples {
-		var err error
-		if values[i], err = t.backward(s, len(t.state.Done)+i); err != nil {
-			var d *divergence
-			if errors.As(err, &d) {
-				d.after = i
-			}
-			return 0, err
-		}
-		if err := sum.add(b, t.net.Parameters()); err != nil {
-			return 0, err
-		}
-		if i < len(samples)-1 {
-			b.EndStep(sum.arrays()...)
-		}
+	var done []trained
+	err := failed
+	if err == nil {
+		done, err = t.gradients(samples, from)
 	}
-	if err := sum.mean(b, t.net.Parameters()); err != nil {
+	if t.reducer != nil {
+		done, err = t.together(done, from, err)
+	}
+	if err != nil {
 		return 0, err
+	}
+	if err := scale(b, params, n); err != nil {
+		return 0, err
+	}
+	for _, s := range done {
+		if err := nn.UpdateStatistics(b, unpack(t.net, s.Statistics)); err != nil {
+			return 0, err
+		}
 	}
 	if err := t.optimize(); err != nil {
 		return 0, err
 	}
-	took := time.Since(start) / time.Duration(len(samples))
+	took := time.Since(start) / time.Duration(n)
 	mean := 0.0
-	for i, s := range samples {
-		t.state.LossSum += values[i]
+	for _, s := range done {
+		t.state.LossSum += s.Loss
 		t.state.Done = append(t.state.Done, s.ID)
 		t.clock.sample(took)
-		mean += values[i] / float64(len(samples))
+		mean += s.Loss / float64(n)
 	}
 	t.torn = false
 	return mean, nil
 }
 
+// gradients computes the gradients of the samples of this process, the first of which has the
+// number from in the update. A single process stores their sum in the parameters; several give it
+// to the Reducer, while the last gradients are computed.
+func (t *trainer) gradients(samples []*dataset.Sample, from int) (done []trained, err error) {
+	b, params := t.job.Backend, t.net.Parameters()
+	sum := gradients{all: len(samples)}
+	for i, s := range samples {
+		last := i == len(samples)-1
+		var ready func(p *nn.Param) error
+		if last && t.reducer != nil {
+			ready = sum.sender(b, t.reducer, params)
+		}
+		result, err := t.backward(s, len(t.state.Done)+from+i, ready)
+		if err != nil {
+			var d *divergence
+			if errors.As(err, &d) {
+				d.after = from + i
+			}
+			return done, err
+		}
+		done = append(done, result)
+		if ready != nil {
+			return done, sum.sendRest(b, t.reducer)
+		}
+		if err := sum.add(b, params); err != nil {
+			return done, err
+		}
+		if !last {
+			b.EndStep(sum.arrays()...)
+		}
+	}
+	if t.reducer == nil {
+		sum.sum(params)
+	}
+	return done, nil
+}
+
+// together adds what the other processes have computed: it stores the sum of all gradients in the
+// parameters and returns all samples. err is the error of this process.
+func (t *trainer) together(done []trained, from int, err error) ([]trained, error) {
+	failed := t.reducer.Finish()
+	own := share[trained]{Results: done}
+	if err != nil {
+		own.Failure = &failure{At: from + len(done)}
+	}
+	results, err := gatherResults(t.job, "step", own, err)
+	if err = errors.Join(failed, err); err != nil {
+		return nil, err
+	}
+	var all []trained
+	for _, part := range results {
+		for _, s := range part {
+			all = append(all, s)
+			if err := t.checkBatch(all); err != nil {
+				return nil, dist.Common(err)
+			}
+		}
+	}
+	return all, receive(t.job.Backend, t.reducer, t.net.Parameters())
+}
+
 // backward computes the gradients of the loss of one sample, with the dropout of the sample of
-// the given number in the epoch, from 0. It returns the loss.
-func (t *trainer) backward(s *dataset.Sample, number int) (float64, error) {
+// the given number in the epoch, from 0. ready, which may be nil, is called with each parameter
+// whose gradient is final. The batch norms of an update of several samples are updated by their
+// statistics after it.
+func (t *trainer) backward(s *dataset.Sample, number int, ready func(*nn.Param) error) (done trained, err error) {
 	tape := nn.NewTape(t.job.Backend, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
+	tape.OnGradient(ready)
+	if t.job.UpdateSamples() > 1 {
+		tape.KeepStatistics()
+	}
 	ys, err := t.forward(tape, s)
 	if err != nil {
-		return 0, err
+		return done, err
 	}
 	outputs := make([]nn.Array, len(ys))
 	for i, y := range ys {
@@ -266,9 +381,14 @@ func (t *trainer) backward(s *dataset.Sample, number int) (float64, error) {
 	}
 	value, gys, err := t.lossOf(outputs, s)
 	if err != nil {
-		return 0, err
+		return done, err
 	}
-	return value, tape.BackwardAll(ys, gys)
+	found, err := tape.Statistics()
+	if err != nil {
+		return done, err
+	}
+	done = trained{ID: s.ID, Size: [3]int(s.Image.Shape()[2:]), Loss: value, Statistics: pack(t.net, found)}
+	return done, tape.BackwardAll(ys, gys)
 }
 
 func (t *trainer) nonFinite(s *dataset.Sample, value float64) error {
@@ -288,25 +408,60 @@ func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) ([]nn.Var, error) {
 	return ys, nil
 }
 
-// predictAll predicts every one of the cases with the current weights.
+// predictAll predicts every one of the cases with the current weights. Case i is predicted by
+// process i mod p.
 func (t *trainer) predictAll(ctx context.Context, of []dataset.Case, extent measure.Extent, label string) ([]outcome.Case, error) {
+	rank, size := t.job.Group.Rank(), t.job.Group.Size()
+	var mine []dataset.Case
+	for i := rank; i < len(of); i += size {
+		mine = append(mine, of[i])
+	}
+	cases, err := t.predictEach(ctx, mine, extent, label, len(of))
+	if size == 1 || ctx.Err() != nil {
+		return cases, err
+	}
+	own := share[outcome.Case]{Results: cases}
+	if err != nil {
+		own.Failure = &failure{At: rank + size*len(cases)}
+	}
+	results, err := gatherResults(t.job, label, own, err)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	all := make([]outcome.Case, len(of))
+	for i := range all {
+		all[i] = results[i%size][i/size]
+	}
+	return all, nil
+}
+
+// predictEach predicts cases of this process, a part of all, until it is asked to stop.
+func (t *trainer) predictEach(ctx context.Context, of []dataset.Case, extent measure.Extent, label string, all int) ([]outcome.Case, error) {
+	size := t.job.Group.Size()
 	var cases []outcome.Case
 	for sample, err := range (dataset.Loader{Source: t.network.Source}).Valid(ctx, of) {
 		if err != nil {
-			return nil, err
+			return cases, err
 		}
 		start := time.Now()
 		c, err := t.predict(ctx, sample, extent)
 		if err != nil {
-			return nil, err
+			return cases, err
 		}
 		cases = append(cases, c)
-		t.clock.valid(time.Since(start))
+		t.clock.valid(time.Since(start) / time.Duration(size))
+		done := min(size*len(cases), all)
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  %s %d/%d  %s",
-			t.label, min(t.state.Epoch, t.job.Epochs), t.job.Epochs, label, len(cases), len(of),
-			t.left(0, len(of)-len(cases))))
+			t.label, min(t.state.Epoch, t.job.Epochs), t.job.Epochs, label, done, all,
+			t.left(0, all-done)))
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		if t.job.asked.Err() != nil { // the other processes hear of it when their cases are done
+			break
 		}
 	}
 	return cases, nil
@@ -341,24 +496,57 @@ func (t *trainer) predict(ctx context.Context, s *dataset.Sample, extent measure
 
 // loadBest loads the best weights from their file into the network.
 func (t *trainer) loadBest() error {
-	return t.loadWeights(t.bestPath(), t.state.BestEpoch)
-}
-
-// loadWeights loads the weights after the given number of epochs from the file that saveWeights
-// has written into the network.
-func (t *trainer) loadWeights(path string, epochs int) error {
-	state, metadata, err := weights.Load(path)
+	state, err := t.readWeights(t.bestPath(), t.state.BestEpoch)
 	if err != nil {
 		return err
 	}
-	if err := t.checkWeights(path, metadata, epochs); err != nil {
-		return err
+	return t.replaceWeights(state)
+}
+
+// readWeights reads the weights after the given number of epochs from the file that saveWeights
+// has written.
+func (t *trainer) readWeights(path string, epochs int) (map[string]*tensor.Dense, error) {
+	state, metadata, err := weights.Load(path)
+	if err != nil {
+		return nil, err
 	}
+	return state, t.checkWeights(path, metadata, epochs)
+}
+
+// replaceWeights loads weights of a file into the network.
+func (t *trainer) replaceWeights(state map[string]*tensor.Dense) error {
 	if err := nn.LoadStateDict(t.job.Backend, nn.WithoutHeads(t.net), state); err != nil {
-		return fmt.Errorf("train: %s: %w", path, err)
+		return fmt.Errorf("train: %w", err)
 	}
 	freeNow()
 	return nil
+}
+
+// loadWeights loads the weights after the given number of epochs into the network of every
+// process, of which only the first one reads their file.
+func (t *trainer) loadWeights(path string, epochs int) error {
+	if t.job.Group.Size() == 1 {
+		state, err := t.readWeights(path, epochs)
+		if err != nil {
+			return err
+		}
+		return t.replaceWeights(state)
+	}
+	raw, err := t.job.Group.Send("weights of a file", func() ([]byte, error) {
+		state, err := t.readWeights(path, epochs)
+		if err != nil {
+			return nil, err
+		}
+		return weights.Encode(state, nil)
+	})
+	if err != nil {
+		return err
+	}
+	state, _, err := weights.Decode(raw)
+	if err != nil {
+		return err
+	}
+	return t.replaceWeights(state)
 }
 
 // finish writes the last weights, and evaluates the best weights from their file with all
@@ -369,7 +557,7 @@ func (t *trainer) finish(ctx context.Context) error {
 	}
 	e := &evaluation{Epochs: len(t.state.History), BestEpoch: t.state.BestEpoch}
 	if t.state.BestEpoch > 0 {
-		if err := t.loadBest(); err != nil {
+		if err := t.loadWeights(t.bestPath(), t.state.BestEpoch); err != nil {
 			return err
 		}
 		cases, err := t.predictAll(ctx, t.split.Reported(), measure.Everything, "evaluating the best weights")

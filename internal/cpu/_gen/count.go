@@ -152,20 +152,22 @@ func printCounts(w io.Writer, set instructionSet, assembly string) error {
 		if m := labelLine.FindStringSubmatch(line); m != nil {
 			switch {
 			case strings.HasPrefix(name, "row") && m[1] != "loop": // what is left out without an argument
-			case strings.HasPrefix(name, "tile") && strings.HasPrefix(m[1], "no"):
+			case strings.HasPrefix(name, "tile") && hasPrefix(m[1], "no", "is"):
+			case m[1] == "hard":
+				begin = ""
 			case m[1] == skip:
 				skip = ""
 			case strings.HasSuffix(m[1], "Past"):
 				skip = strings.TrimSuffix(m[1], "Past") + "Stored"
-			case !strings.HasSuffix(m[1], "Stored") && m[1] != "fetched" && !hasPrefix(m[1], "power", "small") || m[1] == "powers":
+			case !strings.HasSuffix(m[1], "Stored") && m[1] != "fetched" && m[1] != "power" && m[1] != "small":
 				begin, body = m[1], counts{}
 			}
 			continue
 		}
 		if m := set.jump.FindStringSubmatch(line); m != nil {
 			switch {
-			case m[1] == set.toSmall && strings.HasPrefix(m[2], "small"):
-				skip = m[2]
+			case m[1] == set.toSmall && m[2] == "small":
+				skip = "small"
 			case m[2] == begin && begin != "turn":
 				for k, n := range body {
 					total[k] += n * 16 / step

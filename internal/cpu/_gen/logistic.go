@@ -282,7 +282,7 @@ func logistic(t tier, v kernel.Variant) {
 					factor = t.mul(miss, miss)
 				case kernel.GammaAny:
 					gamma := t.blend(positive, coef(gammaPos), coef(gammaNeg))
-					factor = t.power(t.mul(t.sub(t.min(lit(0), z), l), gamma), "")
+					factor = t.power(t.mul(t.sub(t.min(lit(0), z), l), gamma))
 				}
 				w := t.blend(positive, coef(pos), coef(neg))
 				if factor != nil {
@@ -368,8 +368,8 @@ func parameter(name string) Mem {
 }
 
 // power is eᵘ for u ≤ 0. If all u are near 0, as a small γ makes them, they are
-// exp's remainders themselves and most of its work is skipped. of ends its labels.
-func (t tier) power(u vec, of string) vec {
+// exp's remainders themselves and most of its work is skipped.
+func (t tier) power(u vec) vec {
 	out := make(vec, t.unroll)
 	for i := range out {
 		out[i] = t.register()
@@ -379,11 +379,11 @@ func (t tier) power(u vec, of string) vec {
 			VMOVAPS(from[i], out[i])
 		}
 	}
-	t.jumpIfAll(t.atLeast(u, lit(smallFrom)), "small"+of)
+	t.jumpIfAll(t.atLeast(u, lit(smallFrom)), "small")
 	move(t.exp(u))
-	JMP(LabelRef("power" + of))
-	Label("small" + of)
+	JMP(LabelRef("power"))
+	Label("small")
 	move(t.expOfRemainder(u))
-	Label("power" + of)
+	Label("power")
 	return out
 }

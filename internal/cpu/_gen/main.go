@@ -54,7 +54,10 @@ func main() {
 	unpack(avx2)
 	widen(avx2)
 	magnitudes(avx2)
-	softMagnitudes(avx2)
+	sumMap(avx2)
+	for _, t := range tiers {
+		softMagnitudes(t)
+	}
 	for _, t := range rowTiers(tiers...) {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
@@ -86,6 +89,7 @@ func main() {
 	unpack(neon)
 	widen(neon)
 	magnitudes(neon)
+	sumMap(neon)
 	softMagnitudes(neon)
 	for _, t := range rowTiers(neon) {
 		for r := range kernel.Row(kernel.Rows) {

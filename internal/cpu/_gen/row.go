@@ -21,7 +21,8 @@ const (
 	argClass
 	argAdd   = argClass + 8
 	argFlags = argClass + 16
-	argAcc   = argClass + 24
+	argHard  = argClass + 24
+	argAcc   = argClass + 32
 )
 
 // rowName is the name of a row kernel's routine.

@@ -37,11 +37,20 @@ func tile(t tier, v kernel.Variant) {
 	default:
 		unless(k.pointer(kernel.ArgElements), "noLogarithm", k.logarithm)
 	}
-	if v.Scaled() {
+	switch {
+	case v.Scaled():
+		CMPB(Mem{Base: k.args, Disp: argHard}, Imm(0))
+		JNE(LabelRef("isHard"))
 		k.scaled()
-	}
-	if v.Exponent == kernel.GammaAny {
-		k.powers()
+		if v.Exponent == kernel.GammaAny {
+			k.powers()
+		}
+		JMP(LabelRef("isScaled"))
+		Label("isHard")
+		k.hard()
+		Label("isScaled")
+	case v.Exponent == kernel.GammaAny:
+		k.pairPowers()
 	}
 	if v.Pair {
 		k.pair()
@@ -80,10 +89,7 @@ func (k *tileKernel) exponential() {
 	if k.v.Pair {
 		x0 = k.row(kernel.ArgX0)
 	}
-	targets := []Mem{k.row(kernel.ArgTarget)}
-	if k.v.Pair {
-		targets = append(targets, k.row(kernel.ArgTarget0))
-	}
+	targets := k.targets()
 	largest := k.register()                             // of the targets' bits
 	VXORPS(largest.AsY(), largest.AsY(), largest.AsY()) // clears the whole register
 	nanMatters := k.v.Overlap || k.v.Exponent < kernel.GammaTwo
@@ -103,7 +109,9 @@ func (k *tileKernel) exponential() {
 		}
 		k.store(e, k.b(kernel.TileSmall), false)
 		for _, target := range targets {
-			k.prefetch(target)
+			if k.v.Exponent == kernel.NoPointwise || !k.v.Elements() {
+				k.prefetch(target)
+			}
 			for u := range k.unroll {
 				VPMAXUD(target.Offset(u*k.bytes()), largest, largest)
 			}
@@ -139,8 +147,24 @@ func (k *tileKernel) small(row int, store bool) vec {
 	return small
 }
 
+// targets are the rows of the targets.
+func (k *tileKernel) targets() []Mem {
+	list := []Mem{k.row(kernel.ArgTarget)}
+	if k.v.Pair {
+		list = append(list, k.row(kernel.ArgTarget0))
+	}
+	return list
+}
+
 func (k *tileKernel) logarithm() {
+	var targets []Mem // prefetched here rather than in the first loop, which prefetches the logits
+	if k.v.Elements() {
+		targets = k.targets()
+	}
 	k.pass("logarithm", k.short, 0, minusLogConstants(), func() {
+		for _, target := range targets {
+			k.prefetch(target)
+		}
 		var small vec
 		if k.halved() {
 			small = k.small(kernel.TileSmall, true)
@@ -151,8 +175,7 @@ func (k *tileKernel) logarithm() {
 	})
 }
 
-// scaled computes the smaller of σ(−s·x) and σ(s·x), for the next loop to do the other
-// quotients, and s·x or its sign.
+// scaled computes σ(−s·x), or for any γ the smaller of it and σ(s·x), and s·x.
 func (k *tileKernel) scaled() {
 	t := k.row(kernel.ArgTarget)
 	k.pass("scaled", k.short, 0, append(expConstants(), k.signBit()), func() {
@@ -164,40 +187,51 @@ func (k *tileKernel) scaled() {
 			k.store(e, k.b(kernel.TileMiss), false)
 			return
 		}
-		k.store(k.withSign(e, v), k.b(kernel.TileMiss), false)
+		k.quotients(e, 1)
+		k.store(k.larger(v, e), k.b(kernel.TileMiss), false)
 	})
 }
 
-// miss is σ(−s·x), which scaled left half done for a square.
-func (k *tileKernel) miss() vec {
-	s := k.loadAt(k.b(kernel.TileMiss))
-	if k.v.Exponent != kernel.GammaTwo {
-		return s
-	}
-	small := k.and(s, litBits(signBit-1))
-	k.quotients(small, 1)
-	return k.blend(k.signs(s), k.sub(k.lit(1), small), small)
+// larger is σ(−v) for the smaller of it and σ(v).
+func (k *tileKernel) larger(v, small vec) vec {
+	return k.blend(k.signs(v), k.sub(k.lit(1), small), small)
 }
 
-// powers computes the powers of any γ.
-func (k *tileKernel) powers() {
-	if !k.v.Pair {
-		k.pass("powers", k.short, 0, minusLogConstants(), func() {
-			v, small := k.loadAt(k.b(kernel.TilePower)), k.small(kernel.TileMiss, false)
-			k.store(k.blend(k.signs(v), k.sub(k.lit(1), small), small), k.b(kernel.TileMiss), false)
-			softplus := k.add(k.max(k.lit(0), v), k.minusLog1m(small))
-			k.store(k.tier.power(k.mul(softplus, k.coef(kernel.CoefMinusGamma)), ""), k.b(kernel.TilePower), false)
-		})
-		return
-	}
-	k.pass("powers", k.short, 0, append(expConstants(), k.lit(0)), func() {
-		power := func(x vec, minusGamma word, row int, of string) {
-			softplus := k.add(k.max(k.lit(0), x), k.loadAt(k.b(kernel.TileLog)))
-			k.store(k.tier.power(k.mul(softplus, minusGamma), of), k.b(row), false)
+// hard computes σ(−s·x), and for any γ its power, where s is ±1.
+func (k *tileKernel) hard() {
+	t := k.row(kernel.ArgTarget)
+	k.pass("hard", k.short, 0, append([]word{k.lit(1), k.lit(0)}, expConstants()...), func() {
+		v := k.mul(k.loadAt(k.b(kernel.TileX)), k.side(k.loadAt(t)))
+		k.store(k.larger(v, k.loadAt(k.b(kernel.TileSmall))), k.b(kernel.TileMiss), false)
+		if k.v.Exponent == kernel.GammaAny {
+			power := k.tier.power(k.logOfPower(v, k.loadAt(k.b(kernel.TileLog)), k.coef(kernel.CoefMinusGamma)))
+			k.store(power, k.b(kernel.TilePower), false)
 		}
+	})
+}
+
+// logOfPower is the logarithm of σ(−v)^γ, for l = −log σ(|v|).
+func (k *tileKernel) logOfPower(v, l vec, minusGamma word) vec {
+	return k.mul(k.add(k.max(k.lit(0), v), l), minusGamma)
+}
+
+// powers computes what is left of σ(−s·x), and its powers. A branch for those near 0, which the
+// kernels of class indices have, would often be mispredicted, and only at the end of a chain of
+// dependent operations.
+func (k *tileKernel) powers() {
+	k.pass("powers", k.short, 0, minusLogConstants(), func() {
+		v, small := k.loadAt(k.b(kernel.TilePower)), k.small(kernel.TileMiss, false)
+		k.store(k.larger(v, small), k.b(kernel.TileMiss), false)
+		k.store(k.exp(k.logOfPower(v, k.minusLog1m(small), k.coef(kernel.CoefMinusGamma))), k.b(kernel.TilePower), false)
+	})
+}
+
+// pairPowers computes the powers of both channels of a pair.
+func (k *tileKernel) pairPowers() {
+	k.pass("powers", k.short, 0, append(expConstants(), k.lit(0)), func() {
 		x := k.loadAt(k.b(kernel.TileX))
-		power(x, k.coef1(kernel.CoefMinusGamma), kernel.TilePower, "")
-		power(k.negative(x), k.coef(kernel.CoefMinusGamma), kernel.TilePower0, "0")
+		k.store(k.exp(k.logOfPower(x, k.loadAt(k.b(kernel.TileLog)), k.coef1(kernel.CoefMinusGamma))), k.b(kernel.TilePower), false)
+		k.store(k.exp(k.logOfPower(k.negative(x), k.loadAt(k.b(kernel.TileLog)), k.coef(kernel.CoefMinusGamma))), k.b(kernel.TilePower0), false)
 	})
 }
 
@@ -349,7 +383,7 @@ func (k *tileKernel) single() {
 		var miss vec
 		switch v.Exponent {
 		case kernel.GammaTwo:
-			miss = k.miss()
+			miss = k.loadAt(k.b(kernel.TileMiss))
 			factor = k.mul(factor, k.mul(miss, miss))
 		case kernel.GammaAny:
 			factor = k.mul(factor, k.loadAt(k.b(kernel.TilePower)))
@@ -366,7 +400,7 @@ func (k *tileKernel) single() {
 			d := k.fnma(own, k.blend(below, large, small), k.mul(other, p()))
 			if v.Exponent != kernel.GammaZero {
 				if miss == nil {
-					miss = k.miss()
+					miss = k.loadAt(k.b(kernel.TileMiss))
 				}
 				twice := k.fma(t, k.coef(kernel.CoefTwiceGamma), k.coef(kernel.CoefMinusGamma))
 				d = k.fnma(k.mul(twice, k.sub(k.lit(1), miss)), bracket(), d)
