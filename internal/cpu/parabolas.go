@@ -9,7 +9,8 @@ import (
 func ParabolaBlock[T real]() int { return lanesOf[T]() }
 
 // Parabolas are lines of parabolas, whose heights are those of the rows of Heights, Pitch
-// numbers apart, along which the lines lie side by side: line i takes number i of each.
+// numbers apart, in which the lines lie side by side: line i takes number i of each. They are
+// made by [NewParabolas].
 type Parabolas[T real] struct {
 	Heights []T
 	Pitch   int
@@ -18,19 +19,25 @@ type Parabolas[T real] struct {
 	// from the row after it on; neither descends.
 	Row                         int
 	SquaresBefore, SquaresAfter []T
+
+	kernel func(dst []T, p *Parabolas[T])
+}
+
+// NewParabolas returns parabolas that lack everything.
+func NewParabolas[T real]() *Parabolas[T] {
+	p := new(Parabolas[T])
+	switch p := any(p).(type) {
+	case *Parabolas[float32]:
+		p.kernel = available[0].parabolas32
+	case *Parabolas[float64]:
+		p.kernel = available[0].parabolas64
+	}
+	return p
 }
 
 // Lowest stores in dst, whose length is a multiple of [ParabolaBlock], the lowest parabola
 // of each line, from the first on, at the position: the least height + square over the rows.
-func (p *Parabolas[T]) Lowest(dst []T) {
-	k := &available[0]
-	switch p := any(p).(type) {
-	case *Parabolas[float32]:
-		k.parabolas32(any(dst).([]float32), p)
-	case *Parabolas[float64]:
-		k.parabolas64(any(dst).([]float64), p)
-	}
-}
+func (p *Parabolas[T]) Lowest(dst []T) { p.kernel(dst, p) }
 
 // HasVectors reports whether [Parabolas.Lowest] computes several lines at once.
 func HasVectors() bool { return available[0].name != plain.name }

@@ -47,7 +47,9 @@ func parabolaCases[T real](t *testing.T, kernel func(dst []T, p *Parabolas[T])) 
 
 func TestParabolasByDefinition(t *testing.T) {
 	block := ParabolaBlock[float32]()
-	p := Parabolas[float32]{Heights: make([]float32, 4*block), Pitch: block, Row: 1, SquaresBefore: []float32{1, 4}, SquaresAfter: []float32{0, 1}}
+	p := NewParabolas[float32]()
+	p.Heights, p.Pitch, p.Row = make([]float32, 4*block), block, 1
+	p.SquaresBefore, p.SquaresAfter = []float32{1, 4}, []float32{0, 1}
 	for i := range block {
 		p.Heights[i], p.Heights[block+i], p.Heights[2*block+i], p.Heights[3*block+i] = 0, float32(i), 9, 7
 	}

@@ -164,7 +164,7 @@ func (f *field[T]) within(s *side[T], memory *[]T) {
 	columns := f.mask.Columns()
 	for z := s.lo[0]; z < s.hi[0]; z++ {
 		for y := s.lo[1]; y < s.hi[1]; y++ {
-			if f.hasSite(s, z, y) {
+			if !f.isIn(^s.flip, z, y) {
 				s.filled = append(s.filled, z)
 				break
 			}
@@ -180,20 +180,25 @@ func (f *field[T]) within(s *side[T], memory *[]T) {
 		var l lister[T]
 		heights := make([]T, s.pitch)
 		r := newRowSweep(f.squares[2])
+		p := cpu.NewParabolas[T]()
+		p.Heights, p.Pitch = heights, columns
 		at := make([]int, 0, rows) // the rows with sites
 		return func(i int) {
 			z, dst := s.filled[i], s.part[i*s.pitch:][:s.pitch]
 			at = at[:0]
 			for y := s.lo[1]; y < s.hi[1]; y++ {
-				if f.hasSite(s, z, y) {
+				if !f.isIn(^s.flip, z, y) {
 					r.sweep(heights[len(at)*columns:], f.mask.row(z*f.mask.shape[1]+y), s.flip)
 					at = append(at, y)
 				}
 			}
 			l.list(at, f.squares[1])
-			p := cpu.Parabolas[T]{Heights: heights, Pitch: columns}
 			for y := range rows {
 				p.Row, p.SquaresBefore, p.SquaresAfter = l.around(s.lo[1] + y)
+				if f.isIn(s.flip, z, s.lo[1]+y) {
+					clear(dst[y*columns:][:columns])
+					continue
+				}
 				// Where this reaches into the next row it is overwritten.
 				p.Lowest(dst[y*columns:][:whole[T](columns)])
 			}
@@ -201,16 +206,16 @@ func (f *field[T]) within(s *side[T], memory *[]T) {
 	})
 }
 
-// hasSite reports whether a row has a site.
-func (f *field[T]) hasSite(s *side[T], z, y int) bool {
+// isIn reports whether a whole row is in the mask, all bits of which are flipped.
+func (f *field[T]) isIn(flip uint64, z, y int) bool {
 	left := f.mask.Columns()
 	for _, word := range f.mask.row(z*f.mask.shape[1] + y) {
-		if (word^s.flip)<<max(0, 64-left) != 0 {
-			return true
+		if ^(word^flip)<<max(0, 64-left) != 0 {
+			return false
 		}
 		left -= 64
 	}
-	return false
+	return true
 }
 
 // rowSweep is the sweep along the rows.
@@ -218,12 +223,12 @@ type rowSweep[T float32 | float64] struct {
 	squares []T        // by number of steps
 	bits    *[256][8]T // by eight voxels: 0 where there is a site, else +Inf
 	padded  []T        // heights of a row between as many of +Inf
-	lines   cpu.Parabolas[T]
+	lines   *cpu.Parabolas[T]
 }
 
 func newRowSweep[T float32 | float64](squares []T) *rowSweep[T] {
 	columns := len(squares)
-	r := &rowSweep[T]{squares: squares, bits: new([256][8]T), padded: make([]T, 3*columns+slack[T]())}
+	r := &rowSweep[T]{squares: squares, bits: new([256][8]T), padded: make([]T, 3*columns+slack[T]()), lines: cpu.NewParabolas[T]()}
 	for i := range r.bits {
 		for j := range r.bits[i] {
 			if i>>j&1 == 0 {
@@ -235,7 +240,8 @@ func newRowSweep[T float32 | float64](squares []T) *rowSweep[T] {
 		r.padded[i] = T(math.Inf(1))
 	}
 	// A step along the row is a row of one number.
-	r.lines = cpu.Parabolas[T]{Heights: r.padded, Pitch: 1, Row: columns, SquaresBefore: squares, SquaresAfter: squares[1:]}
+	r.lines.Heights, r.lines.Pitch, r.lines.Row = r.padded, 1, columns
+	r.lines.SquaresBefore, r.lines.SquaresAfter = squares, squares[1:]
 	return r
 }
 
@@ -359,6 +365,7 @@ func (f *field[T]) across(visit func(at int, squared []float64)) {
 	square := f.unit * f.unit
 	parallel.Do(len(units), func() func(int) {
 		var sides [2]lister[T]
+		p := cpu.NewParabolas[T]()
 		var found [2][lanes]T
 		var squared [lanes]float64
 		return func(i int) {
@@ -367,9 +374,9 @@ func (f *field[T]) across(visit func(at int, squared []float64)) {
 			sides[0].list(f.outside.filled, f.squares[0])
 			sides[1].list(f.inside.filled, f.squares[0])
 			for z := range f.mask.shape[0] {
-				f.outside.lowest(found[0][:whole[T](n)], z, u.lo, &sides[0])
-				if u.both && z >= f.inside.lo[0] && z < f.inside.hi[0] {
-					f.inside.lowest(found[1][:whole[T](n)], z, u.lo-inside[0], &sides[1])
+				f.outside.lowest(found[0][:whole[T](n)], z, u.lo, &sides[0], p)
+				if u.both && z >= f.inside.lo[0] && z < f.inside.hi[0] && f.anyIn(z, u.lo/columns, (u.hi-1)/columns) {
+					f.inside.lowest(found[1][:whole[T](n)], z, u.lo-inside[0], &sides[1], p)
 					for i, v := range found[0][:n] {
 						squared[i] = float64(v+found[1][i]) * square // one of them is 0
 					}
@@ -384,9 +391,15 @@ func (f *field[T]) across(visit func(at int, squared []float64)) {
 	})
 }
 
+// anyIn reports whether a voxel of the rows from first to last, inclusive, is in the mask.
+func (f *field[T]) anyIn(z, first, last int) bool {
+	r, width := z*f.mask.shape[1], f.mask.width
+	return !isEmpty(f.mask.words[(r+first)*width : (r+last+1)*width])
+}
+
 // lowest stores the result of the sweep across the slices at a slice, on lines from x on.
-func (s *side[T]) lowest(dst []T, z, x int, l *lister[T]) {
-	p := cpu.Parabolas[T]{Heights: s.part[x:], Pitch: s.pitch}
+func (s *side[T]) lowest(dst []T, z, x int, l *lister[T], p *cpu.Parabolas[T]) {
+	p.Heights, p.Pitch = s.part[x:], s.pitch
 	p.Row, p.SquaresBefore, p.SquaresAfter = l.around(z)
 	p.Lowest(dst)
 }
