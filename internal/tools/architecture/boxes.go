@@ -37,6 +37,7 @@ func boxes() []*box {
 		{title: "losses and metrics", group: "library", patterns: []string{".", "internal/planof"}},
 		{title: "lesion detection", group: "library", patterns: []string{"detection"}},
 		{title: "GPU backend", group: "library", patterns: []string{"cuda", "cuda/*", "cuda/internal/*"}},
+		{title: "distances", group: "library", patterns: []string{"internal/edt"}},
 		{title: "CPU backend", group: "library", patterns: []string{"internal/cpu", "internal/cpu/*"}},
 		{title: "plans", group: "library", patterns: []string{"internal/plan"}},
 		{title: "shared", group: "shared", patterns: []string{"internal/*"}},
