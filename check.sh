@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Runs every check of the project: formatting, vet, staticcheck, all tests, the
-# tests again without assembly, and the race detector where goroutines share
-# memory. Needs Go and, for the race detector, a C compiler; Go fetches the rest. The
-# GPU's kernels are run where there is a C++ compiler, the oneDNN backend where its
-# header is installed, and the PTX is made anew where clang 19 is.
+# Runs every check of the project: formatting, vet, staticcheck, known vulnerabilities,
+# the API beside the last release, all tests, the tests again without assembly, and the
+# race detector where goroutines share memory. Needs Go, Git and, for the race detector, a
+# C compiler; Go fetches the rest. The GPU's kernels are run where there is a C++ compiler,
+# the oneDNN backend where its header is installed, and the PTX is made anew where clang 19
+# is.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -23,6 +24,7 @@ fi
 
 step go mod tidy
 go mod tidy -diff
+go -C internal/tools mod tidy -diff
 
 step go vet, here and for other architectures
 go vet ./...
@@ -53,8 +55,40 @@ else
 	echo 'left out: clang 19.1.7 is not there'
 fi
 
+step tools of these checks, and installing from a module proxy
+go vet -C internal/tools ./...
+go test -C internal/tools -count=1 ./... # not from the cache, which does not know what they read
+go build -C internal/tools -o "$generated/tools/" tool
+PATH=$generated/tools:$PATH
+
 step staticcheck
-go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+staticcheck ./...
+(cd internal/tools && staticcheck ./...)
+
+step known vulnerabilities
+if database=$(cd "$generated" && go mod download -json golang.org/x/vulndb@latest | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p') && [ "$database" ]; then
+	govulncheck -format json -db "file://$database/data/osv" ./... | findings
+else
+	echo 'left out: the module proxy does not serve the database, golang.org/x/vulndb'
+fi
+
+step public API since the last release
+if tag=$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null); then
+	mkdir "$generated/released"
+	git archive "$tag" | tar -x -C "$generated/released"
+	apichanges -since "$tag" "$generated/released" .
+else
+	echo 'left out: no version is tagged yet'
+fi
+
+step 'the losses for GoMLX, a module of their own'
+(
+	cd gomlx
+	go mod tidy -diff
+	go vet ./...
+	staticcheck ./...
+	go test ./...
+)
 
 # tested lists packages: without a C++ compiler, those that need none.
 tested() {
@@ -69,6 +103,11 @@ step all tests, and how many cases of reference numbers they had
 [ "$cxx" ] || echo "left out: those that run the GPU's kernels, for want of a C++ compiler (Debian: g++)"
 command -v chromium chromium-browser google-chrome chrome >/dev/null ||
 	echo 'left out: report.html in a browser, for want of Chromium (Debian: chromium)'
+for name in mpirun.openmpi mpirun.mpich; do
+	command -v $name >/dev/null || echo "left out: training by $name, which is not there (Debian: openmpi-bin, mpich)"
+done
+"${AFL_ONNX_PYTHON:-python3}" -c 'import onnxruntime' 2>/dev/null ||
+	echo 'left out: exported models in onnxruntime, for want of it (pip install onnxruntime onnx; AFL_ONNX_PYTHON names another interpreter than python3)'
 if go test -timeout 20m -v $(tested ./...) >"$generated/tests" 2>&1; then
 	grep -E '^ok |\.go:[0-9]+: .*(cases|runs|layers|full set)' "$generated/tests"
 else
@@ -114,10 +153,10 @@ else
 	echo 'left out: WebAssembly, for want of node'
 fi
 
-# The networks start no goroutines of their own: what their layers start is tested in nn. Of
+# The networks and their export start no goroutines of their own: what layers start is tested in nn. Of
 # training and the programs it runs what is interrupted.
 step race detector
-go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|train|cli)$')
+go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|onnx|train|cli)$')
 go test -timeout 20m -race -short -run 'SecondInterrupt|InterruptWhile|OneRunPerFolder|ErrorInMidEpoch' ./examples/internal/train ./examples/internal/cli
 
 step done

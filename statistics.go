@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/stat/distuv"
+	"gonum.org/v1/gonum/mathext"
 )
 
 // Interval is a confidence interval of a mean.
@@ -64,15 +64,21 @@ func TInterval(x []float64, confidence float64) (Interval, error) {
 		squares += float64((v - ci.Mean) * (v - ci.Mean)) // not fused: the same bits everywhere
 	}
 	ci.SD = math.Sqrt(squares / (n - 1))
-	// The lower quantile is more accurate: 1−confidence is exact for a confidence of
-	// at least a half, 1+confidence is not.
-	ci.Quantile = -distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile((1 - confidence) / 2)
+	ci.Quantile = studentT(n-1, confidence)
 	ci.HalfWidth = ci.Quantile * ci.SD / math.Sqrt(n)
 	ci.Lower, ci.Upper = ci.Mean-ci.HalfWidth, ci.Mean+ci.HalfWidth
 	if width := ci.Upper - ci.Lower; math.IsNaN(width) || math.IsInf(width, 0) {
 		return Interval{}, refuse("x", fmt.Sprintf("of mean %v and standard deviation %v", ci.Mean, ci.SD), "values whose interval is in the range of float64")
 	}
 	return ci, nil
+}
+
+// studentT returns the t that a variable of Student's distribution with ν degrees of
+// freedom is within ±t of 0 with the given probability. The probability 1−confidence
+// outside is I_x(ν/2, ½) with x = ν/(ν+t²); it is exact for a confidence of at least a half.
+func studentT(nu, confidence float64) float64 {
+	x := mathext.InvRegIncBeta(nu/2, 0.5, 1-confidence)
+	return math.Sqrt(nu * (1 - x) / x)
 }
 
 // WilcoxonTest is the result of a two-sided Wilcoxon signed-rank test, made by [Wilcoxon]

@@ -64,11 +64,14 @@ func (l Tversky) plan(in *input) (*plan.Loss, error) {
 	return &plan.Loss{Overlap: o}, in.finishOverlap(o, l.Activation, l.Batch, l.SmoothNr, l.SmoothDr, l.Reduction)
 }
 
-// FocalTversky is the Tversky loss of each group raised to the power Gamma,
-// f^γ, before the class weights and the reduction. (Abraham and Khan, "A Novel
-// Focal Tversky Loss Function with Improved Attention U-Net for Lesion
-// Segmentation", 2019, eq. 5, write the exponent as 1/γ with γ = 4/3: set Gamma to
-// 0.75 for theirs.) Where SmoothNr above SmoothDr makes f negative, a γ other than
+// FocalTversky is the [Tversky] loss f of each group raised to the power γ, Gamma,
+// before the class weights and the reduction,
+//
+//	f^γ = (1 − (TP + SmoothNr) / (TP + Alpha·FP + Beta·FN + SmoothDr))^γ.
+//
+// Abraham and Khan, "A Novel Focal Tversky Loss Function with Improved Attention U-Net
+// for Lesion Segmentation", 2019, eq. 5, write the exponent as 1/γ with γ = 4/3: set
+// Gamma to 0.75 for theirs. Where SmoothNr above SmoothDr makes f negative, a γ other than
 // 1 takes it as 0.
 //
 // At f = 0, a perfect prediction, the gradient is 0 for every γ other than 1. Below

@@ -26,7 +26,7 @@ turn, and compares them on the validation cases. Every nonzero label counts as
 tumor; -regions "WT=1,2,4;TC=1,4;ET=4" trains the regions of BraTS instead
 (with labels from 2023 on "WT=1,2,3;TC=1,3;ET=3"), and -classes 1,2,4 the labels.
 The defaults are those of the A-FL paper (arXiv 2407.09828): SGD, batch 1, 200
-epochs, random crops, volumes at 1 mm.
+epochs, random patches of 224x224x144 voxels at 1 mm.
 
 -data_dir holds TrainImage/<case>_image.nii.gz (all channels in one file) and
 TrainLabel/<case>_gt.nii.gz, and likewise ValidImage and ValidLabel. A folder per

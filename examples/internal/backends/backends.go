@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/cost"
 	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/examples/internal/nn/portable"
 )
@@ -15,6 +16,8 @@ type Options struct {
 	// Profile measures the time of each operation; only onednn supports it. See
 	// [onednn.Profile].
 	Profile bool
+	// Choices is [onednn.Config.Choices]; other backends have no choice.
+	Choices string
 }
 
 // Names returns the names that [Open] accepts.
@@ -28,12 +31,21 @@ func Default() string {
 	return "portable"
 }
 
+// Counter returns a counter of the resources that the network made by create needs on the
+// backend with the given name.
+func Counter(name string, create func(nn.Backend) (nn.Network, error)) (*cost.Counter, error) {
+	if name == "onednn" {
+		return cost.NewFused(create)
+	}
+	return cost.New(create)
+}
+
 // Open returns the float32 backend with the given name. If the backend was not built
 // into this program, the error says how to build with it.
 func Open(name string, o Options) (nn.Backend, error) {
 	switch name {
 	case "onednn":
-		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile})
+		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile, Choices: o.Choices})
 	case "portable":
 		if o.Profile {
 			return nil, fmt.Errorf("backend %q does not support profiling", name)

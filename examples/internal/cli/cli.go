@@ -1,7 +1,8 @@
 // Package cli implements the example programs. For the two training programs it
 // provides the flags, the data set or the phantom that replaces it, the choice of
 // networks and volume sizes that fit each other, and starting, stopping and resuming
-// a run. It also provides the program that predicts with the trained weights.
+// a run. It also provides the programs that predict with the trained weights and that export
+// them.
 //
 // # Runs
 //
@@ -28,6 +29,7 @@ import (
 	"time"
 
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/dist"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/examples/internal/outcome"
@@ -41,7 +43,7 @@ type Program struct {
 	// Name is the program's name; About opens its -h text.
 	Name, About string
 	// Protocol is the paper's protocol for the data set. If it has a Size, -size
-	// overrides it; if it has a Crop, -crop does.
+	// overrides it; -patch overrides its Crop.
 	Protocol dataset.Protocol
 	// Phantom is generated when no data are given. Flags override its Train, Valid
 	// and Size.
@@ -56,7 +58,6 @@ type Program struct {
 }
 
 func (p Program) resizes() bool { return p.Protocol.Size != [3]int{} }
-func (p Program) crops() bool   { return p.Protocol.Crop != [3]int{} }
 
 // Exit codes of Main.
 const (
@@ -71,6 +72,7 @@ const (
 // output is gone, the program completes the current step and writes a checkpoint; another
 // SIGINT or SIGTERM, a second or more after the first, kills the process.
 func Main(p Program, args []string) int {
+	collectOften()
 	return interruptible("step", func(ctx context.Context) int { return Run(ctx, p, args, os.Stdout, os.Stderr) })
 }
 
@@ -121,8 +123,15 @@ func interruptible(unit string, run func(ctx context.Context) int) int {
 }
 
 // Run is like [Main], with the context and the output streams given by the caller.
+// With -dist it ends the process.
 func Run(ctx context.Context, p Program, args []string, stdout, stderr io.Writer) int {
-	return exit(p.Name, run(ctx, p, args, stdout), stderr)
+	together, err := run(ctx, p, args, stdout)
+	if dist.Agreed(err) && !together.root() {
+		stderr = io.Discard // the first process says it
+	}
+	code := exit(p.Name, err, stderr)
+	together.leave(code, err)
+	return code
 }
 
 // exit prints the program's error, if any, and returns the exit code.
@@ -151,48 +160,76 @@ func usageErrorf(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-func run(ctx context.Context, p Program, args []string, stdout io.Writer) error {
+// run returns the processes that the program has trained with, also with an error.
+func run(ctx context.Context, p Program, args []string, stdout io.Writer) (together *processes, err error) {
 	flags, o := newFlags(p)
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			usage(stdout, p.Name, p.About, flags)
-			return nil
+			return nil, nil
 		}
-		return usageErrorf("%v", err)
+		return nil, usageErrorf("%v", err)
 	}
 	if flags.NArg() > 0 && !o.join {
-		return usageErrorf("unexpected argument %q", flags.Arg(0))
+		return nil, usageErrorf("unexpected argument %q", flags.Arg(0))
 	}
 	if err := o.check(flags); err != nil {
+		return nil, err
+	}
+	if together, err = o.dist.open(); err != nil {
+		return nil, err
+	}
+	return together, o.run(ctx, p, flags, together, report.NewProgress(together.output(stdout)))
+}
+
+func (o *options) run(ctx context.Context, p Program, flags *flag.FlagSet, together *processes, progress *report.Progress) error {
+	if err := together.describe(progress); err != nil {
 		return err
 	}
-	progress := report.NewProgress(stdout)
-	lock, err := o.lock(p.Name, progress)
-	if err != nil {
+	var lock *runFolder
+	defer func() {
+		if lock != nil {
+			lock.release()
+		}
+	}()
+	var job *train.Job
+	rec, err := together.recordOf(func() (rec *record, err error) {
+		if lock, err = o.lock(p.Name, progress); err != nil || o.join {
+			return nil, err
+		}
+		if rec, err = o.begin(p, flags); err != nil {
+			return nil, err
+		}
+		if err = removeTemporaries(o.modelDir); err != nil {
+			return nil, err
+		}
+		job, rec, err = newJob(ctx, p, flags, o, rec, true, progress)
+		return rec, err
+	})
+	switch {
+	case err != nil:
 		return err
-	}
-	defer lock.release()
-	if o.join {
+	case o.join:
 		return o.joinRuns(p, flags, progress)
+	case together.root():
+		job.Guard = lock.Check
+	default:
+		if err = rec.restoreFlags(flags, o.modelDir); err == nil {
+			job, _, err = newJob(ctx, p, flags, o, rec, false, progress)
+		}
 	}
-	rec, err := o.begin(p, flags)
-	if err != nil {
+	if err := together.agree("preparation", err); err != nil {
 		return err
 	}
-	if err := removeTemporaries(o.modelDir); err != nil {
+	if err := together.sameData(job.Splits); err != nil {
 		return err
 	}
-	job, err := newJob(ctx, p, flags, o, rec, progress)
-	if err != nil {
-		return err
-	}
-	job.Guard = lock.Check
-	result, err := job.Run(ctx)
+	result, err := together.train(ctx, o, job)
 	if o.profile {
 		progress.Println("\n" + onednn.Table(onednn.Profile(job.Backend), 1))
 	}
 	if err != nil {
-		if lock.Check() == nil {
+		if lock != nil && lock.Check() == nil {
 			progress.Println(fmt.Sprintf("To resume, use the flags: -model_dir %s -resume", o.modelDir))
 		}
 		return err
@@ -200,7 +237,7 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 	progress.Println("\n" + result.Markdown())
 	progress.Println(writtenText(o.modelDir, result))
 	if allDiverged(result) {
-		return errors.New("every training diverged; a smaller -lr may help")
+		return dist.Common(errors.New("every training diverged; a smaller -lr may help"))
 	}
 	return nil
 }

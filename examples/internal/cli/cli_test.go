@@ -107,9 +107,10 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 			"Size: images resized to 32×32×24 voxels by averaging, labels by nearest neighbor.",
 			"Network: unet, 302377 parameters. A training step on 32×32×24 voxels takes 0.1 GFLOP and about ",
 		}},
-		{tinyBraTS(), "-crop 32,48,32", []string{
-			"Training crop: 32×48×32 voxels; a volume that is shorter along an axis is kept whole along that axis. Validation: whole volumes.",
-			"Network: unet, 302593 parameters. A training step on 32×32×32 voxels (case phantom_001) takes 0.1 GFLOP and about 15 MiB of memory, a prediction of 32×32×32 voxels (case phantom_004) 6 MiB.",
+		{tinyBraTS(), "-patch 32,48,32", []string{
+			"Training patches: 32×48×32 voxels, drawn anywhere; a volume that is shorter along an axis is kept whole along that axis.",
+			"Prediction: validation and reported cases whole, in one pass of the network.",
+			"Network: unet, 302593 parameters. A training step on 32×32×32 voxels (case phantom_001) takes 0.1 GFLOP and about 64 MiB of memory, a prediction of 32×32×32 voxels (case phantom_004) 56 MiB.",
 			"Training steps per epoch: at most 2",
 		}},
 	} {

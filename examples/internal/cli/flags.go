@@ -38,8 +38,11 @@ type options struct {
 
 	optimization optimizationFlags
 
-	size, crop triple
-	labelArea  bool
+	patches patchFlags
+	windows windowFlags
+
+	size      triple
+	labelArea bool
 
 	phantomTrain, phantomValid int
 	phantomSize                triple
@@ -50,11 +53,13 @@ type options struct {
 
 	backend backendName
 	profile bool
+
+	dist distFlags
 }
 
 // sessionFlags are the flags that do not affect the result, so a resumed run may
 // change them.
-var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile", "page_images"}
+var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile", "page_images", "dist", "dist_timeout"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
@@ -75,7 +80,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated. -epochs (with a\nconstant -lr_schedule), -loss, -model and -seeds can be given again to add to the run, and -data_dir,\n-cases and -test_dir if the data have moved")
 	f.BoolVar(&o.join, "join", false, "train nothing, but make one report of the runs in the folders that follow the flags, and write it\nto -model_dir")
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
-	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: one per training case")
+	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: as many as it takes to use every training case")
 	o.division.addTo(f)
 	f.Var(&o.loss, "loss", "comma-separated `losses` to train with in turn; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames())+
 		".\nWith -classes, afl-multiclass is the default and takes the place of afl in all; with -regions as well,\nwhere bce takes that of ce")
@@ -88,15 +93,13 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout, folds and phantom")
 	f.IntVar(&o.seeds, "seeds", 1, "`number` of seeds, from -seed on, from each of which every network is trained with every loss; the\ntables have the mean over the seeds of each case. All seeds have the same folds and phantom")
 	o.optimization.addTo(f)
+	o.patches.addTo(f, p.Protocol.Crop)
+	o.windows.addTo(f, "in the validation and the report, a case is", "empty: validation cases are predicted whole")
 	f.Var(&o.selection, "select", "`measure` by whose mean over the validation cases the best weights are selected:\n"+joinInLines(train.Selections())+";\nsoft_dice, the paper's, counts the background; last takes the last epoch's weights")
 	if p.resizes() {
 		o.size = triple(p.Protocol.Size)
 		f.Var(&o.size, "size", "`X,Y,Z` voxels to which images and labels are resized")
 		f.BoolVar(&o.labelArea, "label_area", p.Protocol.LabelArea, "resize labels by averaging, as the paper's code does, which enlarges lesions by up to\na voxel; otherwise by nearest neighbor")
-	}
-	if p.crops() {
-		o.crop = triple(p.Protocol.Crop)
-		f.Var(&o.crop, "crop", "`X,Y,Z` voxels of the random training crop; an axis shorter than the crop is kept whole\nand padded with zeros to the next size that the network accepts")
 	}
 	f.IntVar(&o.phantomTrain, "phantom_train", p.Phantom.Train, "training `cases` of the phantom")
 	f.IntVar(&o.phantomValid, "phantom_valid", p.Phantom.Valid, "validation `cases` of the phantom")
@@ -104,6 +107,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for caching preprocessed cases")
 	f.IntVar(&o.pageImages, "page_images", 0, "number of `cases` whose images and masks report.html embeds, together with qualitative.png; 0: no image\nof a patient. Of the phantom it embeds at least 8 cases")
 	o.backend.addTo(f)
+	o.dist.addTo(f)
 	f.BoolVar(&o.profile, "profile", false, "print the time of each operation by shape at the end; onednn only")
 	return f, o
 }
@@ -169,10 +173,22 @@ func (o *options) check(flags *flag.FlagSet) error {
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
 	}
+	if err := o.dist.check(); err != nil {
+		return err
+	}
+	if o.join && o.dist.by != "" {
+		return usageErrorf("-dist has no effect with -join")
+	}
 	if err := o.checkDetection(flags); err != nil {
 		return err
 	}
 	if err := o.optimization.check(flags, o.epochs, o.selection.String(), o.resume); err != nil {
+		return err
+	}
+	if err := o.patches.check(flags, o.resume); err != nil {
+		return err
+	}
+	if err := o.checkWindows(flags); err != nil {
 		return err
 	}
 	if err := o.division.check(flags, o.resume); err != nil {

@@ -81,7 +81,7 @@ func TestDefaultsAreThePapers(t *testing.T) {
 	_, o := newFlags(tinyPICAI())
 	assert.Equal(t, triple{160, 128, 24}, o.size)
 	_, o = newFlags(tinyBraTS())
-	assert.Equal(t, triple{224, 224, 144}, o.crop)
+	assert.Equal(t, triple{224, 224, 144}, o.patches.patch.size)
 }
 
 func TestHelpExplainsEveryFlag(t *testing.T) {
@@ -115,7 +115,6 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 		text = strings.Join(strings.Fields(text), " ")
 		assert.Contains(t, text, "all: the paper's eight: "+strings.Join(c.paper, ", ")+"; others: "+strings.Join(c.names[len(c.paper):], ", "))
 	}
-	assert.NotContains(t, out, "-crop")
 	_, out, _ = runProgram(tinyBraTS(), "-h")
 	assert.Contains(t, out, "(default 224,224,144)")
 	assert.NotContains(t, out, "-size X,Y,Z")
@@ -163,7 +162,20 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-phantom_valid -1", "-phantom_valid is -1"},
 		{"-cache -1", "-cache is -1"},
 		{"-page_images -1", "-page_images is -1"},
-		{"-crop 64,64,64", "flag provided but not defined: -crop"},
+		{"-patch 64,64", "want three numbers"},
+		{"-patch 64,64,20", "-patch 64×64×20: unet: volume size 64×64×20: every axis must be a positive multiple of 16×16×8"},
+		{"-foreground 1.5 -patch 64,64,24", "-foreground is 1.5"},
+		{"-foreground NaN -patch 64,64,24", "-foreground is NaN"},
+		{"-foreground 0.33", "-foreground has no effect on whole volumes; add -patch"},
+		{"-statistics volume", "-statistics volume has no effect on whole volumes; add -patch"},
+		{"-statistics all", "want patch or volume"},
+		{"-patches 0", "-patches is 0"},
+		{"-deep_supervision -model unet,mrrn", "-deep_supervision: models: mrrn has no decoder for deep supervision, want one of"},
+		{"-window 64,64", "want three numbers"},
+		{"-overlap 1 -window whole", "-overlap is 1"},
+		{"-overlap 0.5", "-overlap has no effect without -window"},
+		{"-blend gaussian -window whole", "-blend has no effect without -window"},
+		{"-mirror xx", "want one or more of the letters"},
 		{"-data_dir d -phantom_size 32,32,32", "-phantom_size has no effect with -data_dir"},
 		{"-backend abacus", `unknown backend "abacus"`},
 		{"-backend portable -profile", "-backend portable: "},
@@ -179,9 +191,9 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		assert.Equal(t, 1, strings.Count(errs, "\n"), "%s: want one line: %q", c.args, errs)
 		assert.True(t, strings.HasPrefix(errs, "picai: "), errs)
 	}
-	code, _, errs := runProgram(tinyBraTS(), "-model_dir", dir, "-crop", "64,64,40")
+	code, _, errs := runProgram(tinyBraTS(), "-model_dir", dir, "-patch", "64,64,40")
 	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, errs, "-crop 64×64×40: unet")
+	assert.Contains(t, errs, "-patch 64×64×40: unet")
 }
 
 // TestMissingBackend checks that a program built without oneDNN says how to build with
@@ -232,13 +244,22 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, 0) })
 	require.NoError(t, err)
 	huge := []int{1, 3, 1 << 14, 1 << 14, 1 << 14}
-	err = f.count(volumes{step: huge, prediction: huge}, &optimizationFlags{momentum: 0.9})
-	assert.ErrorContains(t, err, "-model r2unet: the network needs about ")
+	err = f.count(volumes{step: huge, prediction: huge}, &optimizationFlags{momentum: 0.9}, 3)
+	assert.ErrorContains(t, err, "-model r2unet: a training step needs about ")
 	assert.ErrorContains(t, err, "but this machine has ")
 	assert.ErrorContains(t, err, "use a smaller -size")
 	small := []int{1, 3, 16, 16, 16}
-	require.NoError(t, f.count(volumes{step: small, prediction: small}, &optimizationFlags{momentum: 0.9}))
-	assert.Contains(t, f.facts[0], "Network: r2unet, 114441474 parameters.")
+	require.NoError(t, f.count(volumes{step: small, prediction: small}, &optimizationFlags{momentum: 0.9}, 3))
+	assert.Contains(t, f.facts[0], "Network: r2unet, 114441474 parameters. A training step on 16×16×16 voxels takes ")
+	alone := f.step.Bytes()
+	require.NoError(t, f.count(volumes{step: small, prediction: small}, &optimizationFlags{momentum: 0.9, batch: 4, accumulate: 2}, 30))
+	assert.Contains(t, f.facts[0], "A training step on 4 volumes of 16×16×16 voxels takes ")
+	assert.Equal(t, int64(3*4*114441474+7*(3*4+1)<<12), f.step.Bytes()-alone, "three sums of gradients, and seven more samples")
+	require.NoError(t, f.count(volumes{step: small, prediction: small}, &optimizationFlags{momentum: 0.9, batch: 4}, 3))
+	assert.Contains(t, f.facts[0], "A training step on 3 volumes of ")
+	assert.Equal(t, int64(4*114441474+2*(3*4+1)<<12), f.step.Bytes()-alone)
+	err = f.count(volumes{step: huge, prediction: huge}, &optimizationFlags{momentum: 0.9, batch: 4}, 3)
+	assert.ErrorContains(t, err, "use a smaller -size or fewer cases for an update")
 	assert.Equal(t, "1.5 GiB", formatBytes(3<<29))
 	assert.Equal(t, "2 MiB", formatBytes(1<<20+1))
 }

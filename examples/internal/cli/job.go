@@ -11,6 +11,7 @@ import (
 
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
@@ -22,11 +23,17 @@ import (
 // phantomPageCases is the least number of cases of a phantom whose images report.html contains.
 const phantomPageCases = 8
 
+// choicesName is the name of the file in the run's folder that records by which implementations
+// of convolutions it is computed: a run that is resumed has to repeat them to the same bits.
+const choicesName = "convolutions.json"
+
 // newJob creates the training job from the flags: it finds or generates the data, fits
 // volume sizes and networks to each other, and writes the record of a new run or compares
 // that of a resumed one with the data. Facts that a reader of the results needs to know go
 // into the report and are also printed.
-func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec *record, progress *report.Progress) (*train.Job, error) {
+//
+// With -dist the first process leads; the others have its record and write nothing.
+func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec *record, leads bool, progress *report.Progress) (*train.Job, *record, error) {
 	var facts []string
 	fact := func(format string, args ...any) {
 		facts = append(facts, fmt.Sprintf(format, args...))
@@ -41,53 +48,53 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			if rec != nil && o.dataDir != "" && errors.Is(err, fs.ErrNotExist) {
 				err = fmt.Errorf("%w; if the data have moved, add -data_dir with their new folder", err)
 			}
-			return nil, err
+			return nil, nil, err
 		}
 		channels, description = set.Channels, set.Description
 	}
 	scheme, err := o.scheme.scheme(description)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if set != nil && rec == nil {
 		if err := checkSegments(scheme, set.Train); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	var d *division
 	if set != nil {
 		if test, err = o.findTest(set, scheme, progress); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if d, err = o.divide(set, test, rec); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile})
+	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile, Choices: filepath.Join(o.modelDir, choicesName)})
 	if err != nil {
-		return nil, usageErrorf("-backend %s: %v", o.backend, err)
+		return nil, nil, usageErrorf("-backend %s: %v", o.backend, err)
 	}
 	protocol := o.protocol(p, scheme)
 	if set != nil && rec == nil {
 		if err := o.checkData(ctx, set, d, protocol, progress); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	fits, err := o.fit(flags, protocol, channels)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	begin, err := o.initialWeights(rec, backend, fits[0].config)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := begin.compare(o.weights, scheme, channelNames(set, description)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 
 	if rec == nil {
 		if err := begin.save(o.modelDir); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 
@@ -97,16 +104,16 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		progress.Println("No -data_dir: generating a synthetic phantom in " + from)
 		options := phantom.Options{Kind: p.Phantom.Kind, Train: o.phantomTrain, Valid: o.phantomValid, Size: o.phantomSize, Seed: o.seed}
 		if err := phantom.Generate(from, options); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if set, err = o.findIn(from); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := checkSegments(scheme, set.Train); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if d, err = o.divide(set, nil, rec); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	synthetic := o.synthetic()
@@ -128,12 +135,14 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		fact("The data have no labeled validation cases: every fifth training case is held out for validation.")
 	}
 
-	if rec, err = o.recordSession(ctx, p.Name, flags, rec, scheme, d, from, progress); err != nil {
-		return nil, err
+	if leads {
+		if rec, err = o.recordSession(ctx, p.Name, flags, rec, scheme, d, from, progress); err != nil {
+			return nil, nil, err
+		}
 	}
 	splits, err := d.splits()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fact("Run: %s.", rec.ID)
 
@@ -144,9 +153,11 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if p.resizes() {
 		fact("%s", sizeFact(protocol))
 	}
-	if p.crops() {
-		fact("Training crop: %s voxels; a volume that is shorter along an axis is kept whole along that axis. Validation: whole volumes. Both are padded with zeros to a size that the network accepts; losses and metrics ignore the padding.",
-			times(protocol.Crop))
+	for _, text := range o.patches.facts(protocol) {
+		fact("%s", text)
+	}
+	if protocol.Crop != [3]int{} || o.windows.predicts() {
+		fact("%s", o.windows.fact())
 	}
 	var networks []train.Network
 	var needed space
@@ -154,12 +165,12 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	for i := range fits {
 		f := &fits[i]
 		source := cache.WithMultiple(f.config.Multiple())
-		volumes, err := f.volumes(source, splits[0].Train, splits[0].Valid, o.seed)
+		volumes, err := f.volumes(source, splits[0].Train, splits[0].Valid, o.seed, &o.windows)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if err := f.count(volumes, &o.optimization); err != nil {
-			return nil, err
+		if err := f.count(volumes, &o.optimization, len(splits[0].Train)*o.patches.patches); err != nil {
+			return nil, nil, err
 		}
 		needed.add(f, trainings)
 		for _, text := range f.facts {
@@ -170,17 +181,27 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		}
 		info := map[string]string{"program": p.Name}
 		if err := (settings.Settings{Config: f.config, Protocol: protocol, Channels: set.ChannelNames}).Store(info); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if synthetic {
 			info["data"] = "synthetic phantom" // a copy of the weights alone is marked too
 		}
+		if o.patches.deepSupervision {
+			info["deep_supervision"] = "trained with heads at lower resolutions, which this file does not contain"
+		}
 		networks = append(networks, train.Network{
 			Name: f.config.Name(), Title: f.title,
-			New:         func(seed uint64) (nn.Network, error) { return begin.network(backend, f.config, seed) },
+			New: func(seed uint64) (nn.Network, error) {
+				net, err := models.NewUninitialized(f.config, backend, seed)
+				if err != nil || !o.patches.deepSupervision {
+					return net, err
+				}
+				return models.NewDeepSupervision(f.config, net, backend, seed)
+			},
+			Load:        func(net nn.Network) error { return begin.load(backend, net) },
 			Source:      source,
-			StepCost:    3 * float64(f.step.MultiplyAdds),
-			CaseCost:    float64(f.prediction.MultiplyAdds),
+			SampleCost:  3 * float64(f.step.MultiplyAdds),
+			CaseCost:    float64(volumes.passes) * float64(f.prediction.MultiplyAdds),
 			WeightsInfo: info,
 		})
 	}
@@ -188,8 +209,10 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		fact("Trainings: %d (networks × losses × seeds × folds: %d × %d × %d × %d).", n, len(fits), len(o.loss), o.seeds, len(splits))
 	}
 	fact("Disk: the weights and states of all trainings take about %s.", formatBytes(needed.files))
-	if err := needed.check(o.modelDir); err != nil {
-		return nil, err
+	if leads {
+		if err := needed.check(o.modelDir); err != nil {
+			return nil, nil, err
+		}
 	}
 	if o.steps > 0 {
 		fact("Training steps per epoch: at most %d, on cases redrawn for every epoch.", o.steps)
@@ -198,7 +221,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 
 	extraction, err := o.detection.extraction()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if extraction != nil {
 		fact("Lesion candidates: %s, of at least 11 voxels.", o.detection.String())
@@ -241,7 +264,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		Progress: progress,
 	}
 	o.optimization.setIn(job)
-	return job, nil
+	o.patches.setIn(job)
+	o.windows.setIn(job)
+	return job, rec, nil
 }
 
 // seedRange names the seeds.
@@ -259,9 +284,7 @@ func (o *options) protocol(p Program, scheme segment.Scheme) dataset.Protocol {
 	if p.resizes() {
 		protocol.Size, protocol.LabelArea = o.size, o.labelArea
 	}
-	if p.crops() {
-		protocol.Crop = o.crop
-	}
+	protocol.Crop, protocol.Foreground = o.patches.patch.size, o.patches.foreground
 	return protocol
 }
 

@@ -136,7 +136,7 @@ func readRun(p Program, dir string) (*joined, error) {
 func planOf(rec *record, o *options) (*train.Plan, error) {
 	plan := &train.Plan{
 		Scheme: rec.Scheme, Networks: o.model, Losses: o.loss,
-		Seed: o.seed, Seeds: o.seeds, Epochs: o.epochs, Steps: o.steps,
+		Seed: o.seed, Seeds: o.seeds, Epochs: o.epochs, Steps: o.steps, Batch: o.optimization.batch, Patches: o.patches.patches,
 	}
 	d := &division{folds: rec.Folds, next: o.division.reports() == outcome.OnNextFold}
 	for _, c := range rec.Data.Train {

@@ -18,7 +18,8 @@ type optimizationFlags struct {
 	schedule                  choice
 	warmUp                    int
 	clipNorm                  float64
-	accumulate, earlyStop     int
+	batch, accumulate         int
+	earlyStop                 int
 }
 
 // schedules are the values of -lr_schedule; decays has what they stand for.
@@ -44,7 +45,8 @@ func (v *optimizationFlags) addTo(f *flag.FlagSet) {
 	f.Var(&v.schedule, "lr_schedule", "`course` of the learning rate from epoch to epoch: constant; poly, (1-t/T)^0.9; or cosine,\n(1+cos(pi*t/T))/2, where t of T epochs after the warm-up have passed. A run with the last two cannot be\ngiven more epochs")
 	f.IntVar(&v.warmUp, "warmup", 0, "first `epochs`, fewer than -epochs, in which the learning rate rises linearly from a third of -lr")
 	f.Float64Var(&v.clipNorm, "clip_norm", 0, "largest `norm` of all gradients of an update together, to which larger ones are scaled;\n0: no clipping")
-	f.IntVar(&v.accumulate, "accumulate", 1, "`number` of training steps, each on one case, whose gradients are averaged for one update; the last\nupdate of an epoch averages those that are left. Training stops only between updates")
+	f.IntVar(&v.batch, "batch", 1, "`number` of cases in a training step, whose volumes must have one size. The loss is the mean of theirs, and\na batch norm uses the statistics of each case alone. The last batch of an epoch has the cases that are left")
+	f.IntVar(&v.accumulate, "accumulate", 1, "`number` of training steps over whose cases the gradients are averaged for one update; the last update of\nan epoch averages those that are left. Volumes may differ in size from step to step. Training stops only\nbetween updates")
 	f.IntVar(&v.earlyStop, "early_stop", 0, "end a training after this `number` of epochs in a row without better weights by -select; 0: never.\nMore -epochs do not continue it")
 }
 
@@ -83,6 +85,8 @@ func (v *optimizationFlags) check(flags *flag.FlagSet, epochs int, selection str
 		return usageErrorf("-warmup is %d; it must be less than -epochs, %d", v.warmUp, epochs)
 	case !(v.clipNorm >= 0) || math.IsInf(v.clipNorm, 0):
 		return bad("clip_norm", v.clipNorm, "finite and at least 0")
+	case v.batch < 1:
+		return bad("batch", v.batch, "at least 1")
 	case v.accumulate < 1:
 		return bad("accumulate", v.accumulate, "at least 1")
 	case v.earlyStop < 0:
@@ -100,7 +104,15 @@ func (v *optimizationFlags) setIn(j *train.Job) {
 		j.Momentum = v.momentum
 	}
 	j.Schedule = nn.Schedule{Decay: decays[v.schedule.value], WarmUp: v.warmUp}
-	j.ClipNorm, j.Accumulate, j.EarlyStop = v.clipNorm, v.accumulate, v.earlyStop
+	j.ClipNorm, j.EarlyStop = v.clipNorm, v.earlyStop
+	j.Batch, j.Accumulate = v.batch, v.accumulate
+}
+
+// updateSamples returns the number of samples of an update.
+func (v *optimizationFlags) updateSamples() int {
+	var j train.Job
+	v.setIn(&j)
+	return j.UpdateSamples()
 }
 
 // new returns the optimizer in its initial state.
@@ -142,7 +154,10 @@ func (v *optimizationFlags) fact(epochs int, selection string) string {
 	if v.clipNorm > 0 {
 		fmt.Fprintf(&b, ", gradients clipped to the norm %g", v.clipNorm)
 	}
-	b.WriteString(", batch 1")
+	fmt.Fprintf(&b, ", batch %d", v.batch)
+	if v.batch > 1 {
+		b.WriteString(" (mean of the losses of its cases)")
+	}
 	if v.accumulate > 1 {
 		fmt.Fprintf(&b, ", gradients averaged over %d steps for each update", v.accumulate)
 	}

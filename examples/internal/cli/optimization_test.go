@@ -27,19 +27,19 @@ func TestOptimizationOfAJob(t *testing.T) {
 		fact string
 	}{
 		{nil, train.Job{
-			Optimizer: "sgd", LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-5, Schedule: nn.Schedule{Decay: nn.Constant}, Accumulate: 1,
+			Optimizer: "sgd", LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-5, Schedule: nn.Schedule{Decay: nn.Constant}, Batch: 1, Accumulate: 1,
 		}, "SGD, learning rate 0.1, momentum 0.9 (Nesterov), weight decay 1e-05, batch 1"},
 		{[]string{"-optimizer", "adamw"}, train.Job{
-			Optimizer: "adamw", LearningRate: 1e-3, WeightDecay: 0.01, Schedule: nn.Schedule{Decay: nn.Constant}, Accumulate: 1,
+			Optimizer: "adamw", LearningRate: 1e-3, WeightDecay: 0.01, Schedule: nn.Schedule{Decay: nn.Constant}, Batch: 1, Accumulate: 1,
 		}, "AdamW (betas 0.9 and 0.999), learning rate 0.001, decoupled weight decay 0.01, batch 1"},
 		{[]string{"-optimizer", "adamw", "-lr", "0.1", "-weight_decay", "1e-5", "-warmup", "4"}, train.Job{
-			Optimizer: "adamw", LearningRate: 0.1, WeightDecay: 1e-5, Schedule: nn.Schedule{Decay: nn.Constant, WarmUp: 4}, Accumulate: 1,
+			Optimizer: "adamw", LearningRate: 0.1, WeightDecay: 1e-5, Schedule: nn.Schedule{Decay: nn.Constant, WarmUp: 4}, Batch: 1, Accumulate: 1,
 		}, "AdamW (betas 0.9 and 0.999), learning rate 0.1 after a linear warm-up of 4 epochs, decoupled weight decay 1e-05, batch 1"},
-		{[]string{"-momentum", "0", "-lr_schedule", "poly", "-clip_norm", "12", "-accumulate", "4", "-early_stop", "20"}, train.Job{
-			Optimizer: "sgd", LearningRate: 0.1, WeightDecay: 1e-5, Schedule: nn.Schedule{Decay: nn.Polynomial}, ClipNorm: 12, Accumulate: 4, EarlyStop: 20,
-		}, "SGD, learning rate 0.1 with polynomial decay (power 0.9) over 200 epochs, no momentum, weight decay 1e-05, gradients clipped to the norm 12, batch 1, gradients averaged over 4 steps for each update, early stopping after 20 epochs without a better soft_dice"},
+		{[]string{"-momentum", "0", "-lr_schedule", "poly", "-clip_norm", "12", "-batch", "3", "-accumulate", "4", "-early_stop", "20"}, train.Job{
+			Optimizer: "sgd", LearningRate: 0.1, WeightDecay: 1e-5, Schedule: nn.Schedule{Decay: nn.Polynomial}, ClipNorm: 12, Batch: 3, Accumulate: 4, EarlyStop: 20,
+		}, "SGD, learning rate 0.1 with polynomial decay (power 0.9) over 200 epochs, no momentum, weight decay 1e-05, gradients clipped to the norm 12, batch 3 (mean of the losses of its cases), gradients averaged over 4 steps for each update, early stopping after 20 epochs without a better soft_dice"},
 		{[]string{"-lr_schedule", "cosine", "-warmup", "10"}, train.Job{
-			Optimizer: "sgd", LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-5, Schedule: nn.Schedule{Decay: nn.Cosine, WarmUp: 10}, Accumulate: 1,
+			Optimizer: "sgd", LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-5, Schedule: nn.Schedule{Decay: nn.Cosine, WarmUp: 10}, Batch: 1, Accumulate: 1,
 		}, "SGD, learning rate 0.1 with cosine decay over 190 epochs after a linear warm-up of 10, momentum 0.9 (Nesterov), weight decay 1e-05, batch 1"},
 	} {
 		o := parsed(t, c.args...)
@@ -63,7 +63,7 @@ func TestOptimizationIsPartOfTheID(t *testing.T) {
 	seen := map[string][]string{}
 	for _, args := range [][]string{
 		nil, {"-optimizer", "adamw"}, {"-optimizer", "adamw", "-weight_decay", "0"}, {"-lr_schedule", "poly"}, {"-lr_schedule", "poly", "-epochs", "9"},
-		{"-lr_schedule", "cosine"}, {"-warmup", "2"}, {"-clip_norm", "1"}, {"-accumulate", "2"}, {"-early_stop", "2"},
+		{"-lr_schedule", "cosine"}, {"-warmup", "2"}, {"-clip_norm", "1"}, {"-batch", "2"}, {"-accumulate", "2"}, {"-early_stop", "2"},
 	} {
 		assert.NotContains(t, seen, id(args...), "%v", args)
 		seen[id(args...)] = args
@@ -75,13 +75,13 @@ func TestOptimizationIsPartOfTheID(t *testing.T) {
 // TestResumeWithOptimization trains with all options and resumes with and without them.
 func TestResumeWithOptimization(t *testing.T) {
 	dir := t.TempDir()
-	settings := []string{"-optimizer", "adamw", "-lr", "0.01", "-lr_schedule", "poly", "-warmup", "1", "-clip_norm", "1", "-accumulate", "2", "-early_stop", "5"}
+	settings := []string{"-optimizer", "adamw", "-lr", "0.01", "-lr_schedule", "poly", "-warmup", "1", "-clip_norm", "1", "-batch", "3", "-accumulate", "2", "-early_stop", "5"}
 	run := func(args ...string) (int, string, string) {
 		return runProgram(tinyPICAI(), append([]string{"-model_dir", dir}, args...)...)
 	}
 	code, out, errs := run(append(settings, "-epochs", "2", "-size", "32,32,16")...)
 	require.Equal(t, exitOK, code, errs)
-	fact := "Training: AdamW (betas 0.9 and 0.999), learning rate 0.01 with polynomial decay (power 0.9) over 1 epochs after a linear warm-up of 1, decoupled weight decay 0.01, gradients clipped to the norm 1, batch 1, gradients averaged over 2 steps for each update, early stopping after 5 epochs without a better soft_dice, seed 0, backend "
+	fact := "Training: AdamW (betas 0.9 and 0.999), learning rate 0.01 with polynomial decay (power 0.9) over 1 epochs after a linear warm-up of 1, decoupled weight decay 0.01, gradients clipped to the norm 1, batch 3 (mean of the losses of its cases), gradients averaged over 2 steps for each update, early stopping after 5 epochs without a better soft_dice, seed 0, backend "
 	assert.Contains(t, out, fact)
 	assert.Contains(t, filesOf(t, dir)["results.md"], fact)
 	rec, err := readRecord(dir)

@@ -47,6 +47,7 @@ var errStopped = errors.New("stopped")
 // name and returns the exit code. The first SIGINT or SIGTERM stops it after the
 // current window without writing anything of the current case; the second kills the process.
 func PredictMain(args []string) int {
+	collectOften()
 	return interruptible("window", func(ctx context.Context) int { return Predict(ctx, args, os.Stdout, os.Stderr) })
 }
 

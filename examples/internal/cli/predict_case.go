@@ -149,7 +149,7 @@ func (p *predictor) predict(ctx context.Context, c dataset.Case) (*report.Predic
 func (p *predictor) passes(ctx context.Context, index int, sample *dataset.Sample) ([]infer.Pass, error) {
 	m := p.members[index]
 	size := [3]int(sample.Image.Shape()[2:])
-	window := infer.Window{Size: m.use.window, Overlap: p.options.overlap, Blend: infer.Blend(p.options.blend.value)}
+	window := p.options.windows.of(m.use.window)
 	plan, err := infer.NewPlan(m.net, size, window)
 	if err != nil {
 		return nil, err
@@ -160,12 +160,12 @@ func (p *predictor) passes(ctx context.Context, index int, sample *dataset.Sampl
 	if !p.described {
 		p.describe()
 	}
-	start, all := time.Now(), plan.Count<<len(p.options.mirror)
+	start, all := time.Now(), plan.Count<<len(p.options.windows.mirror)
 	network := ""
 	if len(p.members) > 1 {
 		network = fmt.Sprintf("  network %d/%d", index+1, len(p.members))
 	}
-	passes, err := plan.Mirrored(ctx, p.backend, m.net, sample.Image, p.options.mirror, func(done int) {
+	passes, err := plan.Mirrored(ctx, p.backend, m.net, sample.Image, p.options.windows.mirror, func(done int) {
 		left := time.Since(start) / time.Duration(done) * time.Duration(all-done)
 		p.progress.Update(fmt.Sprintf("%s%s  window %d/%d  left %s", sample.ID, network, done, all, report.Duration(left)))
 	})
@@ -181,7 +181,7 @@ func (p *predictor) describe() {
 	if n := len(p.members); n > 1 {
 		p.printf("Ensemble: the mean of the probabilities of %d networks.", n)
 	}
-	if axes := p.options.mirror; len(axes) > 0 {
+	if axes := p.options.windows.mirror; len(axes) > 0 {
 		p.printf("Mirrored along %s: the mean of the probabilities of %d passes.", axes.String(), 1<<len(axes))
 		for _, m := range p.members {
 			if m.use.Protocol.FlipProb == 0 {
@@ -236,7 +236,7 @@ func (p *predictor) write(c dataset.Case, mask *volume.Volume, probabilities []*
 	}
 	facts := map[string]any{
 		"case": c.ID, "images": c.Images, "label": c.Label, "mask": maskPath, "segmented": p.scheme().String(),
-		"networks": p.networkFacts(), "overlap": p.options.overlap, "blend": p.options.blend.value, "mirror": p.options.mirror.String(),
+		"networks": p.networkFacts(), "overlap": p.options.windows.overlap, "blend": p.options.windows.blend.value, "mirror": p.options.windows.mirror.String(),
 	}
 	err := out.write(result, facts, func(path string) error {
 		switch {

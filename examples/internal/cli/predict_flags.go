@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,12 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
-	"github.com/x/afl/examples/internal/infer"
-	"github.com/x/afl/examples/internal/models"
-	"github.com/x/afl/examples/internal/segment"
-	"github.com/x/afl/examples/internal/settings"
 )
 
 // predictOptions holds the values of the prediction program's flags.
@@ -30,25 +24,14 @@ type predictOptions struct {
 	force, probabilities        bool
 	detection                   detectionMethod
 
-	window  windowSize
-	overlap float64
-	blend   choice
-	mirror  mirrorAxes
+	windows windowFlags
 	backend backendName
 
-	model, protocol, rule choice
-	options               string
-	size                  triple
-	scheme                schemeFlags
+	trainedFlags
 }
 
 func newPredictFlags() (*flag.FlagSet, *predictOptions) {
-	o := &predictOptions{
-		model:    choice{value: "unet", of: models.Names()},
-		blend:    choice{value: string(infer.Constant), of: []string{string(infer.Constant), string(infer.Gaussian)}},
-		protocol: choice{of: []string{"picai", "brats"}},
-		rule:     choice{of: []string{"sigmoid", "argmax"}},
-	}
+	o := &predictOptions{}
 	f := flag.NewFlagSet(predictName, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
@@ -64,20 +47,10 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.BoolVar(&o.force, "force", false, "overwrite files that predict did not write or that have changed since")
 	f.BoolVar(&o.probabilities, "probabilities", false, "also write the probability of the foreground, or of each class or region, as float32 NIfTI next to the\nmask: <mask>_prob.nii.gz or <mask>_prob_<class>.nii.gz, one 3-D file each, which every viewer can\nshow over the scan; a 4-D file would be taken for a time series")
 	f.Var(&o.detection, "detection", detectionUsage+". Their detection map,\nthe confidence of each candidate on its voxels, is written as float32 NIfTI next to the mask:\n<mask>_detection.nii.gz. With -label they are matched with its lesions, in <mask>_detection.csv")
-	f.Var(&o.window, "window", "`X,Y,Z` voxels of the sliding window, rounded up to a size that the network accepts, or whole;\nempty: the size of the volumes that the network was trained on")
-	f.Float64Var(&o.overlap, "overlap", infer.DefaultOverlap, "`fraction` of a window that the next one overlaps")
-	f.Var(&o.blend, "blend", "`weights` of overlapping windows: constant, or gaussian, which favors the middle of a window")
-
-	f.Var(&o.mirror, "mirror", "`axes` to mirror, such as xyz: the scan is also predicted in every combination of mirrored axes, eight for\nxyz, and the probabilities are averaged; for networks trained on flipped scans, as in this project")
+	o.windows.addTo(f, "the scan is", "empty: the size of the volumes that the network was trained on")
 
 	o.backend.addTo(f)
-	f.Var(&o.model, "model", "`network`, with -options, -protocol, -size, -prediction_rule, -classes and -regions: each replaces what the\nweights file records, or supplies what it does not: "+joinInLines(models.Names()))
-	f.StringVar(&o.options, "options", "", "`JSON` object of network options that differ from the published ones, such as\n{\"Channels\":[16,32],\"Strides\":[[2,2,2]]}, or the arguments of MONAI's constructor with its class:\n{\"_target_\":\"UNet\",\"spatial_dims\":3,…}")
-	f.Var(&o.protocol, "protocol", "`preprocessing` of the scans in training: picai or brats; empty: as recorded in the weights")
-	f.Var(&o.size, "size", "`X,Y,Z` voxels to which scans were resized in training; empty: the protocol's size")
-	f.Var(&o.rule, "prediction_rule", "`rule` that makes masks of the logits: sigmoid (of channel 1 above 0.5) or argmax; empty: as recorded in the weights,\nor sigmoid if they record none; only without classes and regions")
-	f.StringVar(&o.scheme.classes, "classes", "", "`labels` of the classes in training, in channel order, such as 1,2,3; empty: as recorded in the weights")
-	f.StringVar(&o.scheme.regions, "regions", "", "`regions` in training, in channel order, such as WT=1,2,4;TC=1,4;ET=4; empty: as recorded in the weights")
+	o.trainedFlags.addTo(f)
 	return f, o
 }
 
@@ -92,14 +65,13 @@ func (o *predictOptions) check() error {
 		return usageErrorf("-case and -image both name the scan; use only one of them")
 	case o.casesPath != "" && o.casePath+o.images != "":
 		return usageErrorf("-cases names several scans, but -case or -image one; use only one of them")
-	case o.scheme.classes != "" && o.scheme.regions != "":
-		return usageErrorf("-classes and -regions both say what is segmented; use only one of them")
-	case !(o.overlap >= 0 && o.overlap < 1):
-		return usageErrorf("-overlap is %v; it must be at least 0 and less than 1", o.overlap)
 	case o.casesPath == "" && o.out != "" && niftiExtension(o.out) == "":
 		return usageErrorf("-out is %q; it must end in .nii.gz or .nii", o.out)
 	}
-	return nil
+	if err := o.windows.check(); err != nil {
+		return err
+	}
+	return o.trainedFlags.check()
 }
 
 // findCases returns the files of every case.
@@ -171,140 +143,17 @@ func (o *predictOptions) maskPath(c dataset.Case) string {
 	return o.out
 }
 
-// use describes how the weights are used: the network and the preprocessing that the
-// flags or the weights specify, the window size, and the prediction rule for the mask.
-type use struct {
-	settings.Settings
-	window [3]int
-	rule   afl.PredictionRule
-}
-
 // use combines the flags with the metadata of a weights file; the flags take precedence.
 func (o *predictOptions) use(flags *flag.FlagSet, file string, metadata map[string]string) (*use, error) {
-	stored, known, err := settings.Read(metadata)
+	u, err := o.trainedFlags.use(flags, file, metadata)
 	if err != nil {
-		return nil, fmt.Errorf("-weights: %s: %w", file, err)
-	}
-	u := &use{Settings: stored}
-	if !known && o.protocol.value == "" {
-		return nil, usageErrorf("-protocol is missing: %s does not record how scans were preprocessed for its network; use %s",
-			file, strings.Join(o.protocol.of, " or "))
-	}
-	scheme := stored.Protocol.Scheme
-	if o.scheme.kind() != segment.Binary {
-		if scheme, err = o.scheme.scheme(nil); err != nil {
-			return nil, err
-		}
-	}
-	switch o.protocol.value {
-	case "picai":
-		u.Protocol = dataset.PICAI()
-	case "brats":
-		u.Protocol = dataset.BraTS()
-	}
-	u.Protocol.Scheme, u.Protocol.Reading = scheme, o.reading.reading()
-	if o.size != (triple{}) {
-		u.Protocol.Size = o.size
-	}
-	if err := u.Protocol.Check(); err != nil {
-		return nil, usageErrorf("%v", err)
-	}
-	if err := o.network(flags, u, known); err != nil {
 		return nil, err
 	}
-	if scheme.Kind != segment.Binary {
-		u.Config.OutChannels = scheme.Channels()
-	}
-	// Each window is padded on its own to a size that the network accepts.
-	u.Protocol.MinSize, u.Protocol.Multiple = [3]int{}, [3]int{}
-	u.window = u.Window()
-	if o.window.set {
-		u.window = o.window.size
-	}
-
-	switch scheme.Kind {
-	case segment.Classes:
-		u.rule = afl.Argmax
-	case segment.Regions:
-		u.rule = afl.SigmoidPerChannel
-	default:
-		return u, o.binaryRule(u, file, metadata)
-	}
-	if o.rule.value != "" {
-		return nil, usageErrorf("-prediction_rule: the network of %s segments %v, whose rule is fixed", file, scheme)
+	u.Protocol.Reading = o.reading.reading()
+	if o.windows.window.set {
+		u.window = o.windows.window.size
 	}
 	return u, nil
-}
-
-// binaryRule sets the prediction rule of a network with background and foreground.
-func (o *predictOptions) binaryRule(u *use, file string, metadata map[string]string) error {
-	rule, found, err := settings.ReadRule(metadata)
-	if err != nil {
-		return fmt.Errorf("-weights: %s: %w", file, err)
-	}
-	if !found {
-		rule = afl.SigmoidChannel1
-	}
-	switch o.rule.value {
-	case "sigmoid":
-		rule = afl.SigmoidChannel1
-	case "argmax":
-		rule = afl.Argmax
-	}
-	u.rule = rule
-	return nil
-}
-
-// network sets the network from -model and -options if they are set or the weights
-// record no network. Without -options the network is fitted to the size of the scans
-// as in training.
-func (o *predictOptions) network(flags *flag.FlagSet, u *use, known bool) error {
-	name := o.model.value
-	explicit := false
-	flags.Visit(func(g *flag.Flag) { explicit = explicit || g.Name == "model" })
-	if known && !explicit {
-		name = u.Config.Name()
-	}
-	if known && name == u.Config.Name() && o.options == "" {
-		return nil
-	}
-	channels := u.Config.InChannels
-	if o.options != "" {
-		config, err := configOf(name, o.options)
-		if err != nil {
-			return usageErrorf("-options: %v", err)
-		}
-		config.InChannels = channels
-		u.Config = config
-		return nil
-	}
-	a, err := models.ByName(name)
-	if err != nil {
-		return err
-	}
-	u.Config = models.Config{Architecture: a, InChannels: channels}
-	if u.Protocol.Size != [3]int{} {
-		u.Config = models.Fit(u.Config, u.Protocol.Size).Config
-	}
-	return nil
-}
-
-// configOf returns the named network with the given JSON options.
-func configOf(name, options string) (c models.Config, err error) {
-	// Parse the options on their own first, so that they cannot close the enclosing
-	// object.
-	var alone json.RawMessage
-	if err := json.Unmarshal([]byte(options), &alone); err != nil {
-		return c, err
-	}
-	raw, err := json.Marshal(struct {
-		Network string          `json:"network"`
-		Options json.RawMessage `json:"options"`
-	}{name, alone})
-	if err != nil {
-		return c, err
-	}
-	return c, json.Unmarshal(raw, &c)
 }
 
 // choice is the value of a flag that accepts a fixed set of strings.
@@ -321,27 +170,6 @@ func (c *choice) Set(s string) error {
 	}
 	c.value = s
 	return nil
-}
-
-// windowSize is the value of -window: a size, or zero for the whole volume.
-type windowSize struct {
-	size triple
-	set  bool
-}
-
-func (w *windowSize) String() string {
-	if w.set && w.size == (triple{}) {
-		return "whole"
-	}
-	return w.size.String()
-}
-
-func (w *windowSize) Set(s string) error {
-	w.size, w.set = triple{}, true
-	if s == "whole" {
-		return nil
-	}
-	return w.size.Set(s)
 }
 
 // fileList is the value of -weights. A name that exists is taken as it is, even with commas.
@@ -364,29 +192,5 @@ func (l *fileList) Set(s string) error {
 		}
 		*l = append(*l, name)
 	}
-	return nil
-}
-
-// mirrorAxes is the value of -mirror: axes numbered from 0, ascending.
-type mirrorAxes []int
-
-func (m *mirrorAxes) String() string {
-	text := ""
-	for _, axis := range *m {
-		text += string("xyz"[axis])
-	}
-	return text
-}
-
-func (m *mirrorAxes) Set(s string) error {
-	*m = nil
-	for _, letter := range strings.ToLower(s) {
-		axis := strings.IndexRune("xyz", letter)
-		if axis < 0 || slices.Contains(*m, axis) {
-			return errors.New("want one or more of the letters x, y and z")
-		}
-		*m = append(*m, axis)
-	}
-	slices.Sort(*m)
 	return nil
 }

@@ -71,7 +71,7 @@ func (m *member) load(p *predictor, id string, channels int) error {
 	if m.net != nil {
 		return nil
 	}
-	net, err := models.New(m.use.Config, p.backend, 0)
+	net, err := models.NewUninitialized(m.use.Config, p.backend, 0)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ type record struct {
 
 const (
 	recordName   = "run.json"
-	recordFormat = 2
+	recordFormat = 3
 )
 
 // growingFlags add to a run: they may be given again with more when it is resumed, except for

@@ -124,8 +124,8 @@ func TestRecord(t *testing.T) {
 
 func TestFoldersOfOtherVersionsAreRefused(t *testing.T) {
 	for name, text := range map[string]string{
-		"format 0, want 2": `{"program": "picai", "flags": {"epochs": "1"}, "train": ["a"], "valid": ["b"]}`,
-		"format 3, want 2": `{"format": 3, "flags": 7}`,
+		"format 0, want 3": `{"program": "picai", "flags": {"epochs": "1"}, "train": ["a"], "valid": ["b"]}`,
+		"format 4, want 3": `{"format": 4, "flags": 7}`,
 	} {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, recordName), []byte(text), 0o644))
@@ -316,7 +316,7 @@ func TestSpaceOfANetwork(t *testing.T) {
 	f := fitted{config: models.Config{Architecture: net, InChannels: 3}}
 	f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, 0) })
 	require.NoError(t, err)
-	require.NoError(t, f.count(volumes{step: []int{1, 3, 16, 16, 16}, prediction: []int{1, 3, 16, 16, 16}}, &optimizationFlags{momentum: 0.9}))
+	require.NoError(t, f.count(volumes{step: []int{1, 3, 16, 16, 16}, prediction: []int{1, 3, 16, 16, 16}}, &optimizationFlags{momentum: 0.9}, 3))
 	var s space
 	s.add(&f, 1)
 	var total int64

@@ -132,7 +132,7 @@ func TestLabelNamesMustKeepTheirMeaning(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(data, dataset.DescriptionName), []byte(text), 0o644))
 	}
 	describe(`{"labels": {"background": 0, "front": 1, "back": 2}}`)
-	args := []string{"-data_dir", data, "-model_dir", filepath.Join(t.TempDir(), "run"), "-crop", "32,32,32", "-epochs", "1", "-loss", "ce"}
+	args := []string{"-data_dir", data, "-model_dir", filepath.Join(t.TempDir(), "run"), "-patch", "32,32,32", "-epochs", "1", "-loss", "ce"}
 	code, _, errs := runProgram(tinyBraTS(), append(args, "-classes", "front,back")...)
 	require.Equal(t, exitOK, code, errs)
 	describe(`{"labels": {"background": 0, "back": 1, "front": 2}}`)
@@ -146,7 +146,7 @@ func TestLabelNamesMustKeepTheirMeaning(t *testing.T) {
 	assert.Contains(t, errs, `-classes: dataset.json has the label "ignore"`)
 
 	require.NoError(t, os.Remove(filepath.Join(data, dataset.DescriptionName)))
-	code, _, errs = runProgram(tinyBraTS(), "-data_dir", data, "-model_dir", filepath.Join(t.TempDir(), "run"), "-crop", "32,32,32", "-epochs", "1", "-regions", "any=1,2;front=1")
+	code, _, errs = runProgram(tinyBraTS(), "-data_dir", data, "-model_dir", filepath.Join(t.TempDir(), "run"), "-patch", "32,32,32", "-epochs", "1", "-regions", "any=1,2;front=1")
 	assert.Equal(t, exitOK, code, errs)
 	dir := filepath.Join(t.TempDir(), "other")
 	code, _, errs = runProgram(tinyBraTS(), "-data_dir", data, "-model_dir", dir, "-regions", "any=1,2,3;third=3")

@@ -164,7 +164,7 @@ func (o *options) initialWeights(rec *record, backend nn.Backend, config models.
 	if known && trained.Config.Name() != config.Name() {
 		return nil, usageErrorf("-weights: %s holds weights of %s, but -model is %s", o.weights, trained.Config.Name(), config.Name())
 	}
-	net, err := models.New(config, backend, o.seed)
+	net, err := models.NewUninitialized(config, backend, o.seed)
 	if err != nil {
 		return nil, err
 	}
@@ -221,19 +221,13 @@ func (in *initial) save(dir string) error {
 	return weights.Save(filepath.Join(dir, initialName), in.state, in.metadata)
 }
 
-// network creates the network with its initial weights: drawn from the seed, or taken
-// from -weights.
-func (in *initial) network(backend nn.Backend, config models.Config, seed uint64) (nn.Network, error) {
-	net, err := models.New(config, backend, seed)
-	if err != nil || in == nil {
-		return net, err
-	}
-	return net, in.load(backend, net)
-}
-
-// load loads the weights into a network. Those of a 2-D ResNet-50 go to the encoder.
+// load loads the weights, if there are any, into a network. Those of a 2-D ResNet-50 go to the
+// encoder.
 func (in *initial) load(backend nn.Backend, net nn.Network) error {
-	if in.images {
+	switch {
+	case in == nil:
+		return nil
+	case in.images:
 		return models.LoadImageNet(backend, net, in.state)
 	}
 	return nn.LoadStateDict(backend, net, in.state)

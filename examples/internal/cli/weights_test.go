@@ -250,7 +250,7 @@ func TestEncoderStartsFromImageWeights(t *testing.T) {
 	require.NoError(t, err)
 	published := models.NewResNetUNet()
 	config := models.Config{Architecture: models.ResNetUNet{Width: 4, Strides: published.Strides, Decoder: []int{6, 5, 4, 3, 2}}, InChannels: 3}
-	plain, err := (*initial)(nil).network(b, config, 1)
+	plain, err := models.New(config, b, 1)
 	require.NoError(t, err)
 	state, err := nn.StateDict(b, plain)
 	require.NoError(t, err)
@@ -275,13 +275,14 @@ func TestEncoderStartsFromImageWeights(t *testing.T) {
 		f, err := weights.Open(path)
 		require.NoError(t, err)
 		defer f.Close()
-		net, err := models.New(config, b, 1)
+		net, err := models.NewUninitialized(config, b, 1)
 		require.NoError(t, err)
 		in, err := newInitial(f, net, "")
 		if err != nil {
 			return nil, false, err
 		}
-		return net, in.images, in.load(b, net)
+		require.NoError(t, in.load(b, net))
+		return net, in.images, nn.Initialize(b, net)
 	}
 	images["fc.bias"] = tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1000))
 	_, ofImages, err := begin(state)

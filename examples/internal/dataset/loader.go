@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"sync"
 )
 
@@ -20,11 +21,19 @@ type Loader struct {
 	// Ahead is the maximum number of samples that are ready or in preparation beyond
 	// the one that the loop processes or waits for. It bounds the memory. Default 2.
 	Ahead int
+	// Patches is the number of training samples of each case. Default 1.
+	Patches int
+	// Skip is the number of training samples at the beginning of an epoch that are left out,
+	// because an interrupted training has had them. Default 0.
+	Skip int
+	// Only says which training samples are yielded, by their position in the epoch from 0;
+	// nil: all of them.
+	Only func(position int) bool
 }
 
-// Train yields every case once, in an order drawn from seed and epoch. The random
-// draws for a sample depend only on seed, epoch and the case's ID, not on the order or
-// the number of workers.
+// Train yields Patches samples of every case, in an order drawn from seed and epoch. The
+// random draws for a sample depend only on seed, epoch, the case's ID and the sample's
+// number among those of the case, not on the order or the number of workers.
 //
 //	for sample, err := range loader.Train(ctx, set.Train, seed, epoch) {
 //		if err != nil {
@@ -36,10 +45,15 @@ type Loader struct {
 // The sequence ends after an error, including that of ctx. When the loop ends for any
 // reason, the goroutines that serve it have ended too.
 func (l Loader) Train(ctx context.Context, cases []Case, seed uint64, epoch int) iter.Seq2[*Sample, error] {
-	order := rand.New(rand.NewPCG(seed, uint64(epoch))).Perm(len(cases))
-	return l.sequence(ctx, len(cases), func(i int) (*Sample, error) {
-		c := cases[order[i]]
-		return l.Source.Train(c, sampleSeed(seed, epoch, c.ID))
+	order := rand.New(rand.NewPCG(seed, uint64(epoch))).Perm(len(cases) * max(l.Patches, 1))
+	position := 0
+	order = slices.DeleteFunc(order, func(int) bool {
+		position++
+		return position <= l.Skip || l.Only != nil && !l.Only(position-1)
+	})
+	return l.sequence(ctx, len(order), func(i int) (*Sample, error) {
+		c := cases[order[i]%len(cases)]
+		return l.Source.Train(c, sampleSeed(seed, epoch, c.ID, order[i]/len(cases)))
 	})
 }
 
@@ -49,10 +63,10 @@ func (l Loader) Valid(ctx context.Context, cases []Case) iter.Seq2[*Sample, erro
 }
 
 // sampleSeed combines everything that a training sample may depend on into one seed.
-func sampleSeed(seed uint64, epoch int, id string) uint64 {
+func sampleSeed(seed uint64, epoch int, id string, patch int) uint64 {
 	h := fnv.New64a()
 	io.WriteString(h, id) // writing to a hash never fails
-	return rand.NewPCG(seed^h.Sum64(), uint64(epoch)).Uint64()
+	return rand.NewPCG(seed^h.Sum64(), uint64(patch)<<32|uint64(epoch)).Uint64()
 }
 
 type result struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -132,6 +133,46 @@ func TestLoaderEpochsDiffer(t *testing.T) {
 		assert.NotEqual(t, seedsA[id], seedsC[id])
 	}
 }
+
+// TestLoaderPatches: every case comes as often as asked, each time with another seed, of which
+// the first is that of a single sample; and an epoch goes on after those that are skipped.
+func TestLoaderPatches(t *testing.T) {
+	order := func(l Loader) (got []string, seeds map[string]bool) {
+		seeds = map[string]bool{}
+		l.Source, l.Workers = sourceFunc(func(c Case, seed uint64) (*Sample, error) {
+			return &Sample{ID: fmt.Sprintf("%s %x", c.ID, seed)}, nil
+		}), 3
+		for s, err := range l.Train(t.Context(), ids(7), 5, 2) {
+			require.NoError(t, err)
+			got = append(got, s.ID)
+			seeds[s.ID] = true
+		}
+		return got, seeds
+	}
+	once, _ := order(Loader{})
+	thrice, seeds := order(Loader{Patches: 3})
+	assert.Len(t, thrice, 21)
+	assert.Len(t, seeds, 21)
+	times := map[string]int{}
+	for _, id := range thrice {
+		times[id[:strings.IndexByte(id, ' ')]]++
+	}
+	assert.Len(t, times, 7)
+	for id, n := range times {
+		assert.Equal(t, 3, n, id)
+	}
+	assert.Subset(t, thrice, once)
+	for _, skip := range []int{1, 8, 21} {
+		rest, _ := order(Loader{Patches: 3, Skip: skip})
+		assert.Equal(t, thrice[skip:], append([]string{}, rest...))
+	}
+}
+
+// sourceFunc is a Source of training samples.
+type sourceFunc func(c Case, seed uint64) (*Sample, error)
+
+func (f sourceFunc) Train(c Case, seed uint64) (*Sample, error) { return f(c, seed) }
+func (f sourceFunc) Valid(c Case) (*Sample, error)              { return f(c, 0) }
 
 func TestLoaderValidKeepsTheOrder(t *testing.T) {
 	done := settle(t)

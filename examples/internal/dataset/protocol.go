@@ -21,7 +21,8 @@ import (
 //     axes are in RAS order up to direction, both orders of steps 3 and 4 give the
 //     same voxels.
 //  4. Size: resize.
-//  5. Crop, Translate (training only).
+//  5. Crop, Foreground, Translate (training only). A translation moves the crop within the
+//     volume; voxels outside the volume are zero.
 //  6. MinSize, Multiple: pad to the final size; Sample.Scan is the part that is not
 //     padding. Flip (training only).
 //  7. Normalize the intensities: shift and scale every channel so that its nonzero
@@ -56,14 +57,20 @@ type Protocol struct {
 	// by itself. With classes it is an error, as a voxel has only one class.
 	LabelArea bool
 
-	// Crop is the size of the random region used for training; an axis shorter than
-	// the crop is kept whole. Zero does not crop. Validation is never cropped, so its
+	// Crop is the size of the random region used for training, a patch; an axis shorter
+	// than the crop is kept whole. Zero does not crop. Validation is never cropped, so its
 	// scores are those of the whole volume.
 	Crop [3]int
+	// Foreground is the probability that a crop is drawn around the foreground, as nnU-Net
+	// does: a class or region is drawn from those that the case has, and then one of its
+	// voxels, which becomes the voxel ⌊Crop/2⌋ of the crop unless the crop would reach
+	// beyond the volume. Otherwise, and in a case without foreground, all positions are
+	// equally likely.
+	Foreground float64 `json:",omitzero"`
 
 	// Translate is the largest shift in voxels along each axis, and TranslateProb its
 	// probability. The shift is drawn uniformly from the integers
-	// -Translate … Translate, independently for each axis; voxels that enter the
+	// -Translate … Translate, independently for each axis; voxels from outside the
 	// volume are zero. (The paper's code draws fractions of voxels and interpolates,
 	// which blurs the image and the label.)
 	Translate     [3]int
@@ -162,6 +169,9 @@ func (p Protocol) Check() error {
 	if zero := p.Size == [3]int{}; !zero && (p.Size[0] == 0 || p.Size[1] == 0 || p.Size[2] == 0) {
 		return fmt.Errorf("dataset: Protocol.Size is %v; set every axis or none", p.Size)
 	}
+	if p.Foreground > 0 && p.Crop == [3]int{} {
+		return fmt.Errorf("dataset: Protocol.Foreground is %v, but there is no Crop for it to place", p.Foreground)
+	}
 	if p.Spacing != [3]float64{} {
 		for _, s := range p.Spacing {
 			if !(s > 0) || math.IsInf(s, 0) {
@@ -172,7 +182,7 @@ func (p Protocol) Check() error {
 	for _, f := range []struct {
 		name  string
 		value float64
-	}{{"TranslateProb", p.TranslateProb}, {"FlipProb", p.FlipProb}, {"NoiseProb", p.NoiseProb}, {"ScaleProb", p.ScaleProb}, {"ShiftProb", p.ShiftProb}} {
+	}{{"Foreground", p.Foreground}, {"TranslateProb", p.TranslateProb}, {"FlipProb", p.FlipProb}, {"NoiseProb", p.NoiseProb}, {"ScaleProb", p.ScaleProb}, {"ShiftProb", p.ShiftProb}} {
 		if !(f.value >= 0 && f.value <= 1) {
 			return fmt.Errorf("dataset: Protocol.%s is %v; a probability must be between 0 and 1", f.name, f.value)
 		}

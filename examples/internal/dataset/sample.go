@@ -38,12 +38,14 @@ func (p Protocol) train(id string, prep *prepared, seed uint64) *Sample {
 			label = rearrange(label, r)
 		}
 	}
+	part := window([3]int{}, image.dims)
 	if p.Crop != [3]int{} {
-		move(p.crop(image.dims, rng))
+		part = p.crop(label, image.dims, rng)
 	}
 	if rng.Float64() < p.TranslateProb {
-		move(p.translation(image.dims, rng))
+		part = p.translated(part, rng)
 	}
+	move(part)
 	pad := p.pad(image.dims)
 	scan := scanIn(pad, image.dims)
 	move(pad)
@@ -106,17 +108,6 @@ func (p Protocol) newSample(id string, image array[float32], label array[uint8],
 // symmetric draws a number uniformly from -limit … limit.
 func symmetric(rng *rand.Rand, limit float64) float64 { return (2*rng.Float64() - 1) * limit }
 
-func (p Protocol) crop(dims [3]int, rng *rand.Rand) rearrangement {
-	var start [3]int
-	for i, n := range dims {
-		if c := p.Crop[i]; c > 0 && c < n {
-			start[i] = rng.IntN(n - c + 1)
-			dims[i] = c
-		}
-	}
-	return window(start, dims)
-}
-
 func (p Protocol) pad(dims [3]int) rearrangement {
 	var start [3]int
 	for i, n := range dims {
@@ -148,12 +139,12 @@ func (b Box) flipped(flips rearrangement) Box {
 	return b
 }
 
-func (p Protocol) translation(dims [3]int, rng *rand.Rand) rearrangement {
-	var start [3]int
+// translated shifts a part of a volume by a random number of voxels.
+func (p Protocol) translated(part rearrangement, rng *rand.Rand) rearrangement {
 	for i, limit := range p.Translate {
-		start[i] = rng.IntN(2*limit+1) - limit
+		part.start[i] += rng.IntN(2*limit+1) - limit
 	}
-	return window(start, dims)
+	return part
 }
 
 func (p Protocol) flips(dims [3]int, rng *rand.Rand) rearrangement {

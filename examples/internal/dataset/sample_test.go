@@ -83,7 +83,7 @@ func TestTranslateByHand(t *testing.T) {
 	p, seen := Protocol{Translate: [3]int{0, 2, 1}}, map[[3]int]int{}
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 3000 {
-		seen[p.translation(a.dims, rng).start]++
+		seen[p.translated(window([3]int{}, a.dims), rng).start]++
 	}
 	assert.Len(t, seen, 5*3)
 	for start, n := range seen {
@@ -95,7 +95,7 @@ func TestCropDrawsEveryPosition(t *testing.T) {
 	p, seen := Protocol{Crop: [3]int{2, 9, 0}}, map[int]bool{}
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 200 {
-		r := p.crop([3]int{5, 4, 3}, rng)
+		r := p.crop(array[uint8]{}, [3]int{5, 4, 3}, rng)
 		assert.Equal(t, [3]int{2, 4, 3}, r.dims, "a short axis is kept whole, 0 does not crop")
 		assert.Equal(t, 0, r.start[1]+r.start[2])
 		seen[r.start[0]] = true
@@ -274,7 +274,7 @@ func TestScanExcludesPadding(t *testing.T) {
 	starts := map[[3]int]bool{}
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 0))
-		image := rearrange(ones, p.crop(dims, rng))
+		image := rearrange(ones, p.crop(array[uint8]{}, dims, rng))
 		pad := p.pad(image.dims)
 		box := scanIn(pad, image.dims)
 		image = rearrange(image, pad)

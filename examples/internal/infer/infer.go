@@ -58,7 +58,8 @@ type Window struct {
 	Blend Blend
 }
 
-func (w Window) check() error {
+// Check returns an error for a negative Size, an Overlap outside [0, 1) and an unknown Blend.
+func (w Window) Check() error {
 	for _, n := range w.Size {
 		if n < 0 {
 			return fmt.Errorf("infer: Window.Size is %v; it must not be negative", w.Size)
@@ -87,7 +88,7 @@ type Plan struct {
 // NewPlan returns a plan that covers a volume of the given size with windows that the
 // network accepts.
 func NewPlan(net nn.Network, volume [3]int, w Window) (*Plan, error) {
-	if err := w.check(); err != nil {
+	if err := w.Check(); err != nil {
 		return nil, err
 	}
 	p := &Plan{Count: 1, volume: volume}
@@ -109,7 +110,7 @@ func NewPlan(net nn.Network, volume [3]int, w Window) (*Plan, error) {
 // Logits returns the network's logits for an image, float32 1×C×X×Y×Z of the plan's
 // size, as float32 1×K×X×Y×Z. If progress is not nil, it is called after each window
 // with the number of windows done. When ctx is done, Logits stops after the current
-// window and returns ctx's error. Logits that are not finite are an error.
+// window and returns ctx's error. A logit that is NaN or infinite is a *nn.NonFiniteError.
 func (p *Plan) Logits(ctx context.Context, b nn.Backend, net nn.Network, image *tensor.Dense, progress func(done int)) (*tensor.Dense, error) {
 	if image == nil || image.Dtype() != tensor.Float32 || image.RequiresIterator() || !image.DataOrder().IsRowMajor() {
 		return nil, errors.New("infer: the image must be float32 and contiguous")
@@ -237,18 +238,16 @@ func (r *run) window(index [3]int) error {
 		return fmt.Errorf("infer: %w", err)
 	}
 	logits := r.logits.Data().([]float32)
-	finite := true
+	if bad, found := nn.FirstNonFinite(logits); found {
+		return fmt.Errorf("infer: window at %v: %w", start, &nn.NonFiniteError{Value: float64(bad)})
+	}
 	r.rows(r.channels, start, func(i, j, inside, whole, n int) {
 		k := max(0, -start[2])
 		for z := range n {
 			v := float64(logits[inside+z])
-			finite = finite && !math.IsNaN(v) && !math.IsInf(v, 0)
 			r.sum[whole+z] += float64(float64(weight[0][i]*weight[1][j]) * weight[2][k+z] * v)
 		}
 	})
-	if !finite {
-		return fmt.Errorf("infer: the logits of the window at %v are not finite", start)
-	}
 	return nil
 }
 

@@ -272,7 +272,9 @@ func TestErrors(t *testing.T) {
 	assert.Error(t, err, "one channel too many")
 	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
 		_, err = plan.Logits(ctx, b, newPointwise(t, b, [4]float32{}, [2]float32{0, float32(bad)}), image(8, 8, 8), nil)
-		assert.ErrorContains(t, err, "not finite")
+		var found *nn.NonFiniteError
+		assert.ErrorAs(t, err, &found)
+		assert.ErrorContains(t, err, "window at [0 0 0]")
 	}
 }
 

@@ -3,8 +3,6 @@
 package measure
 
 import (
-	"math"
-
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
@@ -97,15 +95,4 @@ func setShapes(v *outcome.Values, prediction, reference *tensor.Dense, spacing [
 	v[outcome.LesionFP] = outcome.Number(lesions.FP)
 	v[outcome.LesionFN] = outcome.Number(lesions.FN)
 	return nil
-}
-
-// NonFinite returns the first value of t, float32, that is NaN or infinite, and whether
-// there is one.
-func NonFinite(t *tensor.Dense) (float32, bool) {
-	for _, v := range t.Data().([]float32) {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return v, true
-		}
-	}
-	return 0, false
 }

@@ -112,16 +112,6 @@ func TestRuleFollowsFromTheLoss(t *testing.T) {
 	}
 }
 
-func TestNonFinite(t *testing.T) {
-	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
-		value, found := NonFinite(tensor.New(tensor.WithShape(3), tensor.WithBacking([]float32{1, bad, 2})))
-		assert.True(t, found)
-		assert.Equal(t, math.Float32bits(bad), math.Float32bits(value))
-	}
-	_, found := NonFinite(tensor.New(tensor.WithShape(2), tensor.WithBacking([]float32{math.MaxFloat32, 0})))
-	assert.False(t, found)
-}
-
 // TestMasksAgreeWithLogits measures the same prediction both ways.
 func TestMasksAgreeWithLogits(t *testing.T) {
 	label := []uint8{0, 1, 1, 0, 0, 0, 0, 1}

@@ -36,6 +36,8 @@ func (AttUNet) Name() string { return "attunet" }
 // Multiple implements Architecture.
 func (a AttUNet) Multiple() [3]int { return product(a.Strides) }
 
+func (a AttUNet) decoderWidths() []int { return coarseFirst(a.Channels[1 : len(a.Channels)-1]) }
+
 func (a AttUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	if err := checkLevels(a.Channels, a.Strides); err != nil {
 		return nil, err
@@ -49,31 +51,74 @@ func (a AttUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	if err := checkKernel("UpKernel", a.UpKernel); err != nil {
 		return nil, err
 	}
-	return nn.Sequence{
-		a.convs(b, "model.0", in, a.Channels[0], cube(1)),
-		a.level(b, "model.1", 0),
-		conv(b, "model.2.conv", a.Channels[0], out, 1, cube(1), true),
+	return &attUNet{
+		first: a.convs(b, "model.0", in, a.Channels[0], cube(1)),
+		top:   a.level(b, "model.1", 0),
+		head:  conv(b, "model.2.conv", a.Channels[0], out, 1, cube(1), true),
 	}, nil
+}
+
+// attUNet holds the layers.
+type attUNet struct {
+	first nn.Layer
+	top   *attLevel
+	head  nn.Layer
+}
+
+// Forward implements nn.Layer.
+func (n *attUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
+	y, _, err := n.forwardLevels(t, x)
+	return y, err
+}
+
+func (n *attUNet) forwardLevels(t *nn.Tape, x nn.Var) (y nn.Var, levels []nn.Var, err error) {
+	if x, err = n.first.Forward(t, x); err != nil {
+		return nn.Var{}, nil, err
+	}
+	y, levels, err = n.top.forward(t, x)
+	if err != nil {
+		return nn.Var{}, nil, err
+	}
+	t.Done(x, y)
+	logits, err := n.head.Forward(t, y)
+	t.Done(y, logits)
+	return logits, levels, err
 }
 
 // attLevel is a level together with all levels below it.
 type attLevel struct {
-	gate      *attentionGate
-	below, up nn.Layer
-	merge     nn.Layer
+	gate  *attentionGate
+	down  nn.Layer
+	below *attLevel // nil above the coarsest level
+	up    nn.Layer
+	merge nn.Layer
 }
 
-// Forward implements nn.Layer.
-func (l *attLevel) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
-	g, err := nn.Sequence{l.below, l.up}.Forward(t, x)
+// forward returns the output of the level and those of the levels below it, from the coarsest.
+func (l *attLevel) forward(t *nn.Tape, x nn.Var) (y nn.Var, levels []nn.Var, err error) {
+	low, err := l.down.Forward(t, x)
 	if err != nil {
-		return nn.Var{}, err
+		return nn.Var{}, nil, err
 	}
+	if l.below != nil {
+		skip := low
+		if low, levels, err = l.below.forward(t, skip); err != nil {
+			return nn.Var{}, nil, err
+		}
+		t.Done(skip, low)
+		levels = append(levels, low)
+	}
+	g, err := l.up.Forward(t, low)
+	if err != nil {
+		return nn.Var{}, nil, err
+	}
+	t.Done(low, g)
 	gated, err := l.gate.forward(t, g, x)
 	if err != nil {
-		return nn.Var{}, err
+		return nn.Var{}, nil, err
 	}
-	return join(t, gated, g, l.merge)
+	y, err = join(t, gated, g, l.merge)
+	return y, levels, err
 }
 
 // level builds level i, in state_dict order: gate, upsampling, merge, levels below.
@@ -89,11 +134,11 @@ func (a AttUNet) level(b *nn.Builder, name string, i int) *attLevel {
 		nn.InstanceNorm{}, b.PReLU(name+".merge.adn.A", 1),
 	}
 	if i+2 == len(a.Channels) {
-		l.below = a.convs(b, name+".submodule", c, wide, stride)
+		l.down = a.convs(b, name+".submodule", c, wide, stride)
 		return l
 	}
-	down := a.convs(b, name+".submodule.0", c, wide, stride)
-	l.below = nn.Sequence{down, a.level(b, name+".submodule.1", i+1)}
+	l.down = a.convs(b, name+".submodule.0", c, wide, stride)
+	l.below = a.level(b, name+".submodule.1", i+1)
 	return l
 }
 

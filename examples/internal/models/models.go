@@ -9,6 +9,8 @@
 //
 //	cfg := models.Config{Architecture: models.NewUNet(), InChannels: 3}
 //	net, err := models.New(cfg, backend, seed)
+//
+// [NewDeepSupervision] adds heads with which the lower levels of a decoder are trained too.
 package models
 
 import (
@@ -41,6 +43,8 @@ type Config struct {
 	// foreground.
 	OutChannels int
 }
+
+const defaultOutChannels = 2
 
 // entry describes a network.
 type entry struct {
@@ -128,7 +132,7 @@ func NewUninitialized(cfg Config, backend nn.Backend, seed uint64) (nn.Network, 
 	}
 	name := cfg.Name()
 	if cfg.OutChannels == 0 {
-		cfg.OutChannels = 2
+		cfg.OutChannels = defaultOutChannels
 	}
 	switch {
 	case backend == nil:

@@ -30,6 +30,8 @@ func (PlainUNet) Name() string { return "unet3d_plain" }
 // Multiple implements Architecture.
 func (PlainUNet) Multiple() [3]int { return cube(16) }
 
+func (p PlainUNet) decoderWidths() []int { return []int{8 * p.Width, 4 * p.Width, 2 * p.Width} }
+
 func (p PlainUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	if err := checkAtLeast("Width", p.Width, 1); err != nil {
 		return nil, err
@@ -76,31 +78,39 @@ type pooledUNet struct {
 
 // Forward implements nn.Layer.
 func (n *pooledUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
+	y, _, err := n.forwardLevels(t, x)
+	return y, err
+}
+
+func (n *pooledUNet) forwardLevels(t *nn.Tape, x nn.Var) (y nn.Var, levels []nn.Var, err error) {
 	var skips []nn.Var
 	for i, block := range n.down {
-		var err error
 		if i > 0 {
 			skips = append(skips, x)
 			if x, err = halve.Forward(t, x); err != nil {
-				return nn.Var{}, err
+				return nn.Var{}, nil, err
 			}
 		}
 		y, err := block.Forward(t, x)
 		if err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 		t.Done(x, y)
 		x = y
 	}
 	for i := range n.up {
+		if i > 0 {
+			levels = append(levels, x)
+		}
 		y, err := n.upsample[i].Forward(t, x)
 		if err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 		t.Done(x)
 		if x, err = join(t, skips[len(skips)-1-i], y, n.up[i]); err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 	}
-	return n.head.Forward(t, x)
+	y, err = n.head.Forward(t, x)
+	return y, levels, err
 }

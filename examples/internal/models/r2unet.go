@@ -53,6 +53,8 @@ func (r R2UNet) Name() string {
 // Multiple implements Architecture.
 func (r R2UNet) Multiple() [3]int { return product(halvings(len(r.Channels) - 1)) }
 
+func (r R2UNet) decoderWidths() []int { return coarseFirst(r.Channels[1 : len(r.Channels)-1]) }
+
 func (r R2UNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	if err := checkChannels(r.Channels); err != nil {
 		return nil, err

@@ -44,6 +44,8 @@ func (ResNetUNet) Name() string { return "unet_resnet50" }
 // Multiple implements Architecture.
 func (r ResNetUNet) Multiple() [3]int { return product(r.Strides) }
 
+func (r ResNetUNet) decoderWidths() []int { return r.Decoder[:len(r.Decoder)-1] }
+
 func (r ResNetUNet) check() error {
 	if err := checkAtLeast("Width", r.Width, 1); err != nil {
 		return err
@@ -144,18 +146,25 @@ type resNetUNet struct {
 
 // Forward implements nn.Layer.
 func (n *resNetUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
+	y, _, err := n.forwardLevels(t, x)
+	return y, err
+}
+
+func (n *resNetUNet) forwardLevels(t *nn.Tape, x nn.Var) (y nn.Var, levels []nn.Var, err error) {
 	var features []nn.Var
 	for _, stage := range n.stages {
-		var err error
 		if x, err = stage.Forward(t, x); err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 		features = append(features, x)
 	}
 	for i := range n.decoder {
+		if i > 0 {
+			levels = append(levels, x)
+		}
 		y, err := n.upsample[i].Forward(t, x)
 		if err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 		t.Done(x)
 		if skip := len(features) - 2 - i; skip >= 0 {
@@ -165,8 +174,9 @@ func (n *resNetUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 			t.Done(y)
 		}
 		if err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 	}
-	return n.head.Forward(t, x)
+	y, err = n.head.Forward(t, x)
+	return y, levels, err
 }

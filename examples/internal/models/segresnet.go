@@ -51,6 +51,14 @@ func (SegResNet) Name() string { return "segresnet" }
 // Multiple implements Architecture.
 func (s SegResNet) Multiple() [3]int { return product(halvings(len(s.BlocksDown) - 1)) }
 
+func (s SegResNet) decoderWidths() []int {
+	var widths []int
+	for level := len(s.BlocksUp) - 1; level > 0; level-- {
+		widths = append(widths, s.Width<<level)
+	}
+	return widths
+}
+
 func (s SegResNet) check() error {
 	if err := checkAtLeast("Width", s.Width, 1); err != nil {
 		return err
@@ -156,23 +164,31 @@ type segResNet struct {
 
 // Forward implements nn.Layer.
 func (n *segResNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
+	y, _, err := n.forwardLevels(t, x)
+	return y, err
+}
+
+func (n *segResNet) forwardLevels(t *nn.Tape, x nn.Var) (y nn.Var, levels []nn.Var, err error) {
 	var skips []nn.Var
 	for _, level := range n.down {
-		var err error
 		if x, err = level.Forward(t, x); err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 		skips = append(skips, x)
 	}
 	for i := range n.up {
+		if i > 0 {
+			levels = append(levels, x)
+		}
 		y, err := n.upsample[i].Forward(t, x)
 		if err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 		t.Done(x)
 		if x, err = addAndApply(t, y, skips[len(skips)-2-i], n.up[i]); err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 	}
-	return n.head.Forward(t, x)
+	y, err = n.head.Forward(t, x)
+	return y, levels, err
 }

@@ -58,6 +58,8 @@ func (UNet) Name() string { return "unet" }
 // Multiple implements Architecture.
 func (u UNet) Multiple() [3]int { return product(u.Strides) }
 
+func (u UNet) decoderWidths() []int { return coarseFirst(u.Channels[:len(u.Channels)-2]) }
+
 func (u UNet) check(out int) error {
 	if err := checkLevels(u.Channels, u.Strides); err != nil {
 		return err
@@ -108,15 +110,24 @@ type unetLevel struct {
 
 // Forward implements nn.Layer.
 func (l *unetLevel) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
+	y, _, err := l.forwardLevels(t, x)
+	return y, err
+}
+
+func (l *unetLevel) forwardLevels(t *nn.Tape, x nn.Var) (y nn.Var, levels []nn.Var, err error) {
 	skip, err := l.down.Forward(t, x)
 	if err != nil || l.below == nil {
-		return skip, err
+		return skip, nil, err
 	}
-	low, err := l.below.Forward(t, skip)
+	low, levels, err := l.below.forwardLevels(t, skip)
 	if err != nil {
-		return nn.Var{}, err
+		return nn.Var{}, nil, err
 	}
-	return join(t, skip, low, l.up)
+	if l.below.below != nil {
+		levels = append(levels, low)
+	}
+	y, err = join(t, skip, low, l.up)
+	return y, levels, err
 }
 
 // unetBuilder creates the layers of a UNet in state_dict order.

@@ -63,6 +63,8 @@ func (v VNet) Name() string {
 // Multiple implements Architecture.
 func (VNet) Multiple() [3]int { return cube(16) }
 
+func (v VNet) decoderWidths() []int { return []int{16 * v.Width, 8 * v.Width, 4 * v.Width} }
+
 func (v VNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	if err := checkAtLeast("Width", v.Width, 1); err != nil {
 		return nil, err
@@ -200,30 +202,38 @@ type vNet struct {
 
 // Forward implements nn.Layer.
 func (n *vNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
-	x, err := n.in.Forward(t, x)
-	if err != nil {
-		return nn.Var{}, err
+	y, _, err := n.forwardLevels(t, x)
+	return y, err
+}
+
+func (n *vNet) forwardLevels(t *nn.Tape, x nn.Var) (y nn.Var, levels []nn.Var, err error) {
+	if x, err = n.in.Forward(t, x); err != nil {
+		return nn.Var{}, nil, err
 	}
 	var skips []nn.Var
 	for _, down := range n.down {
 		skips = append(skips, x)
 		if x, err = down.Forward(t, x); err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 	}
 	for i, up := range n.up {
+		if i > 0 {
+			levels = append(levels, x)
+		}
 		skip, err := up.skip.Forward(t, skips[len(skips)-1-i])
 		if err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 		y, err := up.upsample.Forward(t, x)
 		if err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 		t.Done(x)
 		if x, err = join(t, y, skip, up.join); err != nil {
-			return nn.Var{}, err
+			return nn.Var{}, nil, err
 		}
 	}
-	return n.out.Forward(t, x)
+	y, err = n.out.Forward(t, x)
+	return y, levels, err
 }

@@ -88,9 +88,10 @@ type Backend interface {
 	// Release returns a Step array that will not be used again, so that the current step
 	// can reuse its memory. It has no effect on a Kept array.
 	Release(a Array)
-	// EndStep releases everything that the current step allocated. Step arrays and
-	// pullbacks that are still referenced become unusable.
-	EndStep()
+	// EndStep releases everything that the current step allocated, except the arrays in keep,
+	// which belong to the next step. Other Step arrays and pullbacks that are still referenced
+	// become unusable.
+	EndStep(keep ...Array)
 
 	// Conv3D returns the cross-correlation of x (N×Cin×X×Y×Z) with weight
 	// (Cout×Cin×kx×ky×kz) plus bias (Cout; nil for none). spec.OutputPadding must be zero.

@@ -5,11 +5,11 @@
 // # Arrays and backends
 //
 // An [Array] is opaque: a backend uses its preferred layout from layer to layer and converts
-// only in FromHost and ToHost, where volumes enter and logits leave. A [Backend] is a set of
-// operations. Each returns its result together with a [Pullback], a function from the
-// gradient of the result to the gradients of the inputs, which holds whatever it needs from
-// the forward pass. Such pairs are all that a new backend has to provide, and a new
-// operation is nothing more than such a pair.
+// only in FromHost and ToHost, where volumes enter and predictions leave, and in [RunLoss],
+// which runs a loss where the logits are. A [Backend] is a set of operations. Each returns its
+// result together with a [Pullback], a function from the gradient of the result to the
+// gradients of the inputs, which holds whatever it needs from the forward pass. Such pairs are
+// all that a new backend has to provide, and a new operation is nothing more than such a pair.
 //
 // # The tape
 //
@@ -22,7 +22,7 @@
 //
 //	tape := nn.NewTape(backend, nn.Training, seed)
 //	logits, err := net.Forward(tape, tape.Input(x))   // x from backend.FromHost
-//	                                                  // loss and its gradient gy of logits
+//	gy, err := nn.RunLoss(backend, logits.Array(), …) // gradient of the loss
 //	err = tape.Backward(logits, gy)                   // fills Param.Grad
 //	err = optimizer.Step(backend, net.Parameters())   // changes Param.Value
 //	backend.EndStep()                                 // recycles the memory

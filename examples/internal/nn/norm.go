@@ -28,15 +28,23 @@ func (b *Builder) BatchNorm(name string, channels int) *BatchNorm {
 	}
 }
 
-// Forward normalizes x. On a training tape, every call updates the running statistics.
+// Forward normalizes x. On a training tape, every call updates the running statistics, unless
+// the tape keeps them; see Tape.KeepStatistics.
 func (n *BatchNorm) Forward(t *Tape, x Var) (Var, error) {
 	w, bias := t.Param(n.Weight), t.Param(n.Bias)
 	spec := BatchNormSpec{Training: t.mode == Training, Epsilon: NormEpsilon, Momentum: BatchNormMomentum}
-	y, pullback, err := t.backend.BatchNorm(x.array, w.array, bias.array, n.RunningMean.Value, n.RunningVar.Value, spec)
+	var y Array
+	var pullback Pullback
+	var err error
+	if spec.Training && t.keeps {
+		y, pullback, err = n.keepStatistics(t, x.array, w.array, bias.array, spec)
+	} else {
+		y, pullback, err = t.backend.BatchNorm(x.array, w.array, bias.array, n.RunningMean.Value, n.RunningVar.Value, spec)
+	}
 	if err != nil {
 		return Var{}, fmt.Errorf("%s: %w", n.Weight.Name, err)
 	}
-	if spec.Training {
+	if spec.Training && !t.keeps {
 		n.Batches.Count++
 	}
 	return t.Record(y, pullback, x, w, bias)

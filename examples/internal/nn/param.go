@@ -46,3 +46,33 @@ type Network interface {
 	// spatial size.
 	CheckSize(spatial [3]int) error
 }
+
+// DeeplySupervised is a network with heads that compute logits at lower resolutions too. Only
+// training uses them: the Forward and the buffers are those of the network without heads,
+// while Parameters has the parameters of the heads behind those of the network.
+type DeeplySupervised interface {
+	Network
+	// ForwardAll is Forward on a training tape that returns the logits of the network and of
+	// the heads, from the finest to the coarsest.
+	ForwardAll(t *Tape, x Var) ([]Var, error)
+	// WithoutHeads returns the network that predicts. Both share parameters and buffers.
+	WithoutHeads() Network
+}
+
+// WithoutHeads returns the network that predicts: net itself, or that of a DeeplySupervised.
+func WithoutHeads(net Network) Network {
+	if d, ok := net.(DeeplySupervised); ok {
+		return d.WithoutHeads()
+	}
+	return net
+}
+
+// Outputs returns the logits on which the tape's mode evaluates the loss: those of Forward, on
+// a training tape of a DeeplySupervised network followed by those of its heads.
+func Outputs(net Network, t *Tape, x Var) ([]Var, error) {
+	if d, ok := net.(DeeplySupervised); ok && t.mode == Training {
+		return d.ForwardAll(t, x)
+	}
+	y, err := net.Forward(t, x)
+	return []Var{y}, err
+}

@@ -46,6 +46,8 @@ type Tape struct {
 	params   map[*Param]Var
 	final    func(*Param) error // of OnGradient
 	replayed bool
+	keeps    bool // of KeepStatistics
+	kept     []keptStatistics
 	holders  map[Array]int // in Backward, the number of nodes whose gradient an array is
 }
 
@@ -153,30 +155,54 @@ func (t *Tape) OnGradient(f func(p *Param) error) { t.final = f }
 // It releases values and gradients as soon as they are no longer needed, so that a step needs
 // little more memory than its forward pass. Afterward only the values of Input, InputWithGrad
 // and Param can be used.
-func (t *Tape) Backward(y Var, gy Array) error {
+func (t *Tape) Backward(y Var, gy Array) error { return t.BackwardAll([]Var{y}, []Array{gy}) }
+
+// BackwardAll is Backward from several values at once: the gradient of a parameter is that of
+// Σ_i ⟨ys[i], gys[i]⟩.
+func (t *Tape) BackwardAll(ys []Var, gys []Array) error {
 	switch {
 	case t.mode != Training:
 		return errors.New("nn: Backward: an inference tape has no pullbacks")
 	case t.replayed:
 		return errors.New("nn: Backward: already called on this tape; record a new one")
-	case y.tape != t:
-		return errors.New("nn: Backward: y was recorded on another tape")
-	case gy == nil:
-		return errors.New("nn: Backward: gy is nil")
-	case !slices.Equal(gy.Shape(), y.Shape()):
-		return fmt.Errorf("nn: Backward: gy has shape %v, want the shape %v of y", gy.Shape(), y.Shape())
+	case len(ys) == 0 || len(gys) != len(ys):
+		return fmt.Errorf("nn: Backward: there are %d values and %d gradients, want one for each of at least one value", len(ys), len(gys))
+	}
+	for i, y := range ys {
+		switch gy := gys[i]; {
+		case y.tape != t:
+			return errors.New("nn: Backward: y was recorded on another tape")
+		case gy == nil:
+			return errors.New("nn: Backward: gy is nil")
+		case !slices.Equal(gy.Shape(), y.Shape()):
+			return fmt.Errorf("nn: Backward: gy has shape %v, want the shape %v of y", gy.Shape(), y.Shape())
+		}
 	}
 	t.replayed = true
 	for p := range t.params {
 		p.Grad = nil
 	}
-	t.holders = map[Array]int{gy: 1} // it belongs to the caller and is never released
-	t.hold(y.node, gy)
-	if err := t.deliver(y.node); err != nil {
-		return fmt.Errorf("nn: Backward: %w", err)
+	t.holders = map[Array]int{}
+	for _, gy := range gys {
+		t.holders[gy]++ // it belongs to the caller and is never released
 	}
-	last := t.lastUses(y.node)
-	for i := y.node; i >= 0; i-- {
+	end := 0
+	for i, y := range ys {
+		if err := t.addGrad(y.node, gys[i]); err != nil {
+			return fmt.Errorf("nn: Backward: %w", err)
+		}
+		end = max(end, y.node)
+	}
+	last := t.lastUses(ys)
+	for _, y := range ys {
+		if last[y.node] >= 0 {
+			continue // an operation will add to the gradient
+		}
+		if err := t.deliver(y.node); err != nil {
+			return fmt.Errorf("nn: Backward: %w", err)
+		}
+	}
+	for i := end; i >= 0; i-- {
 		n := &t.nodes[i]
 		if n.grad == nil || n.pullback == nil {
 			continue
@@ -198,16 +224,18 @@ func (t *Tape) Backward(y Var, gy Array) error {
 }
 
 // lastUses returns, for every node that is a parameter, the node of the operation whose
-// pullback is the last one to add to its gradient when Backward starts from node y, and −1 if
+// pullback is the last one to add to its gradient when Backward starts from ys, and −1 if
 // there is none.
-func (t *Tape) lastUses(y int) []int {
+func (t *Tape) lastUses(ys []Var) []int {
 	last := make([]int, len(t.nodes))
 	for i := range last {
 		last[i] = -1
 	}
 	reached := make([]bool, len(t.nodes))
-	reached[y] = true
-	for i := y; i >= 0; i-- {
+	for _, y := range ys {
+		reached[y.node] = true
+	}
+	for i := len(t.nodes) - 1; i >= 0; i-- {
 		if n := &t.nodes[i]; reached[i] && n.pullback != nil {
 			for _, in := range n.inputs {
 				if in >= 0 && t.nodes[in].needed {

@@ -122,7 +122,7 @@ func TestRegionLossErrors(t *testing.T) {
 	_, err = afl.Value(loss, tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(1, 3, 3, 2, 2)), maps)
 	assert.ErrorContains(t, err, "the logits are float64, want float32")
 	_, err = afl.Value(loss, logits, maps, afl.WithVoxelWeight(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 3, 2, 2))))
-	assert.ErrorContains(t, err, "takes no upstream gradient, voxel weight or statistics")
+	assert.ErrorContains(t, err, "takes no upstream gradient and no voxel weight")
 	maps.Data().([]uint8)[13] = 2
 	_, err = afl.Value(loss, logits, maps)
 	assert.ErrorContains(t, err, "segment: region 2: ")

@@ -24,8 +24,8 @@ func (l perRegion) Eval(logits, target, grad *tensor.Dense, opts ...afl.EvalOpti
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Upstream != nil || cfg.VoxelWeight != nil || cfg.Stats != nil {
-		return nil, fmt.Errorf("segment: A-FL of regions takes no upstream gradient, voxel weight or statistics")
+	if cfg.Upstream != nil || cfg.VoxelWeight != nil {
+		return nil, fmt.Errorf("segment: A-FL of regions takes no upstream gradient and no voxel weight")
 	}
 	x, ok := logits.Data().([]float32)
 	if !ok {
@@ -40,7 +40,11 @@ func (l perRegion) Eval(logits, target, grad *tensor.Dense, opts ...afl.EvalOpti
 		g = grad.Data().([]float32) // package afl has checked grad
 	}
 	shape := slices.Clone(logits.Shape())
-	channels := shape[0] * shape[1]
+	samples, regions := shape[0], shape[1]
+	if cfg.Stats != nil && (len(cfg.Stats) != samples || slices.ContainsFunc(cfg.Stats, func(s afl.LabelStats) bool { return len(s.Classes) != regions })) {
+		return nil, fmt.Errorf("segment: there are statistics of %d labels, want one for each sample, with those of each of the %d regions", len(cfg.Stats), regions)
+	}
+	channels := samples * regions
 	n := len(x) / channels
 	shape[0], shape[1] = 1, 1
 	view := func(backing any) *tensor.Dense {
@@ -53,9 +57,13 @@ func (l perRegion) Eval(logits, target, grad *tensor.Dense, opts ...afl.EvalOpti
 		if grad != nil {
 			part = view(g[from:to:to])
 		}
-		v, err := afl.GradInto(l.of, view(x[from:to:to]), view(t[from:to:to]), part)
+		var given []afl.EvalOption
+		if cfg.Stats != nil {
+			given = append(given, afl.WithStats(cfg.Stats[c/regions].Classes[c%regions]))
+		}
+		v, err := afl.GradInto(l.of, view(x[from:to:to]), view(t[from:to:to]), part, given...)
 		if err != nil {
-			return nil, fmt.Errorf("segment: region %d: %w", c%logits.Shape()[1]+1, err)
+			return nil, fmt.Errorf("segment: region %d: %w", c%regions+1, err)
 		}
 		sum += v
 	}

@@ -39,14 +39,14 @@ type Settings struct {
 	Channels []string `json:"channels,omitempty"`
 }
 
-// Window returns the size of the volumes that the network was trained on: the size to
-// which scans were resized or the crop taken from them, or zero if they were used
-// whole.
+// Window returns the size of the volumes that the network was trained on: that of the
+// patches taken from scans, or else the size to which they were resized, or zero if they
+// were used whole.
 func (s Settings) Window() [3]int {
-	if s.Protocol.Size != [3]int{} {
-		return s.Protocol.Size
+	if s.Protocol.Crop != [3]int{} {
+		return s.Protocol.Crop
 	}
-	return s.Protocol.Crop
+	return s.Protocol.Size
 }
 
 // Store adds the settings to metadata.

@@ -102,10 +102,16 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 		defer p.process.Close()
 	}
+	scratch, err := os.MkdirTemp("", "stepbench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	choices := filepath.Join(scratch, "convolutions.json")
 	var results []*result
 	for _, w := range work {
 		fmt.Fprintf(progress, "%s …\n", w)
-		r, err := measure(ctx, w, p, *backendName, *turns, *least, *profiled, progress)
+		r, err := measure(ctx, w, p, *backendName, choices, *turns, *least, *profiled, progress)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
@@ -116,7 +122,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		head += ", compared with PyTorch " + p.version.Torch
 	}
 	text := markdown(head, *backendName, results)
-	fmt.Fprint(out, text)
+	if _, err := fmt.Fprint(out, text); err != nil && *folder == "" {
+		return err // nothing else holds the measurements
+	}
 	if *folder == "" {
 		return nil
 	}
@@ -139,8 +147,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 }
 
 // measure times training steps, alternating between this backend and PyTorch.
-func measure(ctx context.Context, w workload, p *peer, backend string, turns int, least time.Duration, profiled bool, progress io.Writer) (*result, error) {
-	s, err := newStepper(w, backend, profiled)
+func measure(ctx context.Context, w workload, p *peer, backend, choices string, turns int, least time.Duration, profiled bool, progress io.Writer) (*result, error) {
+	s, err := newStepper(w, backend, profiled, choices)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -33,6 +34,17 @@ func TestRun(t *testing.T) {
 	assert.Len(t, lines, 1+2*2)
 }
 
+// TestLostOutput prints to a pipe that nobody reads: an error unless the table is in a folder too.
+func TestLostOutput(t *testing.T) {
+	read, out := io.Pipe()
+	require.NoError(t, read.Close())
+	args := []string{"-models", "segresnet", "-size", "16,16,8", "-python", "none", "-turns", "1", "-turn", "1ns"}
+	assert.ErrorIs(t, run(context.Background(), args, out, &bytes.Buffer{}), io.ErrClosedPipe)
+	dir := t.TempDir()
+	require.NoError(t, run(context.Background(), append(args, "-out", dir), out, &bytes.Buffer{}))
+	assert.FileExists(t, filepath.Join(dir, "steps.csv"))
+}
+
 func TestWrongFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{"-models", "alexnet"}, {"-size", "1,2"}, {"-size", "a,b,c"}, {"-turns", "0"}, {"-turn", "-1s"}, {"-out", "/dev/null/a"}, {"stray"}, {"-python", "/no/such/python"},
@@ -46,7 +58,7 @@ func TestWrongFlags(t *testing.T) {
 func TestStepsReduceTheLoss(t *testing.T) {
 	w, err := newWorkload("unet", "32,32,16")
 	require.NoError(t, err)
-	s, err := newStepper(w, backends.Default(), false)
+	s, err := newStepper(w, backends.Default(), false, "")
 	require.NoError(t, err)
 	s.sgd.LearningRate = 0.1
 	first, err := s.step()

@@ -72,13 +72,13 @@ type stepper struct {
 	sgd        nn.SGD
 	loss       afl.Loss
 	x, label   *tensor.Dense
-	logits     *tensor.Dense
+	size       [3]int
 	parameters int
 	steps      uint64
 }
 
-func newStepper(w workload, backend string, profiled bool) (*stepper, error) {
-	b, err := backends.Open(backend, backends.Options{Profile: profiled})
+func newStepper(w workload, backend string, profiled bool, choices string) (*stepper, error) {
+	b, err := backends.Open(backend, backends.Options{Profile: profiled, Choices: choices})
 	if err != nil {
 		return nil, err
 	}
@@ -104,10 +104,10 @@ func newStepper(w workload, backend string, profiled bool) (*stepper, error) {
 	}
 	return &stepper{
 		backend: b, net: net, loss: afl.NewAdaptiveFocal(),
-		sgd:    nn.SGD{LearningRate: 0.01, Momentum: 0.9, WeightDecay: 1e-5, Nesterov: true},
-		x:      tensor.New(tensor.WithShape(1, inChannels, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(values)),
-		label:  tensor.New(tensor.WithShape(1, 1, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(label)),
-		logits: tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 2, w.size[0], w.size[1], w.size[2])),
+		sgd:   nn.SGD{LearningRate: 0.01, Momentum: 0.9, WeightDecay: 1e-5, Nesterov: true},
+		x:     tensor.New(tensor.WithShape(1, inChannels, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(values)),
+		label: tensor.New(tensor.WithShape(1, 1, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(label)),
+		size:  w.size,
 
 		parameters: nn.CountParameters(net),
 	}, nil
@@ -126,14 +126,11 @@ func (s *stepper) step() (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := s.backend.ToHost(y.Array(), s.logits); err != nil {
-		return 0, err
-	}
-	loss, grad, err := afl.Grad(s.loss, s.logits, s.label)
-	if err != nil {
-		return 0, err
-	}
-	g, err := s.backend.FromHost(grad, nn.Step)
+	var loss float64
+	g, err := nn.RunLoss(s.backend, y.Array(), nn.Box{Size: s.size}, s.label, func(logits, label, grad *tensor.Dense) (err error) {
+		loss, err = afl.GradInto(s.loss, logits, label, grad)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}

@@ -26,7 +26,7 @@ const (
 	CheckpointName = "checkpoint.safetensors"
 
 	checkpointKind   = "afl training state "
-	checkpointFormat = checkpointKind + "5"
+	checkpointFormat = checkpointKind + "6"
 	networkPrefix    = "network."
 	optimizerPrefix  = "optimizer."
 )
@@ -49,6 +49,18 @@ const (
 	selectKey = "selected_by" // Job.Select
 )
 
+// Origin returns the part of a weights file's metadata that says which training wrote it: the
+// run, the loss, the seed, the fold, the epochs, and the measure by which they were selected.
+func Origin(metadata map[string]string) map[string]string {
+	origin := map[string]string{}
+	for _, key := range []string{runKey, lossKey, seedKey, foldKey, epochsKey, selectKey} {
+		if value, ok := metadata[key]; ok {
+			origin[key] = value
+		}
+	}
+	return origin
+}
+
 // state is the state of one training, except for the tensors.
 type state struct {
 	Network string `json:"network"`
@@ -57,8 +69,8 @@ type state struct {
 	Fold    int    `json:"fold"`
 	// Rule is the name of the prediction rule.
 	Rule string `json:"prediction_rule"`
-	// Epoch is the current epoch, from 1. Done lists the cases that it has trained on,
-	// in order, and LossSum is the sum of their losses in that order.
+	// Epoch is the current epoch, from 1. Done lists the cases of the samples that it has
+	// trained on, in order, and LossSum is the sum of their losses in that order.
 	Epoch   int      `json:"epoch"`
 	Done    []string `json:"done"`
 	LossSum float64  `json:"loss_sum"`
@@ -131,34 +143,46 @@ func (s *state) check(key Key, p *Plan) error {
 			}
 		}
 	}
-	known := map[string]bool{}
+	left := map[string]int{}
 	for _, id := range p.Train[key.Fold] {
-		known[id] = true
+		left[id] = p.patches()
 	}
 	for _, id := range s.Done {
-		if !known[id] {
-			return fmt.Errorf("it has trained on %q twice, or %q is not a training case", id, id)
+		if left[id] == 0 {
+			return fmt.Errorf("it has trained on %q more than %d times, or %q is not a training case", id, p.patches(), id)
 		}
-		delete(known, id)
+		left[id]--
 	}
 	return nil
 }
 
-// position describes the progress of a training of the given numbers of epochs and of steps
-// per epoch.
-func (s *state) position(epochs, steps int) string {
+// position describes the progress of a training of the plan.
+func (s *state) position(p *Plan) string {
 	switch {
-	case s.trained(epochs):
+	case s.trained(p.Epochs):
 		return "before the evaluation of the best weights"
 	case len(s.Done) > 0:
-		return fmt.Sprintf("in epoch %d of %d after step %d of %d", s.Epoch, epochs, len(s.Done), steps)
+		return fmt.Sprintf("in epoch %d of %d after step %d of %d", s.Epoch, p.Epochs, p.steps(len(s.Done)), p.steps(p.samples(s.Fold)))
 	default:
-		return fmt.Sprintf("at the start of epoch %d of %d", s.Epoch, epochs)
+		return fmt.Sprintf("at the start of epoch %d of %d", s.Epoch, p.Epochs)
 	}
 }
 
 // save writes the checkpoint.
 func (t *trainer) save() error {
+	raw, err := json.Marshal(t.state)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	err = t.job.Group.Do("checkpoint", func() error { return t.writeCheckpoint(string(raw)) })
+	if err == nil {
+		t.saved = string(raw)
+	}
+	freeNow()
+	return err
+}
+
+func (t *trainer) writeCheckpoint(state string) error {
 	tensors := map[string]*tensor.Dense{}
 	network, err := nn.StateDict(t.job.Backend, t.net)
 	if err != nil {
@@ -174,19 +198,10 @@ func (t *trainer) save() error {
 	for name, v := range optimizer {
 		tensors[optimizerPrefix+name] = v
 	}
-	raw, err := json.Marshal(t.state)
-	if err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
 	if err := t.job.Guard(); err != nil {
 		return err
 	}
-	err = weights.Save(t.checkpointPath(), tensors, map[string]string{formatKey: checkpointFormat, runKey: t.job.ID, stateKey: string(raw)})
-	if err == nil {
-		t.saved = string(raw)
-	}
-	freeNow()
-	return err
+	return weights.Save(t.checkpointPath(), tensors, map[string]string{formatKey: checkpointFormat, runKey: t.job.ID, stateKey: state})
 }
 
 // freeNow returns the memory used by a checkpoint, possibly gigabytes, to the operating
@@ -216,18 +231,31 @@ func readState(path, id string) (s *state, raw string, err error) {
 	if run := metadata[runKey]; run != id {
 		return fail(fmt.Errorf("it belongs to the run %s, not to %s", run, id))
 	}
-	s = &state{}
-	if err := json.Unmarshal([]byte(metadata[stateKey]), s); err != nil {
+	if s, err = parseState(metadata[stateKey]); err != nil {
 		return fail(fmt.Errorf("state: %w", err))
 	}
 	return s, metadata[stateKey], nil
 }
 
+// parseState returns the state that is stored as raw.
+func parseState(raw string) (*state, error) {
+	s := &state{}
+	return s, json.Unmarshal([]byte(raw), s)
+}
+
 // readState reads the state of the training, if it has been started.
 func (t *trainer) readState() error {
-	s, raw, err := readState(t.checkpointPath(), t.job.ID)
-	if s == nil || err != nil {
+	var s *state
+	content, err := t.job.Group.Send("state of a training", func() ([]byte, error) {
+		_, raw, err := readState(t.checkpointPath(), t.job.ID)
+		return []byte(raw), err
+	})
+	if len(content) == 0 || err != nil {
 		return err
+	}
+	raw := string(content)
+	if s, err = parseState(raw); err != nil {
+		return fmt.Errorf("train: checkpoint %s: state: %w", t.checkpointPath(), err)
 	}
 	if err := s.check(t.key, t.plan); err != nil {
 		return fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
@@ -253,17 +281,18 @@ func (t *trainer) verify() error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	return t.checkBest(metadata)
+	return t.checkWeights(t.bestPath(), metadata, t.state.BestEpoch)
 }
 
-// checkBest returns an error if metadata is not that of the best weights.
-func (t *trainer) checkBest(metadata map[string]string) error {
+// checkWeights returns an error if metadata is not that of this training's weights after the
+// given number of epochs.
+func (t *trainer) checkWeights(path string, metadata map[string]string, epochs int) error {
 	for _, want := range []struct{ key, value string }{
-		{runKey, t.job.ID}, {lossKey, t.key.Loss}, {epochsKey, strconv.Itoa(t.state.BestEpoch)},
+		{runKey, t.job.ID}, {lossKey, t.key.Loss}, {epochsKey, strconv.Itoa(epochs)},
 		{seedKey, strconv.FormatUint(t.key.Seed, 10)}, {foldKey, t.foldName()},
 	} {
 		if got := metadata[want.key]; got != want.value {
-			return fmt.Errorf("train: %s does not hold the best weights of this training: its %s is %q, want %q", t.bestPath(), want.key, got, want.value)
+			return fmt.Errorf("train: %s does not hold the weights of this training after epoch %d: its %s is %q, want %q", path, epochs, want.key, got, want.value)
 		}
 	}
 	return nil
@@ -276,10 +305,18 @@ func (t *trainer) restore() (err error) {
 		return err
 	}
 	t.optimizer = t.job.NewOptimizer()
-	if t.saved == "" {
-		return nil
+	if t.reducer, err = t.newReducer(); err != nil {
+		return err
 	}
-	tensors, metadata, err := weights.Load(t.checkpointPath())
+	if t.saved == "" {
+		if t.network.Load != nil {
+			if err := t.network.Load(nn.WithoutHeads(t.net)); err != nil {
+				return err
+			}
+		}
+		return nn.Initialize(t.job.Backend, t.net)
+	}
+	tensors, metadata, err := t.loadCheckpoint()
 	if err != nil {
 		return fmt.Errorf("train: checkpoint: %w", err)
 	}
@@ -306,6 +343,24 @@ func (t *trainer) restore() (err error) {
 	return nil
 }
 
+// loadCheckpoint returns the content of the checkpoint, which only the first process reads.
+func (t *trainer) loadCheckpoint() (map[string]*tensor.Dense, map[string]string, error) {
+	if t.job.Group.Size() == 1 {
+		return weights.Load(t.checkpointPath())
+	}
+	raw, err := t.job.Group.Send("checkpoint", func() ([]byte, error) {
+		tensors, metadata, err := weights.Load(t.checkpointPath())
+		if err != nil {
+			return nil, err
+		}
+		return weights.Encode(tensors, metadata)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return weights.Decode(raw)
+}
+
 // foldName returns the fold for the metadata of weights, "" if there is a single one.
 func (t *trainer) foldName() string {
 	if len(t.job.Splits) == 1 {
@@ -316,7 +371,11 @@ func (t *trainer) foldName() string {
 
 // saveWeights writes only the network's state_dict, after the given number of epochs.
 func (t *trainer) saveWeights(path string, epochs int) error {
-	network, err := nn.StateDict(t.job.Backend, t.net)
+	return t.job.Group.Do("weights", func() error { return t.writeWeights(path, epochs) })
+}
+
+func (t *trainer) writeWeights(path string, epochs int) error {
+	network, err := nn.StateDict(t.job.Backend, nn.WithoutHeads(t.net))
 	if err != nil {
 		return err
 	}

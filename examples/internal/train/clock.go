@@ -6,7 +6,7 @@ import (
 	"github.com/x/afl/examples/internal/report"
 )
 
-// clock estimates the remaining time of a run from the mean times of the training steps
+// clock estimates the remaining time of a run from the mean times of the training samples
 // and validation cases so far. The times of a network that has not been timed are those of
 // another one, scaled by the networks' costs.
 type clock struct {
@@ -17,8 +17,8 @@ type clock struct {
 // timing holds the costs of a network in any unit that all networks share, and the times
 // measured in this session.
 type timing struct {
-	stepCost, caseCost float64
-	step, valid        mean
+	sampleCost, caseCost float64
+	sample, valid        mean
 }
 
 type mean struct {
@@ -30,15 +30,16 @@ func (m *mean) add(d time.Duration) { m.total += d; m.n++ }
 
 func (m *mean) value() float64 { return float64(m.total) / float64(m.n) }
 
-// amount is a number of training steps and validation cases of a network.
-type amount struct{ network, steps, cases int }
+// amount is a number of training samples and validation cases of a network.
+type amount struct{ network, samples, cases int }
 
-func (c *clock) step(d time.Duration)  { c.networks[c.current].step.add(d) }
-func (c *clock) valid(d time.Duration) { c.networks[c.current].valid.add(d) }
+func (c *clock) sample(d time.Duration) { c.networks[c.current].sample.add(d) }
+func (c *clock) valid(d time.Duration)  { c.networks[c.current].valid.add(d) }
 
-// perStep and perCase return the time of a step and of a case of a network in nanoseconds.
-func (c *clock) perStep(network int) (float64, bool) {
-	return c.scaled(network, func(t *timing) (*mean, float64) { return &t.step, t.stepCost })
+// perSample and perCase return the time of a training sample and of a case of a network in
+// nanoseconds.
+func (c *clock) perSample(network int) (float64, bool) {
+	return c.scaled(network, func(t *timing) (*mean, float64) { return &t.sample, t.sampleCost })
 }
 
 func (c *clock) perCase(network int) (float64, bool) {
@@ -68,15 +69,15 @@ func (c *clock) scaled(network int, of func(*timing) (*mean, float64)) (float64,
 
 // duration returns the estimated time of an amount of work.
 func (c *clock) duration(a amount) time.Duration {
-	step, stepKnown := c.perStep(a.network)
+	sample, sampleKnown := c.perSample(a.network)
 	valid, validKnown := c.perCase(a.network)
 	switch {
 	case !validKnown:
-		valid = step / 3 // a forward pass takes about a third of a step
-	case !stepKnown:
-		step = 3 * valid
+		valid = sample / 3 // a forward pass takes about a third of the time of both passes
+	case !sampleKnown:
+		sample = 3 * valid
 	}
-	return time.Duration(float64(a.steps)*step + float64(a.cases)*valid)
+	return time.Duration(float64(a.samples)*sample + float64(a.cases)*valid)
 }
 
 // left describes the time left for the rest of the epoch, and for the whole run, which

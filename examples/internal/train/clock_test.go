@@ -13,11 +13,11 @@ func TestClock(t *testing.T) {
 	// the cases, and another loss follows.
 	follows := []amount{{0, 20, 8 + 4}, {0, 30, 12 + 4}}
 	assert.Equal(t, "left: epoch 0s, run 0s", c.left(amount{0, 10, 4}, follows), "nothing is known yet")
-	c.step(6 * time.Second)
+	c.sample(6 * time.Second)
 	// Without a timed validation case, a case counts as a third of a step: 9 steps of 6 s
 	// and 4 cases of 2 s; then 20·6 + 12·2 and 30·6 + 16·2.
 	assert.Equal(t, "left: epoch 1m02s, run 6m58s", c.left(amount{0, 9, 4}, follows))
-	c.step(6 * time.Second)
+	c.sample(6 * time.Second)
 	c.valid(time.Second)
 	// Epoch: 8·6 + 4; run: + 20·6 + 12, + 30·6 + 16.
 	assert.Equal(t, "left: epoch 52s, run 6m20s", c.left(amount{0, 8, 4}, follows))
@@ -30,13 +30,13 @@ func TestClock(t *testing.T) {
 }
 
 func TestClockOfSeveralNetworks(t *testing.T) {
-	c := clock{networks: []timing{{stepCost: 30, caseCost: 10}, {stepCost: 300, caseCost: 50}, {}}}
-	c.step(2 * time.Second)
+	c := clock{networks: []timing{{sampleCost: 30, caseCost: 10}, {sampleCost: 300, caseCost: 50}, {}}}
+	c.sample(2 * time.Second)
 	c.valid(time.Second)
 	// The second network costs ten and five times as much; the cost of the third is unknown.
 	assert.Equal(t, "left: epoch 10s, run 3m25s", c.left(amount{0, 4, 2}, []amount{{1, 9, 1}, {2, 4, 2}}))
 	c.current = 1
-	c.step(5 * time.Second)
+	c.sample(5 * time.Second)
 	// Now the second network's own steps count, and the third is taken to be like it.
 	assert.Equal(t, "left: epoch 25s, run 31s", c.left(amount{1, 5, 0}, []amount{{2, 1, 1}}))
 }

@@ -170,9 +170,9 @@ func TestFoldsResumeAndGrow(t *testing.T) {
 		assert.ErrorContains(t, err, ", not to 7 and 0")
 		require.NoError(t, os.WriteFile(filepath.Join(dir, CheckpointName), want["fold0/unet/afl/checkpoint.safetensors"], 0o644))
 	}
-	best := filepath.Join(whole, "fold0", "unet", "afl", bestName)
+	best := filepath.Join(whole, "fold0", "unet", "afl", BestName)
 	for file, wrong := range map[string]string{"fold1": `its fold is "1", want "0"`, "seed8/fold0": `its seed is "8", want "7"`} {
-		require.NoError(t, os.WriteFile(best, want[file+"/unet/afl/"+bestName], 0o644))
+		require.NoError(t, os.WriteFile(best, want[file+"/unet/afl/"+BestName], 0o644))
 		_, err = foldJob(t, whole, 2, true, nil).Run(context.Background())
 		assert.ErrorContains(t, err, wrong)
 	}
@@ -212,7 +212,7 @@ func TestSeedsWithoutFolds(t *testing.T) {
 	require.NoError(t, err)
 	steps, cases := 0, 0
 	for _, a := range next.work(trainings) {
-		steps += a.steps
+		steps += a.samples
 		cases += a.cases
 	}
 	assert.Equal(t, []int{2 * 5, 2 * (5 + 5)}, []int{steps, cases}, "with three folds, each case is trained on, validated and reported once a seed")

@@ -234,7 +234,7 @@ func TestForeignFilesAreNotReported(t *testing.T) {
 		want string
 	}{
 		"before the evaluation":  {2*(3+2) - 1, "unet/afl/best.safetensors", ""},
-		"during the evaluation":  {2*(3+2) + 1, "unet/afl/best.safetensors", `does not hold the best weights of this training: its run is "fedcba9876543210"`},
+		"during the evaluation":  {2*(3+2) + 1, "unet/afl/best.safetensors", `does not hold the weights of this training after epoch 2: its run is "fedcba9876543210"`},
 		"while another trains":   {2*(3+2) + 2 + 1, "unet/afl/best.safetensors", `its run is "fedcba9876543210", want "0123456789abcdef"`},
 		"a finished checkpoint":  {2*(3+2) + 2 + 1, "unet/afl/checkpoint.safetensors", "it belongs to the run fedcba9876543210, not to 0123456789abcdef"},
 		"an earlier checkpoint":  {2*(3+2) + 2 + 1, "", "another process has replaced it"},

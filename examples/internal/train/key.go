@@ -30,8 +30,11 @@ type Plan struct {
 	Seed  uint64
 	Seeds int
 	// Epochs is the number of epochs, Steps the maximum number of training steps in each; 0
-	// means one per case.
+	// means that an epoch has all samples.
 	Epochs, Steps int
+	// Batch is the number of samples in a training step, Patches that of each case in an epoch;
+	// 0 means 1.
+	Batch, Patches int
 	// Train holds the IDs of the training cases of each fold, or of the only division.
 	Train [][]string
 }
@@ -52,14 +55,28 @@ func (p *Plan) Keys() []Key {
 	return keys
 }
 
-// steps returns the number of training steps per epoch on a fold.
-func (p *Plan) steps(fold int) int {
-	n := len(p.Train[fold])
-	if p.Steps > 0 {
-		n = min(n, p.Steps)
+// samples returns the number of training samples per epoch on a fold.
+func (p *Plan) samples(fold int) int {
+	n := len(p.Train[fold]) * p.patches()
+	if p.Steps > 0 && p.Steps < p.steps(n) {
+		n = p.Steps * p.batch()
 	}
 	return n
 }
+
+// steps returns the number of training steps that take the given number of samples. The last
+// one may have fewer than the others.
+func (p *Plan) steps(samples int) int {
+	n := samples / p.batch()
+	if samples%p.batch() != 0 {
+		n++
+	}
+	return n
+}
+
+func (p *Plan) batch() int { return max(p.Batch, 1) }
+
+func (p *Plan) patches() int { return max(p.Patches, 1) }
 
 // dir returns the folder of a training in the folder of the run. That of the first seed has
 // no part for the seed, so that a run can be given more seeds later.

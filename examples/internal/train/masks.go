@@ -9,7 +9,6 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
-	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/surface"
 )
@@ -33,7 +32,7 @@ func (t *trainer) masks(ctx context.Context, cases []dataset.Case, use func(i in
 		if err != nil {
 			return err
 		}
-		mask, err := t.mask(sample)
+		mask, err := t.mask(ctx, sample)
 		if err != nil {
 			return fmt.Errorf("train: case %s: %w", c.ID, err)
 		}
@@ -45,15 +44,10 @@ func (t *trainer) masks(ctx context.Context, cases []dataset.Case, use func(i in
 }
 
 // mask predicts one sample on the grid of its scan.
-func (t *trainer) mask(s *dataset.Sample) ([]bool, error) {
-	defer t.job.Backend.EndStep()
-	if _, err := t.forward(nn.NewTape(t.job.Backend, nn.Inference, 0), s); err != nil {
+func (t *trainer) mask(ctx context.Context, s *dataset.Sample) ([]bool, error) {
+	if err := t.infer(ctx, s); err != nil {
 		return nil, err
 	}
-	if bad, ok := measure.NonFinite(t.logits); ok {
-		return nil, fmt.Errorf("the network's output contains %v", bad)
-	}
-	t.scan.take(t.logits, s)
 	predicted, err := afl.Predict(t.rule, t.scan.logits)
 	if err != nil {
 		return nil, err
@@ -83,8 +77,6 @@ func firstChannel(s *dataset.Sample) []float32 {
 	shape := s.Image.Shape()
 	image := make([]float32, s.Scan.Size[0]*s.Scan.Size[1]*s.Scan.Size[2])
 	first := tensor.Shape{1, 1, shape[2], shape[3], shape[4]}
-	each(s.Scan, first, func(inside, full, n int) {
-		copy(image[inside:inside+n], s.Image.Data().([]float32)[full:])
-	})
+	nn.Crop(image, s.Image.Data().([]float32), first, nn.Box(s.Scan))
 	return image
 }

@@ -69,62 +69,17 @@ func (j *Job) checkOptimization() error {
 	return err
 }
 
-// accumulate returns the number of samples per update.
-func (j *Job) accumulate() int { return max(j.Accumulate, 1) }
-
-// gradients sums the gradients of the samples of one update.
-type gradients struct {
-	sums []nn.Array // by parameter; nil without a gradient so far
-	n    int        // samples
+// UpdateSamples returns the number of samples per update.
+func (j *Job) UpdateSamples() int {
+	batch, steps := max(j.Batch, 1), max(j.Accumulate, 1)
+	if steps > math.MaxInt/batch {
+		return math.MaxInt // an epoch
+	}
+	return batch * steps
 }
 
-// add adds the gradients that a backward pass left in the parameters. The arrays must live
-// until mean, so the samples share a step of the backend.
-func (g *gradients) add(b nn.Backend, params []*nn.Param) error {
-	if g.sums == nil {
-		g.sums = make([]nn.Array, len(params))
-	}
-	g.n++
-	old := map[nn.Array]bool{} // parameters may share a gradient
-	for i, p := range params {
-		switch {
-		case p.Grad == nil:
-		case g.sums[i] == nil:
-			g.sums[i] = p.Grad
-		default:
-			sum, _, err := b.Add(g.sums[i], p.Grad)
-			if err != nil {
-				return fmt.Errorf("train: gradient of %s: %w", p.Name, err)
-			}
-			old[g.sums[i]], old[p.Grad] = true, true
-			g.sums[i] = sum
-		}
-	}
-	for _, sum := range g.sums {
-		delete(old, sum)
-	}
-	for a := range old {
-		b.Release(a)
-	}
-	return nil
-}
-
-// mean stores the mean over the samples in the parameters.
-func (g *gradients) mean(b nn.Backend, params []*nn.Param) (err error) {
-	for i, p := range params {
-		p.Grad = g.sums[i]
-		if p.Grad == nil || g.n == 1 {
-			continue
-		}
-		if p.Grad, err = b.Scale(g.sums[i], 1/float64(g.n)); err != nil {
-			return fmt.Errorf("train: gradient of %s: %w", p.Name, err)
-		}
-	}
-	return nil
-}
-
-// update updates the weights by the gradients in the parameters.
-func (t *trainer) update() error {
+// optimize clips the gradients in the parameters and updates the weights by them.
+func (t *trainer) optimize() error {
 	b, params := t.job.Backend, t.net.Parameters()
 	if t.job.ClipNorm > 0 {
 		_, err := nn.ClipGradients(b, params, t.job.ClipNorm)

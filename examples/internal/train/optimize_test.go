@@ -29,6 +29,7 @@ type optimized struct {
 	clip      float64
 	n         int // samples per update
 	updates   int // per epoch
+	drawn     int // cases of the figure
 }
 
 var optimizedJobs = map[string]optimized{
@@ -39,7 +40,7 @@ var optimizedJobs = map[string]optimized{
 		},
 		optimizer: func() nn.Optimizer { return nn.NewAdamW(0) },
 		rates:     []float64{1e-3 * (1.0 / 3), 1e-3, 1e-3 * ((1 + math.Cos(math.Pi/2)) / 2)},
-		n:         1, updates: 3,
+		n:         1, updates: 3, drawn: 1,
 	},
 	"sgd, poly, clipping, accumulation": {
 		set: func(j *Job) {
@@ -47,7 +48,16 @@ var optimizedJobs = map[string]optimized{
 		},
 		optimizer: func() nn.Optimizer { return &nn.SGD{Momentum: 0.9, WeightDecay: 1e-5, Nesterov: true} },
 		rates:     []float64{0.1, 0.1 * math.Pow(2.0/3, 0.9), 0.1 * math.Pow(1-2.0/3, 0.9)},
-		clip:      0.05, n: 2, updates: 2,
+		clip:      0.05, n: 2, updates: 2, drawn: 1,
+	},
+	"batches, accumulation": {
+		set: func(j *Job) {
+			useSynthetic(j)
+			j.Batch, j.Accumulate, j.Schedule = 2, 2, nn.Schedule{Decay: nn.Polynomial}
+		},
+		optimizer: func() nn.Optimizer { return &nn.SGD{Momentum: 0.9, WeightDecay: 1e-5, Nesterov: true} },
+		rates:     []float64{0.1, 0.1 * math.Pow(2.0/3, 0.9), 0.1 * math.Pow(1-2.0/3, 0.9)},
+		n:         4, updates: 2, drawn: 2, // updates of four and of three samples
 	},
 }
 
@@ -77,9 +87,13 @@ func (c optimized) weights(t *testing.T) map[string]*tensor.Dense {
 			samples = append(samples, s)
 		}
 		for group := range slices.Chunk(samples, c.n) {
-			sums := make([]*tensor.Dense, len(net.Parameters()))
+			gradients := make([][][]float32, len(net.Parameters())) // of each sample
+			var found []nn.Statistics                               // of batch norms
 			for _, s := range group {
 				tape := nn.NewTape(b, nn.Training, 0)
+				if c.n > 1 {
+					tape.KeepStatistics()
+				}
 				x, err := b.FromHost(s.Image, nn.Step)
 				require.NoError(t, err)
 				y, err := net.Forward(tape, tape.Input(x))
@@ -91,25 +105,22 @@ func (c optimized) weights(t *testing.T) map[string]*tensor.Dense {
 				g, err := b.FromHost(gradient, nn.Step)
 				require.NoError(t, err)
 				require.NoError(t, tape.Backward(y, g))
+				passes, err := tape.Statistics()
+				require.NoError(t, err)
+				found = append(found, passes...)
 				for i, p := range net.Parameters() {
 					one := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(p.Grad.Shape()...))
 					require.NoError(t, b.ToHost(p.Grad, one))
-					if sums[i] == nil {
-						sums[i] = one
-						continue
-					}
-					for k, v := range one.Data().([]float32) {
-						sums[i].Data().([]float32)[k] += v
-					}
+					gradients[i] = append(gradients[i], one.Data().([]float32))
 				}
 				b.EndStep()
 			}
 			for i, p := range net.Parameters() {
-				values := sums[i].Data().([]float32)
+				values := treeSum(gradients[i])
 				for k := range values {
 					values[k] *= float32(1 / float64(len(group)))
 				}
-				p.Grad, err = b.FromHost(sums[i], nn.Step)
+				p.Grad, err = b.FromHost(tensor.New(tensor.WithShape(p.Value.Shape()...), tensor.WithBacking(values)), nn.Step)
 				require.NoError(t, err)
 			}
 			if c.clip > 0 {
@@ -120,6 +131,7 @@ func (c optimized) weights(t *testing.T) map[string]*tensor.Dense {
 				}
 			}
 			require.NoError(t, optimizer.Step(b, net.Parameters()))
+			require.NoError(t, nn.UpdateStatistics(b, found))
 			b.EndStep()
 		}
 	}
@@ -127,6 +139,20 @@ func (c optimized) weights(t *testing.T) map[string]*tensor.Dense {
 	state, err := nn.StateDict(b, net)
 	require.NoError(t, err)
 	return state
+}
+
+// treeSum adds the sum of the first half of the terms, rounded up, and that of the others.
+func treeSum(terms [][]float32) []float32 {
+	if len(terms) == 1 {
+		return terms[0]
+	}
+	half := (len(terms) + 1) / 2
+	first, second := treeSum(terms[:half]), treeSum(terms[half:])
+	sum := make([]float32, len(first))
+	for k := range sum {
+		sum[k] = first[k] + second[k]
+	}
+	return sum
 }
 
 // TestOptimization compares trainings with the same ones by hand, bit for bit, and with
@@ -137,7 +163,7 @@ func TestOptimization(t *testing.T) {
 			whole, steps := t.TempDir(), 0
 			_, err := c.job(t, whole, func() { steps++ }).Run(context.Background())
 			require.NoError(t, err)
-			require.Equal(t, 3*(c.updates+2)+2+1, steps, "three epochs of updates and two cases, an evaluation of two cases, and one case of the figure")
+			require.Equal(t, 3*(c.updates+2)+2+c.drawn, steps, "three epochs of updates and two cases, an evaluation of two cases, and the cases of the figure")
 			last, _, err := weights.Load(filepath.Join(whole, "unet", "dice-ce", "last.safetensors"))
 			require.NoError(t, err)
 			want := c.weights(t)
@@ -242,7 +268,7 @@ func TestClippingAnInfiniteGradientIsADivergence(t *testing.T) {
 		require.NoError(t, err)
 	}
 	var d *divergence
-	require.True(t, errors.As(trainer.update(), &d))
+	require.True(t, errors.As(trainer.optimize(), &d))
 	assert.Contains(t, d.what, "is not finite")
 }
 
@@ -255,6 +281,7 @@ func TestOptimizationCheck(t *testing.T) {
 		`Decay is "step"`:                        func(j *Job) { j.Schedule.Decay = "step" },
 		"ClipNorm is NaN":                        func(j *Job) { j.ClipNorm = math.NaN() },
 		"ClipNorm is -1":                         func(j *Job) { j.ClipNorm = -1 },
+		"Batch is -1":                            func(j *Job) { j.Batch = -1 },
 		"Accumulate is -1":                       func(j *Job) { j.Accumulate = -1 },
 		"EarlyStop is -1":                        func(j *Job) { j.EarlyStop = -1 },
 		`EarlyStop is 3, want 0, because Job.Select is "last"`: func(j *Job) { j.EarlyStop, j.Select = 3, SelectLast },

@@ -16,7 +16,9 @@ import (
 
 // Names of the files that a run writes, besides CheckpointName.
 const (
-	bestName        = "best.safetensors"
+	// BestName is the name of the best weights of a training.
+	BestName = "best.safetensors"
+
 	lastName        = "last.safetensors"
 	epochsName      = "epochs.csv"
 	casesName       = "cases.csv"
@@ -28,7 +30,7 @@ const (
 )
 
 // WeightsNames returns the names of the files in the folder of each training.
-func WeightsNames() []string { return []string{CheckpointName, bestName, lastName} }
+func WeightsNames() []string { return []string{CheckpointName, BestName, lastName} }
 
 // FileNames returns the names of all files that a run writes, without their folders.
 func FileNames() []string {
@@ -59,7 +61,7 @@ func newResults(j *Job, trainings []*trainer) *results {
 func (r *results) run() *report.Run {
 	run := &report.Run{Title: r.job.Title, Dataset: r.job.Dataset, Facts: r.job.Facts, Select: r.job.Select, Report: r.job.Report}
 	for _, t := range r.trainings {
-		result := t.state.result(r.job.ID, r.job.Epochs, t.steps())
+		result := t.state.result(r.job.ID, t.plan)
 		result.NetworkTitle, result.Title, result.Rule = t.network.Title, t.title, measure.InWords(r.job.Scheme, t.rule)
 		result.Scheme = r.job.Scheme
 		run.Results = append(run.Results, result)
@@ -68,16 +70,16 @@ func (r *results) run() *report.Run {
 }
 
 // result returns the results so far, without the titles.
-func (s *state) result(id string, epochs, steps int) outcome.Result {
+func (s *state) result(id string, p *Plan) outcome.Result {
 	r := outcome.Result{
 		Run: id, Network: s.Network, Loss: s.Loss, Seed: s.Seed, Fold: s.Fold, Epochs: s.History, Diverged: s.Diverged,
 	}
 	if e := s.Evaluation; e != nil {
 		r.Evaluated, r.BestEpoch, r.Cases = e.Epochs, e.BestEpoch, e.Cases
 	}
-	r.StoppedEarly = s.StoppedEarly && len(s.History) < epochs
-	if !s.finished(epochs) {
-		r.Ongoing = s.position(epochs, steps)
+	r.StoppedEarly = s.StoppedEarly && len(s.History) < p.Epochs
+	if !s.finished(p.Epochs) {
+		r.Ongoing = s.position(p)
 	}
 	return r
 }
@@ -187,7 +189,7 @@ func Read(dir, id string, plan *Plan) (outcome.Store, error) {
 		} else if err := s.check(key, plan); err != nil {
 			return nil, fmt.Errorf("train: checkpoint %s: %w", path, err)
 		}
-		r := s.result(id, plan.Epochs, plan.steps(key.Fold))
+		r := s.result(id, plan)
 		if r.NetworkTitle, err = models.Title(key.Network); err != nil {
 			return nil, err
 		}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/portable"
 )
 
 // TestPaddingHasNoEffect checks that the loss of a padded sample and its gradient equal
@@ -53,27 +55,41 @@ func TestPaddingHasNoEffect(t *testing.T) {
 	loss := afl.NewAdaptiveFocal()
 	want, wantGrad, err := afl.Grad(loss, bare, bareLabel)
 	require.NoError(t, err)
+	expected := make([]float32, 2*all)
+	for i := range scan {
+		expected[place(i)] = wantGrad.Data().([]float32)[i]
+		expected[all+place(i)] = wantGrad.Data().([]float32)[scan+i]
+	}
+	backend, err := portable.New(nn.Float32)
+	require.NoError(t, err)
+	trainer := &trainer{job: &Job{Backend: backend}, loss: loss}
+	gradient := func(logits *tensor.Dense, s *dataset.Sample) (float64, any) {
+		defer backend.EndStep()
+		y, err := backend.FromHost(logits, nn.Step)
+		require.NoError(t, err)
+		value, gys, err := trainer.lossOf([]nn.Array{y}, s)
+		require.NoError(t, err)
+		grad := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(logits.Shape()...))
+		require.NoError(t, backend.ToHost(gys[0], grad))
+		return value, grad.Data()
+	}
 	var o onScan
 	for range 2 { // the second time with reused buffers
-		o.take(whole, sample)
-		got, err := afl.GradInto(loss, o.logits, o.label, o.gradient())
-		require.NoError(t, err)
+		got, grad := gradient(whole, sample)
 		assert.Equal(t, want, got)
-		grad := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 2, 6, 4, 8))
-		require.NoError(t, grad.Memset(float32(7)))
-		o.pad(grad)
-		expected := make([]float32, 2*all)
-		for i := range scan {
-			expected[place(i)] = wantGrad.Data().([]float32)[i]
-			expected[all+place(i)] = wantGrad.Data().([]float32)[scan+i]
-		}
-		assert.Equal(t, expected, grad.Data())
+		assert.Equal(t, expected, grad)
+		o.take(whole, sample)
+		assert.Equal(t, bare.Data(), o.logits.Data())
+		assert.Equal(t, bareLabel.Data(), o.label.Data())
 
 		// In between, a sample without padding is used directly.
-		o.take(bare, &dataset.Sample{Scan: dataset.Box{Size: [3]int{3, 4, 5}}, Label: bareLabel})
+		unpadded := &dataset.Sample{Scan: dataset.Box{Size: [3]int{3, 4, 5}}, Label: bareLabel}
+		got, grad = gradient(bare, unpadded)
+		assert.Equal(t, want, got)
+		assert.Equal(t, wantGrad.Data(), grad)
+		o.take(bare, unpadded)
 		assert.Same(t, bare, o.logits)
 		assert.Same(t, bareLabel, o.label)
-		o.gradient()
 	}
 	assert.Equal(t, float32(40), padded[0], "the network's output is not modified")
 }

@@ -6,16 +6,26 @@
 //
 // A network starts from weights drawn from the seed, which are the same for every loss and
 // fold.
-// A step uses one case (batch 1): forward pass, loss and its gradient with respect to
-// the logits, backward pass, one update by SGD. With options of the Job that the paper did not
-// use, the optimizer is AdamW, the learning rate follows a schedule, gradients are clipped, an
-// update uses the mean gradient of several cases, and a training ends when it no longer
-// improves. After the steps of an epoch, every
-// validation case is predicted as a whole. The weights with the highest value of the
-// measure that Job.Select names are saved, by default the mean soft validation Dice as in
+// A step uses one case: forward pass, loss and its gradient with respect to the logits,
+// backward pass, one update by SGD. With options of the Job that the paper did not use, a step
+// uses a batch of cases, an epoch has several samples of each case, such as patches, the loss is
+// also that of lower resolutions, the optimizer is AdamW, the learning rate follows a schedule,
+// gradients are clipped, an update uses several steps, and a training ends when it no longer
+// improves. After the steps of an epoch, every validation case is predicted: as a whole, or with
+// a sliding window and in mirrored form. The weights with the highest value of the measure that
+// Job.Select names are saved, by default the mean soft validation Dice as in
 // the paper's released code; with several classes or regions it is the mean of theirs. At
 // the end these weights are read back from their file and evaluated with all measures, on
 // the validation cases or, if there are any, on the test cases.
+//
+// # Batches
+//
+// The gradient of an update is the mean of the gradients of its samples, each of which passes
+// the network alone: the loss of a batch is the mean of the losses of its samples, and a batch
+// norm normalizes each sample by its own statistics and updates the running ones in the order of
+// the samples. So an update does not depend on how its samples are divided into batches. The
+// gradients are added as a binary tree that depends only on the number of samples, so that its
+// branches can be computed in different places; see gradients.
 //
 // # Seeds and folds
 //
@@ -69,8 +79,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x/afl"
 	"github.com/x/afl/detection"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/dist"
+	"github.com/x/afl/examples/internal/infer"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/outcome"
@@ -86,13 +99,19 @@ var ErrInterrupted = errors.New("train: interrupted")
 type Network struct {
 	// Name appears in file names and CSV files, Title in tables.
 	Name, Title string
-	// New returns the network with its initial weights for a seed, on the Job's Backend.
+	// New returns the network for a seed, on the Job's Backend. Its parameters and buffers need
+	// no values. One that is an [nn.DeeplySupervised] is trained at all of its resolutions; its
+	// heads are in the checkpoint, but not in the files of weights.
 	New func(seed uint64) (nn.Network, error)
+	// Load sets the initial values of a new network, without heads, that are not drawn from the seed. Optional:
+	// by default all are drawn. It is not called for a training that continues from a
+	// checkpoint.
+	Load func(nn.Network) error
 	// Source produces samples of sizes that the network accepts.
 	Source dataset.Source
-	// StepCost and CaseCost are the costs of a training step and of a prediction, in any
+	// SampleCost and CaseCost are the costs of training on a sample and of a prediction, in any
 	// unit that all networks of the Job share; 0 if unknown. They scale the estimated times.
-	StepCost, CaseCost float64
+	SampleCost, CaseCost float64
 	// WeightsInfo is added to the metadata of best.safetensors and last.safetensors,
 	// together with the loss, the number of epochs and the prediction rule. It holds what
 	// is needed to use the weights.
@@ -135,8 +154,12 @@ type Job struct {
 
 	// Epochs is the number of epochs per network and loss.
 	Epochs int
-	// Steps is the maximum number of training steps per epoch; 0 means one per case.
+	// Steps is the maximum number of training steps per epoch; 0 means that an epoch has Patches
+	// samples of every case.
 	Steps int
+	// Batch is the number of samples in a training step; 0 means 1. They must have the same
+	// size. The last batch of an epoch has those that are left.
+	Batch int
 	// Seed is the first of Seeds consecutive seeds, one by default. A seed determines the
 	// initial weights, the order of the cases, their augmentation and dropout.
 	Seed  uint64
@@ -153,13 +176,26 @@ type Job struct {
 	// ClipNorm is the largest global norm of the gradients of an update, to which larger ones
 	// are scaled; 0: they are not clipped.
 	ClipNorm float64
-	// Accumulate is the number of samples, each a batch of 1, whose gradients are averaged for
-	// an update; 0 means 1. The last update of an epoch averages those that are left. A
-	// training is interrupted only between updates.
+	// Accumulate is the number of steps, each on a batch, whose samples' gradients are averaged
+	// for an update; 0 means 1. The last update of an epoch averages over the samples that are
+	// left, with the same learning rate. A training is interrupted only between updates.
 	Accumulate int
 	// EarlyStop ends a training after this many epochs in a row whose weights were not better
 	// by Select; 0: never. It then counts as finished.
 	EarlyStop int
+
+	// Patches is the number of training steps for each case and epoch, each on a sample with an
+	// augmentation of its own; 0 means 1.
+	Patches int
+	// VolumeStatistics gives A-FL the statistics of the label of the whole case instead of
+	// those of the sample, for samples that are patches of it.
+	VolumeStatistics bool
+
+	// Window and Mirror say how validation and reported cases are predicted. The zero Window
+	// covers them whole. Mirror lists axes, from 0 for X, ascending: the probabilities are
+	// averaged over all combinations of mirrored axes. Optional.
+	Window infer.Window
+	Mirror []int
 
 	// Select is one of [Selections].
 	Select string
@@ -176,6 +212,15 @@ type Job struct {
 
 	// Progress shows the progress to the user.
 	Progress *report.Progress
+
+	// Group is the group of processes that train together, each of which runs the same Job.
+	// The first one reads and writes all files of the run; the others need neither Guard nor
+	// Progress to do anything. Batch times Accumulate must be at least their number. Optional:
+	// by default a single process.
+	Group *dist.Group
+
+	asked  context.Context // is done when this process is asked to stop
+	cancel context.CancelFunc
 }
 
 // Run trains every network with every loss, except those already finished in Dir, and
@@ -185,6 +230,8 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	if err := j.check(); err != nil {
 		return nil, err
 	}
+	ctx, leave := j.join(ctx)
+	defer leave()
 	trainings, err := j.trainings()
 	if err != nil {
 		return nil, err
@@ -212,7 +259,7 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 		t.follows = j.work(trainings[i+1:])
 		t.clock.current = network
 		t.publish = func() error { return results.afterEpoch(t.network) }
-		if err := results.removePictures(); err != nil {
+		if err := j.Group.Do("pictures", results.removePictures); err != nil {
 			return nil, err
 		}
 		start := time.Now()
@@ -223,21 +270,34 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 		j.Progress.Println(fmt.Sprintf("%s: done after %s", t.label, report.Duration(time.Since(start))))
 		// Write the results after every training, so that those of a long run are available
 		// before it ends.
-		if err := results.afterTraining(t.network); err != nil {
+		if err := j.Group.Do("results", func() error { return results.afterTraining(t.network) }); err != nil {
 			return nil, err
 		}
 		written = true
 	}
 	if !written {
-		if err := results.all(); err != nil {
+		if err := j.Group.Do("results", results.all); err != nil {
 			return nil, err
 		}
 	}
-	if err := results.writePictures(ctx); err != nil {
+	run := results.run()
+	stopped, err := j.Group.Send("pictures", func() ([]byte, error) {
+		err := results.writePictures(j.asked)
+		if errors.Is(err, ErrInterrupted) {
+			return []byte("stopped"), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return nil, results.markdown(run) // again, with links to what was drawn since
+	})
+	if err == nil && len(stopped) > 0 {
+		err = ErrInterrupted
+	}
+	if err != nil {
 		return nil, err
 	}
-	run := results.run()
-	return run, results.markdown(run) // again, with links to what was drawn since
+	return run, nil
 }
 
 func (j *Job) check() error {
@@ -258,10 +318,24 @@ func (j *Job) check() error {
 		return fmt.Errorf("train: Job.Seeds is %d from %d on, want at least 0 and no seed above 2⁶⁴-1", j.Seeds, j.Seed)
 	case j.Epochs < 1:
 		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
+	case j.Patches < 0:
+		return fmt.Errorf("train: Job.Patches is %d, want at least 0", j.Patches)
 	case j.Steps < 0:
 		return fmt.Errorf("train: Job.Steps is %d, want at least 0", j.Steps)
+	case j.Group.Size() > 1 && j.UpdateSamples() < j.Group.Size():
+		return fmt.Errorf("train: Job.Batch times Job.Accumulate is %d, want at least 1 sample for each of the %d processes", j.UpdateSamples(), j.Group.Size())
+	case j.Batch < 0:
+		return fmt.Errorf("train: Job.Batch is %d, want at least 0", j.Batch)
 	case j.Detection != nil && j.Scheme.Kind != segment.Binary:
 		return fmt.Errorf("train: Job.Detection is set, but Job.Scheme has %v, want a binary one", j.Scheme)
+	}
+	if err := j.Window.Check(); err != nil {
+		return fmt.Errorf("train: Job.Window: %w", err)
+	}
+	for i, axis := range j.Mirror {
+		if axis < 0 || axis > 2 || i > 0 && axis <= j.Mirror[i-1] {
+			return fmt.Errorf("train: Job.Mirror is %v, want 0, 1 or 2 in ascending order", j.Mirror)
+		}
 	}
 	if err := j.checkOptimization(); err != nil {
 		return err
@@ -305,9 +379,9 @@ func (j *Job) seeds() int { return max(j.Seeds, 1) }
 // the state on disk.
 func (j *Job) trainings() ([]*trainer, error) {
 	plan := j.plan()
-	c := &clock{}
+	c, volumes := &clock{}, map[string]afl.LabelStats{}
 	for _, n := range j.Networks {
-		c.networks = append(c.networks, timing{stepCost: n.StepCost, caseCost: n.CaseCost})
+		c.networks = append(c.networks, timing{sampleCost: n.SampleCost, caseCost: n.CaseCost})
 	}
 	var all []*trainer
 	for seed := range uint64(plan.Seeds) {
@@ -318,6 +392,7 @@ func (j *Job) trainings() ([]*trainer, error) {
 					if err != nil {
 						return nil, err
 					}
+					t.volumes = volumes
 					all = append(all, t)
 				}
 			}
@@ -344,7 +419,7 @@ func (j *Job) training(plan *Plan, n *Network, key Key, c *clock) (*trainer, err
 	return t, t.readState()
 }
 
-// work returns the steps and cases that are left of trainings.
+// work returns the samples and cases that are left of trainings.
 func (j *Job) work(trainings []*trainer) []amount {
 	var left []amount
 	for _, t := range trainings {
@@ -355,7 +430,7 @@ func (j *Job) work(trainings []*trainer) []amount {
 		a.cases = len(t.split.Reported()) // the evaluation of the best weights
 		if !t.state.trained(j.Epochs) {
 			epochs := j.Epochs - t.state.Epoch + 1
-			a.steps = epochs*t.steps() - len(t.state.Done)
+			a.samples = epochs*t.samples() - len(t.state.Done)
 			a.cases += epochs * len(t.split.Valid)
 		}
 		left = append(left, a)
@@ -365,22 +440,34 @@ func (j *Job) work(trainings []*trainer) []amount {
 
 // train trains to completion and then releases the network.
 func (t *trainer) train(ctx context.Context) error {
-	if err := t.job.Guard(); err != nil {
+	err := t.job.Group.Do("folder of a training", func() error {
+		if err := t.job.Guard(); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(t.dir(), 0o755); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
 		return err
-	}
-	if err := os.MkdirAll(t.dir(), 0o755); err != nil {
-		return fmt.Errorf("train: %w", err)
 	}
 	if err := t.restore(); err != nil {
 		return err
 	}
-	err := t.run(ctx)
-	t.net, t.optimizer, t.logits, t.grad, t.scan = nil, nil, nil, nil, onScan{}
+	defer func() {
+		if t.reducer != nil {
+			t.reducer.Close()
+			t.reducer = nil
+		}
+	}()
+	err = t.run(ctx)
+	t.net, t.optimizer, t.logits, t.scan = nil, nil, nil, onScan{}
 	return err
 }
 
 func (j *Job) plan() *Plan {
-	p := &Plan{Scheme: j.Scheme, Losses: j.Losses, Seed: j.Seed, Seeds: j.seeds(), Epochs: j.Epochs, Steps: j.Steps}
+	p := &Plan{Scheme: j.Scheme, Losses: j.Losses, Seed: j.Seed, Seeds: j.seeds(), Epochs: j.Epochs, Steps: j.Steps, Batch: j.Batch, Patches: j.Patches}
 	for _, n := range j.Networks {
 		p.Networks = append(p.Networks, n.Name)
 	}

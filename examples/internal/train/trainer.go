@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"iter"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/dist"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/outcome"
@@ -32,20 +33,22 @@ type trainer struct {
 	loss    afl.Loss
 	rule    afl.PredictionRule
 	clock   *clock
-	follows []amount // work that follows this training in the run
+	volumes map[string]afl.LabelStats // of whole cases by ID, shared by the trainings of a job
+	follows []amount                  // work that follows this training in the run
 	// publish shows the results after every epoch.
 	publish func() error
 
 	net       nn.Network
 	optimizer nn.Optimizer
+	reducer   *dist.Reducer // nil for a single process
 	state     state
 	saved     string // state in the checkpoint, as stored; empty if there is none
 	// torn is set during an update: the network's running statistics have changed, but the
 	// samples are not in the state.
 	torn bool
 
-	logits, grad *tensor.Dense // network's output and its gradient, reused for equal shapes
-	scan         onScan
+	logits *tensor.Dense // of a prediction, reused for equal shapes
+	scan   onScan
 }
 
 // divergence is the error returned when a number is no longer finite.
@@ -63,11 +66,11 @@ func (t *trainer) run(ctx context.Context) error {
 		var d *divergence
 		switch {
 		case errors.As(err, &d):
-			// The failed step follows those that are done; if all are done, it was the
+			// The failed sample follows those that are done; if all are done, it was the
 			// validation that failed.
-			step := len(t.state.Done) + d.after + 1
-			if step > t.steps() {
-				step = 0
+			step := 0
+			if sample := len(t.state.Done) + d.after + 1; sample <= t.samples() {
+				step = t.plan.steps(sample)
 			}
 			t.state.Diverged = &outcome.Divergence{Epoch: t.state.Epoch, Step: step, What: d.what}
 			t.job.Progress.Println(fmt.Sprintf("%s %s; continuing without it", t.label, t.state.Diverged))
@@ -77,7 +80,7 @@ func (t *trainer) run(ctx context.Context) error {
 		if err := t.save(); err != nil {
 			return err
 		}
-		if err := t.publish(); err != nil {
+		if err := t.job.Group.Do("results of an epoch", t.publish); err != nil {
 			return err
 		}
 	}
@@ -89,10 +92,11 @@ func (t *trainer) run(ctx context.Context) error {
 
 // stop saves the state before the training ends early because of err, which it returns, or
 // [ErrInterrupted] if err is due to ctx being done. An error in the middle of a step leaves
-// no state that could be continued to the same bits, so the last checkpoint is kept.
+// no state that could be continued to the same bits, so the last checkpoint is kept, as after one
+// that other processes do not know of.
 func (t *trainer) stop(ctx context.Context, err error) error {
 	interrupted := ctx.Err() != nil && errors.Is(err, ctx.Err())
-	if t.torn {
+	if t.torn || t.job.Group.Size() > 1 && !interrupted && !dist.Agreed(err) {
 		return err
 	}
 	if failed := t.save(); failed != nil {
@@ -131,7 +135,7 @@ func (t *trainer) epoch(ctx context.Context) error {
 	}
 	improved, err := better(t.job.Select, &e, best)
 	if err != nil {
-		return err
+		return dist.Common(err)
 	}
 	if improved {
 		// Save the weights before the checkpoint that refers to them: after a crash in
@@ -156,7 +160,8 @@ func (t *trainer) epoch(ctx context.Context) error {
 }
 
 func (t *trainer) trainEpoch(ctx context.Context) error {
-	if len(t.state.Done) == t.steps() {
+	done, all := len(t.state.Done), t.samples()
+	if done == all {
 		return nil
 	}
 	rate, err := t.job.rate(t.state.Epoch)
@@ -164,155 +169,311 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		return err
 	}
 	t.optimizer.SetLearningRate(rate)
-	// The loader yields all cases in the order of the whole epoch. The sample is nil for
-	// cases that were done before an interruption.
-	loader := dataset.Loader{Source: skipping{t.network.Source, setOf(t.state.Done)}}
-	var samples []*dataset.Sample // of the next update
-	for sample, err := range loader.Train(ctx, t.split.Train, t.key.Seed, t.state.Epoch) {
+	var steps time.Duration
+	// The samples of this process are at these positions of the epoch.
+	mine := make([]bool, all)
+	for at := done; at < all; at += t.job.UpdateSamples() {
+		from, to := t.share(min(t.job.UpdateSamples(), all-at))
+		for i := from; i < to; i++ {
+			mine[at+i] = true
+		}
+	}
+	// An interrupted epoch continues behind the samples that it has done.
+	loader := dataset.Loader{Source: t.network.Source, Patches: t.job.Patches, Skip: done, Only: func(position int) bool { return position < all && mine[position] }}
+	next, stop := iter.Pull2(loader.Train(ctx, t.split.Train, t.key.Seed, t.state.Epoch))
+	defer stop()
+	for done < all {
+		n := min(t.job.UpdateSamples(), all-done)
+		from, to := t.share(n)
+		samples, err := t.take(next, to-from)
+		start := time.Now()
+		value, err := t.update(samples, from, n, err)
 		if err != nil {
 			return err
 		}
-		if sample == nil {
-			continue
-		}
-		samples = append(samples, sample)
-		left := t.steps() - len(t.state.Done)
-		if len(samples) < min(t.job.accumulate(), left) {
-			continue
-		}
-		value, err := t.step(samples)
-		if err != nil {
-			return err
-		}
-		samples = nil
+		steps += time.Since(start)
+		done = len(t.state.Done)
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
-			t.label, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(),
-			t.left(t.steps()-len(t.state.Done), len(t.split.Valid)), value))
+			t.label, t.state.Epoch, t.job.Epochs, t.plan.steps(done), t.plan.steps(all),
+			t.left(all-done, len(t.split.Valid)), value))
+		if done == all {
+			if err := t.compareEpoch(steps); err != nil {
+				return err
+			}
+		}
 		if err := ctx.Err(); err != nil {
 			return err
-		}
-		if len(t.state.Done) == t.steps() {
-			break
 		}
 	}
 	return nil
 }
 
-// step performs one update with the mean of the gradients of the samples and adds them to the
-// state. It returns the loss of the last sample before the update.
-func (t *trainer) step(samples []*dataset.Sample) (float64, error) {
-	b := t.job.Backend
+// share returns which of n samples of an update this process computes.
+func (t *trainer) share(n int) (from, to int) {
+	return dist.Share(n, t.job.Group.Rank(), t.job.Group.Size())
+}
+
+// take returns the next n samples of this process.
+func (t *trainer) take(next func() (*dataset.Sample, error, bool), n int) ([]*dataset.Sample, error) {
+	var samples []*dataset.Sample
+	for range n {
+		sample, err, ok := next()
+		if err == nil && !ok {
+			err = errors.New("train: the loader has no more samples")
+		}
+		if err != nil {
+			return samples, err
+		}
+		samples = append(samples, sample)
+		if t.reducer == nil {
+			if err := t.checkBatch(inBatch(samples)); err != nil {
+				return samples, err
+			}
+		}
+	}
+	return samples, nil
+}
+
+// inBatch describes the last of the samples of an update.
+func inBatch(samples []*dataset.Sample) []trained {
+	all := make([]trained, len(samples))
+	for i, s := range samples {
+		all[i] = trained{ID: s.ID, Size: [3]int(s.Image.Shape()[2:])}
+	}
+	return all
+}
+
+// checkBatch returns an error if the last of the samples of an update has another size than
+// the first of its batch.
+func (t *trainer) checkBatch(samples []trained) error {
+	last := len(samples) - 1
+	first, s := samples[last-last%t.plan.batch()], samples[last]
+	if s.Size != first.Size {
+		return fmt.Errorf("train: case %s has %v voxels, but case %s in the same batch of %d has %v; resize all volumes to one size or take patches no larger than any of them (-patch), or accumulate the gradients of several steps instead (-accumulate), whose sizes may differ",
+			s.ID, s.Size, first.ID, t.plan.batch(), first.Size)
+	}
+	return nil
+}
+
+// update performs one update with the mean of the gradients of n samples and adds them to the
+// state. samples are those of this process, from number from on; failed is the error if they are
+// not complete. It returns the mean of the losses before the update.
+func (t *trainer) update(samples []*dataset.Sample, from, n int, failed error) (float64, error) {
+	if t.reducer == nil && failed != nil {
+		return 0, failed
+	}
+	b, params := t.job.Backend, t.net.Parameters()
 	defer b.EndStep()
 	t.torn = true
 	start := time.Now()
-	var sum gradients
-	values := make([]float64, len(samples))
-	for i, s := range samples {
-		var err error
-		if values[i], err = t.backward(s, len(t.state.Done)+i); err != nil {
-			var d *divergence
-			if errors.As(err, &d) {
-				d.after = i
-			}
-			return 0, err
-		}
-		if err := sum.add(b, t.net.Parameters()); err != nil {
-			return 0, err
-		}
+	var done []trained
+	err := failed
+	if err == nil {
+		done, err = t.gradients(samples, from)
 	}
-	if err := sum.mean(b, t.net.Parameters()); err != nil {
+	if t.reducer != nil {
+		done, err = t.together(done, from, err)
+	}
+	if err != nil {
 		return 0, err
 	}
-	if err := t.update(); err != nil {
+	if err := scale(b, params, n); err != nil {
 		return 0, err
 	}
-	took := time.Since(start) / time.Duration(len(samples))
-	for i, s := range samples {
-		t.state.LossSum += values[i]
+	for _, s := range done {
+		if err := nn.UpdateStatistics(b, unpack(t.net, s.Statistics)); err != nil {
+			return 0, err
+		}
+	}
+	if err := t.optimize(); err != nil {
+		return 0, err
+	}
+	took := time.Since(start) / time.Duration(n)
+	mean := 0.0
+	for _, s := range done {
+		t.state.LossSum += s.Loss
 		t.state.Done = append(t.state.Done, s.ID)
-		t.clock.step(took)
+		t.clock.sample(took)
+		mean += s.Loss / float64(n)
 	}
 	t.torn = false
-	return values[len(values)-1], nil
+	return mean, nil
 }
 
-// backward computes the gradients of the loss of one sample, with the dropout of the given
-// step of the epoch, from 0. It returns the loss.
-func (t *trainer) backward(s *dataset.Sample, step int) (float64, error) {
-	b := t.job.Backend
-	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, step))
-	y, err := t.forward(tape, s)
-	if err != nil {
-		return 0, err
+// gradients computes the gradients of the samples of this process, the first of which has the
+// number from in the update. A single process stores their sum in the parameters; several give it
+// to the Reducer, while the last gradients are computed.
+func (t *trainer) gradients(samples []*dataset.Sample, from int) (done []trained, err error) {
+	b, params := t.job.Backend, t.net.Parameters()
+	sum := gradients{all: len(samples)}
+	for i, s := range samples {
+		last := i == len(samples)-1
+		var ready func(p *nn.Param) error
+		if last && t.reducer != nil {
+			ready = sum.sender(b, t.reducer, params)
+		}
+		result, err := t.backward(s, len(t.state.Done)+from+i, ready)
+		if err != nil {
+			var d *divergence
+			if errors.As(err, &d) {
+				d.after = from + i
+			}
+			return done, err
+		}
+		done = append(done, result)
+		if ready != nil {
+			return done, sum.sendRest(b, t.reducer)
+		}
+		if err := sum.add(b, params); err != nil {
+			return done, err
+		}
+		if !last {
+			b.EndStep(sum.arrays()...)
+		}
 	}
-	if bad, ok := measure.NonFinite(t.logits); ok {
-		return 0, &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
+	if t.reducer == nil {
+		sum.sum(params)
 	}
-	t.scan.take(t.logits, s)
-	value, err := afl.GradInto(t.loss, t.scan.logits, t.scan.label, t.scan.gradient())
-	if err != nil {
-		return 0, fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
-	}
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		return 0, &divergence{what: fmt.Sprintf("the training loss is %v", value)}
-	}
-	t.grad = reuse(t.grad, tensor.Float32, t.logits.Shape()...)
-	t.scan.pad(t.grad)
-	gy, err := b.FromHost(t.grad, nn.Step)
-	if err != nil {
-		return 0, err
-	}
-	return value, tape.Backward(y, gy)
+	return done, nil
 }
 
-// forward runs the network on a sample and copies the logits to t.logits on the host.
-func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
+// together adds what the other processes have computed: it stores the sum of all gradients in the
+// parameters and returns all samples. err is the error of this process.
+func (t *trainer) together(done []trained, from int, err error) ([]trained, error) {
+	failed := t.reducer.Finish()
+	own := share[trained]{Results: done}
+	if err != nil {
+		own.Failure = &failure{At: from + len(done)}
+	}
+	results, err := gatherResults(t.job, "step", own, err)
+	if err = errors.Join(failed, err); err != nil {
+		return nil, err
+	}
+	var all []trained
+	for _, part := range results {
+		for _, s := range part {
+			all = append(all, s)
+			if err := t.checkBatch(all); err != nil {
+				return nil, dist.Common(err)
+			}
+		}
+	}
+	return all, receive(t.job.Backend, t.reducer, t.net.Parameters())
+}
+
+// backward computes the gradients of the loss of one sample, with the dropout of the sample of
+// the given number in the epoch, from 0. ready, which may be nil, is called with each parameter
+// whose gradient is final. The batch norms of an update of several samples are updated by their
+// statistics after it.
+func (t *trainer) backward(s *dataset.Sample, number int, ready func(*nn.Param) error) (done trained, err error) {
+	tape := nn.NewTape(t.job.Backend, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
+	tape.OnGradient(ready)
+	if t.job.UpdateSamples() > 1 {
+		tape.KeepStatistics()
+	}
+	ys, err := t.forward(tape, s)
+	if err != nil {
+		return done, err
+	}
+	outputs := make([]nn.Array, len(ys))
+	for i, y := range ys {
+		outputs[i] = y.Array()
+	}
+	value, gys, err := t.lossOf(outputs, s)
+	if err != nil {
+		return done, err
+	}
+	found, err := tape.Statistics()
+	if err != nil {
+		return done, err
+	}
+	done = trained{ID: s.ID, Size: [3]int(s.Image.Shape()[2:]), Loss: value, Statistics: pack(t.net, found)}
+	return done, tape.BackwardAll(ys, gys)
+}
+
+func (t *trainer) nonFinite(s *dataset.Sample, value float64) error {
+	return &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, value)}
+}
+
+// forward runs the network on a sample and returns its outputs; see nn.Outputs.
+func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) ([]nn.Var, error) {
 	x, err := t.job.Backend.FromHost(s.Image, nn.Step)
 	if err != nil {
-		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+		return nil, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	y, err := t.net.Forward(tape, tape.Input(x))
+	ys, err := nn.Outputs(t.net, tape, tape.Input(x))
 	if err != nil {
-		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+		return nil, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	t.logits = reuse(t.logits, tensor.Float32, y.Shape()...)
-	return y, t.job.Backend.ToHost(y.Array(), t.logits)
+	return ys, nil
 }
 
-// predictAll predicts every one of the cases with the current weights.
+// predictAll predicts every one of the cases with the current weights. Case i is predicted by
+// process i mod p.
 func (t *trainer) predictAll(ctx context.Context, of []dataset.Case, extent measure.Extent, label string) ([]outcome.Case, error) {
+	rank, size := t.job.Group.Rank(), t.job.Group.Size()
+	var mine []dataset.Case
+	for i := rank; i < len(of); i += size {
+		mine = append(mine, of[i])
+	}
+	cases, err := t.predictEach(ctx, mine, extent, label, len(of))
+	if size == 1 || ctx.Err() != nil {
+		return cases, err
+	}
+	own := share[outcome.Case]{Results: cases}
+	if err != nil {
+		own.Failure = &failure{At: rank + size*len(cases)}
+	}
+	results, err := gatherResults(t.job, label, own, err)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	all := make([]outcome.Case, len(of))
+	for i := range all {
+		all[i] = results[i%size][i/size]
+	}
+	return all, nil
+}
+
+// predictEach predicts cases of this process, a part of all, until it is asked to stop.
+func (t *trainer) predictEach(ctx context.Context, of []dataset.Case, extent measure.Extent, label string, all int) ([]outcome.Case, error) {
+	size := t.job.Group.Size()
 	var cases []outcome.Case
 	for sample, err := range (dataset.Loader{Source: t.network.Source}).Valid(ctx, of) {
 		if err != nil {
-			return nil, err
+			return cases, err
 		}
 		start := time.Now()
-		c, err := t.predict(sample, extent)
+		c, err := t.predict(ctx, sample, extent)
 		if err != nil {
-			return nil, err
+			return cases, err
 		}
 		cases = append(cases, c)
-		t.clock.valid(time.Since(start))
+		t.clock.valid(time.Since(start) / time.Duration(size))
+		done := min(size*len(cases), all)
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  %s %d/%d  %s",
-			t.label, min(t.state.Epoch, t.job.Epochs), t.job.Epochs, label, len(cases), len(of),
-			t.left(0, len(of)-len(cases))))
+			t.label, min(t.state.Epoch, t.job.Epochs), t.job.Epochs, label, done, all,
+			t.left(0, all-done)))
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		if t.job.asked.Err() != nil { // the other processes hear of it when their cases are done
+			break
 		}
 	}
 	return cases, nil
 }
 
-func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (outcome.Case, error) {
-	defer t.job.Backend.EndStep()
-	tape := nn.NewTape(t.job.Backend, nn.Inference, 0)
-	if _, err := t.forward(tape, s); err != nil {
+func (t *trainer) predict(ctx context.Context, s *dataset.Sample, extent measure.Extent) (outcome.Case, error) {
+	var bad *nn.NonFiniteError
+	if err := t.infer(ctx, s); errors.As(err, &bad) {
+		return outcome.Case{}, t.nonFinite(s, bad.Value)
+	} else if err != nil {
 		return outcome.Case{}, err
 	}
-	if bad, ok := measure.NonFinite(t.logits); ok {
-		return outcome.Case{}, &divergence{what: fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
-	}
-	t.scan.take(t.logits, s)
 	values, segments, err := measure.Case(t.job.Scheme, t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
 	if err != nil {
 		return outcome.Case{}, fmt.Errorf("train: case %s: %w", s.ID, err)
@@ -335,17 +496,57 @@ func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (outcome.Cas
 
 // loadBest loads the best weights from their file into the network.
 func (t *trainer) loadBest() error {
-	best, metadata, err := weights.Load(t.bestPath())
+	state, err := t.readWeights(t.bestPath(), t.state.BestEpoch)
 	if err != nil {
 		return err
 	}
-	if err := t.checkBest(metadata); err != nil {
+	return t.replaceWeights(state)
+}
+
+// readWeights reads the weights after the given number of epochs from the file that saveWeights
+// has written.
+func (t *trainer) readWeights(path string, epochs int) (map[string]*tensor.Dense, error) {
+	state, metadata, err := weights.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return state, t.checkWeights(path, metadata, epochs)
+}
+
+// replaceWeights loads weights of a file into the network.
+func (t *trainer) replaceWeights(state map[string]*tensor.Dense) error {
+	if err := nn.LoadStateDict(t.job.Backend, nn.WithoutHeads(t.net), state); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	freeNow()
+	return nil
+}
+
+// loadWeights loads the weights after the given number of epochs into the network of every
+// process, of which only the first one reads their file.
+func (t *trainer) loadWeights(path string, epochs int) error {
+	if t.job.Group.Size() == 1 {
+		state, err := t.readWeights(path, epochs)
+		if err != nil {
+			return err
+		}
+		return t.replaceWeights(state)
+	}
+	raw, err := t.job.Group.Send("weights of a file", func() ([]byte, error) {
+		state, err := t.readWeights(path, epochs)
+		if err != nil {
+			return nil, err
+		}
+		return weights.Encode(state, nil)
+	})
+	if err != nil {
 		return err
 	}
-	if err := nn.LoadStateDict(t.job.Backend, t.net, best); err != nil {
-		return fmt.Errorf("train: %s: %w", t.bestPath(), err)
+	state, _, err := weights.Decode(raw)
+	if err != nil {
+		return err
 	}
-	return nil
+	return t.replaceWeights(state)
 }
 
 // finish writes the last weights, and evaluates the best weights from their file with all
@@ -356,16 +557,12 @@ func (t *trainer) finish(ctx context.Context) error {
 	}
 	e := &evaluation{Epochs: len(t.state.History), BestEpoch: t.state.BestEpoch}
 	if t.state.BestEpoch > 0 {
-		last, err := nn.StateDict(t.job.Backend, t.net)
-		if err != nil {
-			return err
-		}
-		if err := t.loadBest(); err != nil {
+		if err := t.loadWeights(t.bestPath(), t.state.BestEpoch); err != nil {
 			return err
 		}
 		cases, err := t.predictAll(ctx, t.split.Reported(), measure.Everything, "evaluating the best weights")
 		// The checkpoint must contain the last weights, even if interrupted here.
-		if failed := nn.LoadStateDict(t.job.Backend, t.net, last); failed != nil {
+		if failed := t.loadWeights(t.lastPath(), len(t.state.History)); failed != nil {
 			t.torn = true
 			return failed
 		}
@@ -378,20 +575,20 @@ func (t *trainer) finish(ctx context.Context) error {
 	return nil
 }
 
-// left describes the time left, given the steps and validation cases left of the epoch. In
+// left describes the time left, given the samples and validation cases left of the epoch. In
 // the final evaluation, the cases are those of the evaluation.
-func (t *trainer) left(steps, cases int) string {
+func (t *trainer) left(samples, cases int) string {
 	follows := t.follows
 	if epochs := t.job.Epochs - t.state.Epoch; epochs >= 0 && !t.state.trained(t.job.Epochs) {
 		n := t.clock.current
-		follows = append([]amount{{n, epochs * t.steps(), epochs*len(t.split.Valid) + len(t.split.Reported())}}, follows...)
+		follows = append([]amount{{n, epochs * t.samples(), epochs*len(t.split.Valid) + len(t.split.Reported())}}, follows...)
 	}
-	return t.clock.left(amount{t.clock.current, steps, cases}, follows)
+	return t.clock.left(amount{t.clock.current, samples, cases}, follows)
 }
 
-func (t *trainer) steps() int { return t.plan.steps(t.key.Fold) }
+func (t *trainer) samples() int { return t.plan.samples(t.key.Fold) }
 
-func (t *trainer) position() string { return t.state.position(t.job.Epochs, t.steps()) }
+func (t *trainer) position() string { return t.state.position(t.plan) }
 
 func (t *trainer) epochLine(e outcome.Epoch) string {
 	show := func(m outcome.Measure) string { return e.Valid[m].Format(e.Cases, 3) }
@@ -416,32 +613,10 @@ func (t *trainer) epochLine(e outcome.Epoch) string {
 
 func (t *trainer) dir() string            { return t.plan.dir(t.job.Dir, t.key) }
 func (t *trainer) checkpointPath() string { return filepath.Join(t.dir(), CheckpointName) }
-func (t *trainer) bestPath() string       { return filepath.Join(t.dir(), bestName) }
+func (t *trainer) bestPath() string       { return filepath.Join(t.dir(), BestName) }
 func (t *trainer) lastPath() string       { return filepath.Join(t.dir(), lastName) }
 
-// skipping is a Source that returns a nil sample immediately for training cases that the
-// epoch had completed before it was interrupted.
-type skipping struct {
-	dataset.Source
-	done map[string]bool
-}
-
-func (s skipping) Train(c dataset.Case, seed uint64) (*dataset.Sample, error) {
-	if s.done[c.ID] {
-		return nil, nil
-	}
-	return s.Source.Train(c, seed)
-}
-
-func setOf(ids []string) map[string]bool {
-	set := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		set[id] = true
-	}
-	return set
-}
-
-// dropoutSeed returns a distinct seed for every step.
-func dropoutSeed(seed uint64, epoch, step int) uint64 {
-	return rand.NewPCG(seed, uint64(epoch)<<32|uint64(step)).Uint64()
+// dropoutSeed returns a distinct seed for every sample of an epoch, given its number.
+func dropoutSeed(seed uint64, epoch, number int) uint64 {
+	return rand.NewPCG(seed, uint64(epoch)<<32|uint64(number)).Uint64()
 }

@@ -33,6 +33,7 @@
 package weights
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -53,6 +54,30 @@ func Save(path string, tensors map[string]*tensor.Dense, metadata map[string]str
 		return fmt.Errorf("weights: %s: %w", path, err)
 	}
 	return nil
+}
+
+// Encode returns what Save would write.
+func Encode(tensors map[string]*tensor.Dense, metadata map[string]string) ([]byte, error) {
+	var b bytes.Buffer
+	if err := encode(&b, tensors, metadata); err != nil {
+		return nil, fmt.Errorf("weights: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Decode is the inverse of Encode.
+func Decode(content []byte) (map[string]*tensor.Dense, map[string]string, error) {
+	var begin start
+	copy(begin[:], content)
+	items, metadata, err := describeSafetensors(bytes.NewReader(content), int64(len(content)), begin)
+	if err != nil {
+		return nil, nil, fmt.Errorf("weights: %w", err)
+	}
+	tensors, err := read(items)
+	if err != nil {
+		return nil, nil, fmt.Errorf("weights: %w", err)
+	}
+	return tensors, metadata, nil
 }
 
 // Load reads all tensors of a file that [Open] accepts, and its metadata. Scalars are

@@ -46,6 +46,18 @@ func TestRoundTrip(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, first, second, "the same content gives the same bytes")
 	requireFiles(t, filepath.Dir(path), "w.safetensors")
+
+	encoded, err := Encode(sample(), meta)
+	require.NoError(t, err)
+	assert.Equal(t, first, encoded)
+	decoded, decodedMeta, err := Decode(encoded)
+	require.NoError(t, err)
+	assert.Equal(t, got, decoded)
+	assert.Equal(t, meta, decodedMeta)
+	for _, damaged := range [][]byte{nil, encoded[:5], encoded[:len(encoded)-1], append([]byte("x"), encoded...)} {
+		_, _, err := Decode(damaged)
+		assert.Error(t, err)
+	}
 }
 
 // TestSaveLeavesNothingBehind checks that a failed Save does not change the old file and

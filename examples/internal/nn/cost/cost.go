@@ -64,48 +64,55 @@ func newCounter(b *backend, create func(nn.Backend) (nn.Network, error)) (*Count
 // Step returns the cost of a training step on a batch of shape N×C×X×Y×Z: forward pass,
 // backward pass, and an update by a new optimizer.
 func (c *Counter) Step(shape []int, opt nn.Optimizer) (Cost, error) {
-	tape, y, err := c.forward(shape, nn.Training)
+	tape, ys, err := c.forward(shape, nn.Training)
 	if err != nil {
 		return Cost{}, err
 	}
-	if err := tape.Backward(y, c.backend.step(y.Shape())); err != nil {
+	host, gradients := count(shape), make([]nn.Array, len(ys))
+	for i, y := range ys {
+		gradients[i] = c.backend.step(y.Shape())
+		host += 2 * count(y.Shape())
+	}
+	if err := tape.BackwardAll(ys, gradients); err != nil {
 		return Cost{}, fmt.Errorf("cost: %w", err)
 	}
 	c.backend.zeros = 0
 	if err := opt.Step(c.backend, c.net.Parameters()); err != nil {
 		return Cost{}, fmt.Errorf("cost: %w", err)
 	}
-	cost := c.cost(count(shape) + 2*count(y.Shape()))
+	cost := c.cost(host)
 	state := cost.KeptBytes
 	cost.KeptBytes += c.backend.zeros * bytesPerValue
 	cost.HostBytes += max(cost.KeptBytes, stateCopies*state) + c.largest()*bytesPerValue
 	return cost, nil
 }
 
-// stateCopies is the number of copies of a network's state that exist on the host when the best
-// weights are evaluated: the last weights, the best weights from their file, and the values
-// that they replace, which are not collected at once. A checkpoint is saved with one copy of
-// the network's and the optimizer's state. In both cases one tensor is also present as bytes.
-const stateCopies = 3
+// stateCopies is the number of copies of a network's state that exist besides the network's own
+// when weights are loaded from a file to be evaluated: the file's values, and the values that
+// they replace, which are not collected at once. A checkpoint is saved with one copy of the
+// network's and the optimizer's state. In both cases one tensor is also present as bytes.
+const stateCopies = 2
 
 // Inference returns the cost of a prediction on a batch of shape N×C×X×Y×Z.
 func (c *Counter) Inference(shape []int) (Cost, error) {
-	_, y, err := c.forward(shape, nn.Inference)
+	_, ys, err := c.forward(shape, nn.Inference)
 	if err != nil {
 		return Cost{}, err
 	}
-	return c.cost(count(shape) + count(y.Shape())), nil
+	return c.cost(count(shape) + count(ys[0].Shape())), nil
 }
 
-func (c *Counter) forward(shape []int, mode nn.Mode) (*nn.Tape, nn.Var, error) {
+func (c *Counter) forward(shape []int, mode nn.Mode) (*nn.Tape, []nn.Var, error) {
 	c.backend.begin()
 	tape := nn.NewTape(c.backend, mode, 0)
-	y, err := c.net.Forward(tape, tape.Input(c.backend.step(shape)))
+	ys, err := nn.Outputs(c.net, tape, tape.Input(c.backend.step(shape)))
 	if err != nil {
-		return nil, nn.Var{}, fmt.Errorf("cost: %w", err)
+		return nil, nil, fmt.Errorf("cost: %w", err)
 	}
-	c.backend.stored(y.Array())
-	return tape, y, nil
+	for _, y := range ys {
+		c.backend.stored(y.Array())
+	}
+	return tape, ys, nil
 }
 
 // cost returns the cost of the pass that has been counted, with the given number of values on
@@ -255,7 +262,7 @@ func (b *backend) Release(x nn.Array) {
 }
 
 // EndStep implements nn.Backend. It does nothing, because begin resets the counts.
-func (b *backend) EndStep() {}
+func (b *backend) EndStep(...nn.Array) {}
 
 // result returns the result and the pullback of an operation whose gradients have the shapes
 // of its inputs; nil inputs are absent.

@@ -51,9 +51,9 @@ func TestCountsByHand(t *testing.T) {
 	// result.
 	assert.EqualValues(t, 4*(2*3*voxels+(5+2)*2*2*voxels+3*padded+3*2*27+weights+2*padded), step.PassBytes)
 
-	// The input, the result and its gradient; three copies of the state, which are more than
+	// The input, the result and its gradient; two copies of the state, which are more than
 	// one with the velocities; and the bytes of the largest tensor.
-	assert.EqualValues(t, 4*(2*3*voxels+2*2*2*voxels+3*all+3*2*27), step.HostBytes)
+	assert.EqualValues(t, 4*(2*3*voxels+2*2*2*voxels+2*all+3*2*27), step.HostBytes)
 
 	adamw, err := counter.Step([]int{2, 3, 4, 5, 6}, nn.NewAdamW(0.1))
 	require.NoError(t, err)

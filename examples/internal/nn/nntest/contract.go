@@ -250,6 +250,26 @@ func (s suite) steps(t *testing.T) {
 	_, err = pullback(fresh, allNeeded(2))
 	assert.ErrorContains(t, err, "end of")
 
+	fresh = s.array(t, []float64{1, 1}, 1, 2, 1, 1, 1)
+	y, pullback, err = s.PReLU(fresh, slope)
+	require.NoError(t, err)
+	kept, _, err := s.Add(y, y) // some backends compute it when it is read
+	require.NoError(t, err)
+	s.EndStep(kept)
+	_, err = pullback(kept, allNeeded(2))
+	assert.ErrorContains(t, err, "end of")
+	_, _, err = s.Add(kept, y)
+	assert.ErrorContains(t, err, "end of its step")
+	for range 3 { // steps that use memory again
+		s.array(t, []float64{8, 9}, 1, 2, 1, 1, 1)
+		s.EndStep(kept)
+	}
+	assert.Equal(t, []float64{2, 2}, s.values(t, kept))
+	s.EndStep()
+	_, _, err = s.Add(kept, kept)
+	assert.ErrorContains(t, err, "end of its step")
+
+	fresh = s.array(t, []float64{1, 1}, 1, 2, 1, 1, 1)
 	s.Release(slope)
 	assert.Equal(t, []float64{3}, s.values(t, slope), "Release has no effect on a kept array")
 	y, pullback, err = s.PReLU(fresh, slope)

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T, dtype nn.DType) nn.Backend) {
 			t.Run("Reductions", s.reductions)
 			t.Run("Clipping", s.clipping)
 			t.Run("Determinism", s.determinism)
+			t.Run("Losses", s.losses)
 			t.Run("Errors", s.errors)
 			t.Run("Steps", s.steps)
 		})

@@ -9,6 +9,7 @@ import "C"
 import (
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/x/afl/examples/internal/nn"
 )
@@ -30,6 +31,11 @@ func New(dtype nn.DType, cfg Config) (nn.Backend, error) {
 	if cfg.Profile {
 		b.profile = &profile{}
 	}
+	if cfg.Choices != "" {
+		if b.choices, err = openChoices(w, cfg); err != nil {
+			return nil, err
+		}
+	}
 	runtime.AddCleanup(b, func(r *resources) { w.later(r.release) }, b.res)
 	return b, nil
 }
@@ -40,6 +46,7 @@ type backend struct {
 	res     *resources
 	failed  *firstError
 	profile *profile  // nil without profiling
+	choices *choices  // nil if implementations are chosen by estimates
 	step    []*array  // released by EndStep
 	work    []*buffer // scratch memory, dropped by EndStep
 }
@@ -97,14 +104,22 @@ func (b *backend) unhold(a *array) {
 }
 
 // EndStep implements nn.Backend.
-func (b *backend) EndStep() {
-	for i, a := range b.step {
+func (b *backend) EndStep(keep ...nn.Array) {
+	kept := map[nn.Array]bool{}
+	o := b.begin("onednn: EndStep")
+	for _, a := range keep {
+		o.arg("array", a) // a formula may read scratch memory of the step
+		kept[a] = true
+	}
+	b.step = slices.DeleteFunc(b.step, func(a *array) bool {
+		if kept[a] {
+			return false
+		}
 		if !a.ended {
 			b.release(a)
 		}
-		b.step[i] = nil
-	}
-	b.step = b.step[:0]
+		return true
+	})
 	for i, m := range b.work {
 		b.res.pool.drop(m)
 		b.work[i] = nil

@@ -13,7 +13,7 @@
 // # Layout
 //
 // Volumes are stored channels last (batch, X, Y, Z, channel) from the input to
-// the logits; FromHost and ToHost convert. oneDNN's convolutions are as fast with
+// the logits; FromHost, ToHost and RunLoss convert. oneDNN's convolutions are as fast with
 // this layout as with its blocked layouts. Blocked layouts pad the number of
 // channels to a multiple of 16, so that 2 channels take the memory of 16;
 // channels last needs no padding. Convolution kernels are stored and updated in
@@ -24,13 +24,22 @@
 // Convolutions with 3×3×3 or 5×5×5 taps, stride 1 and channel counts that are
 // multiples of 16 use Winograd's minimal filtering, which oneDNN implements for
 // 2D images only. It needs 3.4 products per voxel and pair of channels instead of
-// 27 (3×3×3), or 27 instead of 125 (5×5×5). Including the transforms, it takes
-// between a quarter and two thirds of oneDNN's time (BenchmarkConvolution). It
-// applies to the convolution and to its gradients, on processors with AVX2 or
-// AVX-512, and only where the volume and the channels are large enough for it to
-// be faster; otherwise oneDNN computes the convolution directly. The largest error
-// is below 1e-5 of the largest value. A voxel that is infinite or NaN affects the
-// whole tile of two or four voxels per axis that contains it.
+// 27 (3×3×3), or 13 instead of 125 (5×5×5; 27 in the gradient of the kernel).
+// Including the transforms, it takes between a quarter and two thirds of oneDNN's
+// time (BenchmarkConvolution). It applies to the convolution and to its gradients,
+// on processors with AVX2 or AVX-512, and only where the volume and the channels
+// are large enough for it to be faster; otherwise oneDNN computes the convolution
+// directly. The largest error is below 1e-5 of the largest value with 3×3×3 taps and
+// about 1e-5 with 5×5×5. A voxel that is infinite or NaN affects the whole tile of
+// two to four voxels per axis that contains it.
+//
+// # Choice of implementations
+//
+// By default the fastest implementation of each convolution is estimated from its shape. With
+// [Config.Choices] it is measured the first time that a machine meets a shape, which takes a
+// few times as long as the convolution, and kept in the user's cache. Implementations round
+// differently, so a training repeats the choices that its file records, whatever has become of
+// the cache since.
 //
 // # Few channels
 //
@@ -51,8 +60,8 @@
 //
 // OpenMP maintains a pool of threads for each thread that calls it. All work of
 // all backends is therefore queued for one operating-system thread. Operations
-// return before their work is done; only FromHost and ToHost synchronize with the
-// host. Memory comes from a pool, which does not grow after the first step. Because
+// return before their work is done; only FromHost, ToHost and RunLoss synchronize
+// with the host. Memory comes from a pool, which does not grow after the first step. Because
 // work is done in the order in which it is queued, memory can be returned to the
 // pool before the last work that uses it is done.
 //
@@ -69,4 +78,13 @@ package onednn
 type Config struct {
 	// Profile enables timing of every operation, by kind and shape.
 	Profile bool
+	// Choices is the path of the file that records which implementation computes each
+	// convolution that has several; it is created if there is none, and its choices are
+	// repeated. Those that it lacks are the fastest as measured, unless the environment
+	// variable AFL_TUNING is "off". Optional: by default they are estimated and not recorded.
+	Choices string
+	// Cache is the folder in which measured choices are kept for other backends, by processor,
+	// number of cores and version of oneDNN. Optional: by default the folder afl of
+	// [os.UserCacheDir].
+	Cache string
 }

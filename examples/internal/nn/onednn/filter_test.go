@@ -67,9 +67,9 @@ func TestFiltersMatchPortable(t *testing.T) {
 			{1, 256, 224, 3, [3]int{5, 10, 7}, [3]int{1, 1, 1}, tile2, 3},
 			{1, 64, 64, 5, [3]int{13, 12, 14}, [3]int{2, 2, 2}, tile2, 2},
 			{2, 48, 80, 5, [3]int{9, 14, 11}, [3]int{1, 2, 4}, tile2, 2},
-			{1, 64, 64, 5, [3]int{13, 12, 14}, [3]int{2, 2, 2}, tile3, 1},
-			{1, 48, 80, 5, [3]int{9, 14, 50}, [3]int{1, 2, 4}, tile3, 1},
-			{1, 32, 16, 5, [3]int{26, 31, 23}, [3]int{0, 3, 2}, tile3, 1},
+			{1, 64, 64, 5, [3]int{13, 12, 14}, [3]int{2, 2, 2}, tile3, 3},
+			{1, 48, 80, 5, [3]int{9, 14, 50}, [3]int{1, 2, 4}, tile3, 3},
+			{1, 32, 16, 5, [3]int{26, 31, 23}, [3]int{0, 3, 2}, tile3, 3},
 			{1, 8, 8, 3, [3]int{40, 33, 24}, [3]int{1, 1, 1}, planes, 3},
 			{2, 3, 17, 3, [3]int{17, 12, 15}, [3]int{0, 1, 2}, planes, 3},
 			{3, 1, 1, 3, [3]int{3, 70, 5}, [3]int{2, 1, 0}, planes, 3},
@@ -93,8 +93,12 @@ func TestFiltersMatchPortable(t *testing.T) {
 					references[shapes] = want
 				}
 				got := convolve(t, fast, x, weight, spec, false, nil)
+				most := []float64{1e-5, 1e-5, 1e-5, 1e-5}
+				if c.taps == 5 && c.by == tile3 { // seven points per axis, except in the gradient of the kernel
+					most[0], most[1] = 1.5e-5, 1.5e-5
+				}
 				for i, what := range []string{"y", "gx", "gw", "gb"} {
-					assert.LessOrEqual(t, nntest.RelativeError(want[i], got[i]), 1e-5, what)
+					assert.LessOrEqual(t, nntest.RelativeError(want[i], got[i]), most[i], what)
 				}
 				assert.Equal(t, c.passes, passesOf(fast, c.by))
 			})
@@ -111,7 +115,7 @@ func TestFilterChoice(t *testing.T) {
 		}{
 			{64, 64, 3, 32, 1, map[string]int{tile4: 3}},
 			{256, 128, 3, 10, 1, map[string]int{tile2: 3}},
-			{64, 64, 5, 32, 1, map[string]int{tile2: 2, tile3: 1}},
+			{64, 64, 5, 32, 1, map[string]int{tile3: 3}},
 			{256, 256, 5, 10, 1, map[string]int{tile2: 2}},
 			{8, 8, 3, 32, 1, map[string]int{planes: 3}},
 			{32, 2, 5, 20, 1, map[string]int{planes: 2}},

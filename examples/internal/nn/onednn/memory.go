@@ -2,6 +2,7 @@
 
 package onednn
 
+// #include "memory.h"
 // #include <stdlib.h>
 import "C"
 
@@ -13,9 +14,6 @@ import (
 
 	"github.com/x/afl/internal/sizeclass"
 )
-
-// alignment of every buffer in bytes: a cache line, and an AVX-512 vector.
-const alignment = 64
 
 // buffer is a block of C memory with a reference count. The last array or formula
 // to drop it returns it to the pool.
@@ -78,7 +76,7 @@ func (p *pool) take(bytes, limit int) (*buffer, error) {
 	if p.unused > max(p.peak, spare) {
 		p.trim()
 	}
-	m := C.aligned_alloc(alignment, C.size_t(size))
+	m := C.memory_alloc(C.size_t(size))
 	if m == nil {
 		return nil, errMemory
 	}

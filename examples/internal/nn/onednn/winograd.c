@@ -7,6 +7,10 @@
 #include <omp.h>
 #include <string.h>
 
+// LINE is the number of floats in a cache line. Steps between points exceed powers of two by
+// one: streams whole pages apart would compete for a few lines of the cache.
+enum { LINE = 16 };
+
 // products are the matrix products for one instruction set; see winograd_products.h.
 typedef struct {
 	int64_t lanes, rows;
@@ -46,7 +50,7 @@ AVX512_BEGIN
 TARGET_END
 #endif
 
-enum { SIZES = 4 };
+enum { SIZES = 5 };
 
 // code is the code for the instruction set in use.
 typedef struct {
@@ -57,18 +61,29 @@ typedef struct {
 static code best(void) {
 #ifdef __x86_64__
 	switch (kernels_lanes()) {
-	case 16: return (code){&products_avx512, {&transforms_2_3_avx512, &transforms_4_3_avx512, &transforms_2_5_avx512, &transforms_3_5_avx512}};
-	case 8: return (code){&products_avx2, {&transforms_2_3_avx2, &transforms_4_3_avx2, &transforms_2_5_avx2, &transforms_3_5_avx2}};
+	case 16: return (code){&products_avx512, {&transforms_2_3_avx512, &transforms_4_3_avx512, &transforms_2_5_avx512, &transforms_3_5_avx512, &transforms_3_3_5_avx512}};
+	case 8: return (code){&products_avx2, {&transforms_2_3_avx2, &transforms_4_3_avx2, &transforms_2_5_avx2, &transforms_3_5_avx2, &transforms_3_3_5_avx2}};
 	}
 #endif
 	return (code){0};
 }
 
-static const transforms *size_of(const filter *f, int tile) {
+// supports reports whether a size can compute the convolution, or if gradient is set the
+// gradient of its kernel.
+static int supports(const transforms *t, const filter *f, int gradient) {
+	return t->taps == f->taps && (gradient ? t->tile_gradient != NULL : t->tile_out != NULL);
+}
+
+static const transforms *size_of(const filter *f, int tile, int gradient) {
 	const code c = best();
-	for (int i = 0; i < SIZES; i++)
-		if (c.sizes[i]->tile == tile && c.sizes[i]->taps == f->taps) return c.sizes[i];
+	for (int i = 0; c.p && i < SIZES; i++)
+		if (c.sizes[i]->tile == tile && supports(c.sizes[i], f, gradient)) return c.sizes[i];
 	return NULL;
+}
+
+int winograd_supports(const filter *f, int tile, int gradient) {
+	const code c = best();
+	return c.p && f->in % c.p->lanes == 0 && f->out % c.p->lanes == 0 && size_of(f, tile, gradient);
 }
 
 // grid describes the tiles of the input: those of the result and, with two groups of taps,
@@ -98,7 +113,7 @@ int winograd_choose(const filter *f, int gradient) {
 	int tile = 0;
 	for (int i = 0; i < SIZES; i++) {
 		const transforms *t = c.sizes[i];
-		if (t->taps != f->taps || (gradient ? !t->tile_gradient : !t->tile_out)) continue;
+		if (!supports(t, f, gradient)) continue;
 		// The second group of an axis needs no products at the last point.
 		const double count = grid_of(f, t).count, products = cubed(t->side + (t->groups - 1) * (t->side - 1));
 		const double time = count * (products * in * out + cubed(t->side) * t->cost[gradient] * (in + out)) + 200 * products * in * out;
@@ -119,7 +134,7 @@ static int64_t corner(const grid *g, int64_t number, int64_t at[3]) {
 	return number;
 }
 
-enum { MAX_POINTS = 216 };
+enum { MAX_POINTS = 343 };
 
 // voxels_at stores pointers to the width³ voxels of a volume that start at voxel at, or
 // outside for those that are not in the volume.
@@ -152,10 +167,6 @@ static void voxels_out(const filter *f, const grid *g, const float *y, int64_t n
 	voxels_at(g->tile, f->to, f->out, y, at, outside, voxels);
 }
 
-// Steps between points exceed powers of two by a cache line: streams whole pages apart
-// would compete for a few lines of the cache.
-enum { LINE = 16 };
-
 // plan describes how the work of a convolution is divided into blocks of tiles and each of
 // these into parts of the output channels.
 typedef struct {
@@ -169,9 +180,10 @@ static int64_t zeros_of(const filter *f) { return ceiling(larger(f->in, f->out),
 
 static plan plan_of(const filter *f, const transforms *t, int threads) {
 	const products *l = best().p;
-	// Enough tiles to amortize reading the kernels' points, but few enough for the tiles'
-	// points to stay in the cache.
-	plan p = {.points = cubed(t->side), .tiles = 48, .parts = 1, .zeros = zeros_of(f)};
+	// Few tiles, so that their points stay in the cache, but more if the kernels' points do not
+	// and have to be read again for every block.
+	const int64_t points = cubed(t->side);
+	plan p = {.points = points, .tiles = points * f->in * f->out > 256 << 10 ? 48 : 24, .parts = 1, .zeros = zeros_of(f)};
 	const int64_t count = grid_of(f, t).count, pair = 2 * l->lanes, blocks = ceiling(count, p.tiles), most = ceiling(f->out, pair);
 	if (blocks < 3 * threads) p.parts = smaller(most, ceiling(2 * threads, blocks));
 	p.columns = ceiling(most, p.parts) * pair;
@@ -186,7 +198,7 @@ static plan plan_of(const filter *f, const transforms *t, int threads) {
 void winograd_run(const filter *f, int tile, int flip, int threads, const float *x, const float *kernel, const float *bias,
 	float *y, void *scratch) {
 	const products *l = best().p;
-	const transforms *size = size_of(f, tile);
+	const transforms *size = size_of(f, tile, 0);
 	const grid g = grid_of(f, size);
 	const plan p = plan_of(f, size, threads);
 	float *zeros = scratch, *points = zeros + p.zeros, *local = points + p.points * p.kernel_step;
@@ -220,44 +232,36 @@ void winograd_run(const filter *f, int tile, int flip, int threads, const float 
 }
 
 // gradient_plan describes how the work of a gradient is divided into blocks of at most
-// tiles[i] tiles of the result on axis i.
+// tiles[i] tiles of the result on axis i. Consecutive blocks follow each other along x, and with
+// two groups of taps the last layer of a block's input is the first one of the next.
 typedef struct {
 	int64_t points, groups, tiles[3], blocks[3], count;
+	int64_t layers, layer;                  // layers of tiles of the input in memory, and the tiles of each
 	int64_t kernel_step, in_step, out_step; // between points
 	int64_t zeros;                          // floats in a row of zeros
 } gradient_plan;
 
 // block describes tiles of the result and the tiles of the input that they need, which are
-// rows ordered along z, y and x. For an extra tile of the input, the result has a row of
-// zeros.
+// ordered along z, y and x. With two groups of taps there is an extra tile of the input at the
+// end of each axis, and a row of zeros at the end of each line of the result.
 typedef struct {
-	int64_t first, size[3];    // tiles of the result
-	int64_t line, layer, rows; // tiles of the input: along z, for each x and in total
+	int64_t first, size[3]; // number of the first tile, and tiles of the result
+	int64_t x, line, layer; // x of the first tile, tiles of the input along z and in a layer
 } block;
-
-static block sized(const grid *g, block b) {
-	b.line = b.size[2] + g->extra;
-	b.layer = b.line * (b.size[1] + g->extra);
-	b.rows = b.layer * (b.size[0] + g->extra);
-	return b;
-}
 
 static block block_at(const grid *g, const gradient_plan *p, int64_t number) {
 	block b;
 	int64_t at[3];
-	for (int i = 2; i >= 0; i--) {
+	for (int i = 0; i < 3; i++) {
 		at[i] = number % p->blocks[i] * p->tiles[i];
 		number /= p->blocks[i];
 		b.size[i] = smaller(p->tiles[i], g->size[i] - g->extra - at[i]);
 	}
 	b.first = ((number * g->size[0] + at[0]) * g->size[1] + at[1]) * g->size[2] + at[2];
-	return sized(g, b);
-}
-
-// row_offset returns the number of rows from a tile of the result to the tile of the input
-// to which a group of taps is applied.
-static int64_t row_offset(const block *b, int64_t group) {
-	return group / 4 * b->layer + group / 2 % 2 * b->line + group % 2;
+	b.x = at[0];
+	b.line = b.size[2] + g->extra;
+	b.layer = b.line * (b.size[1] + g->extra);
+	return b;
 }
 
 // vanishes reports whether the values of a group at a point are zero.
@@ -278,10 +282,11 @@ static gradient_plan gradient_plan_of(const filter *f, const transforms *t) {
 		p.count *= p.blocks[i] = ceiling(all, p.tiles[i]);
 		most /= p.tiles[i];
 	}
-	const block b = sized(&g, (block){.size = {p.tiles[0], p.tiles[1], p.tiles[2]}});
+	p.layers = p.tiles[0] + g.extra;
+	p.layer = (p.tiles[1] + g.extra) * (p.tiles[2] + g.extra);
 	p.kernel_step = f->in * f->out + LINE;
-	p.in_step = b.rows * f->in + LINE;
-	p.out_step = b.rows * f->out + LINE;
+	p.in_step = p.layers * p.layer * f->in + LINE;
+	p.out_step = p.tiles[0] * p.layer * f->out + LINE;
 	return p;
 }
 
@@ -297,7 +302,7 @@ static void taps_of(const filter *f, const transforms *t, int64_t group, float *
 }
 
 size_t winograd_scratch(const filter *f, int tile, int gradient, int threads) {
-	const transforms *t = size_of(f, tile);
+	const transforms *t = size_of(f, tile, gradient);
 	if (gradient) {
 		const gradient_plan p = gradient_plan_of(f, t);
 		return sizeof(float) * (p.zeros + p.points * (p.groups * p.kernel_step + p.in_step + p.out_step));
@@ -308,7 +313,7 @@ size_t winograd_scratch(const filter *f, int tile, int gradient, int threads) {
 
 void winograd_gradient(const filter *f, int tile, int threads, const float *x, const float *g, float *kernel, void *scratch) {
 	const products *l = best().p;
-	const transforms *size = size_of(f, tile);
+	const transforms *size = size_of(f, tile, 1);
 	const grid all = grid_of(f, size);
 	const gradient_plan p = gradient_plan_of(f, size);
 	float *zeros = scratch, *points = zeros + p.zeros, *in = points + p.points * p.groups * p.kernel_step, *out = in + p.points * p.in_step;
@@ -319,14 +324,18 @@ void winograd_gradient(const filter *f, int tile, int threads, const float *x, c
 		const float *voxels[MAX_POINTS];
 		for (int64_t number = 0; number < p.count; number++) {
 			const block b = block_at(&all, &p, number);
+			const int64_t known = b.x ? all.extra : 0; // layers of the input that the block before has left
 			_Pragma("omp for schedule(static)")
-			for (int64_t row = 0; row < b.rows; row++) {
+			for (int64_t row = 0; row < (b.size[0] + all.extra) * b.layer; row++) {
 				const int64_t ax = row / b.layer, ay = row % b.layer / b.line, az = row % b.line;
 				const int64_t at = b.first + (ax * all.size[1] + ay) * all.size[2] + az;
-				voxels_in(f, size->side, &all, x, at, zeros, voxels);
-				size->tile_in(f->in, voxels, in + row * f->in, p.in_step);
-				float *to = out + row * f->out;
-				if (ax < b.size[0] && ay < b.size[1] && az < b.size[2]) {
+				if (ax >= known) {
+					voxels_in(f, size->side, &all, x, at, zeros, voxels);
+					size->tile_in(f->in, voxels, in + ((b.x + ax) % p.layers * p.layer + row % b.layer) * f->in, p.in_step);
+				}
+				if (ax == b.size[0] || ay == b.size[1]) continue;
+				float *to = out + (ax * p.layer + row % b.layer) * f->out;
+				if (az < b.size[2]) {
 					voxels_out(f, &all, g, at, zeros, voxels);
 					size->tile_gradient(f->out, voxels, to, p.out_step);
 				} else {
@@ -334,15 +343,21 @@ void winograd_gradient(const filter *f, int tile, int threads, const float *x, c
 				}
 			}
 			// Every point adds up the blocks in order. The last points have less work.
-			const int64_t rows = b.rows - row_offset(&b, p.groups - 1);
+			// Without extra tiles, the layers of a whole block are one.
+			const int joined = !all.extra && b.layer == p.layer;
+			const int64_t layers = joined ? 1 : b.size[0], rows = joined ? b.size[0] * b.layer : (b.size[1] - 1) * b.line + b.size[2];
 			_Pragma("omp for schedule(static, 1)")
 			for (int64_t i = 0; i < p.points; i++)
 				for (int64_t group = 0; group < p.groups; group++) {
 					if (vanishes(size->side, group, i)) continue;
 					float *sum = points + (i * p.groups + group) * p.kernel_step;
 					if (number == 0) memset(sum, 0, sizeof(float) * kernels);
-					l->product_add(f->in, f->out, rows, in + i * p.in_step + row_offset(&b, group) * f->in, out + i * p.out_step, f->out, sum, f->out,
-						threads * p.in_step, threads * p.out_step);
+					for (int64_t ax = 0; ax < layers; ax++) {
+						const int64_t from = (b.x + ax + group / 4) % p.layers * p.layer + group / 2 % 2 * b.line + group % 2;
+						const int last = ax == layers - 1;
+						l->product_add(f->in, f->out, rows, in + i * p.in_step + from * f->in, out + i * p.out_step + ax * p.layer * f->out, f->out, sum, f->out,
+							last ? threads * p.in_step : p.layer * f->in, last ? threads * p.out_step : p.layer * f->out);
+					}
 				}
 		}
 		_Pragma("omp for schedule(static)")

@@ -17,10 +17,12 @@
 
 // winograd_choose returns the fastest tile for the convolution, or if gradient is set
 // for the gradient of its kernel. The tile is the number of voxels of the result per
-// axis: 2 or 4 for 3 taps; for 5 taps, 2 in a convolution and 3 in a gradient.
+// axis: 2 or 4 for 3 taps; for 5 taps, 2 or 3 in a convolution and 3 in a gradient.
 // winograd_choose returns 0 if direct convolution is faster or the shape is not
 // supported.
 int winograd_choose(const filter *f, int gradient);
+// winograd_supports reports whether there is code for the tile, the shape and this processor.
+int winograd_supports(const filter *f, int tile, int gradient);
 // winograd_always, for tests, makes winograd_choose return the given tile for every
 // shape that supports it, and 0 for others. A tile of -1 makes it always return 0; a
 // tile of 0 restores the default.

@@ -21,10 +21,9 @@ INLINE void FN(sums)(int columns, int add, int64_t n, const float *restrict a, i
 		UNROLL for (int j = 0; j < columns; j++) AT(c + r * c_row + j * LANES) = s[r][j];
 }
 
-// fetch prefetches one of several parts of a matrix that will be needed next.
-INLINE void FN(fetch)(const float *p, int64_t floats, int64_t part, int64_t parts) {
-	const int64_t from = floats * part / parts, to = floats * (part + 1) / parts;
-	for (int64_t i = from; i < to; i += 16) __builtin_prefetch(p + i, 0, 2);
+// fetch prefetches a number of cache lines.
+INLINE void FN(fetch)(const float *p, int64_t lines) {
+	for (int64_t i = 0; i < lines; i++) __builtin_prefetch(p + i * LINE, 0, 2);
 }
 
 // multiply calls sums for all of the matrix c of rows×columns, where rows is a multiple
@@ -33,11 +32,12 @@ INLINE void FN(fetch)(const float *p, int64_t floats, int64_t part, int64_t part
 INLINE void FN(multiply)(int add, int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_row, int64_t a_step,
 	const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next) {
 	const int64_t parts = rows / ROWS * ((columns + 2 * LANES - 1) / (2 * LANES));
-	int64_t part = 0;
+	const int64_t a_lines = ceiling(rows * n, parts * LINE), b_lines = ceiling(n * b_step, parts * LINE);
+	const float *a_part = a + a_next, *b_part = b + b_next;
 	for (int64_t j = 0; j < columns; j += 2 * LANES)
-		for (int64_t r = 0; r < rows; r += ROWS, part++) {
-			FN(fetch)(a + a_next, rows * n, part, parts);
-			FN(fetch)(b + b_next, n * b_step, part, parts);
+		for (int64_t r = 0; r < rows; r += ROWS, a_part += a_lines * LINE, b_part += b_lines * LINE) {
+			FN(fetch)(a_part, a_lines);
+			FN(fetch)(b_part, b_lines);
 			if (j + LANES < columns) FN(sums)(2, add, n, a + r * a_row, a_row, a_step, b + j, b_step, c + r * c_row + j, c_row);
 			else FN(sums)(1, add, n, a + r * a_row, a_row, a_step, b + j, b_step, c + r * c_row + j, c_row);
 		}

@@ -34,6 +34,17 @@
 #include "winograd_transforms.h"
 
 #define NAME _3_5
+#define SIDE 7
+#define TILE 3
+#define TAPS 5
+#define WHOLE 5
+#define P 0.3125f
+#define Q 0.875f
+#define R 1.8125f
+#define COST 30, 0
+#include "winograd_transforms.h"
+
+#define NAME _3_3_5
 #define SIDE 5
 #define TILE 3
 #define TAPS 3

@@ -16,7 +16,7 @@
 //
 // The gradient of g is Gᵀ((A·y') ⊙ (Bᵀ·d)), where y' is the gradient of y. In three
 // dimensions the axes are transformed one after the other. The points, chosen for small
-// errors, are 0 if SIDE is even, ±P, and if SIDE is at least 5 ±Q.
+// errors, are 0 if SIDE is even, ±P, if SIDE is at least 5 ±Q, and if SIDE is 7 ±R.
 
 #define VEC FN(vec)
 #define LOCAL(name) FN(CAT(name, NAME))
@@ -27,6 +27,10 @@
 #elif SIDE == 5
 #define FP (2 * P * (P * P - Q * Q))
 #define FQ (2 * Q * (Q * Q - P * P))
+#elif SIDE == 7
+#define FP (2 * P * (P * P - Q * Q) * (P * P - R * R))
+#define FQ (2 * Q * (Q * Q - P * P) * (Q * Q - R * R))
+#define FR (2 * R * (R * R - P * P) * (R * R - Q * Q))
 #else
 #define F0 (P * P * Q * Q)
 #define FP (2 * P * P * (P * P - Q * Q))
@@ -52,6 +56,18 @@ INLINE void LOCAL(points_of)(const VEC *v, int s, VEC *to, int t) {
 	to[2 * t] = q + q1;
 	to[3 * t] = q - q1;
 	to[4 * t] = d4 - d2 * (P * P + Q * Q) + d0 * (P * P * Q * Q);
+#elif SIDE == 7
+	const VEC d0 = v[0], d1 = v[s], d2 = v[2 * s], d3 = v[3 * s], d4 = v[4 * s], d5 = v[5 * s], d6 = v[6 * s];
+	const VEC p = d5 - d3 * (Q * Q + R * R) + d1 * (Q * Q * R * R), p1 = (d4 - d2 * (Q * Q + R * R) + d0 * (Q * Q * R * R)) * P;
+	const VEC q = d5 - d3 * (P * P + R * R) + d1 * (P * P * R * R), q1 = (d4 - d2 * (P * P + R * R) + d0 * (P * P * R * R)) * Q;
+	const VEC r = d5 - d3 * (P * P + Q * Q) + d1 * (P * P * Q * Q), r1 = (d4 - d2 * (P * P + Q * Q) + d0 * (P * P * Q * Q)) * R;
+	to[0] = p + p1;
+	to[t] = p - p1;
+	to[2 * t] = q + q1;
+	to[3 * t] = q - q1;
+	to[4 * t] = r + r1;
+	to[5 * t] = r - r1;
+	to[6 * t] = d6 - d4 * (P * P + Q * Q + R * R) + d2 * (P * P * Q * Q + P * P * R * R + Q * Q * R * R) - d0 * (P * P * Q * Q * R * R);
 #else
 	const VEC d0 = v[0], d1 = v[s], d2 = v[2 * s], d3 = v[3 * s], d4 = v[4 * s], d5 = v[5 * s];
 	const VEC p = d4 - d2 * (Q * Q), p1 = (d3 - d1 * (Q * Q)) * P, q = d4 - d2 * (P * P), q1 = (d3 - d1 * (P * P)) * Q;
@@ -67,19 +83,20 @@ INLINE void LOCAL(points_of)(const VEC *v, int s, VEC *to, int t) {
 // CUBE transforms three axes from FROM to TO entries each. The expression load is entry i
 // of the input, and the statement store stores line[k], entry i of the result.
 #define CUBE(FROM, TO, transform, load, store) do { \
-		VEC v_[(TO) * (FROM) * (FROM)], w_[(TO) * (TO) * (FROM)]; \
+		VEC v_[(TO) * (FROM) * (FROM)], w_[(TO) * (FROM)]; \
 		for (int i_ = 0; i_ < (FROM) * (FROM); i_++) { \
 			VEC line[FROM]; \
 			UNROLL for (int k = 0; k < (FROM); k++) { const int i = k * (FROM) * (FROM) + i_; line[k] = load; } \
 			transform(line, 1, v_ + i_, (FROM) * (FROM)); \
 		} \
-		for (int x_ = 0; x_ < (TO); x_++) \
+		for (int x_ = 0; x_ < (TO); x_++) { \
 			UNROLL for (int z_ = 0; z_ < (FROM); z_++) \
-				transform(v_ + x_ * (FROM) * (FROM) + z_, FROM, w_ + x_ * (TO) * (FROM) + z_, FROM); \
-		for (int i_ = 0; i_ < (TO) * (TO); i_++) { \
-			VEC line[TO]; \
-			transform(w_ + i_ * (FROM), 1, line, 1); \
-			UNROLL for (int k = 0; k < (TO); k++) { const int i = i_ * (TO) + k; store; } \
+				transform(v_ + x_ * (FROM) * (FROM) + z_, FROM, w_ + z_, FROM); \
+			for (int y_ = 0; y_ < (TO); y_++) { \
+				VEC line[TO]; \
+				transform(w_ + y_ * (FROM), 1, line, 1); \
+				UNROLL for (int k = 0; k < (TO); k++) { const int i = (x_ * (TO) + y_) * (TO) + k; store; } \
+			} \
 		} \
 	} while (0)
 
@@ -95,7 +112,14 @@ static void LOCAL(tile_in)(int64_t channels, const float *const *voxels, float *
 
 // voxels_of is Aᵀ.
 INLINE void LOCAL(voxels_of)(const VEC *v, int s, VEC *to, int t) {
-	const VEC last = v[(SIDE - 1) * s], p = v[s] + v[2 * s], p1 = v[s] - v[2 * s];
+	const VEC last = v[(SIDE - 1) * s];
+#if SIDE == 7
+	const VEC p = v[0] + v[s], p1 = v[0] - v[s], q = v[2 * s] + v[3 * s], q1 = v[2 * s] - v[3 * s], r = v[4 * s] + v[5 * s], r1 = v[4 * s] - v[5 * s];
+	to[0] = p + q + r;
+	to[t] = p1 * P + q1 * Q + r1 * R;
+	to[2 * t] = p * (P * P) + q * (Q * Q) + r * (R * R) + last;
+#else
+	const VEC p = v[s] + v[2 * s], p1 = v[s] - v[2 * s];
 #if SIDE == 4
 	to[0] = v[0] + p;
 	to[t] = p1 * P + last;
@@ -110,10 +134,22 @@ INLINE void LOCAL(voxels_of)(const VEC *v, int s, VEC *to, int t) {
 	to[3 * t] = p1 * (P * P * P) + q1 * (Q * Q * Q) + last;
 #endif
 #endif
+#endif
 }
 
 // points_of_taps is G.
 INLINE void LOCAL(points_of_taps)(const VEC *v, int s, VEC *to, int t) {
+#if SIDE == 7
+	const VEC p = (v[0] + v[2 * s] * (P * P) + v[4 * s] * (P * P * P * P)) * (1 / FP), p1 = (v[s] + v[3 * s] * (P * P)) * (P / FP);
+	const VEC q = (v[0] + v[2 * s] * (Q * Q) + v[4 * s] * (Q * Q * Q * Q)) * (1 / FQ), q1 = (v[s] + v[3 * s] * (Q * Q)) * (Q / FQ);
+	const VEC r = (v[0] + v[2 * s] * (R * R) + v[4 * s] * (R * R * R * R)) * (1 / FR), r1 = (v[s] + v[3 * s] * (R * R)) * (R / FR);
+	to[0] = p + p1;
+	to[t] = p1 - p;
+	to[2 * t] = q + q1;
+	to[3 * t] = q1 - q;
+	to[4 * t] = r + r1;
+	to[5 * t] = r1 - r;
+#else
 	to[0] = v[0] * (1 / F0);
 #if TAPS == 3
 	const VEC p = (v[0] + v[2 * s] * (P * P)) * (1 / FP), p1 = v[s] * (P / FP);
@@ -130,6 +166,7 @@ INLINE void LOCAL(points_of_taps)(const VEC *v, int s, VEC *to, int t) {
 #endif
 	to[3 * t] = q + q1;
 	to[4 * t] = q - q1;
+#endif
 #endif
 	to[(SIDE - 1) * t] = v[(TAPS - 1) * s];
 }
@@ -233,6 +270,7 @@ static const transforms LOCAL(transforms) = {
 #undef F0
 #undef FP
 #undef FQ
+#undef FR
 #undef CUBE
 #undef FORWARD_LOOPS
 #undef GRADIENT_LOOPS
@@ -243,4 +281,5 @@ static const transforms LOCAL(transforms) = {
 #undef WHOLE
 #undef P
 #undef Q
+#undef R
 #undef COST

@@ -70,15 +70,21 @@ func (b *backend[T]) Release(x nn.Array) {
 }
 
 // EndStep implements nn.Backend.
-func (b *backend[T]) EndStep() {
-	for i, a := range b.step {
+func (b *backend[T]) EndStep(keep ...nn.Array) {
+	kept := map[nn.Array]bool{}
+	for _, a := range keep {
+		kept[a] = true
+	}
+	b.step = slices.DeleteFunc(b.step, func(a *array[T]) bool {
+		if kept[a] {
+			return false
+		}
 		if a.data != nil {
 			b.pool.put(a.data)
 			a.data = nil
 		}
-		b.step[i] = nil
-	}
-	b.step = b.step[:0]
+		return true
+	})
 	b.pool.endStep()
 }
 

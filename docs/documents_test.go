@@ -1,4 +1,4 @@
-package afl_test
+package docs_test
 
 import (
 	"go/ast"
@@ -14,12 +14,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// documents returns the Markdown files of the repository's root and of docs.
+// root is the folder of the repository.
+const root = ".."
+
+// documents returns the Markdown files of the repository's root and of docs, by their
+// paths from here.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
-	for _, pattern := range []string{"*.md", "docs/*.md"} {
-		paths, err := filepath.Glob(pattern)
+	for _, folder := range []string{root, filepath.Join(root, "docs")} {
+		paths, err := filepath.Glob(filepath.Join(folder, "*.md"))
 		require.NoError(t, err)
 		for _, path := range paths {
 			text, err := os.ReadFile(path)
@@ -27,8 +31,8 @@ func documents(t *testing.T) map[string]string {
 			texts[path] = string(text)
 		}
 	}
-	require.Contains(t, texts, "README.md")
-	require.Contains(t, texts, filepath.Join("docs", "porting.md"))
+	require.Contains(t, texts, filepath.Join(root, "README.md"))
+	require.Contains(t, texts, filepath.Join(root, "docs", "porting.md"))
 	return texts
 }
 
@@ -73,7 +77,7 @@ func headings(text string) []string {
 func TestDocumentedNames(t *testing.T) {
 	declared := map[string]bool{"detection": true}
 	for _, dir := range []string{".", "detection"} {
-		paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		paths, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		require.NoError(t, err)
 		for _, path := range paths {
 			if strings.HasSuffix(path, "_test.go") {
@@ -102,7 +106,7 @@ func TestDocumentedNames(t *testing.T) {
 	}
 	code, name := regexp.MustCompile("`[^`]+`"), regexp.MustCompile(`[A-Za-z]+`)
 	checked := 0
-	for line := range strings.Lines(documents(t)[filepath.Join("docs", "porting.md")]) {
+	for line := range strings.Lines(documents(t)[filepath.Join(root, "docs", "porting.md")]) {
 		cells := strings.Split(line, "|")
 		if len(cells) != 5 {
 			continue

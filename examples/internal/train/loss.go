@@ -1,0 +1,109 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// lossOf computes the loss of a sample and its gradient with respect to each output of the
+// network. With deep supervision there are several, for which it is that of
+// [afl.DeepSupervision],
+//
+//	L = Σ_i w_i·Loss(outputs[i], label at the resolution of outputs[i]),   w_i = 2⁻ⁱ/Σ_k 2⁻ᵏ.
+//
+// The padding around the scan is left out at every resolution. An output of such a low
+// resolution that none of its voxels has a label in the scan adds nothing.
+func (t *trainer) lossOf(ys []nn.Array, s *dataset.Sample) (value float64, gys []nn.Array, err error) {
+	given, err := t.statistics(s)
+	if err != nil {
+		return 0, nil, err
+	}
+	sum := 2 - math.Ldexp(1, 1-len(ys))
+	for i, y := range ys {
+		loss := t.loss
+		if len(ys) > 1 {
+			loss = afl.NewSum(afl.Term{Weight: math.Ldexp(1, -i) / sum, Loss: t.loss})
+		}
+		v, gy, err := t.lossAt(loss, y, s, given)
+		if err != nil {
+			return 0, nil, err
+		}
+		value += v
+		gys = append(gys, gy)
+	}
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return 0, nil, &divergence{what: fmt.Sprintf("the training loss is %v", value)}
+	}
+	return value, gys, nil
+}
+
+// lossAt is lossOf for one output.
+func (t *trainer) lossAt(loss afl.Loss, y nn.Array, s *dataset.Sample, given []afl.EvalOption) (value float64, gy nn.Array, err error) {
+	box, label, ok := t.scan.labelAt(s, y.Shape())
+	if !ok {
+		gy, err = t.job.Backend.FromHost(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(y.Shape()...)), nn.Step)
+		return 0, gy, err
+	}
+	gy, err = nn.RunLoss(t.job.Backend, y, box, label, func(logits, label, grad *tensor.Dense) (err error) {
+		if value, err = afl.GradInto(loss, logits, label, grad, given...); err != nil {
+			err = fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
+		}
+		return err
+	})
+	var bad *nn.NonFiniteError
+	if errors.As(err, &bad) {
+		err = t.nonFinite(s, bad.Value)
+	}
+	return value, gy, err
+}
+
+// labelAt returns the label of a sample at the resolution of an output of shape 1×C×X×Y×Z,
+// without padding, and the part of the output that it covers. Along each axis, voxel j of m
+// has the label of voxel ⌊j·n/m⌋ of n, PyTorch's "nearest". It returns false if there is no
+// such voxel in the scan. The label is valid until the next call for the same sample.
+func (o *onScan) labelAt(s *dataset.Sample, shape []int) (box nn.Box, label *tensor.Dense, ok bool) {
+	full := s.Label.Shape()
+	lead, size := full[:len(full)-3], full[len(full)-3:]
+	if slices.Equal(size, shape[2:]) {
+		o.takeLabel(s)
+		return o.box, o.label, true
+	}
+	var at [3][]int // the label's voxels along each axis
+	for axis, m := range shape[2:] {
+		n, start := size[axis], s.Scan.Start[axis]
+		for j := range m {
+			voxel := j * n / m
+			if voxel < start || voxel >= start+s.Scan.Size[axis] {
+				continue
+			}
+			if at[axis] == nil {
+				box.Start[axis] = j
+			}
+			at[axis] = append(at[axis], voxel)
+		}
+		if box.Size[axis] = len(at[axis]); box.Size[axis] == 0 {
+			return box, nil, false
+		}
+	}
+	src := s.Label.Data().([]uint8)
+	var dst []uint8
+	for m := range lead.TotalSize() {
+		for _, x := range at[0] {
+			for _, y := range at[1] {
+				row := ((m*size[0]+x)*size[1] + y) * size[2]
+				for _, z := range at[2] {
+					dst = append(dst, src[row+z])
+				}
+			}
+		}
+	}
+	return box, tensor.New(tensor.WithShape(slices.Concat(lead, box.Size[:])...), tensor.WithBacking(dst)), true
+}

@@ -1,0 +1,35 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/dataset"
+)
+
+// statistics returns what gives A-FL the statistics of the label of the whole case of a
+// training sample, if the job wants that. They are computed once for each case of a job.
+func (t *trainer) statistics(s *dataset.Sample) ([]afl.EvalOption, error) {
+	if !t.job.VolumeStatistics {
+		return nil, nil
+	}
+	stats, known := t.volumes[s.ID]
+	if !known {
+		i := slices.IndexFunc(t.split.Train, func(c dataset.Case) bool { return c.ID == s.ID })
+		if i < 0 {
+			return nil, fmt.Errorf("train: case %s is not a training case", s.ID)
+		}
+		whole, err := t.network.Source.Valid(t.split.Train[i])
+		if err != nil {
+			return nil, err
+		}
+		var scan onScan
+		scan.takeLabel(whole)
+		if stats, err = t.job.Scheme.Statistics(scan.label); err != nil {
+			return nil, fmt.Errorf("train: case %s: %w", s.ID, err)
+		}
+		t.volumes[s.ID] = stats
+	}
+	return []afl.EvalOption{afl.WithStats(stats)}, nil
+}
