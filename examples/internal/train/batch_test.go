@@ -202,7 +202,7 @@ func TestBatchesAreAccumulatedSteps(t *testing.T) {
 // TestStepsOfBatches checks the numbers of steps that a user sees.
 func TestStepsOfBatches(t *testing.T) {
 	for _, c := range []struct{ batch, limit, samples, steps int }{
-		{0, 0, 7, 7}, {1, 3, 3, 3}, {2, 0, 7, 4}, {2, 3, 6, 3}, {2, 4, 7, 4}, {7, 0, 7, 1}, {8, 2, 7, 1}, {1<<63 - 1, 1<<63 - 1, 7, 1},
+		{0, 0, 7, 7}, {1, 3, 3, 3}, {2, 0, 7, 4}, {2, 3, 6, 3}, {2, 4, 7, 4}, {7, 0, 7, 1}, {8, 2, 7, 1}, {math.MaxInt, math.MaxInt, 7, 1},
 	} {
 		p := &Plan{Train: [][]string{make([]string, 7)}, Batch: c.batch, Steps: c.limit}
 		assert.Equal(t, c.samples, p.samples(0), "%+v", c)
