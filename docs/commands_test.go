@@ -33,9 +33,9 @@ var executed = map[string]string{
 		" -phantom_train 3 -seeds 1 -loss afl -model_dir runs/folds",
 	"go run ./examples/predict -weights runs/brats/unet/afl/best.safetensors -case runs/brats/phantom/ValidImage/phantom_025 " +
 		"-label runs/brats/phantom/ValidLabel/phantom_025_gt.nii.gz -out runs/mask.nii.gz": "",
-	"go run ./examples/brats -epochs 2 -patch 48,48,32 -foreground 0.33 -batch 2":                    small + " -phantom_train 4 -patch 32,16,16 -model_dir runs/patches",
-	"go run ./examples/export -weights runs/brats/unet/afl/best.safetensors -dynamic -out unet.onnx": "",
-	"go doc github.com/x/afl.AdaptiveFocal":                                                          "",
+	"go run ./examples/brats -epochs 2 -patch 48,48,32 -foreground 0.33 -batch 2 -model_dir runs/patches": small + " -phantom_train 4 -patch 32,16,16",
+	"go run ./examples/export -weights runs/brats/unet/afl/best.safetensors -dynamic -out unet.onnx":      "",
+	"go doc github.com/x/afl.AdaptiveFocal": "",
 }
 
 // notExecuted are patterns of the other commands, each with the reason. Their flags, packages
