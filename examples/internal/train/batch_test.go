@@ -208,7 +208,7 @@ func TestStepsOfBatches(t *testing.T) {
 		assert.Equal(t, c.samples, p.samples(0), "%+v", c)
 		assert.Equal(t, c.steps, p.steps(p.samples(0)), "%+v", c)
 	}
-	assert.Equal(t, 1<<63-1, (&Job{Batch: 1 << 40, Accumulate: 1 << 40}).UpdateSamples())
+	assert.Equal(t, math.MaxInt, (&Job{Batch: math.MaxInt / 2, Accumulate: 3}).UpdateSamples())
 
 	dir := t.TempDir()
 	var out bytes.Buffer

@@ -47,7 +47,8 @@ type choiceFile struct {
 
 const choiceFormat = 1
 
-// tuningVariable is the environment variable that turns measurements off.
+// tuningVariable is the environment variable that turns measurements on. They want a machine
+// that computes nothing else, which nobody can count on.
 const tuningVariable = "AFL_TUNING"
 
 // implementationName returns the name of an implementation in files.
@@ -76,9 +77,9 @@ func implementation(name string) (C.int, bool) {
 func openChoices(w *worker, cfg Config) (*choices, error) {
 	c := &choices{path: cfg.Choices}
 	switch value := os.Getenv(tuningVariable); value {
-	case "", "on":
+	case "on":
 		c.measures = true
-	case "off":
+	case "", "off":
 	default:
 		return nil, fmt.Errorf("onednn: %s is %q, want on or off", tuningVariable, value)
 	}

@@ -80,8 +80,8 @@ type Config struct {
 	Profile bool
 	// Choices is the path of the file that records which implementation computes each
 	// convolution that has several; it is created if there is none, and its choices are
-	// repeated. Those that it lacks are the fastest as measured, unless the environment
-	// variable AFL_TUNING is "off". Optional: by default they are estimated and not recorded.
+	// repeated. Those that it lacks are the fastest as measured where the environment
+	// variable AFL_TUNING is "on", and else estimated and not recorded. Optional.
 	Choices string
 	// Cache is the folder in which measured choices are kept for other backends, by processor,
 	// number of cores and version of oneDNN. Optional: by default the folder afl of
