@@ -49,8 +49,9 @@ func (m BlobMask) String() string { return name(blobMaskNames[:], int(m), "BlobM
 // l. Ignored voxels belong to no lesion and take no part. The reduction, class weights and
 // the ignore index are those of Blob, with which l has none.
 //
-// Sums over the background are made once for all lesions, so that the time does not depend
-// on their number.
+// Sums over the background are made once for all lesions. The rest of the time grows with
+// the voxels of the lesions, which are computed one by one, not with their number times the
+// size of the image.
 type Blob struct {
 	Options
 	constructed
