@@ -144,11 +144,10 @@ type blobSum struct {
 
 // blobImage is a channel of a sample: a problem of its own.
 type blobImage struct {
-	batch   plan.Batch // the image with its lesions ignored
-	row     int        // of the logits, in N×C
-	weights *tensor.Dense
-	runs    []components.Run // by lesion
-	first   []int            // where the runs of each lesion begin, and their end
+	batch plan.Batch       // the image with its lesions ignored
+	row   int              // of the logits, in N×C
+	runs  []components.Run // by lesion
+	first []int            // where the runs of each lesion begin, and their end
 	// alpha is the share of the whole image in the loss, and beta that of each lesion.
 	alpha, beta float64
 	background  int // voxels that count

@@ -154,7 +154,7 @@ func softPlane(b *batch, k *kernels, src []float32, n, x int, sums *[sumLanes64]
 	sample := ((n+1)*b.C - 1) * b.V
 	plane := func(x int) []float32 { return src[sample+x*size:][:size] }
 	own, left, right := plane(x), plane(max(x-1, 0)), plane(min(x+1, planes-1))
-	around := s.around
+	var around []float32
 	if at := sample + x*size; at > 0 && at+size < len(src) {
 		around = src[at-1 : at+size+1]
 	} else {

@@ -10,8 +10,8 @@ import (
 // Sorter sorts numbers in descending order. Its memory is used again. The zero value is
 // ready for use.
 type Sorter[T float32 | float64] struct {
-	items, other []Item[T]
-	counts       []int32
+	other  []Item[T]
+	counts []int32
 }
 
 // Item is a number and its position.
