@@ -137,7 +137,7 @@ func ExampleNewLovaszHinge() {
 		return
 	}
 	fmt.Printf("%.6f %.2f\n", value, grad.Data())
-	// Output: 0.458333 [0.00 0.17 -0.50 -0.00]
+	// Output: 0.458333 [0.00 0.17 -0.50 0.00]
 }
 
 func ExampleNewTopKCrossEntropy() {
