@@ -160,15 +160,24 @@ func usageErrorf(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
+// parse parses the arguments. It prints the usage where they ask for help, and reports that.
+func parse(flags *flag.FlagSet, args []string, stdout io.Writer, name, about string) (help bool, err error) {
+	err = flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		usage(stdout, name, about, flags)
+		return true, nil
+	case err != nil:
+		return false, usageErrorf("%v", err)
+	}
+	return false, nil
+}
+
 // run returns the processes that the program has trained with, also with an error.
 func run(ctx context.Context, p Program, args []string, stdout io.Writer) (together *processes, err error) {
 	flags, o := newFlags(p)
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			usage(stdout, p.Name, p.About, flags)
-			return nil, nil
-		}
-		return nil, usageErrorf("%v", err)
+	if help, err := parse(flags, args, stdout, p.Name, p.About); help || err != nil {
+		return nil, err
 	}
 	if flags.NArg() > 0 && !o.join {
 		return nil, usageErrorf("unexpected argument %q", flags.Arg(0))

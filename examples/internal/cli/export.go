@@ -74,12 +74,8 @@ func Export(_ context.Context, args []string, stdout, stderr io.Writer) int {
 
 func export(args []string, stdout io.Writer) error {
 	flags, o := newExportFlags()
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			usage(stdout, exportName, exportAbout, flags)
-			return nil
-		}
-		return usageErrorf("%v", err)
+	if help, err := parse(flags, args, stdout, exportName, exportAbout); help || err != nil {
+		return err
 	}
 	if flags.NArg() > 0 {
 		return usageErrorf("unexpected argument %q", flags.Arg(0))

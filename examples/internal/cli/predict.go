@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -63,12 +62,8 @@ func Predict(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func predict(ctx context.Context, args []string, stdout io.Writer) error {
 	flags, o := newPredictFlags()
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			usage(stdout, predictName, predictAbout, flags)
-			return nil
-		}
-		return usageErrorf("%v", err)
+	if help, err := parse(flags, args, stdout, predictName, predictAbout); help || err != nil {
+		return err
 	}
 	if flags.NArg() > 0 {
 		return usageErrorf("unexpected argument %q", flags.Arg(0))
