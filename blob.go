@@ -10,6 +10,7 @@ import (
 	"github.com/x/afl/internal/components"
 	"github.com/x/afl/internal/cpu"
 	"github.com/x/afl/internal/cpu/kernel"
+	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 )
 
@@ -118,7 +119,7 @@ func (l Blob) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*ten
 	if grad != nil && c.batch.C > 1 { // the background takes no part
 		zeros := make([]float64, c.batch.V)
 		for n := range c.batch.N {
-			storeFloats(grad.Data(), n*c.batch.C*c.batch.V, zeros)
+			cpu.StoreFloats(grad.Data(), n*c.batch.C*c.batch.V, zeros)
 		}
 	}
 	value := 0.0
@@ -131,7 +132,7 @@ func (l Blob) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*ten
 			value += v
 		}
 	}
-	return numberTensor(value), nil
+	return plan.FromNumber(value), nil
 }
 
 // blobSum is an evaluation.
@@ -168,7 +169,7 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 	label := classes // of one channel they are the mask
 	if c > 1 {
 		label = make([]uint8, n*channels*voxels)
-		eachUnit(n*channels, func(i int) {
+		parallel.Each(n*channels, func(i int) {
 			class, row := uint8(first+i%channels), label[i*voxels:][:voxels]
 			for at, y := range classes[i/channels*voxels:][:voxels] {
 				if y == class {
@@ -466,9 +467,9 @@ func (m *blobImage) eachVoxel(u blobUnit, f func(at int, x, w float64)) {
 	w[0] = 1
 	for _, r := range m.runs[u.lo:u.hi] {
 		for at := r.Start; at < r.End; at++ {
-			readFloats(logits, at, x[:])
+			cpu.ReadFloats(logits, at, x[:])
 			if weights != nil {
-				readFloats(weights, at, w[:])
+				cpu.ReadFloats(weights, at, w[:])
 			}
 			f(at, x[0], w[0])
 		}
@@ -479,7 +480,7 @@ func (m *blobImage) eachVoxel(u blobUnit, f func(at int, x, w float64)) {
 func (m *blobImage) lesionSums(t *blobTerm) []blobPart {
 	units := m.units()
 	parts := make([]blobPart, len(units))
-	eachUnit(len(units), func(i int) {
+	parallel.Each(len(units), func(i int) {
 		s := &parts[i]
 		m.eachVoxel(units[i], func(_ int, x, w float64) {
 			s.weight += w
@@ -509,7 +510,7 @@ func (m *blobImage) lesionSums(t *blobTerm) []blobPart {
 // lesionGradients stores the gradient at the voxels of the lesions.
 func (m *blobImage) lesionGradients(t *blobTerm, slopes []blobSlope, grad any) {
 	units := m.units()
-	eachUnit(len(units), func(i int) {
+	parallel.Each(len(units), func(i int) {
 		slope := slopes[units[i].lesion]
 		m.eachVoxel(units[i], func(at int, x, w float64) {
 			if w == 0 {
@@ -528,7 +529,7 @@ func (m *blobImage) lesionGradients(t *blobTerm, slopes []blobSlope, grad any) {
 				}
 				g += float64(d * p * q)
 			}
-			storeFloats(grad, at, []float64{w * g})
+			cpu.StoreFloats(grad, at, []float64{w * g})
 		})
 	})
 }

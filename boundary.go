@@ -66,14 +66,19 @@ func (l Boundary) channels(c int) ([]int, error) {
 	if len(l.Channels) == 0 {
 		return []int{min(1, c-1)}, nil
 	}
+	return l.Channels, checkChannels(l.Channels, c)
+}
+
+// checkChannels refuses a list that does not name different ones of c channels.
+func checkChannels(list []int, c int) error {
 	seen := make([]bool, c)
-	for i, ch := range l.Channels {
+	for i, ch := range list {
 		if ch < 0 || ch >= c || seen[ch] {
-			return nil, refuse(fmt.Sprintf("Channels[%d]", i), ch, "a channel from 0 to %d that is not listed before", c-1)
+			return refuse(fmt.Sprintf("Channels[%d]", i), ch, "a channel from 0 to %d that is not listed before", c-1)
 		}
 		seen[ch] = true
 	}
-	return l.Channels, nil
+	return nil
 }
 
 // DistanceMap returns φ of every sample and each of the Channels: N×K×space, float64. Of
@@ -154,15 +159,15 @@ func (l Boundary) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (
 	var elements, upstream any
 	if l.Reduction == ReduceNone {
 		shape := append([]int{c.batch.N, k}, c.spatial...)
-		if err := c.checkUpstream(c.upstream, logits.Dtype(), shape); err != nil {
+		if err := c.checkUpstream(c.cfg.Upstream, logits.Dtype(), shape); err != nil {
 			return nil, err
 		}
 		if value, err = c.kernels.NewTensor(logits, shape...); err != nil {
 			return nil, public(err)
 		}
 		elements = value.Data()
-		if c.upstream != nil {
-			upstream = c.upstream.Data()
+		if c.cfg.Upstream != nil {
+			upstream = c.cfg.Upstream.Data()
 		}
 	}
 	distances := phi.Data()
@@ -171,7 +176,7 @@ func (l Boundary) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (
 		var phi, u, e [cpu.TileVoxels]float64
 		for j, ch := range channels {
 			at, n := (t.Sample*k+j)*voxels+t.Lo, t.Hi-t.Lo
-			readFloats(distances, at, phi[:n])
+			cpu.ReadFloats(distances, at, phi[:n])
 			sum := 0.0
 			for i, w := range t.Weight {
 				e[i] = float64(w * t.P[ch][i] * phi[i])
@@ -179,13 +184,13 @@ func (l Boundary) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (
 			}
 			sums[0] += sum
 			if elements != nil {
-				storeFloats(elements, at, e[:n])
+				cpu.StoreFloats(elements, at, e[:n])
 			}
 			if grad == nil {
 				continue
 			}
 			if upstream != nil {
-				readFloats(upstream, at, u[:n])
+				cpu.ReadFloats(upstream, at, u[:n])
 			}
 			for i, w := range t.Weight {
 				d := scale * w * phi[i] * t.Factor[ch][i]
@@ -204,5 +209,5 @@ func (l Boundary) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (
 	if value != nil {
 		return value, nil
 	}
-	return numberTensor(scale * total(sums, 1)[0]), nil
+	return plan.FromNumber(scale * total(sums, 1)[0]), nil
 }

@@ -113,28 +113,36 @@ func powerOrZero(f, e float64) (value, slope float64) {
 	return value, e * value / f
 }
 
-// nearlyPerfect reports whether f of any group is so small that 1 minus a ratio has lost
-// precision that an exponent below 1 would show.
-func (in *input) nearlyPerfect(l *plan.Loss) bool {
-	kernels, ok := in.backend.(cpu.Backend)
-	if !ok || l.Focal != nil {
-		return false
+// evaluateSteep evaluates an overlap term with an exponent below 1: from the errors where f of
+// any group is so small that 1 minus a ratio has lost precision that the exponent would show.
+func (in *input) evaluateSteep(kernels cpu.Backend, l *plan.Loss, call *plan.Call) (*tensor.Dense, error) {
+	b, o := &in.batch, *l.Overlap
+	sums, err := kernels.Reduce(b, l.Plan(b, nil), nil, call.Grad)
+	if err != nil {
+		return nil, public(err)
 	}
-	o := *l.Overlap
 	o.Exponent, o.Weight = nil, make([]float64, len(o.Weight))
 	for i := range o.Weight {
 		o.Weight[i] = 1
 	}
-	sums, err := kernels.Reduce(&in.batch, (&plan.Loss{Overlap: &o}).Plan(&in.batch, nil), nil, nil)
-	if err != nil {
-		return false // the evaluation finds it again
-	}
-	for _, f := range o.Groups(sums, in.batch.N, in.batch.C).Value {
+	for _, f := range o.Groups(sums, b.N, b.C).Value {
 		if f < 1e-3 {
-			return true
+			return in.overlapByErrors(l, call)
 		}
 	}
-	return false
+	v, err := plan.Evaluate(reduced{kernels, sums}, b, l, call)
+	return v, public(err)
+}
+
+// reduced are kernels whose Reduce has been called.
+type reduced struct {
+	cpu.Backend
+	sums *plan.Sums
+}
+
+// Reduce implements [plan.Kernels].
+func (r reduced) Reduce(*plan.Batch, *plan.Plan, *tensor.Dense, *tensor.Dense) (*plan.Sums, error) {
+	return r.sums, nil
 }
 
 // overlapByErrors evaluates an overlap term from the errors.
@@ -214,7 +222,7 @@ func (in *input) overlapByErrors(l *plan.Loss, call *plan.Call) (*tensor.Dense, 
 		}
 	}
 	if call.Shape == nil {
-		return numberTensor(reduced), nil
+		return plan.FromNumber(reduced), nil
 	}
 	return tensor.New(tensor.WithShape(call.Shape...), tensor.WithBacking(values)), nil
 }

@@ -6,6 +6,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/plan"
 )
 
 // ExponentialLogarithmic is the exponential logarithmic loss (Wong et al., "3D Segmentation
@@ -142,7 +143,7 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 		}
 	}
 	if grad == nil {
-		return numberTensor(value), nil
+		return plan.FromNumber(value), nil
 	}
 	v.Sums, v.Grad = 0, grad
 	v.Do = func(t *cpu.Tile, _ []float64) error {
@@ -170,5 +171,5 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 	if _, err := c.pass(v); err != nil {
 		return nil, err
 	}
-	return numberTensor(value), nil
+	return plan.FromNumber(value), nil
 }

@@ -125,7 +125,7 @@ func (l HausdorffDT) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption
 	for range c.spatial {
 		shape = append(shape, 1)
 	}
-	if err := c.checkUpstream(c.upstream, tensor.Float64, shape); err != nil {
+	if err := c.checkUpstream(c.cfg.Upstream, tensor.Float64, shape); err != nil {
 		return nil, err
 	}
 	weights, err := l.distances(c, activation, channels)
@@ -191,7 +191,7 @@ func (l HausdorffDT) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption
 	if l.Reduction == ReduceNone {
 		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(value)), nil
 	}
-	return numberTensor(value[0]), nil
+	return plan.FromNumber(value[0]), nil
 }
 
 // slopes returns the derivative of the loss with respect to each group, without the
@@ -207,8 +207,8 @@ func (l HausdorffDT) slopes(c *hostCall, channels int) []float64 {
 		switch {
 		case l.Reduction == ReduceMean:
 			slope[i] = 1 / float64(groups)
-		case c.upstream != nil:
-			slope[i] = c.upstream.Data().([]float64)[i]
+		case c.cfg.Upstream != nil:
+			slope[i] = c.cfg.Upstream.Data().([]float64)[i]
 		}
 	}
 	return slope
@@ -310,7 +310,7 @@ func (l HausdorffDT) distances(c *hostCall, activation plan.Activation, channels
 		}
 		eachPart(voxels, func(lo, hi int) {
 			distances := make([]float64, hi-lo)
-			readFloats(given.Data(), at+lo, distances)
+			cpu.ReadFloats(given.Data(), at+lo, distances)
 			addPowers(at+lo, distances, l.Alpha)
 		})
 	}

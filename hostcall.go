@@ -1,7 +1,6 @@
 package afl
 
 import (
-	"fmt"
 	"slices"
 
 	"gorgonia.org/tensor"
@@ -11,21 +10,12 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// hostLoss is a loss that is no plan: it is evaluated in Go memory alone.
-type hostLoss interface {
-	options() Options
-	isConstructed() bool
-	constructor() string
-}
-
-// hostCall is a checked call of a hostLoss.
+// hostCall is a checked call of a loss that is no plan: it is evaluated in Go memory alone.
 type hostCall struct {
 	*input
-	kernels  cpu.Backend
-	cfg      EvalConfig
-	options  Options
-	grad     *tensor.Dense
-	upstream *tensor.Dense
+	kernels cpu.Backend
+	cfg     EvalConfig
+	grad    *tensor.Dense
 }
 
 // support says which of the common options a loss has.
@@ -39,9 +29,9 @@ type support struct {
 }
 
 // newHostCall checks a call of a loss that is no plan.
-func newHostCall(l hostLoss, has support, logits, target, grad *tensor.Dense, opts []EvalOption) (*hostCall, error) {
-	if !l.isConstructed() {
-		return nil, refuse("loss", fmt.Sprintf("a %T literal, whose options lack their defaults", l), "a value made by %s", l.constructor())
+func newHostCall(l configured, has support, logits, target, grad *tensor.Dense, opts []EvalOption) (*hostCall, error) {
+	if err := checkConstructed(l); err != nil {
+		return nil, err
 	}
 	cfg, err := NewEvalConfig(opts...)
 	if err != nil {
@@ -76,7 +66,7 @@ func newHostCall(l hostLoss, has support, logits, target, grad *tensor.Dense, op
 	if cfg.Upstream != nil && o.Reduction != ReduceNone {
 		return nil, refuse("upstream", "given with Reduction "+o.Reduction.String(), "Reduction none")
 	}
-	return &hostCall{input: in, kernels: kernels, cfg: cfg, options: o, grad: grad, upstream: cfg.Upstream}, nil
+	return &hostCall{input: in, kernels: kernels, cfg: cfg, grad: grad}, nil
 }
 
 // check refuses options that a loss does not have.
@@ -118,8 +108,6 @@ func (c *hostCall) classes(a Activation) (activation plan.Activation, pair bool,
 	return activation, false, err
 }
 
-func numberTensor(v float64) *tensor.Dense { return tensor.New(tensor.FromScalar(v)) }
-
 // total adds the sums of all samples up: as many as one sample has.
 func total(sums []float64, width int) []float64 {
 	out := make([]float64, width)
@@ -129,36 +117,10 @@ func total(sums []float64, width int) []float64 {
 	return out
 }
 
-// readFloats reads numbers of a float32 or float64 slice.
-func readFloats(data any, at int, dst []float64) {
-	switch s := data.(type) {
-	case []float32:
-		for i, v := range s[at : at+len(dst)] {
-			dst[i] = float64(v)
-		}
-	case []float64:
-		copy(dst, s[at:])
-	}
-}
-
-// storeFloats stores numbers in a float32 or float64 slice.
-func storeFloats(data any, at int, src []float64) {
-	switch d := data.(type) {
-	case []float32:
-		for i, v := range src {
-			d[at+i] = float32(v)
-		}
-	case []float64:
-		copy(d[at:], src)
-	}
-}
-
 // eachPart calls f, concurrently, for parts [lo,hi) of n elements.
 func eachPart(n int, f func(lo, hi int)) {
 	const part = 1 << 14
-	parallel.Do((n+part-1)/part, func() func(int) {
-		return func(i int) { f(i*part, min((i+1)*part, n)) }
-	})
+	parallel.Each((n+part-1)/part, func(i int) { f(i*part, min((i+1)*part, n)) })
 }
 
 // targetMasks returns where the target of each sample is above ½ in each of the given
@@ -177,9 +139,4 @@ func (c *hostCall) targetMasks(channels []int) ([]uint8, error) {
 		return nil
 	}})
 	return masks, err
-}
-
-// eachUnit calls f, concurrently, for every unit of work.
-func eachUnit(n int, f func(i int)) {
-	parallel.Do(n, func() func(int) { return f })
 }

@@ -9,6 +9,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/internal/cpu"
 	"github.com/x/afl/internal/plan"
 )
 
@@ -355,12 +356,17 @@ func checkNumber(name string, v, most float64) error {
 	return refuse(name, v, "a number from 0 to %v", most)
 }
 
-// planner is a loss that is a plan.
-type planner interface {
+// configured is a loss of this package that has options.
+type configured interface {
 	options() Options
 	isConstructed() bool
 	// constructor names the function that makes such a loss.
 	constructor() string
+}
+
+// planner is a loss that is a plan.
+type planner interface {
+	configured
 	// plan describes the loss on a batch.
 	plan(in *input) (*plan.Loss, error)
 }
@@ -413,15 +419,18 @@ func eval(l planner, logits, target, grad *tensor.Dense, opts []EvalOption) (*te
 		}
 	}
 	in.semimetric = in.semimetric && in.batch.Target.Dense // else it makes no difference
-	if in.semimetric || in.steep && in.nearlyPerfect(p) {
+	if in.semimetric {
 		return in.overlapByErrors(p, call)
+	}
+	if kernels, ok := in.backend.(cpu.Backend); ok && in.steep && p.Focal == nil {
+		return in.evaluateSteep(kernels, p, call)
 	}
 	v, err := in.backend.Eval(&in.batch, p, call)
 	return v, public(err)
 }
 
 // checkConstructed refuses a loss that was not made by its constructor.
-func checkConstructed(l planner) error {
+func checkConstructed(l configured) error {
 	if l.isConstructed() {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/radixsort"
 )
@@ -73,8 +74,7 @@ func (l Lovasz) classes(channels int) (classes []int, present bool, err error) {
 		return []int{1}, !l.Hinge && !l.AllClasses && len(l.Channels) == 0, nil
 	}
 	if len(l.Channels) > 0 {
-		classes, err := Boundary{Channels: l.Channels}.channels(channels)
-		return classes, false, err
+		return l.Channels, false, checkChannels(l.Channels, channels)
 	}
 	for c := range channels {
 		classes = append(classes, c)
@@ -195,7 +195,7 @@ func evalLovasz[T float32 | float64](s *lovaszSum) (*tensor.Dense, error) {
 		}
 	}
 	if s.grad == nil {
-		return numberTensor(value), nil
+		return plan.FromNumber(value), nil
 	}
 
 	visit.Grad = s.grad
@@ -219,14 +219,14 @@ func evalLovasz[T float32 | float64](s *lovaszSum) (*tensor.Dense, error) {
 		return nil
 	}
 	_, err := s.pass(visit)
-	return numberTensor(value), err
+	return plan.FromNumber(value), err
 }
 
 // count returns how many voxels each class has, and how many are not ignored.
 func (s *lovaszSum) count(label []int32) (count []int, valid int) {
 	classes := max(s.batch.C, 2)
 	parts := make([][]int, (len(label)+lovaszPart-1)/lovaszPart)
-	eachUnit(len(parts), func(i int) {
+	parallel.Each(len(parts), func(i int) {
 		parts[i] = make([]int, classes)
 		for _, y := range label[i*lovaszPart : min((i+1)*lovaszPart, len(label))] {
 			if y >= 0 {
@@ -286,7 +286,7 @@ func (m *lovaszScratch[T]) sort(errors []T, label []int32, classes, count []int)
 	parts := (len(errors) + lovaszPart - 1) / lovaszPart
 	bounds := func(i int) (lo, hi int) { return i * lovaszPart, min((i+1)*lovaszPart, len(errors)) }
 	least := make([]T, parts)
-	eachUnit(parts, func(i int) {
+	parallel.Each(parts, func(i int) {
 		lo, hi := bounds(i)
 		least[i] = T(math.Inf(1))
 		for _, class := range classes {
@@ -313,7 +313,7 @@ func (m *lovaszScratch[T]) sort(errors []T, label []int32, classes, count []int)
 	}
 	wanted := func(at int) bool { return label[at] >= 0 && !(errors[at] < from || errors[at] <= 0) }
 	first := make([]int, parts+1)
-	eachUnit(parts, func(i int) {
+	parallel.Each(parts, func(i int) {
 		lo, hi := bounds(i)
 		for at := lo; at < hi; at++ {
 			if wanted(at) {
@@ -325,7 +325,7 @@ func (m *lovaszScratch[T]) sort(errors []T, label []int32, classes, count []int)
 		first[i+1] += first[i]
 	}
 	m.items = grown(m.items, first[parts])
-	eachUnit(parts, func(i int) {
+	parallel.Each(parts, func(i int) {
 		lo, hi := bounds(i)
 		next := first[i]
 		for at := lo; at < hi; at++ {
@@ -344,7 +344,7 @@ func (m *lovaszScratch[T]) sort(errors []T, label []int32, classes, count []int)
 func lovaszWalk[T float32 | float64](order []radixsort.Item[T], label []int32, classes, count []int, increments []T, scale float64, wanted bool) float64 {
 	parts := (len(order) + lovaszPart - 1) / lovaszPart
 	inside := make([]int, parts*len(classes)) // of the voxels before a part, those of each class
-	eachUnit(parts, func(i int) {
+	parallel.Each(parts, func(i int) {
 		for _, it := range order[i*lovaszPart : min((i+1)*lovaszPart, len(order))] {
 			for k, class := range classes {
 				if int(label[it.At]) == class {
@@ -362,7 +362,7 @@ func lovaszWalk[T float32 | float64](order []radixsort.Item[T], label []int32, c
 		}
 	}
 	sums := make([]float64, parts)
-	eachUnit(parts, func(i int) {
+	parallel.Each(parts, func(i int) {
 		for k, class := range classes {
 			own, g := float64(inside[i*len(classes)+k]), float64(count[class])
 			others := float64(i*lovaszPart) - own

@@ -132,7 +132,7 @@ func (s *scalarSum) tensor() *tensor.Dense {
 	if s.device != nil {
 		return s.device
 	}
-	return tensor.New(tensor.FromScalar(s.host))
+	return plan.FromNumber(s.host)
 }
 
 // release gives back what the sum holds.

@@ -6,6 +6,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/selection"
 )
 
@@ -63,7 +64,7 @@ func (l TopKCrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalO
 		}
 	}
 	if n == 0 {
-		return numberTensor(0), nil // and the gradient is 0
+		return plan.FromNumber(0), nil // and the gradient is 0
 	}
 	m := max(1, int(math.Floor(float64(n)*l.K/100)))
 	var sum float64
@@ -85,7 +86,7 @@ func (l TopKCrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalO
 			scaleTaken(g, taken, c.batch.C, c.batch.V, 1/float64(m))
 		}
 	}
-	return numberTensor(sum / float64(m)), nil
+	return plan.FromNumber(sum / float64(m)), nil
 }
 
 // evalWide evaluates the loss of float32 logits in float64, which holds elements that
@@ -93,7 +94,7 @@ func (l TopKCrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalO
 func (l TopKCrossEntropy) evalWide(logits, target, grad *tensor.Dense, opts []EvalOption) (*tensor.Dense, error) {
 	x := logits.Data().([]float32)
 	wide := make([]float64, len(x))
-	readFloats(x, 0, wide)
+	cpu.ReadFloats(x, 0, wide)
 	shape := tensor.WithShape(logits.Shape()...)
 	var wideGrad *tensor.Dense
 	if grad != nil {
@@ -101,7 +102,7 @@ func (l TopKCrossEntropy) evalWide(logits, target, grad *tensor.Dense, opts []Ev
 	}
 	value, err := l.Eval(tensor.New(shape, tensor.WithBacking(wide)), target, wideGrad, opts...)
 	if err == nil && grad != nil {
-		storeFloats(grad.Data(), 0, wideGrad.Data().([]float64))
+		cpu.StoreFloats(grad.Data(), 0, wideGrad.Data().([]float64))
 	}
 	return value, err
 }
@@ -115,7 +116,7 @@ func (c *hostCall) markIgnored(e any) (valid int, err error) {
 			if y >= 0 {
 				sums[0]++
 			} else {
-				storeFloats(e, at+i, []float64{-1})
+				cpu.StoreFloats(e, at+i, []float64{-1})
 			}
 		}
 		return nil

@@ -6,6 +6,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/plan"
 )
 
 // UnifiedFocal is the unified focal loss of two classes, background 0 and lesion 1
@@ -145,7 +146,7 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 		}
 	}
 	if grad == nil {
-		return numberTensor(value), nil
+		return plan.FromNumber(value), nil
 	}
 	v.Sums, v.Grad = 0, grad
 	v.Do = func(t *cpu.Tile, _ []float64) error {
@@ -169,5 +170,5 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	if _, err := c.pass(v); err != nil {
 		return nil, err
 	}
-	return numberTensor(value), nil
+	return plan.FromNumber(value), nil
 }

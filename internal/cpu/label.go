@@ -83,6 +83,15 @@ func voxelWeights(b *batch, n, lo, hi int, dst []float64) error {
 
 // widenAny copies data[at:at+len(dst)] to dst; data is a []float32 or a []float64.
 func widenAny(data any, at int, dst []float64) error {
+	if !ReadFloats(data, at, dst) {
+		return plan.Refuse("tensor", data, "a slice of floats")
+	}
+	return nil
+}
+
+// ReadFloats copies data[at:at+len(dst)] to dst and reports true where data is a []float32 or
+// a []float64.
+func ReadFloats(data any, at int, dst []float64) bool {
 	switch s := data.(type) {
 	case []float32:
 		for i, v := range s[at : at+len(dst)] {
@@ -91,13 +100,13 @@ func widenAny(data any, at int, dst []float64) error {
 	case []float64:
 		copy(dst, s[at:])
 	default:
-		return plan.Refuse("tensor", data, "a slice of floats")
+		return false
 	}
-	return nil
+	return true
 }
 
-// store copies src to data[at:], rounded to its type: []float32 or []float64.
-func store(data any, at int, src []float64) {
+// StoreFloats copies src to data[at:], rounded to its type: []float32 or []float64.
+func StoreFloats(data any, at int, src []float64) {
 	switch d := data.(type) {
 	case []float32:
 		d = d[at : at+len(src)]

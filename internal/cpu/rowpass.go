@@ -913,7 +913,7 @@ func (t *rowTile[T]) store() {
 		for i, v := range row[:n] {
 			t.s.wide[i] = float64(v)
 		}
-		store(dst, at, t.s.wide[:n])
+		StoreFloats(dst, at, t.s.wide[:n])
 	}
 	if t.wantGrad {
 		for c := range t.C {

@@ -466,6 +466,6 @@ func (v *Visit) store(t *Tile, b *batch) {
 	}
 	data := v.Grad.Data()
 	for c, row := range rows {
-		store(data, (t.Sample*b.C+c)*b.V+t.Lo, row)
+		StoreFloats(data, (t.Sample*b.C+c)*b.V+t.Lo, row)
 	}
 }

@@ -25,6 +25,10 @@ const (
 // before any unit runs.
 func Do(units int, newBody func() func(unit int)) { do(units, Forwards, newBody) }
 
+// Each calls f for every unit in [0, units) once, as [Do] does for one that needs no scratch
+// memory.
+func Each(units int, f func(unit int)) { Do(units, func() func(int) { return f }) }
+
 func do(units int, order Order, newBody func() func(unit int)) {
 	workers := min(units, runtime.GOMAXPROCS(0))
 	if workers <= 1 {

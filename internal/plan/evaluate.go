@@ -49,7 +49,7 @@ func reduced(k Kernels, b *Batch, p *Plan, grad *tensor.Dense) (*tensor.Dense, e
 		if err != nil {
 			return nil, err
 		}
-		return scalar(p.Pointwise.Scale * sums.Pointwise), nil
+		return FromNumber(p.Pointwise.Scale * sums.Pointwise), nil
 	}
 	sums, err := k.Reduce(b, p, nil, grad)
 	if err != nil {
@@ -60,7 +60,7 @@ func reduced(k Kernels, b *Batch, p *Plan, grad *tensor.Dense) (*tensor.Dense, e
 		value = p.Pointwise.Scale * sums.Pointwise
 	}
 	if p.Overlap == nil {
-		return scalar(value), nil
+		return FromNumber(value), nil
 	}
 	g := p.Overlap.Groups(sums, b.N, b.C)
 	value += float64(p.Overlap.Total(g)) // not fused: the same bits everywhere
@@ -71,7 +71,7 @@ func reduced(k Kernels, b *Batch, p *Plan, grad *tensor.Dense) (*tensor.Dense, e
 			return nil, err
 		}
 	}
-	return scalar(value), nil
+	return FromNumber(value), nil
 }
 
 // elements returns the un-reduced pointwise loss, to each element of which the
@@ -135,7 +135,8 @@ func groups(k Kernels, b *Batch, p *Plan, c *Call) (*tensor.Dense, error) {
 	return tensor.New(tensor.WithShape(c.Shape...), tensor.WithBacking(value)), nil
 }
 
-func scalar(v float64) *tensor.Dense { return tensor.New(tensor.FromScalar(v)) }
+// FromNumber returns a loss's value as a float64 scalar in Go memory.
+func FromNumber(v float64) *tensor.Dense { return tensor.New(tensor.FromScalar(v)) }
 
 // Number returns a loss's value, a float scalar in Go memory.
 func Number(scalar *tensor.Dense) (float64, error) {

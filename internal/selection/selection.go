@@ -34,7 +34,7 @@ func Largest[T float32 | float64](e []T, m int) (taken []uint64, sum float64) {
 	for shift > 0 {
 		next := max(shift-digit, 0)
 		clear(counts)
-		each(len(counts), func(i int) {
+		parallel.Each(len(counts), func(i int) {
 			h := &counts[i]
 			for k := i * parts / len(counts); k < (i+1)*parts/len(counts); k++ {
 				for _, v := range piece(k) {
@@ -59,7 +59,7 @@ func Largest[T float32 | float64](e []T, m int) (taken []uint64, sum float64) {
 	}
 
 	first := make([]int, parts) // of the elements that equal the least, how many are before
-	each(parts, func(i int) {
+	parallel.Each(parts, func(i int) {
 		for _, v := range piece(i) {
 			if key(v) == least {
 				first[i]++
@@ -73,7 +73,7 @@ func Largest[T float32 | float64](e []T, m int) (taken []uint64, sum float64) {
 	}
 	taken = make([]uint64, (len(e)+63)/64)
 	sums := make([]float64, parts)
-	each(parts, func(i int) {
+	parallel.Each(parts, func(i int) {
 		rank := first[i]
 		for at, v := range piece(i) {
 			k := key(v)
@@ -94,10 +94,6 @@ func Largest[T float32 | float64](e []T, m int) (taken []uint64, sum float64) {
 		sum += s
 	}
 	return taken, sum
-}
-
-func each(n int, f func(i int)) {
-	parallel.Do(n, func() func(int) { return f })
 }
 
 // key orders numbers as Largest does.
