@@ -18,6 +18,8 @@ type Options struct {
 	Profile bool
 	// Choices is [onednn.Config.Choices]; other backends have no choice.
 	Choices string
+	// Cache is [onednn.Config.Cache].
+	Cache string
 }
 
 // Names returns the names that [Open] accepts.
@@ -45,7 +47,7 @@ func Counter(name string, create func(nn.Backend) (nn.Network, error)) (*cost.Co
 func Open(name string, o Options) (nn.Backend, error) {
 	switch name {
 	case "onednn":
-		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile, Choices: o.Choices})
+		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile, Choices: o.Choices, Cache: o.Cache})
 	case "portable":
 		if o.Profile {
 			return nil, fmt.Errorf("backend %q does not support profiling", name)
